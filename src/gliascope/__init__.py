@@ -1,0 +1,3 @@
+"""Gliascope: brain tumour classification on MRI and CT slices that you can believe. Research use only."""
+
+__version__ = "0.1.0"

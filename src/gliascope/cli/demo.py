@@ -1,0 +1,15 @@
+"""`gliascope demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(out: Annotated[Path, typer.Option(help="Folder for everything this makes.")] = Path("demo")) -> None:
+    """Make synthetic slices and run everything on them, in a few minutes."""
+    from gliascope import pipeline
+    from gliascope.cli.tables import print_report
+
+    pipeline.demo(out)
+    print_report(out)

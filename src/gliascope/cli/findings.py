@@ -1,0 +1,41 @@
+"""Findings as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gliascope.inference.job import Job
+
+ROWS = 40
+
+
+def print_findings(job: Job) -> None:
+    """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    slices = [finding for finding in job.findings if finding.slice is not None]
+    studies = [finding for finding in job.findings if finding.slice is None]
+    table = Table(
+        "file", "slice", "label", "probability", "verdict", title="Research use only; never a diagnosis"
+    )
+    for finding in slices[:ROWS] + studies:
+        index = "study" if finding.slice is None else str(finding.slice)
+        probability = f"{finding.probabilities[finding.label]:.1%}"
+        table.add_row(escape(str(finding.file)), index, finding.label, probability, finding.verdict)
+    console.print(table)
+    if len(slices) > ROWS:
+        counts = Counter((finding.label, finding.verdict) for finding in slices)
+        console.print(f"{len(slices)} slices, the first {ROWS} shown; in all:")
+        for (label, verdict), count in sorted(counts.items()):
+            console.print(f"  {label}, {verdict}: {count}")
+    if studies:
+        console.print("A study's probabilities are the mean of its slices'.")
+    for error in job.rejects[:10]:
+        errors.print(f"set aside: {escape(str(error))}")
+    if job.rejects:
+        errors.print(f"{len(job.rejects)} files could not be read and were set aside")

@@ -1,0 +1,19 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[list[Path], typer.Argument(help="Folders of slices, with a subfolder a class.")]
+CatalogFile = Annotated[Path, typer.Argument(help="A catalogue that `scan` wrote.")]
+SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run that `train` wrote.")]
+Labels = Annotated[Path | None, typer.Option(help="YAML: `folder name: class` a line, null to leave out.")]
+Groups = Annotated[Path | None, typer.Option(help="CSV: path,group[,fold], to attach patients or folds.")]
+RecipeName = Annotated[str, typer.Option(help="A recipe by name, or a .yaml file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")
+]
+ProtocolName = Annotated[str, typer.Option(help="official or grouped.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the split.")]

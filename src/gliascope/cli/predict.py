@@ -1,0 +1,24 @@
+"""`gliascope predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder, or a .zip of one.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Images, DICOM, NIfTI or figshare files, or folders of them.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Also write the findings here, as JSON Lines.")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(help="Also save class activation overlays in this folder.")
+    ] = None,
+) -> None:
+    """Classify slices and volumes. Research use only; never a diagnosis."""
+    from gliascope.cli.findings import print_findings
+    from gliascope.inference.bundle import Bundle
+    from gliascope.inference.job import predict_job
+
+    print_findings(predict_job(Bundle.load(bundle), paths, out, explain))

@@ -1,0 +1,24 @@
+"""`gliascope scan`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import Groups, Labels, Sources
+
+
+def scan(
+    sources: Sources,
+    out: Annotated[Path, typer.Option(help="Where the catalogue goes.")] = Path("catalog.parquet"),
+    labels: Labels = None,
+    groups: Groups = None,
+) -> None:
+    """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet."""
+    from gliascope.cli.tables import print_catalog
+    from gliascope.data.scan import scan as scan_sources
+
+    catalog = scan_sources(sources, labels, groups)
+    catalog.write(out)
+    print_catalog(catalog)
+    typer.echo(f"{out}")

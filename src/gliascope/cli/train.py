@@ -1,0 +1,27 @@
+"""`gliascope train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import CatalogFile, Overrides, RecipeName, SplitFile
+
+
+def train(
+    catalog: CatalogFile,
+    split: SplitFile,
+    out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("run"),
+    recipe: RecipeName = "quick",
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a recipe on a split."""
+    from gliascope import pipeline
+    from gliascope.data.catalog import Catalog
+    from gliascope.data.split import Split
+    from gliascope.recipes import load_recipe
+
+    chosen = load_recipe(recipe, overrides or ())
+    pipeline.train(chosen, Catalog.load(catalog), Split.load(split), out, resume)
+    typer.echo(f"{out}")

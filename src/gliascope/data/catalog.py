@@ -1,0 +1,87 @@
+"""The Catalog: one row per slice, where it is, what it claims to be, its hashes and its thumbnail."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from gliascope.errors import GliascopeError
+from gliascope.files import atomic_file
+
+SCHEMA: dict[str, type[pl.DataType]] = {
+    "path": pl.String,  # source folder's name and below, with forward slashes
+    "root": pl.String,  # absolute folder that `path` starts from
+    "index": pl.Int32,  # slice within the file
+    "source": pl.String,
+    "label": pl.String,
+    "raw_label": pl.String,  # as the folder or file wrote it
+    "official": pl.String,  # the source's own part: train, val or test
+    "patient": pl.String,
+    "study": pl.String,
+    "group": pl.String,  # from --groups
+    "fold": pl.Int32,  # from --groups
+    "modality": pl.String,
+    "format": pl.String,
+    "height": pl.Int32,
+    "width": pl.Int32,
+    "channels": pl.Int8,
+    "spacing_row": pl.Float64,  # mm
+    "spacing_column": pl.Float64,  # mm
+    "bytes": pl.Int64,
+    "sha256": pl.String,  # of the file
+    "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
+    "thumbnail": pl.Binary,  # 64x64 grey, row by row
+}
+REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "path": pl.String,
+    "source": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Slices found by `scan` (`frame`, columns of SCHEMA) and files set aside (`rejects`, of REJECTS_SCHEMA)."""
+
+    frame: pl.DataFrame
+    rejects: pl.DataFrame
+
+    def write(self, path: Path) -> None:
+        """Write `path` and, beside it, `rejects.parquet`; each atomically."""
+        for frame, target in ((self.rejects, path.parent / "rejects.parquet"), (self.frame, path)):
+            with atomic_file(target) as temporary:
+                frame.write_parquet(temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> "Catalog":
+        """Read what `write` wrote. Raises GliascopeError where it is missing or is something else."""
+        rejects = path.parent / "rejects.parquet"
+        return cls(
+            read_table(path, list(SCHEMA), "scan"),
+            read_table(rejects, list(REJECTS_SCHEMA), "scan")
+            if rejects.exists()
+            else pl.DataFrame(schema=REJECTS_SCHEMA),
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels in alphabetical order, the order of every probability vector."""
+        return tuple(sorted(self.frame["label"].unique().to_list()))
+
+
+def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:
+    """Read a Parquet file and check its columns. Raises GliascopeError naming the verb that makes it."""
+    try:
+        frame = pl.read_parquet(path)
+    except FileNotFoundError:
+        raise GliascopeError(f"{path}: not found; make it with `gliascope {verb}`") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise GliascopeError(f"{path}: not a readable Parquet file ({reason})") from None
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise GliascopeError(
+            f"{path}: lacks {', '.join(missing)}; it was not made by `gliascope {verb}` of this version"
+        )
+    return frame

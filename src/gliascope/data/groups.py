@@ -1,0 +1,75 @@
+"""Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gliascope.errors import LayoutError
+
+
+def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
+    """Fill `group` and `fold` of a catalogue frame from a CSV with columns `path,group[,fold]`.
+
+    Paths are relative to the sources' parent or to the CSV. Raises LayoutError for a CSV without these
+    columns, with one path twice, or that matches no slice.
+    """
+    if path is None:
+        return frame
+    try:
+        table = pl.read_csv(path, schema_overrides={"path": pl.String, "group": pl.String})
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
+    if not {"path", "group"} <= set(table.columns):
+        raise LayoutError(
+            f"{path}: expected columns path,group and optionally fold but got {', '.join(table.columns)}"
+        )
+    fold = pl.col("fold").cast(pl.Int32) if "fold" in table.columns else pl.lit(None, pl.Int32)
+    table = table.select("path", "group", fold.alias("fold"))
+    if table["path"].is_duplicated().any():
+        raise LayoutError(
+            f"{path}: {table.filter(pl.col('path').is_duplicated())['path'][0]} is listed twice"
+        )
+    # A path counts from the sources' parent, or else from the CSV's own folder.
+    beside = pl.lit(path.parent.resolve().as_posix() + "/") + pl.col("path")
+    absolute = table.select(beside.alias("absolute"), group_beside="group", fold_beside="fold")
+    joined = (
+        frame.drop("group", "fold")
+        .with_columns(absolute=pl.col("root") + "/" + pl.col("path"))
+        .join(table, on="path", how="left", maintain_order="left")
+        .join(absolute, on="absolute", how="left", maintain_order="left")
+        .with_columns(group=pl.coalesce("group", "group_beside"), fold=pl.coalesce("fold", "fold_beside"))
+    )
+    if joined["group"].is_null().all():
+        raise LayoutError(
+            f"{path}: matches no slice; its paths must start at the sources' parent "
+            f"(like {frame['path'][0]}) or at the CSV's own folder"
+        )
+    return joined.select(frame.columns)
+
+
+def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
+    """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
+
+    Slices belong together that share a group of the CSV, else a patient, or have identical pixels;
+    transitively (connected components).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    owner = pl.coalesce(pl.lit("group:") + pl.col("group"), pl.lit("patient:") + pl.col("patient"))
+    keys = frame.select(owner=owner, pixels="pixel_hash")
+    rows = frame.height
+    edges = []
+    offset = rows
+    for column in ("owner", "pixels"):
+        codes = keys[column].rank("dense")
+        known = codes.is_not_null().to_numpy()
+        edges.append((np.flatnonzero(known), codes.drop_nulls().to_numpy().astype(np.int64) - 1 + offset))
+        offset += codes.n_unique()
+    start, end = (np.concatenate(part) for part in zip(*edges, strict=True))
+    graph = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(offset, offset))
+    component = connected_components(graph, directed=False)[1][:rows]
+    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

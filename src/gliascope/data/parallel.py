@@ -1,0 +1,42 @@
+"""Run one function over many items on all cores, in order, with a progress bar."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from gliascope.progress import progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Sequence[Item], description: str, workers: int | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order.
+
+    Threads, because decoding, resizing and hashing release the interpreter lock; a bounded window,
+    so that results wait in memory only as far as the slowest item holds up the order.
+    """
+    workers = workers or cores()
+    pool = ThreadPoolExecutor(workers)
+    pending: deque[Future[Result]] = deque()
+    try:
+        with progress(description, len(items)) as advance:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= 16 * workers:
+                    yield pending.popleft().result()
+                    advance(1)
+            while pending:
+                yield pending.popleft().result()
+                advance(1)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

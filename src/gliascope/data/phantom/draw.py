@@ -1,0 +1,76 @@
+"""From a head, a lesion and a plane to the brightness of every pixel."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.phantom.atlas import atlas
+from gliascope.data.phantom.head import Head
+from gliascope.data.phantom.lesions import Lesion
+from gliascope.data.phantom.space import Array, Grid
+from gliascope.data.phantom.tissues import Tissue
+
+
+def draw_slice(
+    head: Head, lesion: Lesion | None, grid: Grid, light: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """(size, size) brightness without noise, and the lesion's outline. light: brightness by `Tissue`."""
+    points = head.to_atlas(grid)
+    outside, skin = atlas().shells.at(points)
+    depth = -outside
+    before = points if lesion is None else lesion.displaced(points, depth)
+    before = head.brain(grid, before)
+    flesh = head.flesh.on(grid)
+    tissue = _shells(head, grid, depth, skin, flesh)
+    part = atlas().parts.nearest(before)
+    part[skin > -1] = Tissue.NONE
+    tissue = np.where(part, part, tissue)
+    image = light[tissue]
+    image *= 1 + 0.08 * flesh
+    septa = np.exp(np.square(flesh) * -40) * (tissue == Tissue.MUSCLE)
+    image += septa * (0.5 * (light[Tissue.FAT] - light[Tissue.MUSCLE]))
+    inside = (depth > 0) & ((part == 0) | (part == Tissue.DURA))
+    white = np.zeros_like(image)
+    brain, white[inside] = _brain(head, grid, before, inside, light)
+    # The falx is thinner than a voxel.
+    falx = part[inside] == Tissue.DURA
+    image[inside] = np.where(falx, 0.5 * (brain + image[inside]), brain)
+    if lesion is None:
+        return image, np.zeros(image.shape, bool)
+    return image, lesion.lay(image, grid, points, depth, white, light) < 0
+
+
+def _shells(head: Head, grid: Grid, depth: Array, skin: Array, flesh: Array) -> NDArray[np.uint8]:
+    """Dura, the three layers of the skull, muscle, fat and skin, from the distances to skull and skin."""
+    bone = head.bone.on(grid)
+    above = -depth / (8 * head.skull_width * (1 + 0.12 * bone))
+    tissue = np.full(depth.shape, Tissue.MUSCLE, np.uint8)
+    tissue[skin > -5 * head.skull_width * (1 + 0.2 * bone)] = Tissue.FAT
+    tissue[above < 1] = Tissue.BONE
+    tissue[np.abs(above - 0.5) < 0.22] = Tissue.MARROW
+    tissue[depth > -0.2] = Tissue.DURA
+    tissue[skin > -1.6] = Tissue.SKIN
+    tissue[skin > 0] = Tissue.NONE
+    return tissue
+
+
+def _brain(
+    head: Head, grid: Grid, before: Array, inside: NDArray[np.bool_], light: Array
+) -> tuple[Array, Array]:
+    """Brightness and fraction of white matter at the pixels `inside`, each (n,)."""
+    points = before[:, inside]
+    grey, white = atlas().brain.at(points) / 255
+    # Powers sharpen what averaging over many heads has blurred.
+    grey, white, fluid = (
+        np.clip(share, 0, 1) ** np.float32(head.crisp) for share in (grey, white, 1 - grey - white)
+    )
+    whole = grey + white + fluid
+    white, fluid = white / whole, fluid / whole
+    image = light[Tissue.GREY] + white * (light[Tissue.WHITE] - light[Tissue.GREY])
+    image += fluid * (light[Tissue.CSF] - light[Tissue.GREY])
+    spots = np.clip(head.spots.on(grid)[inside] - (3.2 - 1.2 * head.age), 0, 0.5) * 2 * white
+    image += spots * (light[Tissue.OEDEMA] - image)
+    first, second = (waves.on(grid)[inside] for waves in head.vessels)
+    # Two noises vanish together along curves: vessels, in the sulci mostly.
+    vessel = np.exp((first**2 + second**2) / np.float32(-2 * 0.11**2)) * np.clip(fluid * 2 + 0.1, 0, 1)
+    image += vessel * (light[Tissue.VEIN] - image)
+    return image, white

@@ -1,0 +1,110 @@
+"""`read`: one file of any known format to a list of slices."""
+
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import BinaryIO
+
+from gliascope.data.read import limits, signatures
+from gliascope.data.slices import Slice
+from gliascope.errors import DamagedFileError, NotAnImageError, ReadError, TooLargeError
+
+__all__ = ["FORMATS", "Format", "read"]
+
+Reader = Callable[[Path, BinaryIO], list[Slice]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A family of formats: what its first bytes look like, and the module here whose `read` decodes it."""
+
+    name: str
+    signature: Callable[[bytes], bool]
+    module: str
+
+    def reader(self) -> Reader:
+        """Import the module, late: its library takes a while to load and most sources need one only."""
+        reader: Reader = import_module(f"{__name__}.{self.module}").read
+        return reader
+
+
+# The first whose signature fits decodes the file. A new format is one line here and its module.
+FORMATS = (
+    Format("DICOM", signatures.is_dicom, "dicom"),
+    Format("image", signatures.is_raster, "raster"),
+    Format("NIfTI", signatures.is_nifti, "nifti"),
+    Format("HDF5", signatures.is_hdf5, "figshare"),
+    Format("DICOM", signatures.is_bare_dicom, "dicom"),
+)
+
+
+def read(path: Path | str) -> list[Slice]:
+    """Read one file as its slices.
+
+    Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB v7.3.
+
+    Each slice's `pixels` are uint8, grey (height, width) or RGB (height, width, 3), and may be read-only.
+    Values deeper than 8 bits are brought to 8 by, in this order:
+
+    1. the window or VOI LUT that the file states (the first, if several);
+    2. for CT in Hounsfield units (DICOM modality CT, rescaled or signed; NIfTI whose lower percentile is
+       below -500), the brain window, centre 40, width 80: air to bone would leave tissue five grey levels;
+    3. the 0.5 to 99.5 percentile of the file's finite values, so that one hot voxel does not darken the rest
+       and slices of one volume stay comparable. Voxels that are not finite count as the lowest value.
+
+    See `raster.read`, `dicom.read`, `nifti.read` and `figshare.read` for what each format adds, and `limits`
+    for the limits.
+
+    Raises ReadError: NotAnImageError if the content is none of these or holds no pixels, DamagedFileError if
+    it is truncated or inconsistent, TooLargeError if it is over a limit (told from the header, without
+    decoding), and ReadError itself if the file is missing or may not be read.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        format_ = _format(path, file)
+        reader = format_.reader()
+        try:
+            return reader(path, file)
+        except ReadError:
+            raise
+        except MemoryError:
+            raise TooLargeError(path, "not enough memory to decode it") from None
+        except Exception as error:
+            # Malformed content makes libraries raise nearly anything, from struct.error to RecursionError.
+            raise DamagedFileError(path, f"{format_.name} truncated or damaged", _one_line(error)) from None
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise NotAnImageError(path, "is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise NotAnImageError(path, "is no regular file")
+        limits.check_file(path, status.st_size)
+        return path.open("rb")
+    except FileNotFoundError:
+        raise ReadError(path, "not found") from None
+    except PermissionError:
+        raise ReadError(path, "no permission to read") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ReadError(path, "cannot be opened", _one_line(error)) from None
+
+
+def _format(path: Path, file: BinaryIO) -> Format:
+    try:
+        head = file.read(signatures.HEAD)
+        file.seek(0)
+    except OSError as error:
+        raise ReadError(path, "cannot be read", _one_line(error)) from None
+    for format_ in FORMATS:
+        if format_.signature(head):
+            return format_
+    raise NotAnImageError(path, "format not recognised", "known: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI")
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,23 @@
+"""Facts that several formats state in their own ways."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+
+def pseudonym(identifier: str) -> str | None:
+    """16 hex digits of the BLAKE2b of an identifier; None if it is blank.
+
+    The same identifier gives the same digits in every file and on every machine, so that slices of one
+    patient stay together. This is a pseudonym, not anonymisation: whoever can list the possible
+    identifiers can find the one behind it.
+    """
+    identifier = identifier.strip().strip("\0")
+    return hashlib.blake2b(identifier.encode(), digest_size=8).hexdigest() if identifier else None
+
+
+def millimetres(spacing: Sequence[float]) -> tuple[float, float] | None:
+    """(row, column) spacing in mm, or None unless it is two positive finite numbers."""
+    if len(spacing) != 2 or not all(math.isfinite(value) and value > 0 for value in spacing):
+        return None
+    return float(spacing[0]), float(spacing[1])

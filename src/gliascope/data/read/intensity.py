@@ -1,0 +1,89 @@
+"""Grey values of any depth, brought to uint8; colour that is grey, brought to one channel."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.errors import DamagedFileError
+
+PERCENTILES = (0.5, 99.5)
+"""Ends of the grey scale where the file states no window: a few hot voxels would else darken the rest."""
+
+BRAIN_WINDOW = (40.0, 80.0)
+"""Centre and width in Hounsfield units, the usual one for brain tissue: -1000 (air) to 3000 (bone) squeezed
+into 256 grey levels would leave about five of them to grey matter, white matter and tumour together."""
+
+HOUNSFIELD_BELOW = -500.0
+"""A volume whose lower percentile is under this is taken to be in Hounsfield units: air is -1000, and fills a
+good part of any head CT. The minimum would not do: resampling gives MR some voxels far below zero."""
+
+Values = NDArray[Any]
+Pixels = NDArray[np.uint8]
+
+
+def spread(path: Path, images: Sequence[Values]) -> tuple[float, float]:
+    """The PERCENTILES of the finite values of all `images` together, so that slices of one file compare.
+
+    Falls back to lowest and highest value where the percentiles coincide, as in a mask.
+    Raises DamagedFileError if no value is finite.
+    """
+    parts = [_finite(image) for image in images]
+    finite = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if finite.size == 0:
+        raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
+    low, high = np.percentile(finite, PERCENTILES)
+    if not low < high:
+        low, high = finite.min(), finite.max()
+    return float(low), float(high)
+
+
+def scale(values: Values, low: float, high: float) -> Pixels:
+    """Map `low` and less to 0, `high` and more to 255, linearly between. Non-finite values give 0.
+
+    Where `low` equals `high` this is a threshold, so that a constant image is 0 everywhere.
+    """
+    real = np.array(values, np.float64)
+    if values.dtype.kind == "f":
+        real[~np.isfinite(real)] = low
+    if not low < high:
+        return np.where(real > low, 255, 0).astype(np.uint8)
+    np.clip(real, low, high, out=real)
+    # Halves, because high - low itself may be beyond the largest float.
+    real /= 2
+    real -= low / 2
+    real /= max(high / 2 - low / 2, np.finfo(np.float64).tiny)
+    real *= 255
+    real += 0.5
+    return real.astype(np.uint8)
+
+
+def window(values: Values, centre: float, width: float, function: str = "LINEAR") -> Pixels:
+    """Apply a window: DICOM PS3.3 C.11.2.1.2 (LINEAR) and C.11.2.1.3 (SIGMOID, LINEAR_EXACT).
+
+    `width` is at least 1 for LINEAR and above 0 for the others. Non-finite values give 0.
+    """
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):
+            curve = 1 / (1 + np.exp(-4 * (np.asarray(values, np.float64) - centre) / width))
+        return scale(np.where(np.isfinite(values), curve, 0.0), 0.0, 1.0)
+    if function == "LINEAR":
+        centre, width = centre - 0.5, width - 1
+    return scale(values, centre - width / 2, centre + width / 2)
+
+
+def one_channel_if_grey(pixels: Pixels) -> Pixels:
+    """Drop two channels of an RGB image (height, width, 3) if all three are exactly equal.
+
+    The same picture saved as grey and as RGB then has the same pixels, hence the same hash.
+    """
+    first = pixels[..., 0]
+    if (first == pixels[..., 1]).all() and (first == pixels[..., 2]).all():
+        return np.ascontiguousarray(first)
+    return pixels
+
+
+def _finite(values: Values) -> Values:
+    return values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)

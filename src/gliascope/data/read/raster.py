@@ -1,0 +1,88 @@
+"""JPEG, PNG, BMP, TIFF and WebP, through Pillow."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageMode, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+
+from gliascope.data.read import intensity, limits
+from gliascope.data.read.intensity import Pixels, Values
+from gliascope.data.slices import Slice
+from gliascope.errors import DamagedFileError, TooLargeError
+
+# Tried in this order. Pillow imports the first three by itself, and all others at once unless they are here.
+_FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
+_DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+_WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262 (PhotometricInterpretation)
+
+# Process-wide, because `warnings.catch_warnings` is not safe in threads. What Pillow warns of here (a large
+# picture, odd metadata) ends as an error of ours or does not touch the pixels.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def read(path: Path, file: BinaryIO) -> list[Slice]:
+    """Read one image file; a TIFF gives one slice a page, an animation its first frame.
+
+    Eight-bit images keep their values. Transparency is laid on black, palettes and CMYK become RGB, RGB with
+    three equal channels becomes grey, and the EXIF orientation is applied. Grey of 16 or 32 bits is scaled
+    by `intensity.spread` over all pages.
+
+    Raises TooLargeError before decoding; what Pillow raises on damaged content is left to the caller.
+    """
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", str(error)) from None
+    except UnidentifiedImageError:
+        raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
+    # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
+    name = "jpeg" if image.format == "MPO" else str(image.format).lower()
+    pages = [_values(page) for page in _pages(path, image)]
+    deep = [page for page in pages if page.dtype != np.uint8]
+    low, high = intensity.spread(path, deep) if deep else (0.0, 0.0)
+    return [
+        Slice(page if page.dtype == np.uint8 else intensity.scale(page, low, high), path, index, name)
+        for index, page in enumerate(pages)
+    ]
+
+
+def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
+    """Yield the pages, each checked against the limits, not yet decoded."""
+    total = 0
+    for index in range(limits.MAX_SLICES + 1):
+        if index:
+            try:
+                image.seek(index)
+            except EOFError:
+                return
+        limits.check_slice(path, image.height, image.width)
+        mode = ImageMode.getmode(image.mode)
+        total += image.height * image.width * len(mode.bands) * np.dtype(mode.typestr).itemsize
+        limits.check_total(path, index + 1, total)
+        yield image
+        if image.format != "TIFF":
+            return
+
+
+def _values(image: Image.Image) -> Values:
+    """Decode to uint8, (height, width) or (height, width, 3), or to deeper grey as stored."""
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in _DEEP:
+        values = np.array(image)
+        if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO:
+            # Pillow turns these round at 8 bits only.
+            values = values.max() - values
+        return values
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    if image.mode == "1":
+        image = image.convert("L")
+    return np.asarray(image) if image.mode == "L" else _colour(image)
+
+
+def _colour(image: Image.Image) -> Pixels:
+    return intensity.one_channel_if_grey(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))

@@ -1,0 +1,61 @@
+"""What the first bytes of a file say about its format. Names and extensions are never asked."""
+
+import struct
+import zlib
+
+HEAD = 4096
+"""Bytes of a file that are enough to tell its format."""
+
+_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_NIFTI = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
+_LAST_FIRST_ELEMENT = 0x0018
+
+
+def is_raster(head: bytes) -> bool:
+    """JPEG, PNG, BMP, TIFF (also BigTIFF) or WebP."""
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF))
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS)
+    )
+
+
+def is_dicom(head: bytes) -> bool:
+    """DICOM with its preamble (PS3.10 7.1). The 128 bytes before may be anything, a TIFF header too."""
+    return head[128:132] == b"DICM"
+
+
+def is_bare_dicom(head: bytes) -> bool:
+    """A DICOM data set without preamble that starts, as sets do, in group 2 or 8, in any byte order.
+
+    Such a set has no magic number: ask this last.
+    """
+    for order in "<>":
+        group, element = struct.unpack(order + "HH", head[:4].ljust(4))
+        if group in (0x0002, 0x0008) and element <= _LAST_FIRST_ELEMENT:
+            explicit = head[4:6].isalpha() and head[4:6].isupper()
+            length = int.from_bytes(head[4:8].ljust(4, b"\xff"), "little")
+            return explicit or (order == "<" and length <= 256)
+    return False
+
+
+def is_nifti(head: bytes) -> bool:
+    """NIfTI-1 or NIfTI-2 in either byte order, plain or gzipped; also the header of a two-file pair."""
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD)
+        except zlib.error:
+            return False
+    for order in "<>":
+        (size,) = struct.unpack(order + "i", head[:4].ljust(4))
+        start, magics = _NIFTI.get(size, (0, ()))
+        if head[start : start + 4] in magics:
+            return True
+    return False
+
+
+def is_hdf5(head: bytes) -> bool:
+    """HDF5, also behind a user block, as MATLAB v7.3 writes it."""
+    return any(head[start : start + 8] == _HDF5 for start in (0, 512, 1024, 2048))

@@ -1,0 +1,188 @@
+"""Folders in, Catalog out."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliascope.data import labels
+from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
+from gliascope.data.groups import attach_groups
+from gliascope.data.parallel import parallel_map
+from gliascope.data.preprocess import to_grey
+from gliascope.data.read import read
+from gliascope.data.slices import Slice
+from gliascope.errors import LayoutError, ReadError
+
+THUMBNAIL = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    root: Path
+    name: str
+    place: labels.Place
+
+
+def scan(
+    sources: Sequence[Path], labels_file: Path | None = None, groups_file: Path | None = None
+) -> Catalog:
+    """Catalogue every slice under the source folders.
+
+    A file that cannot be read becomes a row of `rejects`. Raises LayoutError for a missing, empty or
+    twice-named source, an unknown class folder, fewer than two classes, or labels that contradict each other.
+    """
+    mapping = labels.load_mapping(labels_file)
+    files = _list_files(sources, mapping)
+    _check_unlabelled(files)
+    rows: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    for file, result in zip(files, parallel_map(_catalogue, files, "scan"), strict=True):
+        if isinstance(result, ReadError):
+            rejects.append(
+                {
+                    "path": file.name,
+                    "source": file.name.split("/")[0],
+                    "reason": result.reason,
+                    "detail": result.detail,
+                }
+            )
+        else:
+            rows += result
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    catalog = Catalog(attach_groups(frame, groups_file), pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
+    _check_classes(catalog, sources)
+    return catalog
+
+
+def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> list[_File]:
+    roots = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (keeps symlinks' names)
+    twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
+    if twice:
+        raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
+    files: list[_File] = []
+    for root in roots:
+        if not root.is_dir():
+            raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
+        found = [
+            _File(path, root.parent, path.relative_to(root.parent).as_posix(), labels.place(folders, mapping))
+            for path, folders in _walk(root)
+        ]
+        if not found:
+            raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
+        files += [file for file in found if not file.place.excluded]
+    return files
+
+
+def _walk(root: Path) -> list[tuple[Path, tuple[str, ...]]]:
+    """Files below `root` in sorted order, each with its folders from `root` down; hidden ones left out."""
+    found = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and n != "__MACOSX")
+        here = Path(folder)
+        above = (root.name, *here.relative_to(root).parts)
+        found += [(here / name, above) for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _check_unlabelled(files: list[_File]) -> None:
+    """Refuse folders that hold images but name no class, before the long work starts."""
+    folders: dict[Path, list[_File]] = {}
+    for file in files:
+        if file.place.label is None:
+            folders.setdefault(file.path.parent, []).append(file)
+    unknown = [
+        f"{group[0].name.rpartition('/')[0]} ({len(group)} files)"
+        for group in folders.values()
+        if any(_is_unlabelled_image(file.path) for file in group)
+    ]
+    if not unknown:
+        return
+    known = sorted({f"{f.place.raw_label} -> {f.place.label}" for f in files if f.place.label})
+    raise LayoutError(
+        f"unknown class folder: {'; '.join(unknown)}. Understood here: {', '.join(known) or 'none'}. "
+        "Map each folder by --labels FILE.yaml, a line each: `folder name: class` (null leaves it out)"
+    )
+
+
+def _is_unlabelled_image(path: Path) -> bool:
+    try:
+        return read(path)[0].label is None
+    except ReadError:
+        return False
+
+
+def _catalogue(file: _File) -> list[dict[str, Any]] | ReadError:
+    try:
+        slices = read(file.path)
+        with file.path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = file.path.stat().st_size
+        return [_row(file, item, size, sha256) for item in slices]
+    except ReadError as error:
+        return error
+    except OSError as error:
+        return ReadError(file.path, "unreadable", error.strerror or type(error).__name__)
+
+
+def _row(file: _File, item: Slice, size: int, sha256: str) -> dict[str, Any]:
+    label = item.label or file.place.label
+    source = file.name.split("/")[0]
+    return {
+        "path": file.name,
+        "root": str(file.root),
+        "index": item.index,
+        "source": source,
+        "label": label,
+        "raw_label": item.label or file.place.raw_label,
+        "official": file.place.official,
+        # Two sources may both have a patient "1"; they are different people until someone says otherwise.
+        "patient": f"{source}:{item.patient}" if item.patient else None,
+        "study": item.study,
+        "modality": item.modality or file.place.modality,
+        "format": item.format,
+        "height": item.pixels.shape[0],
+        "width": item.pixels.shape[1],
+        "channels": 1 if item.pixels.ndim == 2 else 3,
+        "spacing_row": item.spacing[0] if item.spacing else None,
+        "spacing_column": item.spacing[1] if item.spacing else None,
+        "bytes": size,
+        "sha256": sha256,
+        "pixel_hash": pixel_hash(item.pixels),
+        "thumbnail": thumbnail(item.pixels),
+    }
+
+
+def pixel_hash(pixels: NDArray[np.uint8]) -> str:
+    """BLAKE2b-128 of the shape and the decoded pixels, as 32 hex digits."""
+    content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    content.update(np.ascontiguousarray(pixels).data)
+    return content.hexdigest()
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
+    """64x64 grey, bilinear, as 4,096 bytes."""
+    image = Image.fromarray(to_grey(pixels))
+    return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR).tobytes()
+
+
+def _check_classes(catalog: Catalog, sources: Sequence[Path]) -> None:
+    names = ", ".join(str(source) for source in sources)
+    if catalog.frame.is_empty():
+        reasons = ", ".join(sorted(set(catalog.rejects["reason"].to_list())))
+        raise LayoutError(f"{names}: none of {catalog.rejects.height} files can be read ({reasons})")
+    labels.check_vocabulary(set(catalog.classes))
+    if len(catalog.classes) < 2:
+        raise LayoutError(
+            f"{names}: only one class ({catalog.classes[0]}); a classifier needs two or more, "
+            "add a source or a class folder"
+        )

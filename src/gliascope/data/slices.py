@@ -1,0 +1,34 @@
+"""The unit everything works on: one 2-D image and what its file says about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """One slice.
+
+    pixels: uint8, (height, width) grey or (height, width, 3) RGB.
+    index: position within the file, 0 for single images.
+    format: source format in lower case: jpeg, png, bmp, tiff, webp, dicom, nifti, figshare-mat.
+    modality: DICOM code ("MR", "CT") where the file says so.
+    spacing: mm between pixel centres, (row, column), where known.
+    patient, study, series: pseudonyms (keyed by nothing but the original value) where known.
+    label: class name where the file itself carries one.
+    mask: bool (height, width), tumour outline where the file itself carries one.
+    """
+
+    pixels: NDArray[np.uint8]
+    path: Path
+    index: int
+    format: str
+    modality: str | None = None
+    spacing: tuple[float, float] | None = None
+    patient: str | None = None
+    study: str | None = None
+    series: str | None = None
+    label: str | None = None
+    mask: NDArray[np.bool_] | None = None

@@ -1,0 +1,53 @@
+"""Every error a user can cause. Each message is one line that names the file or value and the remedy."""
+
+from pathlib import Path
+
+
+class GliascopeError(Exception):
+    """Base of all errors the command line turns into one line and exit code 2."""
+
+
+class ReadError(GliascopeError):
+    """A file that cannot be used. `reason` is one of a few short phrases, fit for counting."""
+
+    def __init__(self, path: Path | str, reason: str, detail: str = "") -> None:
+        self.path = Path(path)
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
+
+
+class NotAnImageError(ReadError):
+    """The content is none of the formats `read` knows, or holds no pixels."""
+
+
+class DamagedFileError(ReadError):
+    """The format is known but the content is truncated, empty or inconsistent."""
+
+
+class TooLargeError(ReadError):
+    """The file is over a limit of `gliascope.data.read.limits`."""
+
+
+class LayoutError(GliascopeError):
+    """A source folder whose structure or class names are not understood."""
+
+
+class SplitError(GliascopeError):
+    """A protocol that the catalogue cannot satisfy."""
+
+
+class RecipeError(GliascopeError):
+    """A recipe that is unknown or does not validate."""
+
+
+class WeightsError(GliascopeError):
+    """Pretrained weights that cannot be found or do not fit."""
+
+
+class RunError(GliascopeError):
+    """A run folder that is missing, damaged or made with other settings."""
+
+
+class BundleError(GliascopeError):
+    """A bundle that is missing, damaged or from an incompatible version."""

@@ -1,0 +1,101 @@
+"""What a model said about a test set: the one input of everything in `evaluation`."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROW_SUM_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Probabilities and truth of n slices.
+
+    probabilities: float64 (n, classes), each row sums to 1.
+    labels: int64 (n,), index into `classes`.
+    groups: int64 or str (n,), equal for slices that are not independent (one patient, copies of one image).
+    classes: names in the order of the columns.
+
+    Raises ValueError if shapes, dtypes or values do not fit.
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[Any]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        probabilities = np.asarray(self.probabilities, dtype=np.float64)
+        labels, groups, classes = np.asarray(self.labels), np.asarray(self.groups), tuple(self.classes)
+        _check_classes(classes)
+        _check_probabilities(probabilities, len(classes))
+        _check_column("labels", labels, len(probabilities), "iu", "integers")
+        _check_column("groups", groups, len(probabilities), "iuUO", "integers or strings")
+        if labels.min() < 0 or labels.max() >= len(classes):
+            raise ValueError(
+                f"expected `labels` from 0 to {len(classes) - 1} but got {labels.min()} to {labels.max()}"
+            )
+        object.__setattr__(self, "probabilities", probabilities)
+        object.__setattr__(self, "labels", labels.astype(np.int64))
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "classes", classes)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def predictions(self) -> NDArray[np.int64]:
+        """Index of the most probable class, (n,); the first one where several tie."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def confidences(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, (n,)."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the prediction is right, (n,)."""
+        return np.asarray(self.predictions == self.labels)
+
+    @cached_property
+    def group_codes(self) -> NDArray[np.int64]:
+        """The groups renumbered 0, 1, 2 … without gaps, (n,)."""
+        return np.asarray(np.unique(self.groups, return_inverse=True)[1], dtype=np.int64)
+
+    @property
+    def group_count(self) -> int:
+        """How many different groups there are."""
+        return int(self.group_codes.max()) + 1
+
+
+def _check_classes(classes: tuple[str, ...]) -> None:
+    if len(classes) < 2 or len(set(classes)) != len(classes):
+        raise ValueError(f"expected `classes` to be two or more different names but got {classes}")
+
+
+def _check_probabilities(probabilities: NDArray[np.float64], classes: int) -> None:
+    if probabilities.ndim != 2 or probabilities.shape[1] != classes:
+        raise ValueError(f"expected `probabilities` of shape (n, {classes}) but got {probabilities.shape}")
+    if len(probabilities) == 0:
+        raise ValueError("expected at least one slice but got none")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("expected `probabilities` to be finite but got NaN or infinity")
+    if probabilities.min() < 0:
+        raise ValueError(f"expected `probabilities` of 0 or more but got {probabilities.min():.6g}")
+    sums = probabilities.sum(axis=1)
+    worst = int(np.abs(sums - 1).argmax())
+    if abs(sums[worst] - 1) > ROW_SUM_TOLERANCE:
+        raise ValueError(
+            f"expected rows of `probabilities` to sum to 1 but got {sums[worst]:.6g} in row {worst}"
+        )
+
+
+def _check_column(name: str, values: NDArray[Any], length: int, kinds: str, wanted: str) -> None:
+    if values.shape != (length,):
+        raise ValueError(f"expected `{name}` of shape ({length},) but got {values.shape}")
+    if values.dtype.kind not in kinds:
+        raise ValueError(f"expected `{name}` to be {wanted} but got dtype {values.dtype}")

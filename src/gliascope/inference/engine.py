@@ -1,0 +1,52 @@
+"""Run a Bundle's graph on batches of preprocessed slices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.parallel import cores
+from gliascope.errors import BundleError
+from gliascope.inference.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """logits: (n, classes); features: (n, channels); maps: (n, classes, height, width) or None. All float32."""
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    maps: NDArray[np.float32] | None
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits, (n, classes)."""
+        shifted = self.logits.astype(np.float64) - self.logits.max(axis=1, keepdims=True)
+        exponent = np.exp(shifted)
+        probabilities: NDArray[np.float64] = exponent / exponent.sum(axis=1, keepdims=True)
+        return probabilities
+
+
+class Engine:
+    """ONNX Runtime on the CPU. Raises BundleError where the graph cannot be loaded."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cores()
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(
+                bundle.model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime's own exceptions share no base class
+            raise BundleError(
+                f"model.onnx cannot be loaded: {str(error).splitlines()[0]}; export it again"
+            ) from None
+        self.outputs = [output.name for output in self.session.get_outputs()]
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Preprocessed slices, uint8 (n, size, size) or (n, size, size, 3), to Outputs."""
+        values = dict(zip(self.outputs, self.session.run(None, {"pixels": pixels}), strict=True))
+        return Outputs(values["logits"], values["features"], values.get("maps"))

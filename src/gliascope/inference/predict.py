@@ -1,0 +1,99 @@
+"""The one prediction path: files to Findings."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.parallel import parallel_map
+from gliascope.data.preprocess import preprocess
+from gliascope.data.read import read
+from gliascope.data.slices import Slice
+from gliascope.errors import GliascopeError, ReadError
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine
+from gliascope.inference.finding import Finding, make_finding
+
+BATCH = 16
+
+
+def list_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise GliascopeError(f"{path}: not found; give files or folders of slices")
+        files += _below(path) if path.is_dir() else [path]
+    if not files:
+        raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
+    return files
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for above, subfolders, names in os.walk(folder):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (Path(above) / name for name in sorted(names) if not name.startswith("."))
+
+
+def predict(
+    bundle: Bundle,
+    files: Sequence[Path],
+    on_reject: Callable[[ReadError], None],
+    on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
+) -> Iterator[Finding]:
+    """Yield a Finding for every slice of `files`, in order; after them, one for every study of several slices.
+
+    A file that cannot be read goes to `on_reject` and the rest goes on.
+    `on_slice` sees each slice with its finding while its pixels are at hand.
+    """
+    engine = Engine(bundle)
+    studies: dict[str, list[Finding]] = {}
+
+    def prepare(file: Path) -> list[tuple[Slice, NDArray[np.uint8]]] | ReadError:
+        try:
+            return [(item, preprocess(item.pixels, bundle.info.preprocessing)) for item in read(file)]
+        except ReadError as error:
+            return error
+
+    batch: list[tuple[Slice, NDArray[np.uint8]]] = []
+    for prepared in chain(parallel_map(prepare, files, "predict"), [None]):
+        if isinstance(prepared, ReadError):
+            on_reject(prepared)
+            continue
+        batch += prepared or []
+        while len(batch) >= BATCH or (prepared is None and batch):
+            for item, finding in _findings(engine, bundle, batch[:BATCH]):
+                on_slice(item, finding)
+                if finding.study:
+                    studies.setdefault(finding.study, []).append(finding)
+                yield finding
+            batch = batch[BATCH:]
+    yield from (_study(bundle, findings) for findings in studies.values() if len(findings) > 1)
+
+
+def _findings(
+    engine: Engine, bundle: Bundle, batch: list[tuple[Slice, NDArray[np.uint8]]]
+) -> Iterator[tuple[Slice, Finding]]:
+    outputs = engine(np.stack([pixels for _, pixels in batch]))
+    info = bundle.info
+    for number, ((item, _), probabilities) in enumerate(zip(batch, outputs.probabilities, strict=True)):
+        maps = None if outputs.maps is None else outputs.maps[number]
+        # A volume without identifiers is a study of its own.
+        study = item.study or (str(item.path) if item.format == "nifti" else None)
+        yield (
+            item,
+            make_finding(
+                item.path, item.index, study, probabilities, info.classes, info.confidence_threshold, maps
+            ),
+        )
+
+
+def _study(bundle: Bundle, findings: list[Finding]) -> Finding:
+    probabilities = np.mean([list(finding.probabilities.values()) for finding in findings], axis=0)
+    first = findings[0]
+    return make_finding(
+        first.file, None, first.study, probabilities, bundle.info.classes, bundle.info.confidence_threshold
+    )

@@ -1,0 +1,96 @@
+"""Cut a network in two at a named part, so that what is frozen runs once."""
+
+from typing import Any
+
+from torch import fx, nn
+
+from gliascope.errors import RecipeError
+
+
+class _Tracer(fx.Tracer):
+    """Records which node each named module returned; library layers stay whole, and with them their
+    train and eval behaviour.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Node] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        library = type(m).__module__.startswith(("timm.layers", "torchvision.ops"))
+        return library or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = super().call_module(m, forward, args, kwargs)
+        if isinstance(result, fx.Proxy):
+            self.outputs[self.path_of_module(m)] = result.node
+        return result
+
+
+def cut(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """Split `network` after its part `name` into (prefix, tail), which share its parameters.
+
+    tail(prefix(x)) computes network(x). Raises RecipeError where there is no such part, or where
+    something runs past it (a skip connection), listing parts that can be cut at.
+    """
+    tracer = _Tracer()
+    graph = tracer.trace(network)
+    if name not in tracer.outputs:
+        raise RecipeError(f"no part {name!r} to freeze; choose from {', '.join(_choices(tracer))}")
+    node = tracer.outputs[name]
+    if not _separates(graph, node):
+        raise RecipeError(
+            f"cannot freeze at {name!r}: a connection runs past it; choose from {', '.join(_choices(tracer))}"
+        )
+    return _prefix(network, graph, node), _tail(network, graph, node)
+
+
+def _choices(tracer: _Tracer) -> list[str]:
+    # Only the coarse parts: a list of every convolution helps no one.
+    return [
+        name
+        for name in tracer.outputs
+        if name.count(".") <= 2 and _separates(tracer.graph, tracer.outputs[name])
+    ]
+
+
+def _separates(graph: fx.Graph, node: fx.Node) -> bool:
+    """Whether everything after `node` sees what is before it through `node` alone."""
+    before = _up_to(graph, node)
+    return all(
+        argument is node or argument not in before or argument.op == "get_attr"
+        for other in graph.nodes
+        if other not in before
+        for argument in other.all_input_nodes
+    )
+
+
+def _up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
+    """Nodes up to and with `node`, in order."""
+    before: dict[fx.Node, None] = {}
+    for other in graph.nodes:
+        before[other] = None
+        if other is node:
+            break
+    return before
+
+
+def _prefix(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
+    new = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    for other in _up_to(graph, node):
+        copied[other] = new.node_copy(other, copied.__getitem__)
+    new.output(copied[node])
+    return fx.GraphModule(network, new)
+
+
+def _tail(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
+    new = fx.Graph()
+    before = _up_to(graph, node)
+    copied: dict[fx.Node, fx.Node] = {node: new.placeholder("activations")}
+    for other in graph.nodes:
+        # A constant read early may be used late; all else before the cut belongs to the prefix.
+        shared = other.op == "get_attr" and any(user not in before for user in other.users)
+        if other not in before or shared:
+            copied[other] = new.node_copy(other, copied.__getitem__)
+    return fx.GraphModule(network, new)

@@ -1,0 +1,107 @@
+"""YAML to Recipe, with errors a person can act on."""
+
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gliascope.errors import RecipeError
+from gliascope.recipes.schema import Recipe
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with Gliascope."""
+    folder = resources.files("gliascope.recipes")
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a recipe by name or from a YAML file, with overrides like `stages.0.epochs=2` applied.
+
+    Raises RecipeError naming the file, the key and, for a misspelt key, the nearest one.
+    """
+    if name in recipe_names():
+        text = resources.files("gliascope.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    elif name.endswith((".yaml", ".yml")):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name}: cannot be read ({error})") from None
+    else:
+        raise RecipeError(
+            f"unknown recipe {name!r}; choose from {', '.join(recipe_names())} or give a .yaml file"
+        )
+    content = _parse(text, name)
+    if not isinstance(content, dict):
+        raise RecipeError(f"{name}: expected a mapping of recipe keys but got {type(content).__name__}")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{name}: {_explain(error)}") from None
+
+
+def _parse(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML ({' '.join(str(error).split())})") from None
+
+
+def _apply(content: Any, override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals:
+        raise RecipeError(f"{override!r}: expected KEY=VALUE, like stages.0.epochs=2")
+    *parents, last = path.split(".")
+    target = content
+    for key in parents:
+        target = _child(target, key, path)
+    if isinstance(target, list):
+        _child(target, last, path)
+        target[int(last)] = _parse(value, override)
+    elif isinstance(target, dict):
+        target[last] = _parse(value, override)
+    else:
+        raise RecipeError(f"{path}: {parents[-1]} is a single value and has no {last}")
+
+
+def _child(target: Any, key: str, path: str) -> Any:
+    if isinstance(target, list):
+        if not key.isdigit() or int(key) >= len(target):
+            raise RecipeError(f"{path}: expected a number below {len(target)} but got {key!r}")
+        return target[int(key)]
+    if not isinstance(target, dict):
+        raise RecipeError(f"{path}: nothing lies below a single value")
+    # A section that the recipe leaves at its defaults may still be overridden in part.
+    return target.setdefault(key, {})
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _keys(item["loc"]), n=1, cutoff=0.0)
+            problems.append(f"unknown key {where!r}; the nearest known key is {near[0]!r}")
+        else:
+            problems.append(f"{where}: {item['msg']} (got {item['input']!r})" if where else item["msg"])
+    return "; ".join(problems)
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys the schema allows beside the one at `location`."""
+    model: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation: Any = model.model_fields[part].annotation
+        # tuple[Stage, ...] holds its model as the first argument.
+        model = (get_args(annotation) or (annotation,))[0]
+    return list(model.model_fields)

@@ -1,0 +1,87 @@
+"""The Run: what training leaves behind, readable without torch."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gliascope.errors import RunError
+from gliascope.files import write_text
+from gliascope.recipes.schema import Recipe
+
+
+class Results(BaseModel):
+    """What a finished run adds. `best` counts rows of metrics.csv from 0; `seconds` is the last session's."""
+
+    best: int
+    seconds: float
+    parameters: int
+    trained_parameters: int
+
+
+class Record(BaseModel):
+    """run.json: what the run was made from, on what, and what came of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    classes: tuple[str, ...]
+    protocol: str
+    split_seed: int
+    split: str  # hash of every slice's part
+    store: str
+    slices: dict[str, int]  # by part
+    weights_licence: str | None
+    environment: dict[str, str | int]
+    results: Results | None = None
+
+    def same_inputs(self, other: "Record") -> bool:
+        """Whether two runs of one recipe would compute the same thing."""
+        keys = ("classes", "split", "store")
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/ and model/ (once finished)."""
+
+    folder: Path
+    recipe: Recipe
+    record: Record
+
+    @property
+    def model(self) -> Path:
+        """The exported model: a Bundle that no evaluation has been added to yet."""
+        return self.folder / "model"
+
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of metrics.csv: stage and epoch as int, the rest as float."""
+        with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+            return [
+                {key: int(value) if key in ("stage", "epoch") else float(value) for key, value in row.items()}
+                for row in csv.DictReader(stream)
+            ]
+
+    def save(self) -> None:
+        """Write recipe.yaml and run.json."""
+        write_text(
+            self.folder / "recipe.yaml", yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
+        )
+        write_text(self.folder / "run.json", self.record.model_dump_json(indent=2))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Run":
+        """Open a run folder. Raises RunError where it is none, or is damaged."""
+        try:
+            recipe = Recipe.model_validate(
+                yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+            )
+            record = Record.model_validate_json((folder / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{folder}: not a run; make one with `gliascope train`") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+            raise RunError(f"{folder}: damaged run ({str(error).splitlines()[0]}); train again") from None
+        return cls(folder, recipe, record)

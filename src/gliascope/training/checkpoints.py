@@ -1,0 +1,65 @@
+"""Weights and optimiser state as safetensors; progress as JSON in the file's header, so both change together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gliascope.errors import RunError
+from gliascope.files import atomic_file
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write all parameters and buffers, atomically."""
+    with atomic_file(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, temporary)
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Fill `module` from what `save_weights` wrote. Raises RunError where the file is missing or damaged."""
+    try:
+        module.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(
+            f"{path}: cannot be read as weights ({str(error).splitlines()[0]}); train again"
+        ) from None
+
+
+def save_progress(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
+    """Write weights, optimiser state and `progress` (JSON values) into one file, atomically."""
+    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{key}": v.detach().cpu().contiguous() for key, v in state.items()}
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+
+
+def load_progress(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read `progress` and the tensors of `save_progress`. Raises RunError where the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+            return progress, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: damaged checkpoint ({error}); remove it to train from the start") from None
+
+
+def restore(tensors: dict[str, Tensor], module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put back what `load_progress` read."""
+    module.load_state_dict(
+        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    )
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            parameter = parameters[int(number)]
+            # Fused optimisers pair elements by memory order: the state must lie as its parameter does.
+            like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+            optimizer.state[parameter][name] = like.copy_(value)

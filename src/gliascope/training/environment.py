@@ -1,0 +1,47 @@
+"""What the process and the machine are set to, and a record of it."""
+
+import ctypes
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+
+import torch
+
+from gliascope.data.parallel import cores
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_PACKAGES = ("gliascope", "torch", "timm", "lightning", "numpy", "onnxruntime", "pillow", "polars")
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep big freed blocks. For a process we own, before the first tensor.
+
+    PyTorch on CPUs frees and allocates every layer's output; by default each goes back to the system, and
+    the page faults then cost more than the arithmetic. Elsewhere than on glibc this does nothing.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(1 << 30))
+    mallopt(_M_TRIM_THRESHOLD, ctypes.c_int((1 << 31) - 1))
+    mallopt(_M_TOP_PAD, ctypes.c_int(64 << 20))
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Ask torch for the same bits on the same machine, or for speed."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def describe(device: torch.device) -> Mapping[str, str | int]:
+    """Versions and hardware, for the Run's record. Holds no host or user name."""
+    record: dict[str, str | int] = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+    return record | {name: metadata.version(name) for name in _PACKAGES}

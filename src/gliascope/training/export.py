@@ -1,0 +1,101 @@
+"""Run in, deployable model out: the only bridge from the half that learns to the half that runs."""
+
+import hashlib
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gliascope.errors import RunError
+from gliascope.inference.bundle import Bundle, BundleInfo
+from gliascope.inference.engine import Engine
+from gliascope.models.classifier import Classifier, Normalise
+from gliascope.recipes import Recipe
+
+TOLERANCE = 1e-4
+
+
+class Deployed(nn.Module):
+    """uint8 pixels (n, size, size[, 3]) to logits, features and class activation maps.
+
+    With flip averaging the graph runs each slice and its mirror image in one batch.
+    """
+
+    def __init__(self, classifier: Classifier, recipe: Recipe) -> None:
+        super().__init__()
+        self.normalise = Normalise(recipe.preprocessing)
+        self.classifier = classifier
+        self.flip = recipe.tta == "flip"
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean over the views of logits (n, classes), features (n, channels), maps (n, classes, h, w)."""
+        images = self.normalise(pixels)
+        if self.flip:
+            images = torch.cat([images, images.flip(-1)])
+        head = self.classifier.head
+        feature_maps = self.classifier.backbone(images)
+        features = head.features(feature_maps)
+        logits, maps = head.logits(features), head.activation_maps(feature_maps)
+        if self.flip:
+            n = pixels.shape[0]
+            logits = (logits[:n] + logits[n:]) / 2
+            features = (features[:n] + features[n:]) / 2
+            maps = (maps[:n] + maps[n:].flip(-1)) / 2
+        return logits, features, maps
+
+
+def export(
+    classifier: Classifier, recipe: Recipe, classes: tuple[str, ...], licences: dict[str, str]
+) -> Bundle:
+    """Turn a trained classifier into a Bundle without metrics, checked against torch.
+
+    Raises RunError where ONNX Runtime's logits differ by more than TOLERANCE.
+    """
+    deployed = Deployed(classifier.cpu(), recipe).eval()
+    model = _to_onnx(deployed, recipe)
+    info = BundleInfo(
+        recipe=recipe.name,
+        classes=classes,
+        preprocessing=recipe.preprocessing,
+        tta=recipe.tta,
+        activation_maps=True,
+        parameters=sum(p.numel() for p in classifier.parameters()),
+        model_sha256=hashlib.sha256(model).hexdigest(),
+        versions={name: metadata.version(name) for name in ("gliascope", "torch", "timm", "onnx")},
+        licences=licences,
+    )
+    bundle = Bundle(info, model)
+    _check(deployed, bundle)
+    return bundle
+
+
+def _to_onnx(deployed: Deployed, recipe: Recipe) -> bytes:
+    pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            deployed,
+            (pixels,),
+            path,
+            input_names=["pixels"],
+            output_names=["logits", "features", "maps"],
+            dynamic_shapes=({0: torch.export.Dim("slices")},),
+            external_data=False,
+            verbose=False,
+            dynamo=True,
+        )
+        return path.read_bytes()
+
+
+def _check(deployed: Deployed, bundle: Bundle) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, *bundle.info.preprocessing.shape), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = deployed(torch.from_numpy(noise))[0].numpy()
+    difference = float(np.abs(Engine(bundle)(noise).logits - expected).max())
+    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise RunError(
+            f"exported model differs from the trained one by {difference:.2g}; please report this recipe"
+        )

@@ -1,0 +1,193 @@
+"""The training loop."""
+
+import csv
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.tensorboard import SummaryWriter
+
+from gliascope.data.store import Store
+from gliascope.errors import RunError
+from gliascope.files import write_text
+from gliascope.models.classifier import Classifier
+from gliascope.models.cut import cut
+from gliascope.progress import note, progress
+from gliascope.recipes import Recipe, Stage
+from gliascope.training.activations import Activations, gather
+from gliascope.training.checkpoints import load_progress, load_weights, restore, save_progress, save_weights
+from gliascope.training.schedules import warmup_cosine
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of metrics.csv. Training figures are over augmented views, with label smoothing in the loss."""
+
+    stage: int
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What the best epoch has most of: validation accuracy, then the lower validation loss."""
+        return self.val_accuracy, -self.val_loss
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Slices of one part of a split: store rows, and class numbers; both int64 (slices,)."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def fit(
+    fabric: Fabric, classifier: Classifier, recipe: Recipe, store: Store, train: Part, val: Part, folder: Path
+) -> list[Epoch]:
+    """Train all stages and return the history; `folder` then holds best and last checkpoints and logs.
+
+    Continues from `folder/last.safetensors` where there is one. Raises RunError for a loss that is not finite.
+    """
+    history: list[Epoch] = []
+    saved = load_progress(folder / "last.safetensors") if (folder / "last.safetensors").exists() else None
+    if saved:
+        history = [Epoch(**row) for row in saved[0]["history"]]
+    fabric.to_device(classifier)
+    for number, stage in enumerate(recipe.stages):
+        done = sum(epoch.stage == number for epoch in history)
+        if done == stage.epochs:
+            continue
+        if saved and done:
+            weights = {k.removeprefix("model."): v for k, v in saved[1].items() if k.startswith("model.")}
+            classifier.load_state_dict(weights)
+        elif number > 0:
+            load_weights(folder / "best.safetensors", classifier)
+        training = _StageTraining(fabric, classifier, recipe, number, store, train, val)
+        if saved and done:
+            restore(saved[1], classifier, training.optimizer)
+        for epoch in training.epochs(done):
+            history.append(epoch)
+            if epoch is max(history, key=lambda row: row.rank):
+                save_weights(folder / "best.safetensors", classifier)
+            _log(folder, history)
+            state = {"history": [asdict(row) for row in history]}
+            save_progress(folder / "last.safetensors", classifier, training.optimizer, state)
+    return history
+
+
+class _StageTraining:
+    """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        classifier: Classifier,
+        recipe: Recipe,
+        number: int,
+        store: Store,
+        train: Part,
+        val: Part,
+    ) -> None:
+        self.fabric, self.recipe, self.number, self.train, self.val = fabric, recipe, number, train, val
+        self.stage: Stage = recipe.stages[number]
+        prefix, tail = cut(classifier, self.stage.freeze)
+        classifier.requires_grad_(True)
+        prefix.requires_grad_(False)
+        activations = Activations(store, prefix, recipe, fabric.device)
+        self.views = [activations.view(view, train.rows) for view in range(recipe.views)]
+        self.val_view = [activations.view(0, val.rows)]
+        # Which view a slice shows first follows from its content, so that a batch mixes views.
+        self.first_view = np.array([int(name[:8], 16) for name in store.hashes[train.rows]], dtype=np.int64)
+        self.tail, self.optimizer = fabric.setup(tail, _optimizer(tail, self.stage))
+        self.steps = max(1, round(len(train.rows) / self.stage.batch_size))
+
+    def epochs(self, start: int) -> Iterator[Epoch]:
+        for epoch in range(start, self.stage.epochs):
+            began = time.perf_counter()
+            lr, train_loss, train_accuracy = self._train(epoch)
+            if not np.isfinite(train_loss):
+                raise RunError(
+                    f"stage {self.number + 1}, epoch {epoch + 1}: the training loss is {train_loss}; "
+                    f"lower the rate, e.g. --set stages.{self.number}.lr={self.stage.lr / 10:g}"
+                )
+            val_loss, val_accuracy = self._validate()
+            seconds = round(time.perf_counter() - began, 2)
+            yield Epoch(self.number, epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
+
+    def _train(self, epoch: int) -> tuple[float, float, float]:
+        stage, total_loss, correct = self.stage, torch.zeros((), device=self.fabric.device), 0
+        order = np.random.default_rng([self.recipe.seed, self.number, epoch]).permutation(
+            len(self.train.rows)
+        )
+        view = (self.first_view + epoch) % self.recipe.views
+        self.tail.train()
+        with progress(f"epoch {epoch + 1} of {stage.epochs}", len(order)) as advance:
+            # Even batches: a last one of a few slices would upset the batch statistics.
+            for step, batch in enumerate(np.array_split(order, self.steps), start=epoch * self.steps):
+                lr = stage.lr * warmup_cosine(step, stage.epochs * self.steps, stage.warmup)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = lr
+                # Dropout is keyed by the step: resuming needs no state of the generator.
+                torch.manual_seed((self.recipe.seed << 32) + (self.number << 24) + step)
+                inputs = self.fabric.to_device(gather(self.views, view[batch], batch))
+                targets = self.fabric.to_device(torch.from_numpy(self.train.labels[batch]))
+                logits = self.tail(inputs)
+                loss = cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+                self.optimizer.zero_grad()
+                self.fabric.backward(loss)
+                self.optimizer.step()
+                total_loss += loss.detach() * len(batch)
+                correct += int((logits.argmax(1) == targets).sum())
+                advance(len(batch))
+        return lr, total_loss.item() / len(order), correct / len(order)
+
+    @torch.inference_mode()
+    def _validate(self) -> tuple[float, float]:
+        self.tail.eval()
+        total_loss, correct, n = 0.0, 0, len(self.val.rows)
+        for batch in np.array_split(np.arange(n), max(1, n // 128)):
+            inputs = self.fabric.to_device(gather(self.val_view, np.zeros_like(batch), batch))
+            targets = self.fabric.to_device(torch.from_numpy(self.val.labels[batch]))
+            logits = self.tail(inputs)
+            total_loss += cross_entropy(logits, targets, reduction="sum").item()
+            correct += int((logits.argmax(1) == targets).sum())
+        return total_loss / n, correct / n
+
+
+def _optimizer(tail: nn.Module, stage: Stage) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter, 2019); biases and normalisation do not decay."""
+    parameters = [p for p in tail.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=stage.lr, fused=True)
+
+
+def _log(folder: Path, history: list[Epoch]) -> None:
+    text = StringIO()
+    writer = csv.DictWriter(text, list(asdict(history[0])))
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in history)
+    write_text(folder / "metrics.csv", text.getvalue())
+    last = history[-1]
+    with SummaryWriter(folder / "tensorboard", purge_step=len(history)) as board:
+        for key, value in asdict(last).items():
+            board.add_scalar(key, value, len(history))
+    note(
+        f"epoch {last.epoch + 1}: training loss {last.train_loss:.4f}, accuracy {last.train_accuracy:.2%}; "
+        f"validation loss {last.val_loss:.4f}, accuracy {last.val_accuracy:.2%} ({last.seconds:.0f} s)"
+    )
