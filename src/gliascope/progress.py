@@ -8,8 +8,14 @@ from contextlib import contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar of `total` steps; yield the function that advances it by a number of steps."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description:<24}"),

@@ -36,7 +36,7 @@ app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
     add_completion=False,
-    help="Brain tumour classification on MRI and CT slices, with an accuracy you can believe. Research use only.",
+    help="Brain tumour classification on MRI and CT slices that you can believe. Research use only.",
 )
 for _command in (
     run.run,

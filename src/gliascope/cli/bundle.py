@@ -14,8 +14,8 @@ def bundle(
     out: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("bundle"),
 ) -> None:
     """Join a run's exported model and its report to the folder you deploy."""
-    from gliascope import pipeline
+    from gliascope.pipeline.bundle import bundle as bundle_run
     from gliascope.recipes.run import Run
 
-    pipeline.bundle(Run.load(run), report, out)
+    bundle_run(Run.load(run), report, out)
     typer.echo(f"{out}")

@@ -8,8 +8,8 @@ import typer
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for everything this makes.")] = Path("demo")) -> None:
     """Make synthetic slices and run everything on them, in a few minutes."""
-    from gliascope import pipeline
     from gliascope.cli.tables import print_report
+    from gliascope.pipeline.run import demo as run_demo
 
-    pipeline.demo(out)
+    run_demo(out)
     print_report(out)

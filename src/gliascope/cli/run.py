@@ -22,9 +22,9 @@ def run(
 
     After an interruption, the same command goes on where it stopped.
     """
-    from gliascope import pipeline
     from gliascope.cli.tables import print_report
+    from gliascope.pipeline.run import run as run_all
     from gliascope.recipes import load_recipe
 
-    pipeline.run(sources, out, load_recipe(recipe, overrides or ()), protocol, labels, groups, seed)
+    run_all(sources, out, load_recipe(recipe, overrides or ()), protocol, labels, groups, seed)
     print_report(out)

@@ -17,11 +17,11 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a recipe on a split."""
-    from gliascope import pipeline
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import Split
+    from gliascope.pipeline.train import train as train_recipe
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
-    pipeline.train(chosen, Catalog.load(catalog), Split.load(split), out, resume)
+    train_recipe(chosen, Catalog.load(catalog), Split.load(split), out, resume)
     typer.echo(f"{out}")

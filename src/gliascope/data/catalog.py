@@ -42,7 +42,7 @@ REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Slices found by `scan` (`frame`, columns of SCHEMA) and files set aside (`rejects`, of REJECTS_SCHEMA)."""
+    """`frame`: slices found by `scan`, columns of SCHEMA; `rejects`: files set aside, of REJECTS_SCHEMA."""
 
     frame: pl.DataFrame
     rejects: pl.DataFrame

@@ -36,7 +36,7 @@ class Store:
         return self.folder.name
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
-        """Rows of `pixels` that hold the given slices, in their order. Raises GliascopeError for strangers."""
+        """Rows of `pixels` that hold the given slices, in order. Raises GliascopeError for strangers."""
         wanted = pixel_hashes.to_numpy().astype(self.hashes.dtype)
         rows = np.searchsorted(self.hashes, wanted).clip(max=len(self.hashes) - 1)
         if (self.hashes[rows] != wanted).any():

@@ -8,7 +8,7 @@ How the resampled values become an interval depends on the number:
 - Shares (accuracy, recall, F1, AUROC …: from 0 to 1, and 1 is perfect) get the exact binomial interval
   (Clopper & Pearson 1934) at the effective sample size that the bootstrap's variance implies
   (Korn & Graubard 1998, Survey Methodology 24:193). The plain percentile interval holds its 95 % only
-  where errors are many; with the handful that a good model makes, it covers 87 to 90 %.
+  where errors are many; with the handful that a good model makes, it can fall below 90 %.
   Where resamples do not vary at all (no error in any group), it would have no width; here the number of
   groups becomes the sample size.
 - Errors (ECE, Brier: 0 is perfect) get the percentile interval joined with its mirror image around the

@@ -93,6 +93,8 @@ def fact(value: Any) -> str:
     """A fact of a run in words: yes or no, "3,376,164", lists with commas between."""
     if value is None or isinstance(value, bool):
         return {None: UNDEFINED, True: "yes", False: "no"}[value]
+    if hasattr(value, "item"):  # a NumPy number
+        value = value.item()
     if isinstance(value, int | float):
         return f"{value:,}"
     if isinstance(value, list | tuple):

@@ -46,7 +46,7 @@ def training_curves(rows: Sequence[dict[str, Any]], quantity: str, chosen_epoch:
             ("train", "training", _INK, (0, (4, 2))),
             ("val", "validation", _ACCENT, "solid"),
         ):
-            values = [_or_nan(row.get(f"{part}_{quantity}")) for row in rows]
+            values = [_or_nan(row[f"{part}_{quantity}"]) for row in rows]
             axes.plot(
                 epochs, values, color=colour, linestyle=line, marker="o", markersize=3.5, lw=1.6, label=label
             )
@@ -55,7 +55,7 @@ def training_curves(rows: Sequence[dict[str, Any]], quantity: str, chosen_epoch:
                 axes.axvline(chosen_epoch, color=_ACCENT, alpha=0.35, lw=1, zorder=0)
                 axes.plot([chosen_epoch], [best], "o", color=_ACCENT, markersize=9, label="chosen epoch")
         for row, after in pairwise(rows):
-            if row.get("stage") != after.get("stage"):
+            if row["stage"] != after["stage"]:
                 axes.axvline(row["epoch"] + 0.5, color=_INK, alpha=0.4, lw=0.8, ls=":")
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)

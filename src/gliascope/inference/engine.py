@@ -1,5 +1,6 @@
 """Run a Bundle's graph on batches of preprocessed slices."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,21 @@ from gliascope.inference.bundle import Bundle
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """logits: (n, classes); features: (n, channels); maps: (n, classes, height, width) or None. All float32."""
+    """logits (n, classes), features (n, channels), maps (n, classes, height, width) or None; all float32."""
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
     maps: NDArray[np.float32] | None
+
+    @classmethod
+    def join(cls, batches: Sequence["Outputs"]) -> "Outputs":
+        """Put batches one after the other."""
+        maps = [batch.maps for batch in batches if batch.maps is not None]
+        return cls(
+            np.concatenate([batch.logits for batch in batches]),
+            np.concatenate([batch.features for batch in batches]),
+            np.concatenate(maps) if maps else None,
+        )
 
     @property
     def probabilities(self) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ class Job:
 def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain: Path | None) -> Job:
     """Predict every slice under `paths`; write JSON Lines to `out` and overlays into `explain`.
 
-    Raises GliascopeError where there is no file, none can be read, or the model gives no maps to explain with.
+    Raises GliascopeError where there is no file, none can be read, or the model gives no maps.
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")

@@ -44,7 +44,7 @@ def predict(
     on_reject: Callable[[ReadError], None],
     on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
 ) -> Iterator[Finding]:
-    """Yield a Finding for every slice of `files`, in order; after them, one for every study of several slices.
+    """Yield a Finding for every slice, in order; after them, one for every study of several slices.
 
     A file that cannot be read goes to `on_reject` and the rest goes on.
     `on_slice` sees each slice with its finding while its pixels are at hand.

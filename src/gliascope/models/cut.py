@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from timm.models import get_notrace_modules
 from torch import fx, nn
 
 from gliascope.errors import RecipeError
@@ -18,7 +19,8 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         library = type(m).__module__.startswith(("timm.layers", "torchvision.ops"))
-        return library or super().is_leaf_module(m, module_qualified_name)
+        untraceable = type(m) in get_notrace_modules()  # type: ignore[no-untyped-call]
+        return library or untraceable or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = super().call_module(m, forward, args, kwargs)

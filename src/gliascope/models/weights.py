@@ -26,7 +26,7 @@ def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
     Its output is a feature map, (n, channels, height, width). Raises WeightsError naming every way tried.
     """
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]
+        near = timm.list_models(f"*{name[:8]}*")[:5]
         raise WeightsError(
             f"timm has no model {name!r}; it has {', '.join(near) or 'others, see timm.list_models()'}"
         )
@@ -87,7 +87,7 @@ def _fill(model: nn.Module, given: Mapping[str, Tensor], origin: str, by_order: 
     if by_order:
         given = dict(zip(own, given.values(), strict=False))
     wrong = [
-        f"{key} (expected {tuple(tensor.shape)} but got {tuple(given[key].shape) if key in given else 'nothing'})"
+        f"{key} (expected {list(tensor.shape)} but got {list(given[key].shape) if key in given else 'none'})"
         for key, tensor in own.items()
         if key not in given or given[key].shape != tensor.shape
     ]

@@ -46,7 +46,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/ and model/ (once finished)."""
+    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/; model/ once finished."""
 
     folder: Path
     recipe: Recipe
@@ -56,6 +56,13 @@ class Run:
     def model(self) -> Path:
         """The exported model: a Bundle that no evaluation has been added to yet."""
         return self.folder / "model"
+
+    def check_finished(self) -> None:
+        """Raise RunError unless training has ended and the model is exported."""
+        if self.record.results is None or not self.model.exists():
+            raise RunError(
+                f"{self.folder}: training has not finished; go on with `gliascope train … --resume`"
+            )
 
     def history(self) -> list[dict[str, Any]]:
         """Rows of metrics.csv: stage and epoch as int, the rest as float."""

@@ -1,4 +1,4 @@
-"""Weights and optimiser state as safetensors; progress as JSON in the file's header, so both change together."""
+"""Weights and optimiser state as safetensors; progress as JSON in the header, so both change at once."""
 
 import json
 from pathlib import Path

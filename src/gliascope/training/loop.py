@@ -59,7 +59,7 @@ def fit(
 ) -> list[Epoch]:
     """Train all stages and return the history; `folder` then holds best and last checkpoints and logs.
 
-    Continues from `folder/last.safetensors` where there is one. Raises RunError for a loss that is not finite.
+    Continues from `folder/last.safetensors`, if any. Raises RunError for a loss that is not finite.
     """
     history: list[Epoch] = []
     saved = load_progress(folder / "last.safetensors") if (folder / "last.safetensors").exists() else None

@@ -51,13 +51,11 @@ def _open(new: Run, resume: bool) -> Run:
     if not (new.folder / "run.json").exists():
         return new
     if not resume:
-        raise RunError(
-            f"{new.folder}: holds a run already; add --resume to go on with it, or choose another folder"
-        )
+        raise RunError(f"{new.folder}: holds a run; add --resume to go on with it, or choose another folder")
     old = Run.load(new.folder)
     if old.recipe != new.recipe or not old.record.same_inputs(new.record):
         raise RunError(
-            f"{new.folder}: holds a run of another recipe, split or data; choose another folder or remove this one"
+            f"{new.folder}: holds a run of another recipe, split or data; choose another folder or remove it"
         )
     return old
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.phantom.parts import HEAD_SOLIDS, paint
 from gliascope.data.phantom.shapes import smooth_union
-from gliascope.data.phantom.space import Array, Field
+from gliascope.data.phantom.space import Array, Field, vector
 from gliascope.data.phantom.tissues import Tissue
 from gliascope.errors import GliascopeError
 
@@ -48,7 +48,8 @@ def atlas() -> Atlas:
     Raises GliascopeError if nilearn, which ships the template, is not installed.
     """
     brain = _brain()
-    solid = Field((brain.values.sum(axis=3, keepdims=True) > 90).astype(np.uint8), brain.low)
+    grey, white = brain.values[..., :1], brain.values[..., 1:]
+    solid = Field(((grey > 60) | (white > 60)).astype(np.uint8), brain.low)
     skull = _skull(solid)
     parts = paint(Field(np.zeros((*_SHAPE, 1), np.uint8), _LOW), solid, skull)
     return Atlas(
@@ -67,10 +68,10 @@ def _brain() -> Field:
     if package is None or package.origin is None:
         raise GliascopeError("phantoms need the brain template of nilearn: pip install 'gliascope[data]'")
     folder = Path(package.origin).parent / "datasets" / "data"
-    images = [nibabel.load(folder / _FILES.format(tissue)) for tissue in ("gm", "wm")]
-    x, y, z = images[0].affine[:3, 3]
-    values = np.stack([np.asarray(image.dataobj, np.uint8) for image in images], axis=3)
-    return Field(np.ascontiguousarray(values), (float(x), float(y), float(z)))
+    grey, white = (nibabel.Nifti1Image.from_filename(folder / _FILES.format(name)) for name in ("gm", "wm"))
+    x, y, z = grey.affine[:3, 3]
+    values = np.stack([np.asarray(image.dataobj, np.uint8) for image in (grey, white)], axis=3)
+    return Field(values, (float(x), float(y), float(z)))
 
 
 def _skull(solid: Field) -> Field:
@@ -100,8 +101,9 @@ def _deep_white(brain: Field, skull: Field) -> Array:
     sparse = Field(brain.values[::3, ::3, ::3, 1:], brain.low, 3)
     points = _points(sparse, sparse.values[..., 0] > 150)
     points = points[points[:, 2] > -35]
-    return points[skull.at(points.T)[0] < -12]
+    deep: Array = points[skull.at(points.T)[0] < -12]
+    return deep
 
 
 def _points(field: Field, where: NDArray[np.bool_]) -> Array:
-    return (np.argwhere(where) * np.float32(field.step) + np.float32(field.low)).astype(np.float32)
+    return vector(np.argwhere(where) * field.step + np.array(field.low))

@@ -17,29 +17,21 @@ def draw_slice(
     points = head.to_atlas(grid)
     outside, skin = atlas().shells.at(points)
     depth = -outside
-    before = points if lesion is None else lesion.displaced(points, depth)
-    before = head.brain(grid, before)
-    flesh = head.flesh.on(grid)
-    tissue = _shells(head, grid, depth, skin, flesh)
+    before = head.brain(grid, points if lesion is None else lesion.displaced(points, depth))
     part = atlas().parts.nearest(before)
     part[skin > -1] = Tissue.NONE
-    tissue = np.where(part, part, tissue)
-    image = light[tissue]
-    image *= 1 + 0.08 * flesh
-    septa = np.exp(np.square(flesh) * -40) * (tissue == Tissue.MUSCLE)
-    image += septa * (0.5 * (light[Tissue.FAT] - light[Tissue.MUSCLE]))
-    inside = (depth > 0) & ((part == 0) | (part == Tissue.DURA))
+    image = _surroundings(head, grid, np.where(part, part, _shells(head, grid, depth, skin)), light)
+    inside = (depth > 0) & ((part == Tissue.NONE) | (part == Tissue.DURA))
     white = np.zeros_like(image)
     brain, white[inside] = _brain(head, grid, before, inside, light)
     # The falx is thinner than a voxel.
-    falx = part[inside] == Tissue.DURA
-    image[inside] = np.where(falx, 0.5 * (brain + image[inside]), brain)
+    image[inside] = np.where(part[inside] == Tissue.DURA, 0.5 * (brain + image[inside]), brain)
     if lesion is None:
         return image, np.zeros(image.shape, bool)
-    return image, lesion.lay(image, grid, points, depth, white, light) < 0
+    return image, lesion.lay(image, grid, points, depth, white, light)
 
 
-def _shells(head: Head, grid: Grid, depth: Array, skin: Array, flesh: Array) -> NDArray[np.uint8]:
+def _shells(head: Head, grid: Grid, depth: Array, skin: Array) -> NDArray[np.uint8]:
     """Dura, the three layers of the skull, muscle, fat and skin, from the distances to skull and skin."""
     bone = head.bone.on(grid)
     above = -depth / (8 * head.skull_width * (1 + 0.12 * bone))
@@ -51,6 +43,15 @@ def _shells(head: Head, grid: Grid, depth: Array, skin: Array, flesh: Array) -> 
     tissue[skin > -1.6] = Tissue.SKIN
     tissue[skin > 0] = Tissue.NONE
     return tissue
+
+
+def _surroundings(head: Head, grid: Grid, tissue: NDArray[np.uint8], light: Array) -> Array:
+    """Brightness of all but the brain: uneven flesh, and muscles with fat between them."""
+    flesh = head.flesh.on(grid)
+    image: Array = light[tissue] * (1 + 0.08 * flesh)
+    septa = np.exp(np.square(flesh) * -60) * (tissue == Tissue.MUSCLE)
+    image += septa * (0.3 * (light[Tissue.FAT] - light[Tissue.MUSCLE]))
+    return image
 
 
 def _brain(
@@ -71,6 +72,6 @@ def _brain(
     image += spots * (light[Tissue.OEDEMA] - image)
     first, second = (waves.on(grid)[inside] for waves in head.vessels)
     # Two noises vanish together along curves: vessels, in the sulci mostly.
-    vessel = np.exp((first**2 + second**2) / np.float32(-2 * 0.11**2)) * np.clip(fluid * 2 + 0.1, 0, 1)
+    vessel = np.exp((first**2 + second**2) / np.float32(-2 * 0.08**2)) * np.clip(fluid * 2 + 0.1, 0, 1)
     image += vessel * (light[Tissue.VEIN] - image)
     return image, white

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliascope.data.phantom.shapes import Waves
-from gliascope.data.phantom.space import Array, Grid
+from gliascope.data.phantom.space import Array, Grid, vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,9 @@ class Head:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
         """A random head."""
-        both, apart = rng.uniform(-0.2, 0.45), rng.normal(0, 0.15)
+        both, apart = rng.uniform(-0.2, 0.45), rng.normal(0, 0.1)
         return cls(
-            turn=_turn(rng.normal(0, (3, 3, 5))) @ np.diag(rng.normal(1, 0.05, 3)).astype(np.float32),
+            turn=_turn(rng.normal(0, (3, 2.5, 4))) @ np.diag(rng.normal(1, 0.05, 3)).astype(np.float32),
             bend=_waves(rng, (90, 220), 3.0, 6),
             gyri=_waves(rng, (20, 50), 1.5, 16),
             ventricles=(both + apart, both - apart),
@@ -57,17 +58,17 @@ class Head:
     def from_atlas(self, point: Array) -> Array:
         """Where the atlas point (3,) lies in this patient."""
         back = np.linalg.inv(self.turn)
-        found = back @ point
+        found = vector(back @ point)
         # The bend is gentle, so this settles to a tenth of a millimetre.
         for _ in range(8):
-            found = back @ (point - np.array([waves.at(found) for waves in self.bend], np.float32))
-        return found.astype(np.float32)
+            found = vector(back @ (point - vector([waves.at(found) for waves in self.bend])))
+        return found
 
     def brain(self, grid: Grid, points: Array) -> Array:
-        """Where the brain tissue at atlas points (3, size, size) comes from, with this head's gyri and ventricles."""
+        """`points` (3, size, size) of the atlas, moved to where this head's gyri and ventricles take from."""
         moved = points + np.stack([waves.on(grid) for waves in self.gyri])
         for side, widening in zip((-1, 1), self.ventricles, strict=True):
-            offset = points - np.float32((side * 16, -18, 16)).reshape((3,) + (1,) * (points.ndim - 1))
+            offset = points - vector((side * 16, -18, 16))[:, None, None]
             reach = (offset[0] / 17) ** 2 + (offset[1] / 42) ** 2 + (offset[2] / 20) ** 2
             moved = moved - offset * (np.float32(widening) * np.exp(-0.5 * reach))
         return moved
@@ -80,7 +81,7 @@ def _waves(
     return x, y, z
 
 
-def _turn(degrees: Array) -> Array:
+def _turn(degrees: NDArray[np.float64]) -> Array:
     """The rotation by the given angles about x, y and z."""
     turn = np.eye(3)
     for axis, angle in enumerate(np.radians(degrees)):

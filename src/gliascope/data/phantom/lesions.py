@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliascope.data.phantom.atlas import atlas
 from gliascope.data.phantom.shapes import Waves, ellipsoid
-from gliascope.data.phantom.space import Array, Grid
+from gliascope.data.phantom.space import Array, Grid, vector
 from gliascope.data.phantom.tissues import Tissue
 
 
@@ -18,7 +19,7 @@ class Lesion:
     rough, texture: noise that bends its outline (mm) and mottles its brightness (fraction).
     margin: width over which its edge fades. infiltration: how much further it reaches in white matter.
     body, core: tissues of the rim and, deeper than `wall`, of the centre. halo: width of oedema around it.
-    dural: it is clipped to the inside of the dura and drags an enhancing tail along it.
+    depth: how deep under the skull it stays. tail: whether it drags an enhancing tail along the dura.
     push: how far it displaces its surroundings, as a fraction of its radius.
     visibility: 1 gives its tissue the brightness in the table, 0 that of grey matter.
     """
@@ -33,7 +34,8 @@ class Lesion:
     core: Tissue
     wall: float
     halo: float
-    dural: bool
+    depth: float
+    tail: bool
     push: float
     visibility: float
 
@@ -50,32 +52,38 @@ class Lesion:
         shift = self.push * np.minimum(distance, self.radius) * np.exp(-0.5 * beyond**2)
         # Bone gives no way.
         shift *= np.clip(depth / 6, 0, 1)
-        return points - offset * (shift / np.maximum(distance, 1e-3))
+        before: Array = points - offset * (shift / np.maximum(distance, 1e-3))
+        return before
 
-    def lay(self, image: Array, grid: Grid, points: Array, depth: Array, white: Array, light: Array) -> Array:
-        """Draw the lesion into `image` and return its outline as a signed distance in mm, inside < 0.
+    def outline(self, grid: Grid, points: Array, depth: Array) -> Array:
+        """Signed distance (size, size) to the lesion's edge in mm, inside < 0, as if all tissue were alike.
 
-        points: (3, size, size) of the pixels in atlas space. depth: mm inside the skull. white: its fraction.
-        light: brightness by `Tissue`.
+        points: (3, size, size), the pixels in atlas space. depth: mm inside the skull.
         """
         distance = ellipsoid(points, self.centre, self.radii) + self.rough.on(grid)
-        distance -= self.infiltration * (white - 0.5)
-        if self.dural:
-            distance = np.maximum(distance, 0.8 - depth)
+        return np.maximum(distance, np.float32(self.depth) - depth)
+
+    def lay(
+        self, image: Array, grid: Grid, points: Array, depth: Array, white: Array, light: Array
+    ) -> NDArray[np.bool_]:
+        """Draw the lesion into `image` and return which pixels it covers.
+
+        grid, points, depth: as for `outline`. white: fraction of white matter. light: brightness by `Tissue`.
+        """
+        distance: Array = self.outline(grid, points, depth) - self.infiltration * (white - 0.5)
         texture = self.texture.on(grid)
         if self.halo:
-            swelling = _inside(distance - self.halo, 1.5) * np.clip(white * 1.6, 0, 1)
-            image += swelling * (self._tone(light, Tissue.OEDEMA) - image)
-        if self.dural:
-            near = ellipsoid(points, self.centre, self.radii * 1.7) < 0
+            swollen = _inside(distance - self.halo, 1.5) * np.clip(white * 1.6, 0, 1)
+            image += swollen * (self._tone(light, Tissue.OEDEMA) - image)
+        if self.tail:
+            near = ellipsoid(points, self.centre, self.radii * np.float32(1.7)) < 0
             tail = _inside(np.abs(depth - 0.8) - 1.3, 0.3) * near
             image += tail * (self._tone(light, self.body) - image)
-        inside = _inside(distance, self.margin)
-        image += inside * (self._tone(light, self.body) * (1 + texture) - image)
+        image += _inside(distance, self.margin) * (self._tone(light, self.body) * (1 + texture) - image)
         if self.core != self.body:
             centre = _inside(distance + self.wall * (1 + 2 * texture), 0.6)
             image += centre * (self._tone(light, self.core) - image)
-        return distance
+        return distance < 0
 
     def _tone(self, light: Array, tissue: Tissue) -> np.float32:
         grey = light[Tissue.GREY]
@@ -83,7 +91,7 @@ class Lesion:
 
 
 def _inside(distance: Array, width: float) -> Array:
-    """1 inside, 0 outside, a smooth step of about `width` mm to either side between."""
+    """1 inside, 0 outside, between them a smooth step of about `width` mm to either side."""
     result: Array = 0.5 - 0.5 * np.tanh(distance / np.float32(width))
     return result
 
@@ -91,13 +99,13 @@ def _inside(distance: Array, width: float) -> Array:
 def glioma(rng: np.random.Generator) -> Lesion:
     """Intra-axial, from white matter; irregular, infiltrating, oedema; some with a ring around necrosis."""
     places = atlas().deep_white
-    radius = float(np.exp(rng.uniform(np.log(12), np.log(30))))
+    radius = float(np.exp(rng.uniform(np.log(13), np.log(31))))
     ring = rng.random() < 0.5
     enhancing = ring or rng.random() < 0.4
     body = Tissue.ENHANCING if enhancing else Tissue.SOLID
     return Lesion(
         centre=places[rng.integers(len(places))],
-        radii=(radius * rng.uniform(0.75, 1.3, 3)).astype(np.float32),
+        radii=vector(radius * rng.uniform(0.75, 1.3, 3)),
         rough=Waves.draw(rng, (0.6 * radius, 3 * radius), 0.16 * radius),
         texture=Waves.draw(rng, (4, 14), rng.uniform(0.05, 0.18)),
         margin=rng.uniform(0.8, 1.5) if enhancing else rng.uniform(1.5, 4),
@@ -105,19 +113,20 @@ def glioma(rng: np.random.Generator) -> Lesion:
         body=body,
         core=Tissue.NECROSIS if ring else body,
         wall=rng.uniform(0.15, 0.5) * radius,
-        halo=rng.uniform(0, 12),
-        dural=False,
+        halo=rng.uniform(3, 14),
+        depth=2,
+        tail=False,
         push=rng.uniform(0.1, 0.6),
-        visibility=rng.uniform(0.8, 1.25),
+        visibility=_visibility(rng),
     )
 
 
 def meningioma(rng: np.random.Generator) -> Lesion:
     """Extra-axial, based on the dura of the vault or the falx; round, sharp, even, with a dural tail."""
-    radius = float(np.exp(rng.uniform(np.log(12), np.log(26))))
+    radius = float(np.exp(rng.uniform(np.log(14), np.log(28))))
     return Lesion(
         centre=_on_falx(rng, radius) if rng.random() < 0.25 else _under_vault(rng, radius),
-        radii=(radius * rng.uniform(0.85, 1.15, 3)).astype(np.float32),
+        radii=vector(radius * rng.uniform(0.85, 1.15, 3)),
         rough=Waves.draw(rng, (radius, 4 * radius), 0.05 * radius),
         texture=Waves.draw(rng, (4, 14), rng.uniform(0.01, 0.07)),
         margin=rng.uniform(0.4, 0.8),
@@ -126,20 +135,20 @@ def meningioma(rng: np.random.Generator) -> Lesion:
         core=Tissue.MENINGIOMA,
         wall=0,
         halo=rng.uniform(2, 10) if rng.random() < 0.4 else 0,
-        dural=True,
+        depth=0.8,
+        tail=True,
         push=rng.uniform(0.4, 0.8),
-        visibility=rng.uniform(0.8, 1.25),
+        visibility=_visibility(rng),
     )
 
 
 def pituitary(rng: np.random.Generator) -> Lesion:
     """From the sella on the midline: small and round, the larger ones reaching up towards the chiasm."""
-    radius = float(np.exp(rng.uniform(np.log(7.5), np.log(16))))
+    radius = float(np.exp(rng.uniform(np.log(9), np.log(18))))
     radii = radius * np.array([rng.uniform(0.9, 1.2), rng.uniform(0.85, 1.1), rng.uniform(0.9, 1.4)])
-    floor = np.array([rng.normal(0, 1.2), 2, -37])
     return Lesion(
-        centre=(floor + (0, 0, radii[2])).astype(np.float32),
-        radii=radii.astype(np.float32),
+        centre=vector([rng.normal(0, 1.2), 2, radii[2] - 37]),
+        radii=vector(radii),
         rough=Waves.draw(rng, (radius, 4 * radius), 0.07 * radius),
         texture=Waves.draw(rng, (3, 10), rng.uniform(0.02, 0.1)),
         margin=rng.uniform(0.5, 1.0),
@@ -148,9 +157,10 @@ def pituitary(rng: np.random.Generator) -> Lesion:
         core=Tissue.NECROSIS if rng.random() < 0.12 else Tissue.ADENOMA,
         wall=rng.uniform(0.3, 0.6) * radius,
         halo=0,
-        dural=False,
+        depth=-np.inf,  # it may break through the floor of the sella
+        tail=False,
         push=rng.uniform(0.4, 0.9),
-        visibility=rng.uniform(0.8, 1.25),
+        visibility=_visibility(rng),
     )
 
 
@@ -161,22 +171,26 @@ LESIONS: dict[str, Callable[[np.random.Generator], Lesion]] = {
 }
 
 
+def _visibility(rng: np.random.Generator) -> float:
+    """One lesion in eight is faint."""
+    return rng.uniform(0.5, 0.9) if rng.random() < 1 / 8 else rng.uniform(1.0, 1.4)
+
+
 def _under_vault(rng: np.random.Generator, radius: float) -> Array:
-    """A point as deep under the skull as a lesion of `radius` resting on it, above the level of the orbits."""
-    direction = rng.standard_normal(3)
-    while direction[2] < -0.35 * np.linalg.norm(direction):
-        direction = rng.standard_normal(3)
-    direction /= np.linalg.norm(direction)
-    ray = np.float32([[0], [-18], [8]]) + direction[:, None] * np.arange(20, 110, 0.5)
-    ray = ray.astype(np.float32)
-    deep_enough = -atlas().shells.at(ray)[0] > rng.uniform(0.6, 0.9) * radius
-    result: Array = ray[:, deep_enough][:, -1]
-    return result
+    """A point as deep under the skull as a lesion of `radius` resting on it; not at the very top or base."""
+    up = rng.uniform(-0.35, 0.93)
+    around = rng.uniform(0, 2 * np.pi)
+    level = np.sqrt(1 - up**2)
+    direction = vector([level * np.cos(around), level * np.sin(around), up])
+    ray = vector(np.array([[0], [-18], [8]]) + direction[:, None] * np.arange(20, 110, 0.5))
+    deep = -atlas().shells.at(ray)[0] > rng.uniform(0.6, 0.9) * radius
+    centre: Array = ray[:, deep][:, -1]
+    return centre
 
 
 def _on_falx(rng: np.random.Generator, radius: float) -> Array:
     """A point beside the falx, as far from it as a lesion of `radius` resting on it."""
     places = atlas().falx
-    place = places[rng.integers(len(places))].copy()
+    place: Array = places[rng.integers(len(places))].copy()
     place[0] += rng.choice([-1, 1]) * rng.uniform(0.6, 0.9) * radius
     return place

@@ -1,4 +1,4 @@
-"""How a head is scanned: plane, field of view, sequence, noise, coil shading, and the window it is shown in."""
+"""How a head is scanned and shown: plane, field of view, sequence, noise, shading, display window."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.phantom.shapes import Waves
-from gliascope.data.phantom.space import Array, Grid, Point
+from gliascope.data.phantom.space import Array, Grid, Point, vector
 from gliascope.data.phantom.tissues import BRIGHTNESS, SEQUENCES, Tissue
 
 # Directions of rows and columns, and the middle of the field of view. Axial and coronal slices show the
@@ -17,7 +17,7 @@ _PLANES: tuple[tuple[Point, Point, Point], ...] = (
     ((0, 0, -1), (0, 1, 0), (0, -8, -18)),
     ((0, 0, -1), (-1, 0, 0), (0, 0, -14)),
 )
-_PLANE_SHARES = (0.5, 0.13, 0.12, 0.25)
+_PLANE_SHARES = (0.55, 0.15, 0.08, 0.22)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +43,19 @@ class Scan:
     def draw(cls, rng: np.random.Generator) -> "Scan":
         """A random scan."""
         rows, columns, middle = _PLANES[rng.choice(len(_PLANES), p=_PLANE_SHARES)]
-        light = BRIGHTNESS[:, rng.choice(len(SEQUENCES), p=(0.12, 0.58, 0.12, 0.18))]
+        light = BRIGHTNESS[:, rng.choice(len(SEQUENCES), p=(0.08, 0.7, 0.09, 0.13))]
         light = light * rng.normal(1, 0.07, light.shape).astype(np.float32)
         brain = 0.5 * (light[Tissue.GREY] + light[Tissue.WHITE])
-        level = rng.uniform(0.22, 0.55)
+        level = rng.uniform(0.26, 0.5)
         return cls(
-            rows=np.float32(rows),
-            columns=np.float32(columns),
-            middle=np.float32(middle) + rng.normal(0, 6, 3).astype(np.float32),
-            field=rng.uniform(195, 260),
+            rows=vector(rows),
+            columns=vector(columns),
+            middle=vector(middle + rng.normal(0, 4, 3)),
+            field=rng.uniform(195, 245),
             light=(light * (level / brain)).astype(np.float32),
-            noise=rng.uniform(0.02, 0.08) * level,
+            noise=rng.uniform(0.02, 0.06) * level,
             shading=Waves.draw(rng, (250, 600), rng.uniform(0.03, 0.16), count=4),
-            gamma=rng.uniform(0.85, 1.2),
+            gamma=rng.uniform(0.9, 1.15),
             blur=rng.uniform(0.5, 1.0),
         )
 
@@ -78,4 +78,7 @@ class Scan:
 
     def show(self, image: Array) -> NDArray[np.uint8]:
         """`image` in a display window, as bytes."""
-        return np.rint(255 * np.clip(image, 0, 1) ** np.float32(self.gamma)).astype(np.uint8)
+        shown: NDArray[np.uint8] = np.rint(255 * np.clip(image, 0, 1) ** np.float32(self.gamma)).astype(
+            np.uint8
+        )
+        return shown

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from gliascope.data.phantom.space import Array, Grid
 
-
 _SMALL_PRODUCT = 200_000  # multiplications; OpenBLAS threads from 262,144
 
 
@@ -29,7 +28,7 @@ class Waves:
         """
         direction = rng.standard_normal((3, count))
         direction /= np.linalg.norm(direction, axis=0)
-        length = np.exp(rng.uniform(*np.log(lengths), count))
+        length = np.exp(rng.uniform(np.log(lengths[0]), np.log(lengths[1]), count))
         return cls(
             (2 * np.pi * direction / length).astype(np.float32),
             rng.uniform(0, 2 * np.pi, count).astype(np.float32),
@@ -37,7 +36,7 @@ class Waves:
         )
 
     def on(self, grid: Grid) -> Array:
-        """(size, size) values. On a plane cos(a + b) splits into products, so this is a small matrix product."""
+        """(size, size) values. On a plane cos(a + b) is a sum of products, so a small matrix product does."""
         steps = np.arange(grid.size, dtype=np.float32)[:, None]
         rows = (grid.corner @ self.vectors + self.phases) + steps * (grid.down @ self.vectors)
         columns = steps * (grid.across @ self.vectors)

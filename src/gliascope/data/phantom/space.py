@@ -1,12 +1,17 @@
-"""Where things are: a slice's pixels, and values on a regular grid. Points are MNI mm: x right, y front, z up."""
+"""Where things are: pixels of a slice, values on a regular grid. Points: x right, y front, z up; mm."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
 Point = tuple[float, float, float]
+
+
+def vector(values: ArrayLike) -> Array:
+    """`values` as float32."""
+    return np.asarray(values, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +27,13 @@ class Grid:
         """(3, size, size) mm."""
         steps = np.arange(self.size, dtype=np.float32)
         rows = self.corner[:, None] + self.down[:, None] * steps
-        return rows[:, :, None] + (self.across[:, None] * steps)[:, None, :]
+        points: Array = rows[:, :, None] + (self.across[:, None] * steps)[:, None, :]
+        return points
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Values on a regular grid: `values[i, j, k]`, one or more channels, lies at `low + step * (i, j, k)` mm."""
+    """Values on a regular grid: the channels `values[i, j, k]` lie at `low + step * (i, j, k)` mm."""
 
     values: NDArray[np.float32] | NDArray[np.uint8]
     low: Point
@@ -54,18 +60,19 @@ class Field:
 
         def line(offset: int) -> Array:
             start = first + offset
-            return blend(rows.take(start, 0).astype(np.float32), rows.take(start + 1, 0).astype(np.float32), z)
+            return blend(vector(rows.take(start, 0)), vector(rows.take(start + 1, 0)), z)
 
         def face(offset: int) -> Array:
             return blend(line(offset), line(offset + along_y), y)
 
-        return blend(face(0), face(along_x), x).T.reshape(-1, *points.shape[1:])
+        return blend(face(0), face(along_x), x).T.reshape(self.values.shape[3], *points.shape[1:])
 
     def nearest(self, points: Array) -> NDArray[np.uint8]:
         """Values of the first channel at the grid points nearest to `points`, as bytes."""
         place = (self._index(points) + np.float32(0.5)).astype(np.int32)
         flat = np.ravel_multi_index(tuple(place), self.values.shape[:3])
-        return self.values[..., 0].take(flat).astype(np.uint8, copy=False)
+        result: NDArray[np.uint8] = self.values[..., 0].take(flat).astype(np.uint8)
+        return result
 
     def region(self, low: Array, high: Array) -> tuple[slice, slice, slice]:
         """The part of the grid within the box from `low` to `high` mm."""

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+_JP2 = b"\0\0\0\x0cjP  "
 _J2K_START = b"\xff\x4f\xff\x51"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -20,8 +21,24 @@ def frame_size(data: bytes) -> FrameSize | None:
 
     From the start-of-frame segment (ITU-T T.81 B.2.2, T.87 C.2.2) or the SIZ segment (T.800 A.5.1).
     """
-    start = data.find(_J2K_START, 0, 4096)
-    return _jpeg_2000(data[start + 4 : start + 42]) if start >= 0 else _jpeg(data)
+    start = _after_boxes(data)
+    if data[start : start + 4] == _J2K_START:
+        return _jpeg_2000(data[start + 4 : start + 42])
+    return _jpeg(data)
+
+
+def _after_boxes(data: bytes) -> int:
+    """Where the code stream starts in a JP2 file, which a frame should not be and at times is; else 0.
+
+    A box of no length ends the walk: pydicom 3.0 walks the same way and never comes to an end there.
+    """
+    at = 12 if data.startswith(_JP2) else 0
+    while at and at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] == b"jp2c":
+            return at + 8
+        at = at + length if length >= 8 else 0
+    return 0
 
 
 def _jpeg_2000(siz: bytes) -> FrameSize | None:

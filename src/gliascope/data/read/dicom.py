@@ -7,8 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import gdcm  # type: ignore[import-untyped]
-from pydicom import Dataset, FileDataset, dcmread, uid
+from pydicom import Dataset, FileDataset, config, dcmread, uid
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.decoders.base import get_decoder
@@ -22,12 +21,11 @@ from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-# These libraries quote the values they stumble over, and a value may name the patient. Process-wide,
+# pydicom quotes the values it stumbles over, and a value may name the patient. Process-wide,
 # because `warnings.catch_warnings` is not safe in threads.
+pass
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\.")
-for switch in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
-    switch()
 
 
 def read(path: Path, file: BinaryIO) -> list[Slice]:
@@ -63,6 +61,9 @@ def _dataset(path: Path, file: BinaryIO) -> FileDataset:
     deflated = _deflated(path, file)
     dataset = dcmread(deflated or file, force=True)
     if not any(name in dataset for name in _PIXELS):
+        if len(dataset) == 0 and dataset.preamble:
+            # What pydicom returns where the file ends within an element.
+            raise DamagedFileError(path, "DICOM truncated or damaged", "no element can be read")
         if len(dataset) == 0:
             raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
         kind = _text(dataset, "SOPClassUID") or _text(dataset.file_meta, "MediaStorageSOPClassUID")

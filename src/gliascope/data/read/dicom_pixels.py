@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset, FileDataset
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom import Dataset, FileDataset, uid
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from gliascope.data.read import intensity
+from gliascope.data.read import intensity, isolated
 from gliascope.data.read.facts import millimetres
 from gliascope.data.read.intensity import Pixels, Values
 
+_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 Spacing = tuple[float, float] | None
 
 _GROUPS = ("PixelMeasuresSequence", "PixelValueTransformationSequence", "FrameVOILUTSequence")
@@ -32,7 +32,7 @@ def frames(path: Path, dataset: FileDataset) -> list[tuple[Pixels, Spacing]]:
     Raises DamagedFileError; what pydicom raises on damaged content is left to the caller.
     """
     shown, spacings = [], []
-    for index, stored in enumerate(_decode(dataset)):
+    for index, stored in enumerate(_decode(path, dataset)):
         places = [*_functional_groups(dataset, index), dataset]
         colour = _colour(dataset, stored)
         shown.append(_grey(dataset, stored, places) if colour is None else colour)
@@ -47,15 +47,17 @@ def frames(path: Path, dataset: FileDataset) -> list[tuple[Pixels, Spacing]]:
     return result
 
 
-def _decode(dataset: FileDataset) -> Values:
+def _decode(path: Path, dataset: FileDataset) -> Values:
     """Stored values, (frames, height, width) or (frames, height, width, 3)."""
-    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-    simple = dataset.SamplesPerPixel == 1 or dataset.BitsStored <= 8
-    # Of two decoders for JPEG and JPEG 2000, Pillow's is the one kept safe against hostile content.
-    plugin = "pillow" if simple and "pillow" in decoder.available_plugins else ""
-    stored = pixel_array(dataset, allow_excess_frames=False, decoding_plugin=plugin)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated or syntax == uid.RLELossless:
+        stored = pixel_array(dataset, allow_excess_frames=False)
+    elif syntax in _JPEG or (syntax in uid.JPEG2000TransferSyntaxes and dataset.SamplesPerPixel == 1):
+        stored = pixel_array(dataset, allow_excess_frames=False, decoding_plugin="pillow")
+    else:
+        stored = isolated.pixel_array(path)
     # Not `iter_pixels`: pydicom 3.0 fails there on signed JPEG 2000, whose sign it mends in place.
-    return stored if int(dataset.get("NumberOfFrames") or 1) > 1 else stored[None]
+    return stored if int(dataset.get("NumberOfFrames") or 1) > 1 else stored[np.newaxis]
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
+from numpy.typing import NDArray
 
 from gliascope.data.read import intensity, limits
 from gliascope.data.read.facts import millimetres
@@ -35,25 +36,24 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     Raises NotAnImageError for a header without pixels, a 4-D volume or values that are no grey or colour,
     DamagedFileError and TooLargeError; what nibabel raises on damaged content is left to the caller.
     """
-    stream: Any = gzip.GzipFile(fileobj=file) if file.read(2) == b"\x1f\x8b" else file
+    packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
+    stream: Any = gzip.GzipFile(fileobj=file) if packed else file
     header = _header(path, stream)
     shape = _shape(path, header)
-    _check(path, header, shape)
+    turns = _turns(path, header)
+    order = np.argsort(turns[:, 0])
+    canonical = [shape[axis] for axis in order]
+    axis = canonical.index(1) if 1 in canonical and canonical[2] != 1 else 2
+    _check(path, header, canonical, axis)
     volume = header.raw_data_from_fileobj(stream).reshape(shape)
-    if stream is not file:
+    if packed:
         # gzip compares its checksum at the end of the stream only.
         stream.read(_TRAILER)
-    turns = io_orientation(header.get_best_affine())  # type: ignore[no-untyped-call]
-    if np.isnan(turns).any():
-        raise DamagedFileError(path, "orientation cannot be told", "the affine maps an axis to nothing")
     volume = apply_orientation(volume, turns)  # type: ignore[no-untyped-call]
-    zooms = np.empty(3)
-    zooms[turns[:, 0].astype(int)] = _zooms(header)
-    axis = _slice_axis(volume.shape)
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality = _images(path, planes, header)
-    columns, rows = np.delete(zooms, axis)
+    columns, rows = np.delete(_zooms(header)[order], axis)
     return [
         Slice(np.ascontiguousarray(image), path, index, "nifti", modality, millimetres((rows, columns)))
         for index, image in enumerate(images)
@@ -63,16 +63,11 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
 def _header(path: Path, stream: Any) -> Any:
     """Parse the fixed part of the header; extensions are passed over."""
     block = stream.read(nib.Nifti2Header.sizeof_hdr)
-    kind: Any = nib.Nifti2Header if is_nifti2(block) else nib.Nifti1Header
+    kind: Any = nib.Nifti2Header if block[4:7] in (b"n+2", b"ni2") else nib.Nifti1Header
     header = kind(block[: kind.sizeof_hdr], check=False)
     if not header["magic"].item().startswith(b"n+"):
         raise NotAnImageError(path, "NIfTI header without its image", "convert the pair to one .nii file")
     return header
-
-
-def is_nifti2(block: bytes) -> bool:
-    """Whether a header of 348 bytes or more is of NIfTI-2."""
-    return block[4:8] in (b"n+2\0", b"ni2\0")
 
 
 def _shape(path: Path, header: Any) -> tuple[int, int, int]:
@@ -86,26 +81,31 @@ def _shape(path: Path, header: Any) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _check(path: Path, header: Any, shape: tuple[int, int, int]) -> None:
-    """Refuse what is too large or of no use, from the header alone."""
+def _turns(path: Path, header: Any) -> NDArray[np.intp]:
+    """For each stored axis: the canonical axis it becomes, and 1 or -1 for its direction."""
+    with np.errstate(all="ignore"):
+        turns = io_orientation(header.get_best_affine())  # type: ignore[no-untyped-call]
+    if not np.isfinite(turns).all():
+        raise DamagedFileError(path, "orientation cannot be told", "the affine maps an axis to nothing")
+    return np.asarray(turns, np.intp)
+
+
+def _check(path: Path, header: Any, canonical: list[int], axis: int) -> None:
+    """Refuse what is too large or of no use, from the header alone; slices are cut along `axis`."""
     dtype = header.get_data_dtype()
     if dtype.names not in _COLOURS and (dtype.kind not in "uif" or dtype.itemsize > 8):
         raise NotAnImageError(path, "values are neither grey nor RGB", f"data type {dtype}")
-    axis = _slice_axis(shape)
-    height, width = (length for position, length in enumerate(shape) if position != axis)
-    limits.check_slice(path, height, width)
+    width, height = np.delete(canonical, axis)
+    limits.check_slice(path, int(height), int(width))
     # The offset counts too: gzip would have to unpack all that is before it.
-    limits.check_total(path, shape[axis], math.prod(shape) * dtype.itemsize + int(header.get_data_offset()))
+    size = math.prod(canonical) * dtype.itemsize + int(header.get_data_offset())
+    limits.check_total(path, canonical[axis], size)
 
 
-def _zooms(header: Any) -> list[float]:
+def _zooms(header: Any) -> NDArray[np.float64]:
     """Voxel sizes in mm along the three axes as stored; 0 where the file states none."""
     factor = _TO_MM.get(header.get_xyzt_units()[0], 1.0)
-    return [*(abs(float(zoom)) * factor for zoom in header.get_zooms()), 0.0, 0.0][:3]
-
-
-def _slice_axis(shape: tuple[int, ...]) -> int:
-    return shape.index(1) if 1 in shape and shape[2] != 1 else 2
+    return np.array([*(abs(float(zoom)) * factor for zoom in header.get_zooms()), 0.0, 0.0][:3])
 
 
 def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str | None]:

@@ -35,7 +35,8 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     try:
         image = Image.open(file, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", str(error)) from None
+        size = str(error).partition(" exceeds")[0]
+        raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
     except UnidentifiedImageError:
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
@@ -75,7 +76,7 @@ def _values(image: Image.Image) -> Values:
         values = np.array(image)
         if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO:
             # Pillow turns these round at 8 bits only.
-            values = values.max() - values
+            values = -values.astype(np.float64)
         return values
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))

@@ -45,7 +45,7 @@ def is_nifti(head: bytes) -> bool:
     """NIfTI-1 or NIfTI-2 in either byte order, plain or gzipped; also the header of a two-file pair."""
     if head[:2] == b"\x1f\x8b":
         try:
-            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD)
+            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, 600)
         except zlib.error:
             return False
     for order in "<>":

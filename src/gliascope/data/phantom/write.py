@@ -1,0 +1,93 @@
+"""Phantoms as a source folder in the layout of the public sets."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from gliascope.data.parallel import parallel_map
+from gliascope.data.phantom.atlas import atlas
+from gliascope.data.phantom.patient import LABELS, Patient, generator
+from gliascope.errors import GliascopeError
+from gliascope.files import atomic_folder
+
+COMMENT = "synthetic: gliascope phantom"
+_NOTICE = """\
+These images are synthetic. They show no patient: Gliascope computed every one of them.
+They serve demonstrations and tests, and say nothing about how well a model works on real images.
+
+Training/ and Testing/ hold one folder a class; groups.csv says which slices share a simulated patient.
+
+The anatomy is bent out of the ICBM 152 average brain (2009a, symmetric), distributed with nilearn:
+Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute,
+McGill University. Permission to use, copy, modify, and distribute this software and its documentation for
+any purpose and without fee is hereby granted, provided that the above copyright notice appear in all copies.
+The authors and McGill University make no representations about the suitability of this software for any
+purpose. It is provided "as is" without express or implied warranty.
+"""
+_TEST_SHARE = 0.2
+_SLICES = 4  # a patient, at most
+_PATIENTS = 1_000_000  # a class, at most; keeps the patients of different seeds apart
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One patient to write: `count` slices into `part`, numbered from `first`."""
+
+    label: str
+    seed: int
+    part: str
+    first: int
+    count: int
+
+    def names(self) -> list[str]:
+        """Paths of the slices below the source folder."""
+        numbers = range(self.first, self.first + self.count)
+        return [f"{self.part}/{self.label}/phantom-{self.label}-{number:05d}.jpg" for number in numbers]
+
+
+def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int = 240) -> None:
+    """Write `per_class` slices of each class, about a fifth of them for testing, to a new source folder.
+
+    The layout is `Training/<class>/phantom-<class>-<number>.jpg` and `Testing/…`, with NOTICE.txt and
+    `groups.csv` (path, group) beside them. A simulated patient has two to four slices, all in one part.
+    Raises GliascopeError if `folder` holds something else than phantoms, or `per_class` is under 2.
+    """
+    folder = Path(folder)
+    if per_class < 2:
+        raise GliascopeError(f"{per_class} phantoms a class cannot be split in two parts: ask for 2 or more")
+    if folder.exists() and not (folder / "NOTICE.txt").exists() and any(folder.iterdir()):
+        raise GliascopeError(f"{folder}: not empty, and no folder of phantoms; name a new folder")
+    atlas()  # once, before threads ask for it
+    jobs = [job for label in LABELS for job in _jobs(label, per_class, seed)]
+    with atomic_folder(folder) as target:
+        for job in jobs:
+            (target / job.part / job.label).mkdir(parents=True, exist_ok=True)
+        for _ in parallel_map(lambda job: _write(target, job, size), jobs, "Phantoms"):
+            pass
+        (target / "NOTICE.txt").write_text(_NOTICE, encoding="utf-8")
+        with (target / "groups.csv").open("w", encoding="utf-8", newline="") as stream:
+            rows = csv.writer(stream, lineterminator="\n")
+            rows.writerow(("path", "group"))
+            rows.writerows((name, f"{job.label}-{job.seed}") for job in jobs for name in job.names())
+
+
+def _jobs(label: str, per_class: int, seed: int) -> Iterator[_Job]:
+    """The patients of one class; those for testing come first, until they have their share."""
+    rng = generator(label, seed, 2)
+    testing = max(1, round(per_class * _TEST_SHARE))
+    first = patient = 0
+    while first < per_class:
+        part, end = ("Testing", testing) if first < testing else ("Training", per_class)
+        count = min(int(rng.integers(2, _SLICES + 1)), end - first)
+        yield _Job(label, seed * _PATIENTS + patient, part, first, count)
+        first, patient = first + count, patient + 1
+
+
+def _write(folder: Path, job: _Job, size: int) -> None:
+    quality = int(generator(job.label, job.seed, 3).integers(80, 95))
+    slices = Patient.draw(job.label, job.seed).slices(job.count, size)
+    for name, one in zip(job.names(), slices, strict=True):
+        Image.fromarray(one.pixels).save(folder / name, quality=quality, comment=COMMENT)

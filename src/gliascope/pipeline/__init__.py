@@ -1,0 +1,1 @@
+"""The verbs in a row, one file each. The only place that knows both halves."""

@@ -1,0 +1,49 @@
+"""Folders of slices to a report and a Bundle."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gliascope.data.phantom import write_phantoms
+from gliascope.data.scan import scan
+from gliascope.data.split import split
+from gliascope.pipeline.bundle import bundle
+from gliascope.pipeline.evaluate import evaluate
+from gliascope.pipeline.train import train
+from gliascope.progress import note
+from gliascope.recipes import Recipe, load_recipe
+
+DEMO_PER_CLASS = 200
+DEMO_OVERRIDES = ("stages.0.epochs=6",)
+
+
+def run(
+    sources: Sequence[Path],
+    folder: Path,
+    recipe: Recipe,
+    protocol: str = "official",
+    labels: Path | None = None,
+    groups: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Scan, split, store, train, evaluate and bundle into `folder`.
+
+    After an interruption the same call goes on: stores, activations and epochs that are done are found.
+    Raises GliascopeError for whatever the verbs cannot do.
+    """
+    catalog = scan(sources, labels, groups)
+    catalog.write(folder / "catalog.parquet")
+    if catalog.rejects.height:
+        note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
+    parts = split(catalog, protocol, seed)
+    parts.write(folder / "split.parquet")
+    trained = train(recipe, catalog, parts, folder / "run", resume=True)
+    evaluate(trained, catalog, parts, folder)
+    bundle(trained, folder / "report.json", folder / "bundle")
+
+
+def demo(folder: Path) -> None:
+    """Run `quick`, with fewer epochs, on phantoms made for the purpose."""
+    phantoms = folder / "phantoms"
+    if not phantoms.exists():
+        write_phantoms(phantoms, DEMO_PER_CLASS)
+    run([phantoms], folder, load_recipe("quick", DEMO_OVERRIDES), groups=phantoms / "groups.csv")

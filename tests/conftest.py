@@ -1,0 +1,64 @@
+"""Small sources that tests make themselves, and a cache of their own."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Tree = Mapping[str, int]
+LABELS = ("glioma", "meningioma", "notumor", "pituitary")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIASCOPE_CACHE", str(tmp_path / "cache"))
+
+
+def slice_image(label: int, seed: int, size: int = 48) -> Image.Image:
+    """A grey disc whose place tells the class, in noise: learnable in a few steps, different in every pixel."""
+    random = np.random.default_rng([label, seed])
+    y, x = np.mgrid[:size, :size]
+    centre = size * np.array([0.3 + 0.4 * (label // 2), 0.3 + 0.4 * (label % 2)]) + random.normal(0, 1.5, 2)
+    disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (size / 7) ** 2
+    return Image.fromarray((random.uniform(20, 80, (size, size)) + 140 * disc).astype(np.uint8))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def make_source(tmp_path: Path) -> Callable[..., Path]:
+    """Write a source folder: `make_source({"Training/glioma": 6, …})` gives each class folder its slices."""
+
+    def make(tree: Tree, name: str = "source", suffix: str = "png", seed: int = 0) -> Path:
+        source = tmp_path / name
+        names = sorted({folder.rpartition("/")[2] for folder in tree})
+        for order, (folder, count) in enumerate(tree.items()):
+            (source / folder).mkdir(parents=True)
+            for number in range(count):
+                label = names.index(folder.rpartition("/")[2])
+                image = slice_image(label, 1000 * order + number + 100_000 * seed)
+                image.save(source / folder / f"{number:03d}.{suffix}")
+        return source
+
+    return make
+
+
+@pytest.fixture
+def official_source(make_source: Callable[..., Path]) -> Path:
+    """Four classes, 12 training and 4 test slices each."""
+    parts = {"Training": 12, "Testing": 4}
+    return make_source({f"{part}/{label}": n for part, n in parts.items() for label in LABELS})

@@ -1,0 +1,196 @@
+"""NIfTI: orientation, scaling, Hounsfield units and what is refused."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from gliascope.data.read import limits, read
+from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
+
+# Corners of a body of 4 x 5 x 6 voxels in RAS+: each value names its place.
+RIGHT_ANTERIOR_SUPERIOR = np.zeros((4, 5, 6), np.uint8)
+RIGHT_ANTERIOR_SUPERIOR[-1, -1, 0] = 100  # right, anterior, inferior
+RIGHT_ANTERIOR_SUPERIOR[0, 0, -1] = 255  # left, posterior, superior
+
+
+def body(slices):
+    return np.stack([slice_.pixels for slice_ in slices])
+
+
+def test_axial_slices_from_inferior_to_superior_in_radiological_convention(make):
+    slices = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, np.diag([2.0, 3.0, 4.0, 1.0])))
+    assert [slice_.pixels.shape for slice_ in slices] == [(5, 4)] * 6
+    assert slices[0].pixels[0, 0] > 0  # inferior: anterior is up, the patient's right on the left
+    assert slices[-1].pixels[-1, -1] == 255  # superior: posterior is down, the patient's left on the right
+    assert np.count_nonzero(body(slices)) == 2
+    assert {slice_.spacing for slice_ in slices} == {(3.0, 2.0)}
+    assert {slice_.modality for slice_ in slices} == {None}
+    assert {(slice_.patient, slice_.study, slice_.series) for slice_ in slices} == {(None, None, None)}
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LAS", "LPS", "PIR", "SRP", "ASL", "IPL"])
+def test_every_storage_order_gives_the_same_slices(make, axes):
+    zooms = np.diag([2.0, 3.0, 4.0, 1.0])
+    image = nib.Nifti1Image(RIGHT_ANTERIOR_SUPERIOR, zooms)
+    turned = image.as_reoriented(
+        nib.orientations.ornt_transform(
+            nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(axes)
+        )
+    )
+    path = make.path().with_suffix(".nii")
+    nib.save(turned, path)
+    slices = read(path)
+    assert np.array_equal(body(slices), body(read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, zooms))))
+    assert slices[0].spacing == (3.0, 2.0)
+
+
+def test_an_oblique_volume_is_not_resampled(make):
+    volume = np.random.default_rng(0).integers(0, 255, (4, 5, 6), np.uint8)
+    turn = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, 0.2, 0.05))
+    assert np.array_equal(body(read(make.nifti(volume, turn))), body(read(make.nifti(volume))))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((7, 5, 1), 2), ((7, 1, 5), 1), ((1, 7, 5), 0)])
+def test_a_volume_one_voxel_thick_is_one_slice_in_its_plane(make, shape, axis):
+    volume = np.arange(35, dtype=np.uint8).reshape(shape)
+    (slice_,) = read(make.nifti(volume, np.diag([2.0, 3.0, 4.0, 1.0])))
+    assert slice_.pixels.shape == (5, 7)
+    assert slice_.pixels[-1, -1] == 0  # the first voxel: left, posterior, inferior
+    assert slice_.pixels[0, 0] == 255
+    columns, rows = np.delete([2.0, 3.0, 4.0], axis)
+    assert slice_.spacing == (rows, columns)
+
+
+def test_two_axes_are_one_slice(make):
+    flat = np.arange(35, dtype=np.uint8).reshape(7, 5)
+    (slice_,) = read(make.nifti(flat))
+    assert np.array_equal(slice_.pixels, read(make.nifti(flat[..., np.newaxis]))[0].pixels)
+
+
+def test_values_are_spread_over_the_whole_volume(make):
+    volume = np.random.default_rng(0).normal(500, 100, (20, 20, 20)).astype(np.float32)
+    volume[..., :10] /= 2
+    low, high = np.percentile(volume, (0.5, 99.5))
+    expected = np.clip((volume - low) / (high - low), 0, 1) * 255
+    result = body(read(make.nifti(volume)))
+    assert np.abs(result - expected[::-1, ::-1].transpose(2, 1, 0)).max() <= 0.5 + 1e-3
+    assert result[:10].mean() < result[10:].mean() / 2
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "<u2", "<i4", "<f4", ">f8", "<u1", "<i8"])
+def test_types_and_byte_orders(make, dtype):
+    volume = np.arange(120).reshape(4, 5, 6)
+    path = make.path().with_suffix(".nii")
+    header = nib.Nifti1Header(endianness=">" if dtype[0] == ">" else "<")
+    header.set_data_dtype(dtype)
+    nib.save(nib.Nifti1Image(volume.astype(dtype), np.eye(4), header, dtype=np.dtype(dtype)), path)
+    assert np.array_equal(body(read(path)), body(read(make.nifti(volume.astype(np.int32)))))
+
+
+@pytest.mark.parametrize("slope", [1, 2, -2])
+def test_scaling_in_the_header_is_applied(make, slope):
+    stored = np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10)
+    scaled = make.nifti(stored, scl_slope=slope, scl_inter=7)
+    direct = make.nifti(stored.astype(np.float32) * slope + 7)
+    assert np.array_equal(body(read(scaled)), body(read(direct)))
+
+
+def test_hounsfield_units_get_the_brain_window(make):
+    volume = np.full((10, 10, 4), -1000, np.int16)
+    volume[4:6, 4:6] = 40
+    volume[4, 4, 0] = 3000
+    for path in (make.nifti(volume), make.nifti(volume + 1000, scl_slope=1, scl_inter=-1000)):
+        slices = read(path)
+        assert {slice_.modality for slice_ in slices} == {"CT"}
+        assert sorted(np.unique(body(slices))) == [0, 128 + 1, 255]  # (40 - 39.5) / 79 + 0.5, of 255
+
+
+def test_a_few_low_voxels_are_no_hounsfield_units(make):
+    volume = np.random.default_rng(0).integers(500, 9000, (20, 20, 20), np.int16)
+    volume[3, 3, 3] = -600  # as resampling leaves them
+    slices = read(make.nifti(volume))
+    assert slices[0].modality is None
+    assert 100 < body(slices).mean() < 155
+
+
+def test_not_a_number_is_black(make):
+    volume = np.linspace(-5, 5, 1000, dtype=np.float32).reshape(10, 10, 10)
+    volume[2, 3, 4], volume[5, 5, 5] = np.nan, np.inf
+    result = body(read(make.nifti(volume)))[:, ::-1, ::-1].transpose(2, 1, 0)
+    assert (result[2, 3, 4], result[5, 5, 5], result[-1, -1, -1]) == (0, 0, 255)
+
+
+def test_nothing_but_nan_is_damaged(make):
+    with pytest.raises(DamagedFileError, match="no finite value"):
+        read(make.nifti(np.full((4, 4, 4), np.nan, np.float32)))
+
+
+def test_a_blank_volume_is_black(make):
+    assert body(read(make.nifti(np.full((4, 4, 4), 9, np.int16)))).max() == 0
+
+
+@pytest.mark.parametrize("channels", ["RGB", "RGBA"])
+def test_colour_voxels_are_kept(make, channels):
+    volume = np.zeros((4, 5, 6), [(name, "u1") for name in channels])
+    volume["R"], volume["G"], volume["B"] = 10, 20, 30
+    slices = read(make.nifti(volume))
+    assert slices[0].pixels.shape == (5, 4, 3)
+    assert slices[0].pixels[0, 0].tolist() == [10, 20, 30]
+
+
+def test_complex_values_are_refused(make):
+    with pytest.raises(NotAnImageError, match="neither grey nor RGB"):
+        read(make.nifti(np.zeros((4, 4, 4), np.complex64)))
+
+
+def test_a_fourth_axis_must_be_of_length_one(make):
+    volume = np.arange(240, dtype=np.uint8).reshape(4, 5, 6, 2)
+    with pytest.raises(NotAnImageError, match=r"4-D volume .*give one 3-D volume.*fslsplit"):
+        read(make.nifti(volume))
+    assert np.array_equal(body(read(make.nifti(volume[..., :1]))), body(read(make.nifti(volume[..., 0]))))
+
+
+def test_the_header_of_a_pair_is_refused(make):
+    header = make.nifti(np.zeros((4, 4, 4), np.uint8), magic=b"ni1")
+    with pytest.raises(NotAnImageError, match=r"convert the pair to one \.nii"):
+        read(header)
+
+
+@pytest.mark.parametrize("units", [(1, 0.002), (2, 2.0), (3, 2000.0), (0, 2.0)])
+def test_spacing_is_in_millimetres(make, units):
+    code, size = units
+    volume = np.zeros((4, 4, 4), np.uint8)
+    (slice_, *_) = read(make.nifti(volume, np.diag([size, size, size, 1]), xyzt_units=code))
+    assert slice_.spacing == pytest.approx((2.0, 2.0))
+
+
+def test_impossible_headers(make):
+    volume = np.zeros((4, 4, 4), np.uint8)
+    for fields in ({"dim": [3, 4, -4, 4, 1, 1, 1, 1]}, {"dim": [3, 4, 0, 4, 1, 1, 1, 1]}, {"datatype": 9999}):
+        with pytest.raises(DamagedFileError):
+            read(make.nifti(volume, **fields))
+    with pytest.raises(DamagedFileError, match="orientation"):
+        read(make.nifti(volume, np.diag([1.0, 0.0, 1.0, 1.0])))
+
+
+def test_limits_are_checked_on_the_header(make):
+    volume = np.zeros((4, 4, 4), np.uint8)
+    for fields in (
+        {"dim": [3, 30_000, 30_000, 1, 1, 1, 1, 1]},
+        {"dim": [3, 2000, 2000, 200, 1, 1, 1, 1]},
+        {"dim": [3, 2, 2, limits.MAX_SLICES + 1, 1, 1, 1, 1]},
+        {"vox_offset": 1e12},
+    ):
+        with pytest.raises(TooLargeError):
+            read(make.nifti(volume, packed=True, **fields))
+    # Slices are counted along the axis that will be axial, which need not be the third.
+    axial_first = np.eye(4)[[1, 2, 0, 3]]
+    with pytest.raises(TooLargeError, match="slices"):
+        read(make.nifti(volume, axial_first, dim=[3, limits.MAX_SLICES + 1, 2, 2, 1, 1, 1, 1]))
+
+
+def test_a_wrong_checksum_is_damaged(make):
+    content = bytearray(make.nifti(np.zeros((40, 40, 40), np.uint8), packed=True).read_bytes())
+    content[-6] ^= 1
+    with pytest.raises(DamagedFileError, match="CRC"):
+        read(make.bytes(bytes(content)))

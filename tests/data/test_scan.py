@@ -1,0 +1,191 @@
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from gliascope.data.catalog import SCHEMA, Catalog
+from gliascope.data.scan import pixel_hash, scan
+from gliascope.errors import GliascopeError, LayoutError
+
+Make = Callable[..., Path]
+
+
+def counts(catalog: Catalog, *columns: str) -> dict[tuple[str | None, ...], int]:
+    return {tuple(row[:-1]): row[-1] for row in catalog.frame.group_by(columns).len().rows()}
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        (
+            {"Training/glioma": 3, "Training/notumor": 2, "Testing/glioma": 1, "Testing/notumor": 1},
+            {("glioma", "train"): 3, ("no_tumor", "train"): 2, ("glioma", "test"): 1, ("no_tumor", "test"): 1},
+        ),
+        (
+            {"train/yes": 2, "train/no": 2, "valid/yes": 1, "valid/no": 1, "test/yes": 1, "test/no": 1},
+            {(c, p): 2 if p == "train" else 1 for c in ("tumor", "no_tumor") for p in ("train", "val", "test")},
+        ),
+        (
+            {"Glioma Tumor": 2, "meningioma_tumor": 2, "pituitary": 1, "healthy": 1},
+            {("glioma", None): 2, ("meningioma", None): 2, ("pituitary", None): 1, ("no_tumor", None): 1},
+        ),
+        ({"tumor": 2, "healthy": 2}, {("tumor", None): 2, ("no_tumor", None): 2}),
+        (
+            {"Dataset/CT images/Tumor": 1, "Dataset/CT images/Healthy": 1, "Dataset/MRI/Tumor": 1},
+            {("tumor", None): 2, ("no_tumor", None): 1},
+        ),
+    ],
+)
+def test_layouts_in_the_wild(make_source: Make, tree: dict[str, int], expected: dict) -> None:
+    assert counts(scan([make_source(tree)]), "label", "official") == expected
+
+
+def test_a_row_says_where_the_slice_is_and_what_it_holds(make_source: Make, tmp_path: Path) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    catalog = scan([source])
+    assert catalog.frame.schema == pl.Schema(SCHEMA)
+    row = catalog.frame.filter(pl.col("label") == "tumor").row(0, named=True)
+    file = source / "yes" / "000.png"
+    pixels = np.asarray(Image.open(file))
+    assert Path(row["root"]) / row["path"] == file
+    assert row["path"] == "source/yes/000.png"
+    assert (row["source"], row["raw_label"], row["format"], row["index"]) == ("source", "yes", "png", 0)
+    assert (row["height"], row["width"], row["channels"]) == (48, 48, 1)
+    assert row["bytes"] == file.stat().st_size
+    assert row["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert row["pixel_hash"] == pixel_hash(pixels)
+    small = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR)
+    assert row["thumbnail"] == small.tobytes()
+
+
+def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> None:
+    catalog = scan([make_source({"yes": 1, "no": 1})])
+    catalog.write(tmp_path / "out" / "catalog.parquet")
+    loaded = Catalog.load(tmp_path / "out" / "catalog.parquet")
+    assert loaded.frame.equals(catalog.frame)
+    assert loaded.rejects.equals(catalog.rejects)
+
+
+def test_two_sources_may_hold_files_of_one_name(make_source: Make) -> None:
+    sources = [make_source({"yes": 2, "no": 2}, name=name, seed=n) for n, name in enumerate("ab")]
+    catalog = scan(sources)
+    assert catalog.frame["path"].n_unique() == 8
+    assert counts(catalog, "source") == {("a",): 4, ("b",): 4}
+
+
+def test_bad_files_are_set_aside_with_reasons(make_source: Make) -> None:
+    source = make_source({"yes": 2, "no": 2}, suffix="jpg")
+    whole = (source / "yes" / "000.jpg").read_bytes()
+    (source / "yes" / "empty.jpg").write_bytes(b"")
+    (source / "yes" / "text.jpg").write_text("not a picture")
+    (source / "yes" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (source / "notes.txt").write_text("outside every class folder")
+    catalog = scan([source])
+    assert catalog.frame.height == 4
+    rejects = {Path(path).name: reason for path, reason in catalog.rejects.select("path", "reason").iter_rows()}
+    assert set(rejects) == {"empty.jpg", "text.jpg", "half.jpg", "notes.txt"}
+    assert all(rejects.values())
+
+
+def test_a_volume_has_a_row_for_each_slice(make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), source / "yes" / "volume.nii.gz")
+    rows = scan([source]).frame.filter(pl.col("format") == "nifti")
+    assert rows["index"].to_list() == [0, 1, 2, 3, 4]
+    assert set(rows["label"]) == {"tumor"}
+
+
+def test_figshare_files_carry_label_and_patient(make_source: Make, tmp_path: Path) -> None:
+    source = tmp_path / "figshare"
+    source.mkdir()
+    for number, label in enumerate((1, 2, 3)):
+        with h5py.File(source / f"{number}.mat", "w") as file:
+            pixels = np.random.default_rng(number).integers(0, 4096, (16, 16)).astype(np.int16)
+            file["cjdata/image"] = pixels
+            file["cjdata/label"] = np.array([[float(label)]])
+            file["cjdata/PID"] = np.array([[ord(c)] for c in "100360"], dtype=np.uint16)
+            file["cjdata/tumorMask"] = np.zeros((16, 16), dtype=np.uint8)
+    frame = scan([source]).frame
+    assert frame["label"].to_list() == ["meningioma", "glioma", "pituitary"]
+    assert frame["patient"].n_unique() == 1
+    assert frame["patient"][0].startswith("figshare:")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_groups_are_attached(make_source: Make, tmp_path: Path, beside: bool) -> None:
+    source = make_source({"yes": 2, "no": 1})
+    prefix, csv = ("", source / "g.csv") if beside else ("source/", tmp_path / "elsewhere" / "g.csv")
+    csv.parent.mkdir(exist_ok=True)
+    csv.write_text(f"path,group,fold\n{prefix}yes/000.png,7,2\n{prefix}no/000.png,p9,1\n")
+    frame = scan([source], groups_file=csv).frame
+    by_path = {path: (group, fold) for path, group, fold in frame.select("path", "group", "fold").iter_rows()}
+    assert by_path == {
+        "source/no/000.png": ("p9", 1),
+        "source/yes/000.png": ("7", 2),
+        "source/yes/001.png": (None, None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("file,patient\na,b\n", "expected columns path,group"),
+        ("path,group\nnowhere.png,1\n", "matches no slice"),
+        ("path,group\nyes/000.png,1\nyes/000.png,2\n", "listed twice"),
+    ],
+)
+def test_bad_groups_name_the_remedy(make_source: Make, content: str, message: str) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    (source / "g.csv").write_text(content)
+    with pytest.raises(LayoutError, match=message):
+        scan([source], groups_file=source / "g.csv")
+
+
+def test_unknown_class_folder_lists_what_was_found_and_how_to_map_it(make_source: Make, tmp_path: Path) -> None:
+    source = make_source({"glioma": 1, "notumor": 1, "mystery": 2})
+    with pytest.raises(LayoutError, match=r"source/mystery \(2 files\).*glioma -> glioma.*--labels"):
+        scan([source])
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("mystery: meningioma\n")
+    assert counts(scan([source], labels), "label")["meningioma",] == 2
+    labels.write_text("mystery: null\n")
+    assert scan([source], labels).frame.height == 2
+
+
+def test_layout_errors(make_source: Make, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LayoutError, match=r"empty: no files"):
+        scan([tmp_path / "empty"])
+    with pytest.raises(LayoutError, match=r"nowhere: not a folder"):
+        scan([tmp_path / "nowhere"])
+    with pytest.raises(LayoutError, match=r"only one class \(glioma\)"):
+        scan([make_source({"glioma": 2}, name="one")])
+    twins = [make_source({"yes": 1, "no": 1}, name=f"{parent}/same") for parent in "ab"]
+    with pytest.raises(LayoutError, match="'same'"):
+        scan(twins)
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    for name in ("yes", "no"):
+        (tmp_path / "s" / name).mkdir(parents=True)
+        (tmp_path / "s" / name / "a.jpg").write_bytes(b"")
+    with pytest.raises(LayoutError, match="none of 2 files can be read"):
+        scan([tmp_path / "s"])
+
+
+def test_loading_what_is_no_catalogue_names_the_verb(tmp_path: Path) -> None:
+    with pytest.raises(GliascopeError, match=r"nowhere\.parquet: not found; make it with `gliascope scan`"):
+        Catalog.load(tmp_path / "nowhere.parquet")
+    (tmp_path / "text.parquet").write_text("text")
+    with pytest.raises(GliascopeError, match=r"text\.parquet: not a readable Parquet"):
+        Catalog.load(tmp_path / "text.parquet")
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
+    with pytest.raises(GliascopeError, match=r"other\.parquet: lacks path"):
+        Catalog.load(tmp_path / "other.parquet")

@@ -1,0 +1,46 @@
+import pytest
+
+from gliascope.evaluation.page import day, decimal, fact, percent, span
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.9931, "99.3"),
+        (1.0, "100.0"),
+        (0.99996, ">99.9"),
+        (0.0, "0.0"),
+        (0.0001, "<0.1"),
+        (0.9994, "99.9"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
+)
+def test_percent_never_rounds_to_perfect(value, text):
+    assert percent(value, unit=False) == text
+
+
+def test_percent_has_a_unit_that_does_not_break_off():
+    assert percent(0.5) == "50.0\N{NARROW NO-BREAK SPACE}%"
+
+
+def test_decimal_never_rounds_to_perfect():
+    assert [decimal(value) for value in (0.99871, 0.99999, 1.0, 0.0, 0.00001)] == [
+        *("0.9987", ">0.9999", "1.0000", "0.0000", "<0.0001")
+    ]
+
+
+def test_span_rounds_its_low_end_down():
+    assert span({"value": 0.99, "low": 0.98699, "high": 0.9969}) == "98.6–99.7"
+    assert span({"value": 0.99, "low": 0.987, "high": 1.0}) == "98.7–100.0"
+    assert span({"value": 0.9, "low": 0.88888, "high": 0.91}, "decimal") == "0.8888–0.9100"
+    assert span({"value": 0.9, "low": None, "high": None}) == ""
+
+
+def test_dates_and_facts_are_words():
+    assert day("2026-11-03T14:05:22+00:00") == "3 November 2026, 14:05 UTC"
+    assert day("2026-11-03T14:05:22") == "3 November 2026, 14:05"
+    assert day("yesterday") == "yesterday"
+    assert [fact(value) for value in (True, False, None, 13_500_000, 0.25, "cpu", ["a", 1])] == [
+        *("yes", "no", "–", "13,500,000", "0.25", "cpu", "a, 1")
+    ]

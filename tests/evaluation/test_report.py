@@ -1,0 +1,250 @@
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gliascope.evaluation.metrics import Scores, accepted, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.report import Counts, Mistake, ProtocolResult, ReportData, write_report
+
+CLASSES = ("glioma", "notumor", "pituitary")
+NOTICE = "Research use only. Not a medical device; never a diagnosis."
+HOSTILE = '<script>alert("x")</script> & "quoted".jpg'
+
+
+def protocol(n=240, classes=CLASSES, seed=0) -> tuple[ProtocolResult, Scores]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(len(classes), size=n)
+    logits = rng.normal(size=(n, len(classes)))
+    logits[np.arange(n), labels] += 2.5
+    odds = np.exp(logits)
+    scores = Scores(odds / odds.sum(axis=1, keepdims=True), labels, np.arange(n) // 2, classes)
+    result = evaluate_scores(scores, resamples=50)
+    told = accepted(scores, 0.8, 50)
+    return ProtocolResult(f"Test number {seed}.", result, reliability(scores), told), scores
+
+
+def picture(kind="JPEG") -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (24, 20), 90).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def report() -> ReportData:
+    official, scores = protocol()
+    clean, _ = protocol(seed=1)
+    worst = confident_mistakes(scores, 2)
+    mistakes = [
+        Mistake(
+            HOSTILE if place == 0 else "set/Testing/b.png",
+            CLASSES[scores.labels[index]],
+            CLASSES[scores.predictions[index]],
+            float(scores.confidences[index]),
+            picture("JPEG"),
+            picture("PNG") if place == 0 else None,
+        )
+        for place, index in enumerate(worst)
+    ]
+    curves = [
+        {
+            "stage": "head" if epoch == 1 else "tail",
+            "epoch": epoch,
+            "train_loss": 1 / epoch,
+            "train_accuracy": 1 - 0.2 / epoch,
+            "val_loss": None if epoch == 1 else 1.1 / epoch,
+            "val_accuracy": None if epoch == 1 else 1 - 0.3 / epoch,
+        }
+        for epoch in (1, 2, 3)
+    ]
+    return ReportData(
+        title="Tumours & <b>co</b>",
+        created="2026-11-03T14:05:22+00:00",
+        version="0.1.0",
+        protocols={"official": official, "official-clean": clean},
+        sources=[Counts("set", {"glioma": 100, "notumor": 1200, "pituitary": 90})],
+        parts=[Counts("train", {"glioma": 60, "notumor": 700}, 512), Counts("test", {"glioma": 40}, 33)],
+        curves=curves,
+        chosen_epoch=2,
+        mistakes=mistakes,
+        rejects={"truncated": 3, "not an image": 1},
+        recipe="name: quick\nseed: 0  # </pre><script>\n",
+        run={"seed": 0, "deterministic": True, "environment": {"python": "3.12.4"}, "devices": ["cpu"]},
+        model={"parameters": np.int64(3_376_164)},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(report, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_report(folder, report)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(folder) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, ids, and the text outside of <style>."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.inside = ""
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.inside = tag
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.inside != "style":
+            self.words.append(data)
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+
+def test_both_files_and_nothing_else_are_written(folder):
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
+
+
+def test_json_has_the_stated_keys(folder, report):
+    data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert set(data) == {
+        *("title", "notice", "created", "gliascope", "protocols", "sources", "parts", "rejects", "curves"),
+        *("chosen_epoch", "mistakes", "recipe", "run", "model"),
+    }
+    official = data["protocols"]["official"]
+    assert official["n"] == 240
+    assert set(official["accuracy"]) == {"value", "low", "high"}
+    assert official["balanced_accuracy"] == report.protocols["official"].result["balanced_accuracy"]
+    assert set(official["per_class"]) == set(CLASSES)
+    assert np.sum(official["confusion"]) == 240
+    assert len(official["reliability"]) == 15
+    assert official["accepted"]["threshold"] == 0.8
+    assert official["description"] == "Test number 0."
+    assert set(data["mistakes"][0]) == {"file", "label", "predicted", "probability"}
+    assert data["mistakes"][0]["file"] == HOSTILE
+    assert data["notice"] == NOTICE
+    assert data["model"]["parameters"] == 3_376_164
+    slices = {"glioma": 60, "notumor": 700}
+    assert data["parts"][0] == {"name": "train", "slices": slices, "total": 760, "groups": 512}
+
+
+def test_the_page_says_it_in_plain_words(html, report):
+    text = Page(html).text
+    assert "On 240 test slices the model is right on" in text
+    assert text.count(NOTICE) == 2
+    assert text.index(NOTICE) < text.index("On 240 test slices")
+    for words in (
+        "Protocol official : Test number 0.",
+        "form 120 independent groups",
+        "3 November 2026, 14:05 UTC",
+        "official-clean",
+        "Files that could not be used: 4",
+        "1,200",
+        "3,376,164",
+        "2 (chosen)",
+        "At the confidence threshold of 80.0",
+    ):
+        assert words in text, words
+
+
+def test_hostile_text_stays_text(html):
+    page = Page(html)
+    assert not [tag for tag, _ in page.tags if tag in {"script", "b>co"}]
+    assert HOSTILE in page.text
+    assert "Tumours & <b>co</b>" in page.text
+    assert "seed: 0 # </pre><script>" in page.text
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+
+
+def test_nothing_is_fetched(html):
+    for tag, attributes in Page(html).tags:
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            address = attributes.get(name)
+            assert address is None or address.startswith(("data:image/", "#")), (tag, address)
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert "default-src 'none'" in html
+
+
+def test_it_is_accessible(html):
+    page = Page(html)
+    assert ("html", {"lang": "en"}) in page.tags
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 3
+    assert all(attributes["alt"] for attributes in images)
+    assert all(attributes.get("scope") in {"row", "col"} for tag, attributes in page.tags if tag == "th")
+    figures = [attributes for tag, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(figures) == len([tag for tag, _ in page.tags if tag == "svg"]) == 3
+    assert all(attributes["aria-label"] for attributes in figures)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["aria-labelledby"] for tag, attributes in page.tags if tag == "section"} <= set(ids)
+
+
+def test_figures_follow_the_colours_of_the_page(html):
+    svgs = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    for svg in svgs:
+        assert "currentColor" in svg
+        assert "var(--accent)" in svg
+        assert "<text" in svg
+        assert not re.search(r"#[0-9a-fA-F]{6}|<metadata|font-family", svg)
+
+
+def test_the_same_input_gives_the_same_bytes(folder, report, tmp_path):
+    import matplotlib
+
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30}):  # a user's own settings
+        write_report(tmp_path, report)
+    for name in ("report.html", "report.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_optional_parts_can_be_left_out(tmp_path):
+    result, _ = protocol(n=30, classes=("no", "yes"))
+    bare = ReportData("Bare", "today", "0.1.0", {"grouped": replace(result, accepted=None)})
+    write_report(tmp_path, bare)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "None to show." in text
+    assert "Training" not in text
+    assert "today" in text
+
+
+def test_undefined_numbers_are_shown_as_such(tmp_path):
+    labels = np.zeros(6, dtype=int)
+    probabilities = np.tile([0.9, 0.1], (6, 1))
+    scores = Scores(probabilities, labels, np.zeros(6, int), ("no", "yes"))
+    result = ProtocolResult("One class, one group.", evaluate_scores(scores, 20), reliability(scores))
+    write_report(
+        tmp_path, ReportData("Odd", "", "0.1.0", {"p": result}, run={"nan": float("nan"), "inf": np.inf})
+    )
+    assert "–" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    data = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert data["protocols"]["p"]["macro_auroc"]["value"] is None
+    assert data["run"] == {"nan": None, "inf": None}
+
+
+def test_a_file_name_that_is_not_text_does_not_stop_the_report(report, tmp_path):
+    odd = replace(report.mistakes[0], file="scan-\udcff.jpg")
+    write_report(tmp_path, replace(report, mistakes=[odd]))
+    assert json.loads((tmp_path / "report.json").read_text())["mistakes"][0]["file"] == "scan-?.jpg"
+    assert "scan-?.jpg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_shown_is_refused_and_nothing_is_written(report, tmp_path):
+    bad = replace(report.mistakes[0], image=b"<svg onload=alert(1)>")
+    with pytest.raises(ValueError, match="expected an image to be PNG or JPEG but got bytes"):
+        write_report(tmp_path, replace(report, mistakes=[bad]))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="at least one protocol"):
+        ReportData("Empty", "", "0.1.0", {})

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliascope.files import atomic_file, atomic_folder, mapped_array, write_text
+
+
+def test_a_failed_block_leaves_the_old_content_and_no_remains(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(ValueError, match="stop"), atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise ValueError("stop")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    with atomic_folder(target) as temporary:
+        write_text(temporary / "a", "old")
+    with pytest.raises(ValueError, match="stop"), atomic_folder(target) as temporary:
+        write_text(temporary / "a", "half")
+        raise ValueError("stop")
+    assert (target / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_replaces_another_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with atomic_folder(tmp_path / "folder") as temporary:
+            write_text(temporary / name, name)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["b"]
+
+
+def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
+    write_text(tmp_path / "ours", "")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_mapped_array_reserves_its_space(tmp_path: Path) -> None:
+    array = mapped_array(tmp_path / "a.npy", np.uint8, (3, 1 << 20))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes
+
+
+def test_mapped_array_fails_at_once_where_the_disk_is_too_small(small_disk: Path) -> None:
+    with pytest.raises(OSError, match="No space left"), atomic_file(small_disk / "a.npy") as temporary:
+        mapped_array(temporary, np.uint8, (2, 1 << 20))
+    assert not list(small_disk.iterdir())

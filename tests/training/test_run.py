@@ -1,0 +1,177 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gliascope.data.split import split
+from gliascope.errors import RunError
+from gliascope.models.classifier import build_classifier
+from gliascope.recipes import load_recipe
+from gliascope.recipes.run import Run
+from gliascope.training import activations, loop
+from gliascope.training.run import train
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "best.safetensors") | load_file(folder / "last.safetensors")
+
+
+def same(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as stream:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
+
+
+def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -> None:
+    run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    loaded = Run.load(tmp_path / "run")
+    assert loaded == run
+    assert loaded.recipe == prepared.recipe
+    assert loaded.record.classes == ("glioma", "meningioma", "no_tumor", "pituitary")
+    assert loaded.record.environment["torch"] == torch.__version__.split("+")[0] or torch.__version__
+    assert loaded.record.split == prepared.split.fingerprint
+    rows = loaded.history()
+    assert [row["epoch"] for row in rows] == [0, 1]
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert rows[loaded.record.results.best] == best
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_it_learns(prepared, tmp_path: Path) -> None:
+    recipe = load_recipe("quick", ["preprocessing.size=64", "views=2", "stages.0.epochs=8", "stages.0.batch_size=8"])
+    run = train(recipe, prepared.split, prepared.store, tmp_path / "run")
+    rows = run.history()
+    assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
+    assert rows[run.record.results.best]["val_accuracy"] >= 0.75  # chance is 0.25
+
+
+def test_only_what_is_after_the_cut_changes(prepared, tmp_path: Path) -> None:
+    before = build_classifier(prepared.recipe, 4).state_dict()
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    after = load_file(tmp_path / "run" / "best.safetensors")
+    frozen = ("backbone.conv_stem", "backbone.bn1", *(f"backbone.blocks.{n}." for n in range(5)))
+    for key, value in after.items():
+        if key.startswith(frozen):
+            assert torch.equal(value, before[key]), key
+        elif key.endswith("weight"):
+            assert not torch.equal(value, before[key]), key
+
+
+# 10 steps: two epochs of five. 0 stops before the first, 5 between the epochs.
+@pytest.mark.parametrize("steps", [0, 1, 4, 5, 7, 9])
+def test_a_run_stopped_at_any_step_and_resumed_ends_in_the_same_bits(
+    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "whole")
+    count = 0
+    gather = loop.gather
+
+    def stopping(views, view, rows):
+        nonlocal count
+        if views and len(views) == prepared.recipe.views:  # a training batch, not a validation one
+            if count == steps:
+                raise KeyboardInterrupt
+            count += 1
+        return gather(views, view, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "gather", stopping)
+        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut")
+    torch.rand(7)  # the state of the global generator must not matter
+    run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut", resume=True)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+    assert history(tmp_path / "whole") == history(tmp_path / "cut")
+    assert run.check_finished() is None
+
+
+def test_stages_follow_each_other_and_resume(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = "stages=[{freeze: backbone, epochs: 1, batch_size: 8}, {freeze: backbone.blocks.5, epochs: 2, batch_size: 8}]"
+    recipe = load_recipe("quick", ["preprocessing.size=64", "views=2", stages])
+    train(recipe, prepared.split, prepared.store, tmp_path / "whole")
+    saves = 0
+    save = loop.save_progress
+
+    def stopping(*args):
+        nonlocal saves
+        save(*args)
+        saves += 1
+        if saves == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "save_progress", stopping)
+        train(recipe, prepared.split, prepared.store, tmp_path / "cut")
+    train(recipe, prepared.split, prepared.store, tmp_path / "cut", resume=True)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_interrupted_activations_are_not_used(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    augment = activations.augment
+
+    def stopping(*args):
+        nonlocal calls
+        calls += 1
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(activations, "augment", stopping)
+        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    assert calls == 1
+    files = [path.name for path in (activations.cache_folder() / "activations").rglob("*.npy")]
+    assert files and all(name.startswith("view-0-") for name in files)
+    monkeypatch.setattr(activations, "augment", augment)
+    assert train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True).model.exists()
+
+
+def test_a_folder_with_another_run_is_refused_and_kept(prepared, tmp_path: Path) -> None:
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    before = (tmp_path / "run" / "best.safetensors").read_bytes()
+    with pytest.raises(RunError, match="add --resume"):
+        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    other = prepared.recipe.model_copy(update={"seed": 1})
+    with pytest.raises(RunError, match="another recipe"):
+        train(other, prepared.split, prepared.store, tmp_path / "run", resume=True)
+    grouped = split(prepared.catalog, "grouped")
+    with pytest.raises(RunError, match="another recipe, split or data"):
+        train(prepared.recipe, grouped, prepared.store, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_is_not_trained_again(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    monkeypatch.setattr("gliascope.training.run.fit", lambda *_: pytest.fail("trained again"))
+    assert train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True) == done
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_remedy(prepared, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "gather", lambda _views, _view, rows: torch.full((len(rows), 112, 4, 4), torch.nan))
+    with pytest.raises(RunError, match=r"stage 1, epoch 1: the training loss is nan; lower the rate"):
+        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_damaged_runs_are_named(prepared, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run"):
+        Run.load(tmp_path)
+    run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"version": "0"}))
+    with pytest.raises(RunError, match="damaged run"):
+        Run.load(run.folder)
+
+
+def test_a_damaged_checkpoint_is_named(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gliascope.training.run.export", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    (tmp_path / "run" / "last.safetensors").write_bytes(b"junk")
+    with pytest.raises(RunError, match=r"last\.safetensors: damaged checkpoint"):
+        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True)
