@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,6 +71,20 @@ def test_deflated(make, deep, monkeypatch):
         read(path)
 
 
+def test_a_deflated_bomb_is_not_inflated(make, ramp, monkeypatch):
+    dataset = make.dataset(ramp)
+    dataset.PixelData = bytes(64 * 2**20)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = make.save(dataset)
+    assert path.stat().st_size < 2**20
+    monkeypatch.setattr(limits, "MAX_BYTES", 2**20)
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match="decoded"):
+        read(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_without_preamble_and_meta(make, deep, syntax):
     dataset = make.dataset(deep)
@@ -102,6 +117,16 @@ def test_a_syntax_without_decoder_is_named(make, deep, syntax):
     assert name in content
     content = content.replace(name, str(syntax).encode().ljust(len(name), b"\0"))
     with pytest.raises(NotAnImageError, match="no decoder"):
+        read(make.bytes(content))
+
+
+def test_errors_quote_no_text_of_the_file(make, ramp):
+    dataset = make.dataset(ramp, PatientID="P")
+    del dataset.PixelData
+    content = (
+        make.save(dataset).read_bytes().replace(b"1.2.840.10008.5.1.4.1.1.4", b"SECRET\nof the patient's    ")
+    )
+    with pytest.raises(NotAnImageError, match=r"without pixel data$"):
         read(make.bytes(content))
 
 
@@ -142,12 +167,12 @@ def test_facts_that_are_absent_or_senseless_are_none(make, ramp):
 
 def test_nothing_of_the_patient_is_printed(make, ramp):
     """Values that pydicom warns of, and a failure that it explains, in a fresh interpreter."""
-    dataset = make.dataset(ramp, PatientName="SECRET^NAME", NumberOfFrames=1)
-    dataset.PatientBirthDate = "19700101"
+    dataset = make.dataset(ramp, PatientName="SECRET^NAME", PatientID="P", NumberOfFrames=1)
+    dataset.SpecificCharacterSet, dataset.StudyInstanceUID = "ISO_IR 100", "1.2.3.45"
     content = make.save(dataset).read_bytes()
-    assert b"19700101" in content
-    bad = make.bytes(content.replace(b"19700101", b"SECRET_B"))
-    worse = make.bytes(content.replace(b"19700101", b"SECRET_B").replace(b"IS\x02\x001 ", b"IS\x02\x00SE"))
+    bad = content.replace(b"ISO_IR 100", b"SECRET_SET").replace(b"1.2.3.45", b"SECRET_U")
+    worse = bad.replace(b"IS\x02\x001 ", b"IS\x02\x00SE")
+    assert content != bad != worse
     code = (
         "import logging, sys; logging.basicConfig(level=0)\n"
         "from gliascope.data.read import read\n"
@@ -155,7 +180,7 @@ def test_nothing_of_the_patient_is_printed(make, ramp):
         "    try: print(read(path)[0])\n"
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
-    command = [sys.executable, "-W", "always", "-c", code, bad, worse]
+    command = [sys.executable, "-W", "always", "-c", code, make.bytes(bad), make.bytes(worse)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Slice(" in done.stdout
     assert "DamagedFileError" in done.stdout

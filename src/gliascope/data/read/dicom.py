@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import Dataset, FileDataset, config, dcmread, uid
+from pydicom import Dataset, FileDataset, dcmread, uid
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.decoders.base import get_decoder
@@ -23,7 +23,6 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 # pydicom quotes the values it stumbles over, and a value may name the patient. Process-wide,
 # because `warnings.catch_warnings` is not safe in threads.
-pass
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 
@@ -41,19 +40,20 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     try:
         dataset = _dataset(path, file)
         _check(path, dataset)
-        decoded = frames(path, dataset)
+        modality = _text(dataset, "Modality").upper()
+        code = modality if modality.isalnum() else None
+        patient, study, series = (
+            pseudonym(_text(dataset, name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
+        )
+        return [
+            Slice(pixels, path, index, "dicom", code, spacing, patient, study, series)
+            for index, (pixels, spacing) in enumerate(frames(path, dataset))
+        ]
     except (ReadError, MemoryError):
         raise
     except Exception as error:
+        # The type only: what pydicom says may quote the patient's data.
         raise DamagedFileError(path, "DICOM truncated or damaged", type(error).__name__) from None
-    modality = _text(dataset, "Modality").upper() or None
-    patient, study, series = (
-        pseudonym(_text(dataset, name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
-    )
-    return [
-        Slice(pixels, path, index, "dicom", modality, spacing, patient, study, series)
-        for index, (pixels, spacing) in enumerate(decoded)
-    ]
 
 
 def _dataset(path: Path, file: BinaryIO) -> FileDataset:
@@ -67,7 +67,7 @@ def _dataset(path: Path, file: BinaryIO) -> FileDataset:
         if len(dataset) == 0:
             raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
         kind = _text(dataset, "SOPClassUID") or _text(dataset.file_meta, "MediaStorageSOPClassUID")
-        raise NotAnImageError(path, "DICOM without pixel data", uid.UID(kind).name)
+        raise NotAnImageError(path, "DICOM without pixel data", _known(kind))
     if deflated or "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
@@ -105,7 +105,7 @@ def _check(path: Path, dataset: FileDataset) -> None:
     except NotImplementedError:
         known = False
     if not known or (syntax == uid.JPEGExtended12Bit and dataset.BitsStored != 8):
-        raise NotAnImageError(path, "no decoder for this DICOM transfer syntax", syntax.name)
+        raise NotAnImageError(path, "no decoder for this DICOM transfer syntax", _known(syntax))
     if syntax.is_encapsulated and syntax != uid.RLELossless:
         for frame in generate_frames(dataset.PixelData, number_of_frames=count):
             # Decoders believe the frame, not the data set: some reserve gigabytes, GDCM may end the process.
@@ -116,3 +116,9 @@ def _check(path: Path, dataset: FileDataset) -> None:
 def _text(dataset: Dataset, name: str) -> str:
     value: Any = dataset.get(name)
     return "" if value is None else str(value).strip()
+
+
+def _known(identifier: str) -> str:
+    """Name of a registered UID; nothing for any other text, which may be anything."""
+    name = uid.UID(identifier).name
+    return "" if name == identifier else name

@@ -1,0 +1,5 @@
+"""`python -m gliascope`."""
+
+from gliascope.cli import main
+
+main()

@@ -1,0 +1,94 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from gliascope.data.preprocess import preprocess
+from gliascope.errors import GliascopeError, ReadError
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine
+from gliascope.inference.finding import make_finding
+from gliascope.inference.job import predict_job
+from gliascope.inference.overlay import overlay
+
+Make = Callable[..., Path]
+
+
+def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(bundle: Bundle, make_source: Make) -> None:
+    file = make_source({"yes": 1, "no": 1}) / "yes" / "000.png"
+    (finding,) = predict_job(bundle, [file], None, None).findings
+    pixels = preprocess(np.asarray(Image.open(file)), bundle.info.preprocessing)
+    expected = Engine(bundle)(pixels[None]).probabilities[0]
+    assert list(finding.probabilities) == list(bundle.info.classes)
+    assert np.abs(np.array(list(finding.probabilities.values())) - expected).max() < 1e-6
+    assert finding.label == bundle.info.classes[expected.argmax()]
+    assert (finding.slice, finding.study, finding.verdict) == (0, None, "unchecked")
+
+
+def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(bundle: Bundle, make_source: Make) -> None:
+    source = make_source({"yes": 20, "no": 20})
+    (source / "yes" / "bad.png").write_bytes(b"bad")
+    (source / ".hidden.png").write_bytes(b"bad")
+    job = predict_job(bundle, [source], None, None)
+    assert [finding.file.name for finding in job.findings] == [f"{n:03d}.png" for n in range(20)] * 2
+    assert [error.path.name for error in job.rejects] == ["bad.png"]
+
+
+def test_json_lines_have_the_stated_keys(bundle: Bundle, make_source: Make, tmp_path: Path) -> None:
+    job = predict_job(bundle, [make_source({"yes": 2, "no": 1})], tmp_path / "f.jsonl", None)
+    lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    assert len(lines) == len(job.findings) == 3
+    assert set(lines[0]) == {"file", "slice", "study", "label", "probabilities", "verdict"}
+
+
+def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundle, tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+    findings = predict_job(bundle, [tmp_path / "v.nii.gz"], None, None).findings
+    assert [finding.slice for finding in findings] == [0, 1, 2, 3, 4, None]
+    slices = np.array([list(finding.probabilities.values()) for finding in findings])
+    assert np.allclose(slices[-1], slices[:-1].mean(axis=0))
+    assert len({finding.study for finding in findings}) == 1
+
+
+def test_overlays_are_saved_for_files_of_one_name_too(bundle: Bundle, make_source: Make, tmp_path: Path) -> None:
+    predict_job(bundle, [make_source({"yes": 1, "no": 1})], None, tmp_path / "overlays")
+    images = [Image.open(path) for path in (tmp_path / "overlays").iterdir()]
+    assert [image.size for image in images] == [(48, 48)] * 2
+
+
+def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GliascopeError, match="not found"):
+        predict_job(bundle, [tmp_path / "nowhere"], None, None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GliascopeError, match="holds no file"):
+        predict_job(bundle, [tmp_path / "empty"], None, None)
+    for name in ("a.png", "b.png"):
+        (tmp_path / "empty" / name).write_bytes(b"")
+    with pytest.raises(ReadError, match=r"a\.png"):
+        predict_job(bundle, [tmp_path / "empty" / "a.png"], None, None)
+    out = tmp_path / "f.jsonl"
+    with pytest.raises(GliascopeError, match="none of 2 files"):
+        predict_job(bundle, [tmp_path / "empty"], out, None)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("threshold", "verdict"), [(None, "unchecked"), (0.6, "accepted"), (0.7, "uncertain")])
+def test_verdicts(threshold: float | None, verdict: str) -> None:
+    finding = make_finding(Path("f"), 0, None, np.array([0.35, 0.65]), ("a", "b"), threshold)
+    assert (finding.label, finding.verdict) == ("b", verdict)
+
+
+def test_an_overlay_tints_where_the_map_is_high() -> None:
+    activation = np.zeros((4, 4), dtype=np.float32)
+    activation[0, 0] = 5
+    activation[3, 3] = -5
+    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation)).astype(int)
+    assert image[4, 4, 0] - image[4, 4, 2] > 80
+    assert (image[60, 60] == 100).all()
+    flat = np.asarray(overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32)))
+    assert (flat == 100).all()

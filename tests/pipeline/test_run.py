@@ -1,0 +1,192 @@
+"""The main job as a user runs it: the command line, in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from gliascope.data.catalog import Catalog
+from gliascope.data.split import Split
+from gliascope.data.store import store
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine
+from tiny import TINY
+
+Make = Callable[..., Path]
+SETS = [argument for override in TINY for argument in ("--set", override)]
+
+
+def gliascope(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=200, env=os.environ | {"COLUMNS": "200"} | environment
+    )
+
+
+@pytest.fixture
+def made(official_source: Path, tmp_path: Path) -> Path:
+    """The folder of a finished run."""
+    done = gliascope("run", official_source, "--out", tmp_path / "out", *SETS)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "out"
+
+
+def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, official_source: Path) -> None:
+    names = {path.name for path in made.iterdir()}
+    assert names == {
+        "catalog.parquet", "rejects.parquet", "split.parquet", "run", "report.json", "report.html", "bundle",
+    }  # fmt: skip
+    report = json.loads((made / "report.json").read_text())
+    result = report["protocols"]["official"]
+    assert result["n"] == 16
+    assert result["accuracy"].keys() == {"value", "low", "high"}
+    assert np.array(result["confusion"]).sum() == 16
+
+    # The report's accuracy is what `predict` says of the files themselves.
+    done = gliascope("predict", made / "bundle", official_source / "Testing", "--out", made / "f.jsonl")
+    assert done.returncode == 0, done.stderr
+    findings = [json.loads(line) for line in (made / "f.jsonl").read_text().splitlines()]
+    truth = [Path(finding["file"]).parent.name.replace("notumor", "no_tumor") for finding in findings]
+    right = sum(finding["label"] == label for finding, label in zip(findings, truth, strict=True))
+    assert right / 16 == pytest.approx(result["accuracy"]["value"])
+
+    # And so are the probabilities.
+    parts, catalog, bundle = Split.load(made / "split.parquet"), Catalog.load(made / "catalog.parquet"), made / "bundle"
+    model = Bundle.load(bundle)
+    frame = parts.part("test")
+    images = store(catalog.frame, model.info.preprocessing)
+    scored = Engine(model)(images.pixels[images.rows(frame["pixel_hash"])]).probabilities
+    by_file = {"/".join(Path(f["file"]).parts[-4:]): list(f["probabilities"].values()) for f in findings}
+    predicted = np.array([by_file[path] for path in frame["path"]])
+    assert np.abs(predicted - scored).max() < 1e-4
+    assert {f["verdict"] for f in findings} <= {"accepted", "uncertain"}
+    assert model.info.metrics["official"]["n"] == 16
+    assert "Research use only" in (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_each_verb_is_a_command_that_gives_the_same(made: Path, official_source: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    catalog, split, run = own / "catalog.parquet", own / "split.parquet", own / "run"
+    for arguments in (
+        ("scan", official_source, "--out", catalog),
+        ("split", catalog, "--out", split),
+        ("store", catalog, *SETS),
+        ("train", catalog, split, "--out", run, *SETS),
+        ("evaluate", run, catalog, split, "--out", own),
+        ("bundle", run, own / "report.json", "--out", own / "bundle"),
+    ):
+        done = gliascope(*arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+    ours, theirs = (json.loads((folder / "report.json").read_text())["protocols"] for folder in (own, made))
+    assert ours == theirs
+    assert (own / "bundle" / "model.onnx").read_bytes() == (made / "bundle" / "model.onnx").read_bytes()
+
+
+def test_predicting_needs_no_torch(made: Path, official_source: Path, tmp_path: Path) -> None:
+    """A None in sys.modules makes an import fail as if the package were not installed."""
+    missing = ["torch", "torchvision", "timm", "lightning", "sklearn", "matplotlib", "scipy", "h5py", "jinja2"]
+    file = next((official_source / "Testing" / "glioma").iterdir())
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing})); sys.argv[1:] = sys.argv[1:]\n"
+        "from gliascope.cli import main; main()"
+    )
+    arguments = ["predict", made / "bundle", file, "--explain", tmp_path / "overlays"]
+    done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "overlays").iterdir())) == 1
+
+
+@pytest.mark.parametrize("seconds", [1.5, 5.0, 8.0])
+def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
+    official_source: Path, tmp_path: Path, seconds: float
+) -> None:
+    arguments = ["run", official_source, "--out", tmp_path / "out", *SETS, "--set", "stages.0.epochs=12"]
+    command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip(f"the job was over within {seconds} s")
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.rglob("*.tmp"))
+    for file in tmp_path.rglob("*.parquet"):
+        pl.read_parquet(file)
+    done = gliascope(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_run_with_other_settings_does_not_overwrite(made: Path, official_source: Path) -> None:
+    before = (made / "run" / "best.safetensors").read_bytes()
+    done = gliascope("run", official_source, "--out", made, *SETS, "--set", "seed=1")
+    assert done.returncode == 2
+    assert "holds a run of another recipe" in done.stderr
+    assert (made / "run" / "best.safetensors").read_bytes() == before
+
+
+def test_two_sources_are_merged(make_source: Make, tmp_path: Path) -> None:
+    tree = {f"{part}/{label}": n for part, n in (("Training", 12), ("Testing", 4)) for label in ("yes", "no")}
+    sources = [make_source(tree, name=name, seed=seed) for seed, name in enumerate(("one", "two"))]
+    done = gliascope("run", *sources, "--out", tmp_path / "out", "--protocol", "grouped", *SETS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [source["name"] for source in report["sources"]] == ["one", "two"]
+    assert list(report["protocols"]) == ["grouped"]
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(official_source: Path, small_disk: Path) -> None:
+    done = gliascope("run", official_source, "--out", small_disk / "out", *SETS)
+    assert done.returncode == 2
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in small_disk.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_no_write_permission_is_one_line_and_exit_code_2(official_source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")  # a file where a folder should be fails for root too
+    done = gliascope("run", official_source, "--out", tmp_path / "file" / "out", *SETS)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_named(official_source: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = gliascope("run", official_source, "--out", tmp_path / "locked" / "out", *SETS)
+    assert done.returncode == 2
+    assert "locked" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "nowhere", "--out", "o"), "nowhere: not a folder"),
+        (("run", ".", "--out", "o", "--recipe", "quik"), "unknown recipe 'quik'; choose from quick"),
+        (("run", ".", "--out", "o", "--set", "viewz=1"), "nearest known key is 'views'"),
+        (("split", "nowhere.parquet"), "make it with `gliascope scan`"),
+        (("predict", "nowhere", "x.png"), "nowhere: not a bundle"),
+        (("evaluate", "nowhere", "c", "s"), "nowhere: not a run"),
+        (("frobnicate",), "No such command"),
+    ],
+)
+def test_user_errors_are_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = gliascope(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
