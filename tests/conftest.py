@@ -5,26 +5,15 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from tiny import LABELS, slice_image
 
 Tree = Mapping[str, int]
-LABELS = ("glioma", "meningioma", "notumor", "pituitary")
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLIASCOPE_CACHE", str(tmp_path / "cache"))
-
-
-def slice_image(label: int, seed: int, size: int = 48) -> Image.Image:
-    """A grey disc whose place tells the class, in noise: learnable in a few steps, different in every pixel."""
-    random = np.random.default_rng([label, seed])
-    y, x = np.mgrid[:size, :size]
-    centre = size * np.array([0.3 + 0.4 * (label // 2), 0.3 + 0.4 * (label % 2)]) + random.normal(0, 1.5, 2)
-    disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (size / 7) ** 2
-    return Image.fromarray((random.uniform(20, 80, (size, size)) + 140 * disc).astype(np.uint8))
 
 
 @pytest.fixture

@@ -25,11 +25,20 @@ def counts(catalog: Catalog, *columns: str) -> dict[tuple[str | None, ...], int]
     [
         (
             {"Training/glioma": 3, "Training/notumor": 2, "Testing/glioma": 1, "Testing/notumor": 1},
-            {("glioma", "train"): 3, ("no_tumor", "train"): 2, ("glioma", "test"): 1, ("no_tumor", "test"): 1},
+            {
+                ("glioma", "train"): 3,
+                ("no_tumor", "train"): 2,
+                ("glioma", "test"): 1,
+                ("no_tumor", "test"): 1,
+            },
         ),
         (
             {"train/yes": 2, "train/no": 2, "valid/yes": 1, "valid/no": 1, "test/yes": 1, "test/no": 1},
-            {(c, p): 2 if p == "train" else 1 for c in ("tumor", "no_tumor") for p in ("train", "val", "test")},
+            {
+                (c, p): 2 if p == "train" else 1
+                for c in ("tumor", "no_tumor")
+                for p in ("train", "val", "test")
+            },
         ),
         (
             {"Glioma Tumor": 2, "meningioma_tumor": 2, "pituitary": 1, "healthy": 1},
@@ -88,7 +97,9 @@ def test_bad_files_are_set_aside_with_reasons(make_source: Make) -> None:
     (source / "notes.txt").write_text("outside every class folder")
     catalog = scan([source])
     assert catalog.frame.height == 4
-    rejects = {Path(path).name: reason for path, reason in catalog.rejects.select("path", "reason").iter_rows()}
+    rejects = {
+        Path(path).name: reason for path, reason in catalog.rejects.select("path", "reason").iter_rows()
+    }
     assert set(rejects) == {"empty.jpg", "text.jpg", "half.jpg", "notes.txt"}
     assert all(rejects.values())
 
@@ -148,7 +159,9 @@ def test_bad_groups_name_the_remedy(make_source: Make, content: str, message: st
         scan([source], groups_file=source / "g.csv")
 
 
-def test_unknown_class_folder_lists_what_was_found_and_how_to_map_it(make_source: Make, tmp_path: Path) -> None:
+def test_unknown_class_folder_lists_what_was_found_and_how_to_map_it(
+    make_source: Make, tmp_path: Path
+) -> None:
     source = make_source({"glioma": 1, "notumor": 1, "mystery": 2})
     with pytest.raises(LayoutError, match=r"source/mystery \(2 files\).*glioma -> glioma.*--labels"):
         scan([source])

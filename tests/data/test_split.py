@@ -68,7 +68,9 @@ def test_grouped_cuts_no_group_and_keeps_shares() -> None:
 
 
 def test_the_order_of_the_files_changes_nothing() -> None:
-    rows = many(200, label=lambda n: "ab"[n % 2], path=lambda n: f"s/{n}.png", pixel_hash=lambda n: f"{n:032x}")
+    rows = many(
+        200, label=lambda n: "ab"[n % 2], path=lambda n: f"s/{n}.png", pixel_hash=lambda n: f"{n:032x}"
+    )
     one, other = (split(catalog_of(list(order)), "grouped").frame for order in (rows, reversed(rows)))
     assert one.sort("path").select("path", "part").equals(other.sort("path").select("path", "part"))
 

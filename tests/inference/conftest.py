@@ -1,12 +1,12 @@
 from pathlib import Path
 
 import pytest
+from tiny import TINY
 
 from gliascope.inference.bundle import Bundle
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.training.export import export
-from tiny import TINY
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 

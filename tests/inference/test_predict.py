@@ -18,7 +18,9 @@ from gliascope.inference.overlay import overlay
 Make = Callable[..., Path]
 
 
-def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(bundle: Bundle, make_source: Make) -> None:
+def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(
+    bundle: Bundle, make_source: Make
+) -> None:
     file = make_source({"yes": 1, "no": 1}) / "yes" / "000.png"
     (finding,) = predict_job(bundle, [file], None, None).findings
     pixels = preprocess(np.asarray(Image.open(file)), bundle.info.preprocessing)
@@ -29,7 +31,9 @@ def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(bundle: Bu
     assert (finding.slice, finding.study, finding.verdict) == (0, None, "unchecked")
 
 
-def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(bundle: Bundle, make_source: Make) -> None:
+def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(
+    bundle: Bundle, make_source: Make
+) -> None:
     source = make_source({"yes": 20, "no": 20})
     (source / "yes" / "bad.png").write_bytes(b"bad")
     (source / ".hidden.png").write_bytes(b"bad")
@@ -55,7 +59,9 @@ def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundl
     assert len({finding.study for finding in findings}) == 1
 
 
-def test_overlays_are_saved_for_files_of_one_name_too(bundle: Bundle, make_source: Make, tmp_path: Path) -> None:
+def test_overlays_are_saved_for_files_of_one_name_too(
+    bundle: Bundle, make_source: Make, tmp_path: Path
+) -> None:
     predict_job(bundle, [make_source({"yes": 1, "no": 1})], None, tmp_path / "overlays")
     images = [Image.open(path) for path in (tmp_path / "overlays").iterdir()]
     assert [image.size for image in images] == [(48, 48)] * 2
@@ -77,7 +83,9 @@ def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("threshold", "verdict"), [(None, "unchecked"), (0.6, "accepted"), (0.7, "uncertain")])
+@pytest.mark.parametrize(
+    ("threshold", "verdict"), [(None, "unchecked"), (0.6, "accepted"), (0.7, "uncertain")]
+)
 def test_verdicts(threshold: float | None, verdict: str) -> None:
     finding = make_finding(Path("f"), 0, None, np.array([0.35, 0.65]), ("a", "b"), threshold)
     assert (finding.label, finding.verdict) == ("b", verdict)

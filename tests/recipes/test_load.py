@@ -33,7 +33,10 @@ def test_a_file_is_a_recipe_too(write) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BASE + "labelsmoothing: 0.1\n", "unknown key 'labelsmoothing'; the nearest known key is 'label_smoothing'"),
+        (
+            BASE + "labelsmoothing: 0.1\n",
+            "unknown key 'labelsmoothing'; the nearest known key is 'label_smoothing'",
+        ),
         (BASE.replace("size", "sise"), r"unknown key 'preprocessing.sise'; the nearest known key is 'size'"),
         (BASE.replace("epochs: 1", "epochs: 1, lrr: 1"), r"'stages.0.lrr'; the nearest known key is 'lr'"),
         (BASE.replace("epochs: 1", "epochs: 0"), r"stages.0.epochs: .*got 0"),
@@ -56,7 +59,9 @@ def test_unknown_names_list_the_choices(tmp_path: Path) -> None:
 
 
 def test_overrides_reach_any_depth() -> None:
-    recipe = load_recipe("quick", ["stages.0.epochs=2", "preprocessing.size=64", "head.dropout=0", "weights=w.pth"])
+    recipe = load_recipe(
+        "quick", ["stages.0.epochs=2", "preprocessing.size=64", "head.dropout=0", "weights=w.pth"]
+    )
     assert (recipe.stages[0].epochs, recipe.preprocessing.size, recipe.head.dropout) == (2, 64, 0)
     assert recipe.weights == "w.pth"
     assert recipe.stages[0].lr == load_recipe("quick").stages[0].lr

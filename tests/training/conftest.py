@@ -2,13 +2,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tiny import TINY
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
 from gliascope.data.split import Split, split
 from gliascope.data.store import Store, store
+from gliascope.inference.bundle import Bundle
+from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
-from tiny import TINY
+from gliascope.training.export import export
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,18 @@ class Prepared:
     catalog: Catalog
     split: Split
     store: Store
+
+
+@pytest.fixture(scope="session")
+def exported() -> Bundle:
+    recipe = load_recipe("quick", TINY)
+    return export(build_classifier(recipe, 4), recipe, ("a", "b", "c", "d"), {})
+
+
+@pytest.fixture(autouse=True)
+def _export_once(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting takes ten seconds and has tests of its own: every run here gets the same model."""
+    monkeypatch.setattr("gliascope.training.run.export", lambda *_: exported)
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ def test_neutral_parameters_change_nothing() -> None:
 
 
 def test_flip_is_left_right() -> None:
-    assert torch.allclose(augment(image(), Augmentation(flip=0.5), uniform(flip=0.4)), image().flip(-1), atol=1e-5)
+    assert torch.allclose(
+        augment(image(), Augmentation(flip=0.5), uniform(flip=0.4)), image().flip(-1), atol=1e-5
+    )
 
 
 def test_a_quarter_turn_is_exact() -> None:

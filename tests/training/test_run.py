@@ -46,7 +46,9 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
 
 
 def test_it_learns(prepared, tmp_path: Path) -> None:
-    recipe = load_recipe("quick", ["preprocessing.size=64", "views=2", "stages.0.epochs=8", "stages.0.batch_size=8"])
+    recipe = load_recipe(
+        "quick", ["preprocessing.size=64", "views=2", "stages.0.epochs=8", "stages.0.batch_size=8"]
+    )
     run = train(recipe, prepared.split, prepared.store, tmp_path / "run")
     rows = run.history()
     assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
@@ -92,7 +94,9 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_in_the_same_bits(
     assert run.check_finished() is None
 
 
-def test_stages_follow_each_other_and_resume(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_follow_each_other_and_resume(
+    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stages = "stages=[{freeze: backbone, epochs: 1, batch_size: 8}, {freeze: backbone.blocks.5, epochs: 2, batch_size: 8}]"
     recipe = load_recipe("quick", ["preprocessing.size=64", "views=2", stages])
     train(recipe, prepared.split, prepared.store, tmp_path / "whole")
@@ -113,7 +117,9 @@ def test_stages_follow_each_other_and_resume(prepared, tmp_path: Path, monkeypat
     assert same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_interrupted_activations_are_not_used(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_activations_are_not_used(
+    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = 0
     augment = activations.augment
 
@@ -129,7 +135,9 @@ def test_interrupted_activations_are_not_used(prepared, tmp_path: Path, monkeypa
     files = [path.name for path in (activations.cache_folder() / "activations").rglob("*.npy")]
     assert files and all(name.startswith("view-0-") for name in files)
     monkeypatch.setattr(activations, "augment", augment)
-    assert train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True).model.exists()
+    assert train(
+        prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True
+    ).model.exists()
 
 
 def test_a_folder_with_another_run_is_refused_and_kept(prepared, tmp_path: Path) -> None:
@@ -146,14 +154,18 @@ def test_a_folder_with_another_run_is_refused_and_kept(prepared, tmp_path: Path)
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == before
 
 
-def test_a_finished_run_is_not_trained_again(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_not_trained_again(
+    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     monkeypatch.setattr("gliascope.training.run.fit", lambda *_: pytest.fail("trained again"))
     assert train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True) == done
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_remedy(prepared, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(loop, "gather", lambda _views, _view, rows: torch.full((len(rows), 112, 4, 4), torch.nan))
+    monkeypatch.setattr(
+        loop, "gather", lambda _views, _view, rows: torch.full((len(rows), 112, 4, 4), torch.nan)
+    )
     with pytest.raises(RunError, match=r"stage 1, epoch 1: the training loss is nan; lower the rate"):
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     assert not (tmp_path / "run" / "best.safetensors").exists()

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from gliascope.training.schedules import warmup_cosine
@@ -9,7 +11,7 @@ def test_rises_linearly_then_falls_as_a_half_cosine() -> None:
     assert factors[19] == 1
     assert factors[60] == pytest.approx(0.5)
     assert factors[99] < 0.001
-    assert all(a > b for a, b in zip(factors[20:], factors[21:], strict=False))
+    assert all(a > b for a, b in pairwise(factors[20:]))
 
 
 def test_without_warmup_it_starts_at_the_peak() -> None:

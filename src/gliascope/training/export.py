@@ -73,6 +73,9 @@ def export(
 
 
 def _to_onnx(deployed: Deployed, recipe: Recipe) -> bytes:
+    for module in deployed.modules():
+        if getattr(module, "inplace", False):
+            setattr(module, "inplace", False)  # in-place activations take the exporter far longer  # noqa: B010
     pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

@@ -71,7 +71,8 @@ def _brain() -> Field:
     grey, white = (nibabel.Nifti1Image.from_filename(folder / _FILES.format(name)) for name in ("gm", "wm"))
     x, y, z = grey.affine[:3, 3]
     values = np.stack([np.asarray(image.dataobj, np.uint8) for image in (grey, white)], axis=3)
-    return Field(values, (float(x), float(y), float(z)))
+    # nibabel's arrays run along x first; `Field` reads along the channels.
+    return Field(np.ascontiguousarray(values), (float(x), float(y), float(z)))
 
 
 def _skull(solid: Field) -> Field:

@@ -50,7 +50,7 @@ class Lesion:
         distance = np.sqrt(np.einsum("i...,i...->...", offset, offset))
         beyond = np.maximum(distance - self.radius, 0) / (1.1 * self.radius)
         shift = self.push * np.minimum(distance, self.radius) * np.exp(-0.5 * beyond**2)
-        # Bone gives no way.
+        # Bone does not give.
         shift *= np.clip(depth / 6, 0, 1)
         before: Array = points - offset * (shift / np.maximum(distance, 1e-3))
         return before
@@ -61,7 +61,8 @@ class Lesion:
         points: (3, size, size), the pixels in atlas space. depth: mm inside the skull.
         """
         distance = ellipsoid(points, self.centre, self.radii) + self.rough.on(grid)
-        return np.maximum(distance, np.float32(self.depth) - depth)
+        outline: Array = np.maximum(distance, np.float32(self.depth) - depth)
+        return outline
 
     def lay(
         self, image: Array, grid: Grid, points: Array, depth: Array, white: Array, light: Array
@@ -107,7 +108,7 @@ def glioma(rng: np.random.Generator) -> Lesion:
         centre=places[rng.integers(len(places))],
         radii=vector(radius * rng.uniform(0.75, 1.3, 3)),
         rough=Waves.draw(rng, (0.6 * radius, 3 * radius), 0.16 * radius),
-        texture=Waves.draw(rng, (4, 14), rng.uniform(0.05, 0.18)),
+        texture=Waves.draw(rng, (4, 30), rng.uniform(0.05, 0.18), count=32),
         margin=rng.uniform(0.8, 1.5) if enhancing else rng.uniform(1.5, 4),
         infiltration=rng.uniform(0.1, 0.5) * radius,
         body=body,

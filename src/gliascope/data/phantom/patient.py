@@ -51,12 +51,26 @@ class Patient:
 
     def slices(self, count: int, size: int) -> list[Phantom]:
         """`count` neighbouring slices through the lesion, or through where it would be."""
+        rng = generator(self.label, self.seed, 2)
+        return [self._slice(grid, rng) for grid in self.grids(count, size)]
+
+    def grids(self, count: int, size: int) -> list[Grid]:
+        """The pixels of those slices, closer together if one would graze the lesion."""
         rng = generator(self.label, self.seed, 1)
-        return [self._slice(self.scan.through(point, size), rng) for point in self._levels(count, rng)]
+        reach = 0.55 * self.lesion.radius
+        gap = min(rng.uniform(3, 7), 1.8 * reach / max(count - 1, 1))
+        offsets = rng.uniform(-reach, reach - gap * (count - 1)) + gap * np.arange(count)
+        centre = self.head.from_atlas(self.lesion.centre)
+        normal = np.cross(self.scan.rows, self.scan.columns)
+        for shrink in (1, 0.7, 0.4, 0.2):
+            levels = vector(centre + normal * (shrink * offsets)[:, None])
+            if min(self._section(level) for level in levels) > 0.3 * np.pi * self.lesion.radius**2:
+                break
+        return [self.scan.through(level, size) for level in levels]
 
     def volume(self) -> Volume:
         """Axial slices of the whole brain; see `phantom_volume`."""
-        rng = generator(self.label, self.seed, 4)
+        rng = generator(self.label, self.seed, 3)
         x, y, z = np.diag(_SPACING).astype(np.float32)
         grids = [Grid(vector(_FIRST) + z * layer, x, y, _PIXELS) for layer in range(_LAYERS)]
         drawn = [draw_slice(self.head, self.shown, grid, self.scan.light) for grid in grids]
@@ -65,19 +79,6 @@ class Patient:
         affine[:3, 3] = _FIRST
         volume = np.stack(measured, axis=2) * np.float32(1000)
         return volume, np.stack([mask for _, mask in drawn], axis=2), affine
-
-    def _levels(self, count: int, rng: np.random.Generator) -> Array:
-        """(count, 3) points in patient space, one a slice; closer together if one would graze the lesion."""
-        reach = 0.55 * self.lesion.radius
-        gap = min(rng.uniform(3, 7), 2 * reach / max(count - 1, 1))
-        offsets = rng.uniform(-reach, reach - gap * (count - 1)) + gap * np.arange(count)
-        centre = self.head.from_atlas(self.lesion.centre)
-        normal = np.cross(self.scan.rows, self.scan.columns)
-        for shrink in (1, 0.7, 0.4, 0.2):
-            levels = vector(centre + normal * (shrink * offsets)[:, None])
-            if min(self._section(level) for level in levels) > 0.3 * np.pi * self.lesion.radius**2:
-                break
-        return levels
 
     def _section(self, level: Array) -> float:
         """Area of the lesion in the slice through `level`, mm², to a few per cent."""

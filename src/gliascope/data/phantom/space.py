@@ -35,7 +35,7 @@ class Grid:
 class Field:
     """Values on a regular grid: the channels `values[i, j, k]` lie at `low + step * (i, j, k)` mm."""
 
-    values: NDArray[np.float32] | NDArray[np.uint8]
+    values: NDArray[np.float32] | NDArray[np.uint8]  # in C order
     low: Point
     step: float = 1.0
 

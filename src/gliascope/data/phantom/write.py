@@ -58,8 +58,8 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int 
     folder = Path(folder)
     if per_class < 2:
         raise GliascopeError(f"{per_class} phantoms a class cannot be split in two parts: ask for 2 or more")
-    if folder.exists() and not (folder / "NOTICE.txt").exists() and any(folder.iterdir()):
-        raise GliascopeError(f"{folder}: not empty, and no folder of phantoms; name a new folder")
+    if folder.exists() and not _replaceable(folder):
+        raise GliascopeError(f"{folder}: exists and holds something else than phantoms; name a new folder")
     atlas()  # once, before threads ask for it
     jobs = [job for label in LABELS for job in _jobs(label, per_class, seed)]
     with atomic_folder(folder) as target:
@@ -74,9 +74,17 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int 
             rows.writerows((name, f"{job.label}-{job.seed}") for job in jobs for name in job.names())
 
 
+def _replaceable(folder: Path) -> bool:
+    """Whether nothing is lost with `folder`: it is empty, or phantoms from before."""
+    notice = folder / "NOTICE.txt"
+    if notice.exists():
+        return notice.read_text(encoding="utf-8", errors="replace") == _NOTICE
+    return folder.is_dir() and not any(folder.iterdir())
+
+
 def _jobs(label: str, per_class: int, seed: int) -> Iterator[_Job]:
     """The patients of one class; those for testing come first, until they have their share."""
-    rng = generator(label, seed, 2)
+    rng = generator(label, seed, 4)
     testing = max(1, round(per_class * _TEST_SHARE))
     first = patient = 0
     while first < per_class:
@@ -87,7 +95,7 @@ def _jobs(label: str, per_class: int, seed: int) -> Iterator[_Job]:
 
 
 def _write(folder: Path, job: _Job, size: int) -> None:
-    quality = int(generator(job.label, job.seed, 3).integers(80, 95))
+    quality = int(generator(job.label, job.seed, 5).integers(80, 95))
     slices = Patient.draw(job.label, job.seed).slices(job.count, size)
     for name, one in zip(job.names(), slices, strict=True):
         Image.fromarray(one.pixels).save(folder / name, quality=quality, comment=COMMENT)
