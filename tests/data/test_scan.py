@@ -81,6 +81,13 @@ def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> N
     assert loaded.rejects.equals(catalog.rejects)
 
 
+def test_a_catalogue_that_does_not_fit_the_disk_leaves_nothing(make_source: Make, small_disk: Path) -> None:
+    catalog = scan([make_source({"yes": 200, "no": 200})])
+    with pytest.raises(GliascopeError, match=r"catalog\.parquet: cannot be written.*No space left"):
+        catalog.write(small_disk / "catalog.parquet")
+    assert [path.name for path in small_disk.iterdir()] == ["rejects.parquet"]
+
+
 def test_two_sources_may_hold_files_of_one_name(make_source: Make) -> None:
     sources = [make_source({"yes": 2, "no": 2}, name=name, seed=n) for n, name in enumerate("ab")]
     catalog = scan(sources)

@@ -49,9 +49,8 @@ class Catalog:
 
     def write(self, path: Path) -> None:
         """Write `path` and, beside it, `rejects.parquet`; each atomically."""
-        for frame, target in ((self.rejects, path.parent / "rejects.parquet"), (self.frame, path)):
-            with atomic_file(target) as temporary:
-                frame.write_parquet(temporary)
+        write_table(self.rejects, path.parent / "rejects.parquet")
+        write_table(self.frame, path)
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
@@ -68,6 +67,17 @@ class Catalog:
     def classes(self) -> tuple[str, ...]:
         """Labels in alphabetical order, the order of every probability vector."""
         return tuple(sorted(self.frame["label"].unique().to_list()))
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a Parquet file, atomically. Raises GliascopeError or OSError where that fails."""
+    with atomic_file(path) as temporary:
+        try:
+            frame.write_parquet(temporary)
+        except pl.exceptions.PolarsError as error:  # it wraps a full disk, too
+            raise GliascopeError(
+                f"{path}: cannot be written ({error}); free space or check permissions"
+            ) from None
 
 
 def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:

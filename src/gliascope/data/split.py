@@ -9,10 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.data.catalog import Catalog, read_table
+from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.groups import group_ids
 from gliascope.errors import GliascopeError, SplitError
-from gliascope.files import atomic_file
 
 PARTS = ("train", "val", "test")
 VALIDATION = TEST = 0.15
@@ -53,8 +52,7 @@ class Split:
 
     def write(self, path: Path) -> None:
         """Write as Parquet, atomically."""
-        with atomic_file(path) as temporary:
-            self.frame.write_parquet(temporary)
+        write_table(self.frame, path)
 
     @classmethod
     def load(cls, path: Path) -> "Split":

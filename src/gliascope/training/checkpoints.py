@@ -15,8 +15,7 @@ from gliascope.files import atomic_file
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write all parameters and buffers, atomically."""
-    with atomic_file(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, temporary)
+    _save(path, dict(module.state_dict()), None)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -33,11 +32,19 @@ def save_progress(
     path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
 ) -> None:
     """Write weights, optimiser state and `progress` (JSON values) into one file, atomically."""
-    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    tensors = {f"model.{key}": value for key, value in module.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{key}": v.detach().cpu().contiguous() for key, v in state.items()}
+        tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items()}
+    _save(path, tensors, {"progress": json.dumps(progress)})
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> None:
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+        try:
+            plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            save_file(plain, temporary, metadata=metadata)
+        except SafetensorError as error:  # it wraps a full disk, too
+            raise RunError(f"{path}: cannot be written ({error}); free space or check permissions") from None
 
 
 def load_progress(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -48,16 +48,15 @@ def atlas() -> Atlas:
     Raises GliascopeError if nilearn, which ships the template, is not installed.
     """
     brain = _brain()
-    grey, white = brain.values[..., :1], brain.values[..., 1:]
-    solid = Field(((grey > 60) | (white > 60)).astype(np.uint8), brain.low)
+    solid = Field((brain.values.max(axis=0, keepdims=True) > 60).astype(np.uint8), brain.low)
     skull = _skull(solid)
-    parts = paint(Field(np.zeros((*_SHAPE, 1), np.uint8), _LOW), solid, skull)
+    parts = paint(Field(np.zeros((1, *_SHAPE), np.uint8), _LOW), solid, skull)
     return Atlas(
         brain=brain,
-        shells=Field(np.concatenate([skull.values, _skin(skull)], axis=3), _LOW, _COARSE),
+        shells=Field(np.concatenate([skull.values, _skin(skull)]), _LOW, _COARSE),
         parts=parts,
         deep_white=_deep_white(brain, skull),
-        falx=_points(parts, parts.values[..., 0] == Tissue.DURA),
+        falx=_points(parts, parts.values[0] == Tissue.DURA),
     )
 
 
@@ -70,37 +69,36 @@ def _brain() -> Field:
     folder = Path(package.origin).parent / "datasets" / "data"
     grey, white = (nibabel.Nifti1Image.from_filename(folder / _FILES.format(name)) for name in ("gm", "wm"))
     x, y, z = grey.affine[:3, 3]
-    values = np.stack([np.asarray(image.dataobj, np.uint8) for image in (grey, white)], axis=3)
-    # nibabel's arrays run along x first; `Field` reads along the channels.
-    return Field(np.ascontiguousarray(values), (float(x), float(y), float(z)))
+    values = np.stack([np.asarray(image.dataobj, np.uint8, order="C") for image in (grey, white)])
+    return Field(values, (float(x), float(y), float(z)))
 
 
 def _skull(solid: Field) -> Field:
     """Distance from the inner table: the brain's surface, closed over sulci and cisterns."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-    coarse = Field(np.zeros((*(size // _COARSE for size in _SHAPE), 1), np.float32), _LOW, _COARSE)
+    coarse = Field(np.zeros((1, *(size // _COARSE for size in _SHAPE)), np.float32), _LOW, _COARSE)
     brain = solid.nearest(coarse.points()) > 0
     near = distance_transform_edt(~brain, sampling=_COARSE) <= _CLOSING
     inside = distance_transform_edt(near, sampling=_COARSE)
     outside = distance_transform_edt(~near, sampling=_COARSE)
     distance = _CLOSING + np.where(near, -inside, outside).astype(np.float32)
-    return Field(gaussian_filter(distance, 0.8)[..., None], _LOW, _COARSE)
+    return Field(gaussian_filter(distance, 0.8)[None], _LOW, _COARSE)
 
 
 def _skin(skull: Field) -> Array:
     """Distance from the skin: scalp over the skull, blended into face, nose, ears and neck."""
     points = skull.points()
-    skin = skull.values[..., 0] - np.float32(_SCALP)
+    skin = skull.values[0] - np.float32(_SCALP)
     for solid, blend in HEAD_SOLIDS:
         skin = smooth_union(skin, solid.distance(points), blend)
-    return skin[..., None]
+    return vector(skin[None])
 
 
 def _deep_white(brain: Field, skull: Field) -> Array:
     """Every third point of white matter at least 12 mm from the skull, above the brain stem."""
-    sparse = Field(brain.values[::3, ::3, ::3, 1:], brain.low, 3)
-    points = _points(sparse, sparse.values[..., 0] > 150)
+    sparse = Field(brain.values[1:, ::3, ::3, ::3], brain.low, 3)
+    points = _points(sparse, sparse.values[0] > 150)
     points = points[points[:, 2] > -35]
     deep: Array = points[skull.at(points.T)[0] < -12]
     return deep

@@ -13,7 +13,26 @@ from gliascope.data.phantom.tissues import Tissue
 def draw_slice(
     head: Head, lesion: Lesion | None, grid: Grid, light: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """(size, size) brightness without noise, and the lesion's outline. light: brightness by `Tissue`."""
+    """(height, width) brightness without noise, and the lesion's outline. light: brightness by `Tissue`."""
+    image = np.full((grid.height, grid.width), light[Tissue.NONE])
+    mask = np.zeros(image.shape, bool)
+    box = _box(head, grid)
+    image[box], mask[box] = _draw(head, lesion, grid.window(*box), light)
+    return image, mask
+
+
+def _box(head: Head, grid: Grid) -> tuple[slice, slice]:
+    """Rows and columns that hold the head, seen on every eighth of each."""
+    near = atlas().shells.at(head.to_atlas(grid.coarse(8)))[1] < 4
+    return _span(near.any(axis=1), grid.height), _span(near.any(axis=0), grid.width)
+
+
+def _span(near: NDArray[np.bool_], size: int) -> slice:
+    found = np.flatnonzero(near)
+    return slice(max(8 * found[0] - 8, 0), min(8 * found[-1] + 9, size)) if len(found) else slice(0, 0)
+
+
+def _draw(head: Head, lesion: Lesion | None, grid: Grid, light: Array) -> tuple[Array, NDArray[np.bool_]]:
     points = head.to_atlas(grid)
     outside, skin = atlas().shells.at(points)
     depth = -outside

@@ -51,8 +51,9 @@ class Head:
         )
 
     def to_atlas(self, grid: Grid) -> Array:
-        """(3, size, size) atlas coordinates of the pixels of a slice."""
-        turned = Grid(self.turn @ grid.corner, self.turn @ grid.down, self.turn @ grid.across, grid.size)
+        """(3, height, width) atlas coordinates of the pixels of a slice."""
+        corner, down, across = (self.turn @ vector for vector in (grid.corner, grid.down, grid.across))
+        turned = Grid(corner, down, across, grid.height, grid.width)
         return turned.points() + np.stack([waves.on(grid) for waves in self.bend])
 
     def from_atlas(self, point: Array) -> Array:
@@ -65,7 +66,7 @@ class Head:
         return found
 
     def brain(self, grid: Grid, points: Array) -> Array:
-        """`points` (3, size, size) of the atlas, moved to where this head's gyri and ventricles take from."""
+        """Atlas `points` (3, height, width), moved to where this head's gyri and ventricles take from."""
         moved = points + np.stack([waves.on(grid) for waves in self.gyri])
         for side, widening in zip((-1, 1), self.ventricles, strict=True):
             offset = points - vector((side * 16, -18, 16))[:, None, None]

@@ -56,9 +56,9 @@ class Lesion:
         return before
 
     def outline(self, grid: Grid, points: Array, depth: Array) -> Array:
-        """Signed distance (size, size) to the lesion's edge in mm, inside < 0, as if all tissue were alike.
+        """Signed distance (height, width) to the edge in mm, inside < 0, as if all tissue were alike.
 
-        points: (3, size, size), the pixels in atlas space. depth: mm inside the skull.
+        points: (3, height, width), the pixels in atlas space. depth: mm inside the skull.
         """
         distance = ellipsoid(points, self.centre, self.radii) + self.rough.on(grid)
         outline: Array = np.maximum(distance, np.float32(self.depth) - depth)

@@ -145,19 +145,19 @@ def paint(labels: Field, brain: Field, skull: Field) -> Field:
     _add_sinuses(labels, skull)
     _add(labels, _VESSELS)
     first = np.subtract(brain.low, labels.low).astype(int)
-    x, y, z = (slice(start, start + size) for start, size in zip(first, brain.values.shape, strict=False))
-    labels.values[x, y, z][brain.values > 0] = Tissue.NONE
+    x, y, z = (slice(at, at + size) for at, size in zip(first, brain.values.shape[1:], strict=True))
+    labels.values[0, x, y, z][brain.values[0] > 0] = Tissue.NONE
     _add_falx(labels, skull)
     return labels
 
 
 def _add(labels: Field, solids: tuple[Ball | Rod, ...]) -> None:
     for solid in solids:
-        midline = not solid.box()[0][0] + solid.box()[1][0]
-        for part in (solid,) if midline else (solid, solid.mirrored()):
+        # On the midline both are equal, and one is left.
+        for part in {solid, solid.mirrored()}:
             region = labels.region(*part.box())
             inside = part.distance(labels.points(region)) < 0
-            labels.values[region][inside] = part.tissue
+            labels.values[0][region][inside] = part.tissue
 
 
 def _add_sinuses(labels: Field, skull: Field) -> None:
@@ -168,7 +168,7 @@ def _add_sinuses(labels: Field, skull: Field) -> None:
         depth = -skull.at(points)[0]
         across = np.abs(points[0]) if low[0] == -4 else np.abs(points[2] + 6 + np.abs(points[0]) * 0.15)
         # Triangular in section, its base on the bone.
-        labels.values[region][(depth > 0) & (depth < 5.5) & (across < 4 - 0.6 * depth)] = Tissue.VEIN
+        labels.values[0][region][(depth > 0) & (depth < 5.5) & (across < 4 - 0.6 * depth)] = Tissue.VEIN
 
 
 def _add_falx(labels: Field, skull: Field) -> None:
@@ -178,6 +178,6 @@ def _add_falx(labels: Field, skull: Field) -> None:
     depth = -skull.at(points)[0]
     # Shallow at the front, deep at the back, where it meets the tentorium.
     reach = np.clip(16 - 0.16 * (points[1] - 40), 8, 32)
-    sheet = labels.values[region][..., 0]
+    sheet = labels.values[0][region]
     above = points[2] > np.where(np.abs(points[1] + 15) > 58, 0, 28)
     sheet[above & (depth > 0) & (depth < reach) & (sheet == Tissue.NONE)] = Tissue.DURA

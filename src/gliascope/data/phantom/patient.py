@@ -72,7 +72,7 @@ class Patient:
         """Axial slices of the whole brain; see `phantom_volume`."""
         rng = generator(self.label, self.seed, 3)
         x, y, z = np.diag(_SPACING).astype(np.float32)
-        grids = [Grid(vector(_FIRST) + z * layer, x, y, _PIXELS) for layer in range(_LAYERS)]
+        grids = [Grid(vector(_FIRST) + z * layer, x, y, _PIXELS, _PIXELS) for layer in range(_LAYERS)]
         drawn = [draw_slice(self.head, self.shown, grid, self.scan.light) for grid in grids]
         measured = [self.scan.take(image, grid, rng) for (image, _), grid in zip(drawn, grids, strict=True)]
         affine = np.diag([*_SPACING, 1])

@@ -66,13 +66,13 @@ class Scan:
         normal = np.cross(self.rows, self.columns)
         middle = self.middle + normal * (normal @ (point - self.middle))
         corner = middle - (self.rows + self.columns) * (step * (size - 1) / 2)
-        return Grid(corner.astype(np.float32), self.rows * step, self.columns * step, size)
+        return Grid(corner.astype(np.float32), self.rows * step, self.columns * step, size, size)
 
     def take(self, image: Array, grid: Grid, rng: np.random.Generator) -> Array:
         """`image` as the scanner measures it: blurred, shaded, with Rician noise (Gudbjartsson 1995)."""
         from scipy.ndimage import gaussian_filter
 
-        image = gaussian_filter(image, self.blur * grid.size / 240) * (1 + self.shading.on(grid))
+        image = gaussian_filter(image, self.blur * grid.height / 240) * (1 + self.shading.on(grid))
         real, imaginary = rng.standard_normal((2, *image.shape), np.float32) * np.float32(self.noise)
         result: Array = np.hypot(image + real, imaginary)
         return result

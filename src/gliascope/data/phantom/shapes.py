@@ -36,16 +36,17 @@ class Waves:
         )
 
     def on(self, grid: Grid) -> Array:
-        """(size, size) values. On a plane cos(a + b) is a sum of products, so a small matrix product does."""
-        steps = np.arange(grid.size, dtype=np.float32)[:, None]
-        rows = (grid.corner @ self.vectors + self.phases) + steps * (grid.down @ self.vectors)
-        columns = steps * (grid.across @ self.vectors)
+        """(height, width) values. On a plane cos(a + b) is a sum of products: a small matrix product does."""
+        steps = np.arange(max(grid.height, grid.width), dtype=np.float32)[:, None]
+        start = grid.corner @ self.vectors + self.phases
+        rows = start + steps[: grid.height] * (grid.down @ self.vectors)
+        columns = steps[: grid.width] * (grid.across @ self.vectors)
         left = np.concatenate([np.cos(rows) * self.heights, -np.sin(rows) * self.heights], axis=1)
         right = np.concatenate([np.cos(columns), np.sin(columns)], axis=1).T
         # A few rows at a time stay below the size at which BLAS wakes its threads; on a busy machine waiting
         # for those costs a hundred times the product.
         some = max(1, _SMALL_PRODUCT // right.size)
-        return np.concatenate([left[row : row + some] @ right for row in range(0, grid.size, some)])
+        return np.concatenate([left[row : row + some] @ right for row in range(0, grid.height, some)])
 
     def at(self, point: Array) -> float:
         """The value at one point (3,) mm."""

@@ -21,62 +21,67 @@ class Grid:
     corner: Array
     down: Array
     across: Array
-    size: int
+    height: int
+    width: int
 
     def points(self) -> Array:
-        """(3, size, size) mm."""
-        steps = np.arange(self.size, dtype=np.float32)
-        rows = self.corner[:, None] + self.down[:, None] * steps
-        points: Array = rows[:, :, None] + (self.across[:, None] * steps)[:, None, :]
-        return points
+        """(3, height, width) mm."""
+        rows, columns = (np.arange(size, dtype=np.float32) for size in (self.height, self.width))
+        down = self.down[:, None, None] * rows[:, None]
+        return vector(self.corner[:, None, None] + down + self.across[:, None, None] * columns)
+
+    def coarse(self, step: int) -> "Grid":
+        """Every `step`-th row and column."""
+        height, width = -(-self.height // step), -(-self.width // step)
+        return Grid(self.corner, self.down * step, self.across * step, height, width)
+
+    def window(self, rows: slice, columns: slice) -> "Grid":
+        """The part of the slice within `rows` and `columns`."""
+        corner = self.corner + self.down * rows.start + self.across * columns.start
+        return Grid(
+            vector(corner), self.down, self.across, rows.stop - rows.start, columns.stop - columns.start
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Values on a regular grid: the channels `values[i, j, k]` lie at `low + step * (i, j, k)` mm."""
+    """Values on a regular grid: `values[:, i, j, k]`, one a channel, lie at `low + step * (i, j, k)` mm."""
 
     values: NDArray[np.float32] | NDArray[np.uint8]  # in C order
     low: Point
     step: float = 1.0
 
     def at(self, points: Array) -> Array:
-        """Trilinear values (channels, …) at `points` (3, …) mm; outside the grid, the nearest edge's.
+        """Trilinear values (channels, …) at `points` (3, …) mm; outside the grid, those of its nearest edge.
 
-        Reads all channels at once, which makes it three times as quick as scipy's map_coordinates on each.
+        Finds each point's place once for all channels: half the time of scipy's map_coordinates.
         """
-        place = self._index(points).reshape(3, -1)
-        corner = place.astype(np.int32)
-        x, y, z = (place - corner)[:, :, None]
-        rows = self.values.reshape(-1, self.values.shape[3])
-        first = np.ravel_multi_index(tuple(corner), self.values.shape[:3])
-        along_y = self.values.shape[2]
-        along_x = along_y * self.values.shape[1]
-
-        def blend(near: Array, far: Array, share: Array) -> Array:
-            far -= near
-            far *= share
-            far += near
-            return far
-
-        def line(offset: int) -> Array:
-            start = first + offset
-            return blend(vector(rows.take(start, 0)), vector(rows.take(start + 1, 0)), z)
-
-        def face(offset: int) -> Array:
-            return blend(line(offset), line(offset + along_y), y)
-
-        return blend(face(0), face(along_x), x).T.reshape(self.values.shape[3], *points.shape[1:])
+        place = self._index(points)
+        cell = place.astype(np.intp)
+        x, y, z = place - cell
+        first = np.ravel_multi_index(tuple(cell), self.values.shape[1:])
+        row, plane = self.values.shape[3], self.values.shape[2] * self.values.shape[3]
+        corners = [first + offset for offset in (0, 1, row, row + 1)]
+        corners += [corner + plane for corner in corners]
+        result = np.empty((len(self.values), *points.shape[1:]), np.float32)
+        for channel, values in zip(result, self.values, strict=True):
+            flat = values.reshape(-1)
+            near = [flat.take(corner).astype(np.float32, copy=False) for corner in corners]
+            for share in (z, y, x):
+                near = [_blend(low, high, share) for low, high in zip(near[::2], near[1::2], strict=True)]
+            channel[...] = near[0]
+        return result
 
     def nearest(self, points: Array) -> NDArray[np.uint8]:
         """Values of the first channel at the grid points nearest to `points`, as bytes."""
-        place = (self._index(points) + np.float32(0.5)).astype(np.int32)
-        flat = np.ravel_multi_index(tuple(place), self.values.shape[:3])
-        result: NDArray[np.uint8] = self.values[..., 0].take(flat).astype(np.uint8)
+        place = (self._index(points) + np.float32(0.5)).astype(np.intp)
+        flat = np.ravel_multi_index(tuple(place), self.values.shape[1:])
+        result: NDArray[np.uint8] = self.values[0].take(flat).astype(np.uint8)
         return result
 
     def region(self, low: Array, high: Array) -> tuple[slice, slice, slice]:
         """The part of the grid within the box from `low` to `high` mm."""
-        limits = np.array(self.values.shape[:3])
+        limits = np.array(self.values.shape[1:])
         first = np.clip(np.floor((low - self.low) / self.step), 0, limits).astype(int)
         after = np.clip(np.ceil((high - self.low) / self.step) + 1, 0, limits).astype(int)
         return slice(first[0], after[0]), slice(first[1], after[1]), slice(first[2], after[2])
@@ -85,14 +90,21 @@ class Field:
         """(3, …) mm of the grid points of `region`."""
         axes = [
             low + self.step * np.arange(size, dtype=np.float32)[part]
-            for low, size, part in zip(self.low, self.values.shape, region, strict=False)
+            for low, size, part in zip(self.low, self.values.shape[1:], region, strict=True)
         ]
         return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
     def _index(self, points: Array) -> Array:
         """Fractional indices (3, …), a little less than the last so that each has a next."""
         index = np.empty(points.shape, np.float32)
-        for axis, size in enumerate(self.values.shape[:3]):
+        for axis, size in enumerate(self.values.shape[1:]):
             place = (points[axis] - np.float32(self.low[axis])) / np.float32(self.step)
             np.clip(place, 0, size - 1.01, out=index[axis])
         return index
+
+
+def _blend(low: Array, high: Array, share: Array) -> Array:
+    high -= low
+    high *= share
+    high += low
+    return high
