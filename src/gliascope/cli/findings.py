@@ -17,12 +17,12 @@ def print_findings(job: Job) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from gliascope import RESEARCH_USE
+
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]
     studies = [finding for finding in job.findings if finding.slice is None]
-    table = Table(
-        "file", "slice", "label", "probability", "verdict", title="Research use only; never a diagnosis"
-    )
+    table = Table("file", "slice", "label", "probability", "verdict", title=RESEARCH_USE)
     for finding in slices[:ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
         probability = f"{finding.probabilities[finding.label]:.1%}"

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gliascope import RESEARCH_USE
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -40,7 +42,7 @@ def print_report(folder: Path) -> None:
         table.add_row(name, str(result["n"]), *cells)
     console = Console(highlight=False)
     console.print(table)
-    console.print("95 % intervals by bootstrap over groups. Research use only; never a diagnosis.")
+    console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 

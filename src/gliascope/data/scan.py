@@ -15,6 +15,7 @@ from PIL import Image
 
 from gliascope.data import labels
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
+from gliascope.data.folders import files_below
 from gliascope.data.groups import attach_groups
 from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import to_grey
@@ -73,25 +74,16 @@ def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> l
     for root in roots:
         if not root.is_dir():
             raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
-        found = [
-            _File(path, root.parent, path.relative_to(root.parent).as_posix(), labels.place(folders, mapping))
-            for path, folders in _walk(root)
-        ]
+        found = [_file(path, root, mapping) for path in files_below(root)]
         if not found:
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
         files += [file for file in found if not file.place.excluded]
     return files
 
 
-def _walk(root: Path) -> list[tuple[Path, tuple[str, ...]]]:
-    """Files below `root` in sorted order, each with its folders from `root` down; hidden ones left out."""
-    found = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and n != "__MACOSX")
-        here = Path(folder)
-        above = (root.name, *here.relative_to(root).parts)
-        found += [(here / name, above) for name in sorted(names) if not name.startswith(".")]
-    return found
+def _file(path: Path, root: Path, mapping: Mapping[str, str | None]) -> _File:
+    below = path.relative_to(root.parent)
+    return _File(path, root.parent, below.as_posix(), labels.place(below.parts[:-1], mapping))
 
 
 def _check_unlabelled(files: list[_File]) -> None:

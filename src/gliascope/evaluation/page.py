@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from gliascope import RESEARCH_USE
 from gliascope.evaluation import plots
 
 if TYPE_CHECKING:
-    from gliascope.evaluation.report import ReportData
+    from gliascope import RESEARCH_USE
+from gliascope.evaluation.report import ReportData
 
-NOTICE = "Research use only. Not a medical device; never a diagnosis."
 UNDEFINED = "–"
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -46,7 +47,7 @@ def render_page(report: "ReportData") -> str:
             svg = plots.training_curves(report.curves, quantity, report.chosen_epoch)
             figures[quantity] = Markup(svg)  # noqa: S704
     return environment.get_template("report.html.j2").render(
-        report=report, notice=NOTICE, name=name, headline=headline, figures=figures
+        report=report, notice=RESEARCH_USE, name=name, headline=headline, figures=figures
     )
 
 

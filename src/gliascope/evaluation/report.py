@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gliascope.evaluation.page import NOTICE, render_page
+from gliascope import RESEARCH_USE
+from gliascope.evaluation.page import render_page
 from gliascope.files import write_text
 
 
@@ -88,7 +89,7 @@ class ReportData:
         """What report.json holds: all but the images. NaN and infinity become None."""
         tree = {
             "title": self.title,
-            "notice": NOTICE,
+            "notice": RESEARCH_USE,
             "created": self.created,
             "gliascope": self.version,
             "protocols": {

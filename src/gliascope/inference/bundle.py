@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gliascope import RESEARCH_USE
 from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import BundleError
 from gliascope.files import atomic_folder
 
 FORMAT = 1
-RESEARCH_USE = "Research use only. Not a medical device; never a diagnosis."
 
 
 class BundleInfo(BaseModel):

@@ -1,6 +1,5 @@
 """The one prediction path: files to Findings."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.data.folders import files_below
 from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import preprocess
 from gliascope.data.read import read
@@ -26,16 +26,10 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise GliascopeError(f"{path}: not found; give files or folders of slices")
-        files += _below(path) if path.is_dir() else [path]
+        files += files_below(path) if path.is_dir() else [path]
     if not files:
         raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
     return files
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for above, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(above) / name for name in sorted(names) if not name.startswith("."))
 
 
 def predict(

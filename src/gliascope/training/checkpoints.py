@@ -68,5 +68,5 @@ def restore(tensors: dict[str, Tensor], module: nn.Module, optimizer: torch.opti
             _, number, name = key.split(".", 2)
             parameter = parameters[int(number)]
             # Fused optimisers pair elements by memory order: the state must lie as its parameter does.
-            like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
-            optimizer.state[parameter][name] = like.copy_(value)
+            like = parameter if value.shape == parameter.shape else value
+            optimizer.state[parameter][name] = torch.empty_like(like, device=parameter.device).copy_(value)
