@@ -21,8 +21,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_written_source(tmp_path):
     write_phantoms(tmp_path / "a", per_class=11, size=64)
-    source = tmp_path / "a"
-    notice = (source / "NOTICE.txt").read_text()
+    source = tmp_path / "a" / "synthetic"
+    notice = (tmp_path / "a" / "NOTICE.txt").read_text()
     assert "synthetic" in notice
     assert "no patient" in notice
     for label in LABELS:

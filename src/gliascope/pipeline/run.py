@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gliascope.data.phantom import write_phantoms
+from gliascope.data.phantom import SOURCE, write_phantoms
 from gliascope.data.scan import scan
 from gliascope.data.split import split
 from gliascope.pipeline.bundle import bundle
@@ -13,7 +13,6 @@ from gliascope.progress import note
 from gliascope.recipes import Recipe, load_recipe
 
 DEMO_PER_CLASS = 200
-DEMO_OVERRIDES = ("stages.0.epochs=6",)
 
 
 def run(
@@ -42,8 +41,8 @@ def run(
 
 
 def demo(folder: Path) -> None:
-    """Run `quick`, with fewer epochs, on phantoms made for the purpose."""
+    """Run `quick` on phantoms made for the purpose."""
     phantoms = folder / "phantoms"
     if not phantoms.exists():
         write_phantoms(phantoms, DEMO_PER_CLASS)
-    run([phantoms], folder, load_recipe("quick", DEMO_OVERRIDES), groups=phantoms / "groups.csv")
+    run([phantoms / SOURCE], folder, load_recipe("quick"), groups=phantoms / "groups.csv")

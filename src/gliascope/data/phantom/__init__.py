@@ -5,9 +5,9 @@ plane, sequence, brightness, noise and field of view are drawn without regard to
 """
 
 from gliascope.data.phantom.patient import LABELS, Patient, Phantom, Volume
-from gliascope.data.phantom.write import write_phantoms
+from gliascope.data.phantom.write import SOURCE, write_phantoms
 
-__all__ = ["LABELS", "Phantom", "phantom", "phantom_volume", "write_phantoms"]
+__all__ = ["LABELS", "SOURCE", "Phantom", "phantom", "phantom_volume", "write_phantoms"]
 
 
 def phantom(label: str, seed: int, size: int = 240) -> Phantom:

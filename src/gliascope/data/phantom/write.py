@@ -14,11 +14,13 @@ from gliascope.errors import GliascopeError
 from gliascope.files import atomic_folder
 
 COMMENT = "synthetic: gliascope phantom"
+SOURCE = "synthetic"
+"""Name of the source folder, and so of the source in every table and report."""
 _NOTICE = """\
 These images are synthetic. They show no patient: Gliascope computed every one of them.
 They serve demonstrations and tests, and say nothing about how well a model works on real images.
 
-Training/ and Testing/ hold one folder a class; groups.csv says which slices share a simulated patient.
+synthetic/ is a source folder; groups.csv says which of its slices share a simulated patient.
 
 The anatomy is bent out of the ICBM 152 average brain (2009a, symmetric), distributed with nilearn:
 Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute,
@@ -43,16 +45,19 @@ class _Job:
     count: int
 
     def names(self) -> list[str]:
-        """Paths of the slices below the source folder."""
+        """Paths of the slices below the folder written."""
         numbers = range(self.first, self.first + self.count)
-        return [f"{self.part}/{self.label}/phantom-{self.label}-{number:05d}.jpg" for number in numbers]
+        return [
+            f"{SOURCE}/{self.part}/{self.label}/phantom-{self.label}-{number:05d}.jpg" for number in numbers
+        ]
 
 
 def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int = 240) -> None:
-    """Write `per_class` slices of each class, about a fifth of them for testing, to a new source folder.
+    """Write `per_class` slices of each class, about a fifth of them for testing, to a new folder.
 
-    The layout is `Training/<class>/phantom-<class>-<number>.jpg` and `Testing/…`, with NOTICE.txt and
-    `groups.csv` (path, group) beside them. A simulated patient has two to four slices, all in one part.
+    It holds the source folder `synthetic/` with `Training/<class>/phantom-<class>-<number>.jpg` and
+    `Testing/…`; beside that, NOTICE.txt and `groups.csv` (path, group). A simulated patient has two to four
+    slices, all in one part.
     Raises GliascopeError if `folder` holds something else than phantoms, or `per_class` is under 2.
     """
     folder = Path(folder)
@@ -64,7 +69,7 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int 
     jobs = [job for label in LABELS for job in _jobs(label, per_class, seed)]
     with atomic_folder(folder) as target:
         for job in jobs:
-            (target / job.part / job.label).mkdir(parents=True, exist_ok=True)
+            (target / SOURCE / job.part / job.label).mkdir(parents=True, exist_ok=True)
         for _ in parallel_map(lambda job: _write(target, job, size), jobs, "Phantoms"):
             pass
         (target / "NOTICE.txt").write_text(_NOTICE, encoding="utf-8")
