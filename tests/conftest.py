@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tiny import LABELS, slice_image
+from tiny import LABELS, TINY, slice_image
+
+from gliascope.inference.bundle import Bundle
+from gliascope.recipes import load_recipe
 
 Tree = Mapping[str, int]
 
@@ -51,3 +54,14 @@ def official_source(make_source: Callable[..., Path]) -> Path:
     """Four classes, 12 training and 4 test slices each."""
     parts = {"Training": 12, "Testing": 4}
     return make_source({f"{part}/{label}": n for part, n in parts.items() for label in LABELS})
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    """A bundle of an untrained head: its answers mean nothing, its numbers can be checked."""
+    from gliascope.models.classifier import build_classifier
+    from gliascope.training.export import export
+
+    recipe = load_recipe("quick", TINY)
+    classes = ("glioma", "meningioma", "no_tumor", "pituitary")
+    return export(build_classifier(recipe, 4), recipe, classes, {"weights": "apache-2.0"})

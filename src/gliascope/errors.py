@@ -1,6 +1,10 @@
 """Every error a user can cause. Each message is one line that names the file or value and the remedy."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class GliascopeError(Exception):
@@ -51,3 +55,9 @@ class RunError(GliascopeError):
 
 class BundleError(GliascopeError):
     """A bundle that is missing, damaged or from an incompatible version."""
+
+
+def explain(error: "ValidationError") -> str:
+    """The first thing wrong with a JSON or YAML document, in a few words."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -43,10 +43,15 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             # A folder cannot be renamed over a full one: step the old one aside first.
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            path.rename(old / path.name)
-            temporary.rename(path)
-            shutil.rmtree(old)
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent)) / path.name
+            path.rename(old)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+            finally:
+                shutil.rmtree(old.parent)
         else:
             temporary.rename(path)
     finally:
@@ -60,8 +65,11 @@ def mapped_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArra
     """
     array: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+        try:
+            with path.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+        except OSError as error:  # it does not say which file
+            raise OSError(error.errno, error.strerror, str(path)) from None
     return array
 
 

@@ -31,7 +31,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def note(text: str) -> None:
-    """Print one line to standard error, above any bar."""
+    """Print one line to standard error."""
     from rich.console import Console
 
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

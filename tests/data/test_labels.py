@@ -52,6 +52,10 @@ def test_the_deepest_class_wins_and_the_sources_name_is_no_class() -> None:
     assert place(("glioma",), {}).label == "glioma"
 
 
+def test_a_source_may_be_one_part() -> None:
+    assert place(("Testing", "glioma"), {}).official == "test"
+
+
 def test_modality_from_folders() -> None:
     assert place(("set", "Brain Tumor CT scan Images", "Healthy"), {}).modality == "CT"
     assert place(("ct", "tumor"), {}).modality == "CT"
@@ -61,11 +65,13 @@ def test_modality_from_folders() -> None:
 
 def test_mapping_names_and_leaves_out(tmp_path: Path) -> None:
     file = tmp_path / "labels.yaml"
-    file.write_text("Mystery_1: Glioma Tumor\nmets: metastasis\njunk: null\n")
+    file.write_text("Mystery_1: Glioma Tumor\nmets: metastasis\njunk: null\nno: tumor\n")
     mapping = load_mapping(file)
     assert place(("set", "mystery 1"), mapping).label == "glioma"
     assert place(("set", "METS"), mapping).label == "metastasis"
     assert place(("set", "junk"), mapping).excluded
+    assert place(("set", "junk", "glioma"), mapping).excluded
+    assert place(("set", "no"), mapping).label == "tumor"
 
 
 @pytest.mark.parametrize("content", ["- a\n- b\n", "a: [1]\n", "a: b: c\n"])

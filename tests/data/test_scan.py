@@ -1,4 +1,5 @@
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +110,26 @@ def test_bad_files_are_set_aside_with_reasons(make_source: Make) -> None:
     }
     assert set(rejects) == {"empty.jpg", "text.jpg", "half.jpg", "notes.txt"}
     assert all(rejects.values())
+
+
+def test_a_file_name_that_is_no_text_is_set_aside(make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    file = source / "yes" / os.fsdecode(b"bad-\xff.png")
+    file.write_bytes((source / "yes" / "000.png").read_bytes())
+    catalog = scan([source])
+    assert catalog.frame.height == 2
+    assert catalog.rejects.select("path", "reason").row(0) == (
+        "source/yes/bad-\\xff.png",
+        "file name is not UTF-8",
+    )
+
+
+def test_linked_folders_are_entered_once(make_source: Make, tmp_path: Path) -> None:
+    source = make_source({"yes": 2, "no": 2})
+    elsewhere = make_source({"yes": 3}, name="elsewhere")
+    (source / "yes" / "more").symlink_to(elsewhere / "yes")
+    (source / "yes" / "loop").symlink_to(source)
+    assert counts(scan([source]), "label") == {("tumor",): 5, ("no_tumor",): 2}
 
 
 def test_a_volume_has_a_row_for_each_slice(make_source: Make) -> None:

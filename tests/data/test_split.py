@@ -15,9 +15,10 @@ Make = Callable[..., Path]
 
 def catalog_of(rows: list[dict]) -> Catalog:
     """A catalogue with the columns that splitting reads."""
-    base = {"source": "s", "official": None, "patient": None, "group": None, "index": 0}
+    base = {"root": "/", "source": "s", "official": None, "patient": None, "study": None}
+    base |= {"group": None, "index": 0}
     full = [base | {"path": f"s/{n}.png", "pixel_hash": f"{n:032x}"} | row for n, row in enumerate(rows)]
-    types = {"official": pl.String, "patient": pl.String, "group": pl.String}
+    types = dict.fromkeys(("official", "patient", "study", "group"), pl.String)
     return Catalog(pl.DataFrame(full, schema_overrides=types), pl.DataFrame())
 
 
@@ -25,7 +26,7 @@ def many(count: int, **columns: Callable[[int], object]) -> list[dict]:
     return [{name: value(n) for name, value in columns.items()} for n in range(count)]
 
 
-def test_groups_join_patients_and_identical_pixels_transitively() -> None:
+def test_groups_join_patients_studies_files_and_identical_pixels_transitively() -> None:
     frame = catalog_of(
         [
             {"label": "a", "patient": "p1"},
@@ -34,9 +35,12 @@ def test_groups_join_patients_and_identical_pixels_transitively() -> None:
             {"label": "a", "patient": "p2", "group": "g"},  # the CSV's word counts, not the file's
             {"label": "a"},
             {"label": "a", "group": "g"},
+            {"label": "a", "study": "t"},
+            {"label": "a", "study": "t", "path": "s/volume.nii"},
+            {"label": "a", "path": "s/volume.nii"},
         ]
     ).frame
-    assert group_ids(frame).tolist() == [0, 0, 0, 1, 2, 1]
+    assert group_ids(frame).tolist() == [0, 0, 0, 1, 2, 1, 3, 3, 3]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -86,8 +86,9 @@ def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("threshold", "verdict"), [(None, "unchecked"), (0.6, "accepted"), (0.7, "uncertain")]
 )
-def test_verdicts(threshold: float | None, verdict: str) -> None:
-    finding = make_finding(Path("f"), 0, None, np.array([0.35, 0.65]), ("a", "b"), threshold)
+def test_verdicts(bundle: Bundle, threshold: float | None, verdict: str) -> None:
+    info = bundle.info.model_copy(update={"classes": ("a", "b"), "confidence_threshold": threshold})
+    finding = make_finding(info, np.array([0.35, 0.65]), Path("f"), 0, None)
     assert (finding.label, finding.verdict) == ("b", verdict)
 
 

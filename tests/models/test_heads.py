@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from gliascope.errors import RecipeError
 from gliascope.models.heads import HEADS, create_head
 from gliascope.recipes import Head
 
@@ -13,7 +14,13 @@ def test_contract_every_head_maps_features_to_logits(kind: str) -> None:
     logits = head(maps)
     assert logits.shape == (2, 3)
     assert torch.allclose(logits, head.logits(head.features(maps)))
-    assert head.activation_maps(maps).shape == (2, 3, 4, 5)
+    if head.has_maps:
+        assert head.activation_maps(maps).shape == (2, 3, 4, 5)
+
+
+def test_unknown_heads_list_the_choices() -> None:
+    with pytest.raises(RecipeError, match="unknown head 'gsp'; choose from gap"):
+        create_head(Head(kind="gsp"), channels=6, classes=3)
 
 
 def test_gap_maps_average_to_the_logits_without_bias() -> None:

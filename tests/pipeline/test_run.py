@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -140,18 +141,21 @@ def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "overlays").iterdir())) == 1
 
 
-@pytest.mark.parametrize("seconds", [1.5, 10.0])
+@pytest.mark.parametrize(
+    "phase", ["out/catalog.parquet", "cache/activations/*/view-*", "out/run/metrics.csv"]
+)
 def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
-    official_source: Path, tmp_path: Path, seconds: float
+    official_source: Path, tmp_path: Path, phase: str
 ) -> None:
     arguments = ["run", official_source, "--out", tmp_path / "out", *SETS, "--set", "stages.0.epochs=12"]
     command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(seconds)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(phase)):
+        assert process.poll() is None and time.monotonic() < deadline, "the phase was never reached"
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip(f"the job was over within {seconds} s")
     assert process.returncode == 130, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
@@ -163,13 +167,72 @@ def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
     assert (tmp_path / "out" / "report.html").exists()
 
 
-def test_a_run_with_other_settings_does_not_overwrite(made: Path) -> None:
-    before = (made / "run" / "best.safetensors").read_bytes()
-    sources = [made.parent / source for source in SOURCES]
-    done = gliascope("run", *sources, "--out", made, *SETS, "--set", "seed=1")
+@pytest.mark.parametrize("other", [("--set", "seed=1"), ("--protocol", "grouped"), ("--seed", "1")])
+def test_a_run_with_other_settings_changes_nothing(made: Path, other: tuple[str, str]) -> None:
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    done = gliascope("run", *(made.parent / source for source in SOURCES), "--out", made, *SETS, *other)
     assert done.returncode == 2
-    assert "holds a run of another recipe" in done.stderr
-    assert (made / "run" / "best.safetensors").read_bytes() == before
+    assert "holds a run of another recipe, split or data" in done.stderr
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
+def test_bundling_the_report_of_another_run_or_over_other_things_is_refused(
+    made: Path, tmp_path: Path
+) -> None:
+    report = json.loads((made / "report.json").read_text())
+    report["model"]["sha256"] = "0" * 64
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    done = gliascope("bundle", made / "run", tmp_path / "report.json", "--out", tmp_path / "bundle")
+    assert done.returncode == 2
+    assert "is the report of another run" in done.stderr
+    done = gliascope("bundle", made / "run", made / "report.json", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "holds something else than a bundle" in done.stderr
+    assert (tmp_path / "report.json").exists()
+
+
+def test_labels_and_groups_reach_the_catalogue(make_source: Callable[..., Path], tmp_path: Path) -> None:
+    source = make_source({"mystery": 3, "no": 3})
+    (tmp_path / "labels.yaml").write_text("mystery: tumor\nno: no_tumor\n")
+    (tmp_path / "groups.csv").write_text("path,group\nsource/mystery/000.png,p1\n")
+    options = ("--labels", tmp_path / "labels.yaml", "--groups", tmp_path / "groups.csv")
+    done = gliascope("scan", source, "--out", tmp_path / "c.parquet", *options)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 6 slices got a group" in done.stderr
+    frame = Catalog.load(tmp_path / "c.parquet").frame
+    assert set(frame["label"]) == {"tumor", "no_tumor"}
+    assert frame["group"].count() == 1
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({}, "no files"),
+        ({"glioma": 2}, "only one class"),
+        ({"Training/glioma": 9, "Training/notumor": 9, "Testing/pituitary": 2}, "not in training"),
+        ({"glioma": 2, "mystery": 2}, "unknown class folder"),
+        ({"glioma": 9, "notumor": 9}, "no test folder"),
+    ],
+)
+def test_sources_that_cannot_be_used_are_one_line_and_exit_code_2(
+    make_source: Callable[..., Path], tmp_path: Path, tree: dict[str, int], message: str
+) -> None:
+    source = make_source(tree)
+    source.mkdir(exist_ok=True)
+    done = gliascope("run", source, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_cache_can_be_seen_and_cleared(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "store" / "x").mkdir(parents=True)
+    (tmp_path / "cache" / "store" / "x" / "pixels.npy").write_bytes(bytes(3 << 20))
+    own = {"GLIASCOPE_CACHE": str(tmp_path / "cache")}
+    assert "1 files, 3 MiB" in gliascope("cache", **own).stdout
+    assert gliascope("cache", "--clear", **own).returncode == 0
+    assert not (tmp_path / "cache" / "store").exists()
 
 
 def test_a_full_disk_is_one_line_and_exit_code_2(official_source: Path, small_disk: Path) -> None:

@@ -9,9 +9,7 @@ from gliascope.data.scan import scan
 from gliascope.data.split import Split, split
 from gliascope.data.store import Store, store
 from gliascope.inference.bundle import Bundle
-from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
-from gliascope.training.export import export
 
 
 @dataclass(frozen=True)
@@ -22,16 +20,10 @@ class Prepared:
     store: Store
 
 
-@pytest.fixture(scope="session")
-def exported() -> Bundle:
-    recipe = load_recipe("quick", TINY)
-    return export(build_classifier(recipe, 4), recipe, ("a", "b", "c", "d"), {})
-
-
 @pytest.fixture(autouse=True)
-def _export_once(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exporting takes ten seconds and has tests of its own: every run here gets the same model."""
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: exported)
+    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
 
 
 @pytest.fixture

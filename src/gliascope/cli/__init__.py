@@ -1,12 +1,20 @@
 """The command line: parse, call, print. Nothing is computed here."""
 
+import errno
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from gliascope.cli import bundle, cache, demo, evaluate, predict, run, scan, split, store, train
+from gliascope.data.folders import printable
 from gliascope.errors import GliascopeError
+
+_REMEDIES = {
+    errno.ENOSPC: "; free space there (for the cache, `gliascope cache --clear`, or set GLIASCOPE_CACHE)",
+    errno.EACCES: "; check its permissions",
+    errno.EROFS: "; choose a folder that can be written",
+}
 
 
 class _Group(TyperGroup):
@@ -16,19 +24,20 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted; the same command goes on where this one stopped", err=True)
+            typer.echo("interrupted; what was finished is kept, nothing half-written is", err=True)
             raise typer.Exit(130) from None
         except GliascopeError as error:
-            typer.echo(f"error: {error}", err=True)
+            message = str(error)
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("gliascope"):
                 raise
-            typer.echo(f"error: {error.name} is missing: pip install 'gliascope[train]'", err=True)
+            message = f"{error.name} is missing: pip install 'gliascope[train]', or [data] to evaluate only"
         except OSError as error:
             if error.strerror is None:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"error: {where}{error.strerror}; free space or check permissions", err=True)
+            message = f"{where}{error.strerror}{_REMEDIES.get(error.errno or 0, '')}"
+        typer.echo(f"error: {printable(message)}", err=True)
         raise typer.Exit(2)
 
 

@@ -18,6 +18,7 @@ def print_findings(job: Job) -> None:
     from rich.table import Table
 
     from gliascope import RESEARCH_USE
+    from gliascope.data.folders import printable
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]
@@ -26,7 +27,9 @@ def print_findings(job: Job) -> None:
     for finding in slices[:ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
         probability = f"{finding.probabilities[finding.label]:.1%}"
-        table.add_row(escape(str(finding.file)), index, finding.label, probability, finding.verdict)
+        table.add_row(
+            escape(printable(str(finding.file))), index, finding.label, probability, finding.verdict
+        )
     console.print(table)
     if len(slices) > ROWS:
         counts = Counter((finding.label, finding.verdict) for finding in slices)
@@ -36,6 +39,6 @@ def print_findings(job: Job) -> None:
     if studies:
         console.print("A study's probabilities are the mean of its slices'.")
     for error in job.rejects[:10]:
-        errors.print(f"set aside: {escape(str(error))}")
+        errors.print(f"set aside: {escape(printable(str(error)))}")
     if job.rejects:
         errors.print(f"{len(job.rejects)} files could not be read and were set aside")

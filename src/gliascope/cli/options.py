@@ -16,4 +16,4 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")
 ]
 ProtocolName = Annotated[str, typer.Option(help="official or grouped.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the split.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]

@@ -54,12 +54,13 @@ def _interval(number: dict[str, float] | None) -> str:
 
 def _print_counts(frame: pl.DataFrame, columns: list[str], title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     rows, heads = columns
     names = sorted(frame[heads].unique().to_list())
-    table = Table(rows, *names, "all", title=title)
+    table = Table(rows, *map(escape, names), "all", title=title)
     for (name,), group in sorted(frame.group_by(rows)):
         counts = dict(group[heads].value_counts().rows())
-        table.add_row(str(name), *(str(counts.get(head, 0)) for head in names), str(group.height))
+        table.add_row(escape(str(name)), *(str(counts.get(head, 0)) for head in names), str(group.height))
     Console(highlight=False).print(table)

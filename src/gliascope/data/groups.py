@@ -1,5 +1,7 @@
 """Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.errors import LayoutError
+from gliascope.progress import note
 
 
 def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
@@ -19,24 +22,31 @@ def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
         return frame
     try:
         table = pl.read_csv(path, schema_overrides={"path": pl.String, "group": pl.String})
+        if "fold" in table.columns:
+            table = table.with_columns(pl.col("fold").cast(pl.Int32))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
     if not {"path", "group"} <= set(table.columns):
         raise LayoutError(
             f"{path}: expected columns path,group and optionally fold but got {', '.join(table.columns)}"
         )
-    fold = pl.col("fold").cast(pl.Int32) if "fold" in table.columns else pl.lit(None, pl.Int32)
-    table = table.select("path", "group", fold.alias("fold"))
+    if "fold" not in table.columns:
+        table = table.with_columns(fold=pl.lit(None, pl.Int32))
+    table = table.select("path", "group", "fold")
     if table["path"].is_duplicated().any():
         raise LayoutError(
             f"{path}: {table.filter(pl.col('path').is_duplicated())['path'][0]} is listed twice"
         )
     # A path counts from the sources' parent, or else from the CSV's own folder.
-    beside = pl.lit(path.parent.resolve().as_posix() + "/") + pl.col("path")
-    absolute = table.select(beside.alias("absolute"), group_beside="group", fold_beside="fold")
+    folder = os.path.abspath(path.parent)  # noqa: PTH100 (as `root` is made: symlinks keep their names)
+    absolute = table.select(
+        absolute=pl.col("path").map_elements(partial(os.path.join, folder), return_dtype=pl.String),
+        group_beside="group",
+        fold_beside="fold",
+    )
     joined = (
         frame.drop("group", "fold")
-        .with_columns(absolute=pl.col("root") + "/" + pl.col("path"))
+        .with_columns(absolute=pl.col("root").str.strip_suffix("/") + "/" + pl.col("path"))
         .join(table, on="path", how="left", maintain_order="left")
         .join(absolute, on="absolute", how="left", maintain_order="left")
         .with_columns(group=pl.coalesce("group", "group_beside"), fold=pl.coalesce("fold", "fold_beside"))
@@ -46,24 +56,26 @@ def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
             f"{path}: matches no slice; its paths must start at the sources' parent "
             f"(like {frame['path'][0]}) or at the CSV's own folder"
         )
+    note(f"{joined['group'].count()} of {joined.height} slices got a group from {path}")
     return joined.select(frame.columns)
 
 
 def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
     """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
 
-    Slices belong together that share a group of the CSV, else a patient, or have identical pixels;
-    transitively (connected components).
+    Slices belong together that share a group of the CSV, else a patient; that are of one study or file; or
+    that have identical pixels. Transitively: groups are connected components.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     owner = pl.coalesce(pl.lit("group:") + pl.col("group"), pl.lit("patient:") + pl.col("patient"))
-    keys = frame.select(owner=owner, pixels="pixel_hash")
+    file = pl.concat_str("root", "path", separator="/")
+    keys = frame.select(owner=owner, study="study", file=file, pixels="pixel_hash")
     rows = frame.height
     edges = []
     offset = rows
-    for column in ("owner", "pixels"):
+    for column in keys.columns:
         codes = keys[column].rank("dense")
         known = codes.is_not_null().to_numpy()
         edges.append((np.flatnonzero(known), codes.drop_nulls().to_numpy().astype(np.int64) - 1 + offset))

@@ -55,13 +55,14 @@ def place(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> Place:
         name = normalise(folder)
         for word in name.split():
             modality = _MODALITIES.get(word, modality)
+        official = _PARTS.get(name, official)
         if depth == 0 and len(folders) > 1:
             continue
-        official = _PARTS.get(name, official)
         if name in mapping:
-            label, raw, excluded = mapping[name], folder, mapping[name] is None
+            label, raw = mapping[name], folder
+            excluded = excluded or label is None
         elif name in _CLASS_OF:
-            label, raw, excluded = _CLASS_OF[name], folder, False
+            label, raw = _CLASS_OF[name], folder
     return Place(label, raw, official, modality, excluded)
 
 
@@ -75,15 +76,17 @@ def load_mapping(path: Path | None) -> dict[str, str | None]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # As plain text: YAML would read the folder names yes and no as true and false.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 (makes text only)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LayoutError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict) or not all(v is None or isinstance(v, str) for v in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise LayoutError(f"{path}: expected one `folder name: class name` (or null) a line")
-    return {normalise(str(k)): None if v is None else _slug(v) for k, v in content.items()}
+    return {normalise(k): None if v in ("", "~", "null") else canonical(v) for k, v in content.items()}
 
 
-def _slug(label: str) -> str:
+def canonical(label: str) -> str:
+    """A class name in our vocabulary, or, where it knows none, in lower case with underscores."""
     name = normalise(label)
     return _CLASS_OF.get(name, name.replace(" ", "_"))
 

@@ -18,21 +18,21 @@ def cores() -> int:
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Sequence[Item], description: str, workers: int | None = None
+    function: Callable[[Item], Result], items: Sequence[Item], description: str
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order.
 
     Threads, because decoding, resizing and hashing release the interpreter lock; a bounded window,
     so that results wait in memory only as far as the slowest item holds up the order.
     """
-    workers = workers or cores()
+    workers = cores()
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[Result]] = deque()
     try:
         with progress(description, len(items)) as advance:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) >= 16 * workers:
+                if len(pending) >= 4 * workers:
                     yield pending.popleft().result()
                     advance(1)
             while pending:

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from gliascope.data import labels
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
-from gliascope.data.folders import files_below
+from gliascope.data.folders import files_below, printable
 from gliascope.data.groups import attach_groups
 from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import to_grey
@@ -47,12 +48,13 @@ def scan(
     _check_unlabelled(files)
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    for file, result in zip(files, parallel_map(_catalogue, files, "scan"), strict=True):
+    catalogue = partial(_catalogue, mapping=mapping)
+    for file, result in zip(files, parallel_map(catalogue, files, "scan"), strict=True):
         if isinstance(result, ReadError):
             rejects.append(
                 {
-                    "path": file.name,
-                    "source": file.name.split("/")[0],
+                    "path": printable(file.name),
+                    "source": printable(file.name.split("/")[0]),
                     "reason": result.reason,
                     "detail": result.detail,
                 }
@@ -95,7 +97,7 @@ def _check_unlabelled(files: list[_File]) -> None:
     unknown = [
         f"{group[0].name.rpartition('/')[0]} ({len(group)} files)"
         for group in folders.values()
-        if any(_is_unlabelled_image(file.path) for file in group)
+        if _first_image_is_unlabelled(group)
     ]
     if not unknown:
         return
@@ -106,28 +108,35 @@ def _check_unlabelled(files: list[_File]) -> None:
     )
 
 
-def _is_unlabelled_image(path: Path) -> bool:
-    try:
-        return read(path)[0].label is None
-    except ReadError:
-        return False
+def _first_image_is_unlabelled(files: list[_File]) -> bool:
+    """One readable file speaks for its folder; the rest are read later."""
+    for file in files:
+        try:
+            return read(file.path)[0].label is None
+        except ReadError:
+            continue
+    return False
 
 
-def _catalogue(file: _File) -> list[dict[str, Any]] | ReadError:
+def _catalogue(file: _File, mapping: Mapping[str, str | None]) -> list[dict[str, Any]] | ReadError:
+    if printable(file.name) != file.name:
+        return ReadError(printable(str(file.path)), "file name is not UTF-8", "rename it")
     try:
         slices = read(file.path)
         with file.path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.path.stat().st_size
-        return [_row(file, item, size, sha256) for item in slices]
+        return [_row(file, item, size, sha256, mapping) for item in slices]
     except ReadError as error:
         return error
     except OSError as error:
         return ReadError(file.path, "unreadable", error.strerror or type(error).__name__)
 
 
-def _row(file: _File, item: Slice, size: int, sha256: str) -> dict[str, Any]:
-    label = item.label or file.place.label
+def _row(
+    file: _File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None]
+) -> dict[str, Any]:
+    label = mapping.get(item.label, item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
     return {
         "path": file.name,
@@ -172,6 +181,9 @@ def _check_classes(catalog: Catalog, sources: Sequence[Path]) -> None:
     if catalog.frame.is_empty():
         reasons = ", ".join(sorted(set(catalog.rejects["reason"].to_list())))
         raise LayoutError(f"{names}: none of {catalog.rejects.height} files can be read ({reasons})")
+    unlabelled = catalog.frame.filter(pl.col("label").is_null())
+    if unlabelled.height:
+        raise LayoutError(f"{unlabelled['path'][0]} and {unlabelled.height - 1} more: in no class folder")
     labels.check_vocabulary(set(catalog.classes))
     if len(catalog.classes) < 2:
         raise LayoutError(

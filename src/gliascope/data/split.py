@@ -163,6 +163,6 @@ PROTOCOLS: dict[str, Protocol] = {
     "grouped": Protocol(
         _grouped,
         "70/15/15 over all sources, by class. No group is cut: a group is a known patient, "
-        "else slices with identical pixels.",
+        "else one study or file; slices with identical pixels are always together.",
     ),
 }

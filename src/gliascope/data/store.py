@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 import polars as pl
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from gliascope import __version__
 from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
@@ -49,6 +52,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope"))
 
 
+def cache_usage() -> dict[Path, tuple[int, int]]:
+    """Number of files and bytes of each part of the cache."""
+    parts = [cache_folder() / "store", cache_folder() / "activations"]
+    files = {part: [path for path in part.rglob("*") if path.is_file()] for part in parts}
+    return {part: (len(found), sum(path.stat().st_size for path in found)) for part, found in files.items()}
+
+
+def clear_cache() -> None:
+    """Remove all stores and activations; what is needed again is made again."""
+    for part in cache_usage():
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def store(frame: pl.DataFrame, preprocessing: Preprocessing) -> Store:
     """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
 
@@ -56,7 +72,9 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing) -> Store:
     """
     unique = frame.unique("pixel_hash", keep="first", maintain_order=True)
     hashes = np.sort(unique["pixel_hash"].to_numpy().astype("U32"))
-    content = hashlib.blake2b(preprocessing.model_dump_json().encode(), digest_size=10)
+    # Another version of ours or of Pillow may resize differently.
+    content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
+    content.update(preprocessing.model_dump_json().encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
     if not folder.exists():

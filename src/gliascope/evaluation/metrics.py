@@ -120,6 +120,12 @@ def accepted(scores: Scores, threshold: float, resamples: int = 2000, seed: int 
     }
 
 
+def confidence_threshold(scores: Scores, acceptance: float = 0.95) -> float:
+    """The confidence that a share `acceptance` of the right predictions reach; 0 where none is right."""
+    right = scores.confidences[scores.correct]
+    return float(np.quantile(right, 1 - acceptance)) if len(right) else 0.0
+
+
 def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
     """Indices of the wrong predictions, most confident first, at most `limit`, and one of a group."""
     wrong = np.flatnonzero(~scores.correct)

@@ -10,8 +10,7 @@ from gliascope import RESEARCH_USE
 from gliascope.evaluation import plots
 
 if TYPE_CHECKING:
-    from gliascope import RESEARCH_USE
-from gliascope.evaluation.report import ReportData
+    from gliascope.evaluation.report import ReportData
 
 UNDEFINED = "–"
 _SPACE = "\N{NARROW NO-BREAK SPACE}"

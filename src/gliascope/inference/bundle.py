@@ -1,6 +1,7 @@
 """The Bundle: the one thing you deploy."""
 
 import hashlib
+import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gliascope import RESEARCH_USE
 from gliascope.data.preprocess import Preprocessing
-from gliascope.errors import BundleError
+from gliascope.errors import BundleError, explain
 from gliascope.files import atomic_folder
 
 FORMAT = 1
@@ -49,17 +50,15 @@ class Bundle:
         """Open a bundle folder, or a .zip of one. Raises BundleError where it is none, or is damaged."""
         try:
             text, model = _read_members(path)
-            info = BundleInfo.model_validate_json(text)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            written = json.loads(text)["format"]
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise BundleError(f"{path}: not a bundle ({error}); make one with `gliascope bundle`") from None
+        if written != FORMAT:
+            raise BundleError(f"{path}: expected bundle format {FORMAT} but got {written}; export it again")
+        try:
+            info = BundleInfo.model_validate_json(text)
         except ValidationError as error:
-            raise BundleError(
-                f"{path}: bundle.json does not fit this version ({str(error).splitlines()[0]})"
-            ) from None
-        if info.format != FORMAT:
-            raise BundleError(
-                f"{path}: expected bundle format {FORMAT} but got {info.format}; export it again"
-            )
+            raise BundleError(f"{path}: bundle.json is damaged ({explain(error)}); export it again") from None
         if hashlib.sha256(model).hexdigest() != info.model_sha256:
             raise BundleError(
                 f"{path}: model.onnx is damaged (its SHA-256 is not the recorded one); export it again"
@@ -67,12 +66,21 @@ class Bundle:
         return cls(info, model)
 
     def write(self, folder: Path, card: str | None = None) -> None:
-        """Write model.onnx, bundle.json and, where given, MODEL_CARD.md; the folder appears at once."""
+        """Write model.onnx, bundle.json and, where given, MODEL_CARD.md; the folder appears at once.
+
+        Replaces an older bundle; raises BundleError rather than replace anything else.
+        """
+        if folder.exists() and not (folder / "bundle.json").exists() and not _is_empty(folder):
+            raise BundleError(f"{folder}: holds something else than a bundle; choose another folder")
         with atomic_folder(folder) as temporary:
             (temporary / "model.onnx").write_bytes(self.model)
             (temporary / "bundle.json").write_text(self.info.model_dump_json(indent=2), encoding="utf-8")
             if card is not None:
                 (temporary / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _read_members(path: Path) -> tuple[bytes, bytes]:

@@ -41,11 +41,11 @@ class Outputs:
 class Engine:
     """ONNX Runtime on the CPU. Raises BundleError where the graph cannot be loaded."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
+        options.intra_op_num_threads = cores()
         options.log_severity_level = 3
         try:
             self.session = onnxruntime.InferenceSession(

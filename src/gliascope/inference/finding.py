@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.data.folders import printable
+from gliascope.inference.bundle import BundleInfo
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
@@ -28,7 +31,7 @@ class Finding:
         """One line of JSON."""
         return json.dumps(
             {
-                "file": str(self.file),
+                "file": printable(str(self.file)),
                 "slice": self.slice,
                 "study": self.study,
                 "label": self.label,
@@ -39,19 +42,19 @@ class Finding:
 
 
 def make_finding(
+    info: BundleInfo,
+    probabilities: NDArray[np.float64],
     file: Path,
     index: int | None,
     study: str | None,
-    probabilities: NDArray[np.float64],
-    classes: tuple[str, ...],
-    threshold: float | None,
     maps: NDArray[np.float32] | None = None,
 ) -> Finding:
     """Name the likeliest class and judge it. probabilities: (classes,); maps: (classes, height, width)."""
     best = int(probabilities.argmax())
-    if threshold is None:
+    if info.confidence_threshold is None:
         verdict = "unchecked"
     else:
-        verdict = "accepted" if probabilities[best] >= threshold else "uncertain"
-    named = dict(zip(classes, probabilities.tolist(), strict=True))
-    return Finding(file, index, study, classes[best], named, verdict, None if maps is None else maps[best])
+        verdict = "accepted" if probabilities[best] >= info.confidence_threshold else "uncertain"
+    named = dict(zip(info.classes, probabilities.tolist(), strict=True))
+    map_ = None if maps is None else maps[best]
+    return Finding(file, index, study, info.classes[best], named, verdict, map_)

@@ -1,6 +1,7 @@
 """The one prediction path: files to Findings."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def predict(
 
     def prepare(file: Path) -> list[tuple[Slice, NDArray[np.uint8]]] | ReadError:
         try:
-            return [(item, preprocess(item.pixels, bundle.info.preprocessing)) for item in read(file)]
+            slices = read(file)
+            if len(slices) > 1:  # a volume without identifiers is a study of its own
+                slices = [item if item.study else replace(item, study=str(file)) for item in slices]
+            return [(item, preprocess(item.pixels, bundle.info.preprocessing)) for item in slices]
         except ReadError as error:
             return error
 
@@ -72,22 +76,12 @@ def _findings(
     engine: Engine, bundle: Bundle, batch: list[tuple[Slice, NDArray[np.uint8]]]
 ) -> Iterator[tuple[Slice, Finding]]:
     outputs = engine(np.stack([pixels for _, pixels in batch]))
-    info = bundle.info
-    for number, ((item, _), probabilities) in enumerate(zip(batch, outputs.probabilities, strict=True)):
+    for number, (item, _) in enumerate(batch):
         maps = None if outputs.maps is None else outputs.maps[number]
-        # A volume without identifiers is a study of its own.
-        study = item.study or (str(item.path) if item.format == "nifti" else None)
-        yield (
-            item,
-            make_finding(
-                item.path, item.index, study, probabilities, info.classes, info.confidence_threshold, maps
-            ),
-        )
+        probabilities = outputs.probabilities[number]
+        yield item, make_finding(bundle.info, probabilities, item.path, item.index, item.study, maps)
 
 
 def _study(bundle: Bundle, findings: list[Finding]) -> Finding:
     probabilities = np.mean([list(finding.probabilities.values()) for finding in findings], axis=0)
-    first = findings[0]
-    return make_finding(
-        first.file, None, first.study, probabilities, bundle.info.classes, bundle.info.confidence_threshold
-    )
+    return make_finding(bundle.info, probabilities, findings[0].file, None, findings[0].study)

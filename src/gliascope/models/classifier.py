@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from gliascope.data.preprocess import Preprocessing
-from gliascope.models.heads import GapHead, create_head
+from gliascope.errors import RecipeError
+from gliascope.models.heads import ClassifierHead, create_head
 from gliascope.models.weights import pretrained_backbone
 from gliascope.recipes import Recipe
 
@@ -12,12 +13,12 @@ from gliascope.recipes import Recipe
 class Classifier(nn.Module):
     """Backbone and head: normalised images (n, 3, size, size) to logits (n, classes)."""
 
-    def __init__(self, backbone: nn.Module, head: GapHead) -> None:
+    def __init__(self, backbone: nn.Module, head: ClassifierHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
 
-    head: GapHead
+    head: ClassifierHead
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised float images (n, 3, height, width) to logits (n, classes)."""
@@ -28,10 +29,17 @@ class Classifier(nn.Module):
 def build_classifier(recipe: Recipe, classes: int) -> Classifier:
     """Backbone with pretrained weights and a fresh head, drawn from the recipe's seed.
 
-    Raises WeightsError where no weights can be had.
+    Raises WeightsError where no weights can be had, RecipeError for a backbone that ends in tokens.
     """
     torch.manual_seed(recipe.seed)
     backbone = pretrained_backbone(recipe.backbone, recipe.weights)
+    size = recipe.preprocessing.size
+    with torch.inference_mode():
+        maps = backbone.eval()(torch.zeros(1, 3, size, size))
+    if maps.ndim != 4:
+        raise RecipeError(
+            f"{recipe.backbone}: expected a feature map (n, channels, height, width) but got {maps.ndim}-D"
+        )
     head = create_head(recipe.head, int(backbone.num_features), classes)  # type: ignore[arg-type]
     return Classifier(backbone, head).to(memory_format=torch.channels_last)
 

@@ -36,7 +36,12 @@ def cut(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.GraphModule]:
     something runs past it (a skip connection), listing parts that can be cut at.
     """
     tracer = _Tracer()
-    graph = tracer.trace(network)
+    try:
+        graph = tracer.trace(network)
+    except Exception as error:  # whatever the network's own code raises when traced
+        raise RecipeError(
+            f"this backbone cannot be cut ({str(error).splitlines()[0]}); choose another"
+        ) from None
     if name not in tracer.outputs:
         raise RecipeError(f"no part {name!r} to freeze; choose from {', '.join(_choices(tracer))}")
     node = tracer.outputs[name]

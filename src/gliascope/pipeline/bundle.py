@@ -20,7 +20,7 @@ def bundle(trained: Run, report: Path, folder: Path) -> None:
     trained.check_finished()
     model = Bundle.load(trained.model)
     content = _read_report(report)
-    if content["run"].get("split") != trained.record.split:
+    if content["model"].get("sha256") != model.info.model_sha256:
         raise RunError(f"{report}: is the report of another run; evaluate {trained.folder} first")
     threshold = float(content["model"]["confidence_threshold"])
     metrics = {name: {key: result[key] for key in HEADLINE} for name, result in content["protocols"].items()}

@@ -15,7 +15,13 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.split import PARTS, PROTOCOLS, Split
 from gliascope.data.store import Store, store
 from gliascope.errors import RunError
-from gliascope.evaluation.metrics import accepted, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.metrics import (
+    accepted,
+    confidence_threshold,
+    confident_mistakes,
+    evaluate_scores,
+    reliability,
+)
 from gliascope.evaluation.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
@@ -26,8 +32,6 @@ from gliascope.recipes.run import Run
 
 BATCH = 32
 MISTAKES = 12
-# Share of the correctly classified validation slices that the confidence threshold accepts.
-ACCEPTANCE = 0.95
 
 
 def evaluate(trained: Run, catalog: Catalog, parts: Split, folder: Path) -> None:
@@ -42,7 +46,7 @@ def evaluate(trained: Run, catalog: Catalog, parts: Split, folder: Path) -> None
     images = store(catalog.frame, model.info.preprocessing)
     engine = Engine(model)
     validation = _scores(parts, "val", _outputs(engine, images, parts, "val"))
-    threshold = _confidence_threshold(validation)
+    threshold = confidence_threshold(validation)
     outputs = _outputs(engine, images, parts, "test")
     test = _scores(parts, "test", outputs)
     protocol = ProtocolResult(
@@ -52,7 +56,11 @@ def evaluate(trained: Run, catalog: Catalog, parts: Split, folder: Path) -> None
         accepted(test, threshold),
     )
     mistakes = _mistakes(parts, images, test, outputs)
-    facts = {"confidence_threshold": threshold, "onnx_bytes": len(model.model)}
+    facts: dict[str, float | int | str] = {
+        "confidence_threshold": threshold,
+        "onnx_bytes": len(model.model),
+        "sha256": model.info.model_sha256,
+    }
     write_report(folder, _report(trained, catalog, parts, protocol, mistakes, facts))
 
 
@@ -62,7 +70,7 @@ def _report(
     parts: Split,
     protocol: ProtocolResult,
     mistakes: list[Mistake],
-    facts: dict[str, float | int],
+    facts: dict[str, float | int | str],
 ) -> ReportData:
     sources = catalog.frame["source"].unique().sort().to_list()
     record = trained.record.model_dump(mode="json")
@@ -82,12 +90,6 @@ def _report(
         run=record | {"seed": trained.recipe.seed, "deterministic": trained.recipe.deterministic},
         model=results | facts,
     )
-
-
-def _confidence_threshold(validation: Scores) -> float:
-    """The confidence that ACCEPTANCE of the correctly classified validation slices reach; 0 if none is."""
-    right = validation.confidences[validation.correct]
-    return float(np.quantile(right, 1 - ACCEPTANCE)) if len(right) else 0.0
 
 
 def _outputs(engine: Engine, images: Store, parts: Split, name: str) -> Outputs:

@@ -11,6 +11,7 @@ from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.train import train
 from gliascope.progress import note
 from gliascope.recipes import Recipe, load_recipe
+from gliascope.recipes.run import Run
 
 DEMO_PER_CLASS = 200
 
@@ -30,11 +31,13 @@ def run(
     Raises GliascopeError for whatever the verbs cannot do.
     """
     catalog = scan(sources, labels, groups)
+    parts = split(catalog, protocol, seed)
+    if (folder / "run" / "run.json").exists():
+        Run.load(folder / "run").check_inputs(recipe, parts.fingerprint)
     catalog.write(folder / "catalog.parquet")
+    parts.write(folder / "split.parquet")
     if catalog.rejects.height:
         note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
-    parts = split(catalog, protocol, seed)
-    parts.write(folder / "split.parquet")
     trained = train(recipe, catalog, parts, folder / "run", resume=True)
     evaluate(trained, catalog, parts, folder)
     bundle(trained, folder / "report.json", folder / "bundle")

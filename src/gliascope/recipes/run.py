@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gliascope.errors import RunError
+from gliascope.errors import RunError, explain
 from gliascope.files import write_text
 from gliascope.recipes.schema import Recipe
 
@@ -19,7 +19,6 @@ class Results(BaseModel):
     best: int
     seconds: float
     parameters: int
-    trained_parameters: int
 
 
 class Record(BaseModel):
@@ -38,11 +37,6 @@ class Record(BaseModel):
     environment: dict[str, str | int]
     results: Results | None = None
 
-    def same_inputs(self, other: "Record") -> bool:
-        """Whether two runs of one recipe would compute the same thing."""
-        keys = ("classes", "split", "store")
-        return all(getattr(self, key) == getattr(other, key) for key in keys)
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -56,6 +50,14 @@ class Run:
     def model(self) -> Path:
         """The exported model: a Bundle that no evaluation has been added to yet."""
         return self.folder / "model"
+
+    def check_inputs(self, recipe: Recipe, split: str) -> None:
+        """Raise RunError unless the run is of this recipe and of the split with this fingerprint."""
+        if self.recipe != recipe or self.record.split != split:
+            raise RunError(
+                f"{self.folder}: holds a run of another recipe, split or data; "
+                "choose another folder or remove it"
+            )
 
     def check_finished(self) -> None:
         """Raise RunError unless training has ended and the model is exported."""
@@ -90,5 +92,6 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"{folder}: not a run; make one with `gliascope train`") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-            raise RunError(f"{folder}: damaged run ({str(error).splitlines()[0]}); train again") from None
+            reason = explain(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+            raise RunError(f"{folder}: damaged run ({reason}); train again") from None
         return cls(folder, recipe, record)

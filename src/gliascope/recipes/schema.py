@@ -24,9 +24,9 @@ class Augmentation(_Part):
 
 
 class Head(_Part):
-    """What turns the backbone's feature map into logits: pooled average, dropout, one linear layer."""
+    """What turns the backbone's feature map into logits; the kinds are in `models.heads`."""
 
-    kind: Literal["gap"] = "gap"
+    kind: str = "gap"
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -59,5 +59,5 @@ class Recipe(_Part):
     tta: Literal["none", "flip"] = Field(default="none", description="views averaged at prediction")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     stages: tuple[Stage, ...] = Field(min_length=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     deterministic: bool = True

@@ -26,15 +26,19 @@ class Activations:
     Files are keyed by everything they depend on, so an interrupted or repeated run finds what is done.
     """
 
-    def __init__(self, store: Store, prefix: nn.Module, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, store: Store, prefix: nn.Module, frozen: str, recipe: Recipe, device: torch.device
+    ) -> None:
         self.store = store
         self.prefix = prefix
         self.recipe = recipe
         self.device = device
         self.normalise = Normalise(recipe.preprocessing).to(device)
         content = hashlib.blake2b(digest_size=10)
-        for part in (store.key, fingerprint(prefix), recipe.augmentation.model_dump_json(), str(recipe.seed)):
-            content.update(part.encode())
+        # Parts without parameters change no fingerprint, so the place of the cut counts, too.
+        depends = (store.key, recipe.backbone, frozen, fingerprint(prefix), str(recipe.seed))
+        for part in (*depends, recipe.augmentation.model_dump_json()):
+            content.update(part.encode() + b"\n")
         self.folder = cache_folder() / "activations" / content.hexdigest()
 
     def view(self, view: int, rows: NDArray[np.int64]) -> NDArray[np.float16]:

@@ -23,7 +23,8 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(1 << 30))
+    if not mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(1 << 30)):
+        mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(32 << 20))  # the most that older versions take
     mallopt(_M_TRIM_THRESHOLD, ctypes.c_int((1 << 31) - 1))
     mallopt(_M_TOP_PAD, ctypes.c_int(64 << 20))
 

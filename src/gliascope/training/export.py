@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 
 
 class Deployed(nn.Module):
-    """uint8 pixels (n, size, size[, 3]) to logits, features and class activation maps.
+    """uint8 pixels (n, size, size[, 3]) to logits, features and, if the head has them, activation maps.
 
     With flip averaging the graph runs each slice and its mirror image in one batch.
     """
@@ -30,21 +30,29 @@ class Deployed(nn.Module):
         self.classifier = classifier
         self.flip = recipe.tta == "flip"
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean over the views of logits (n, classes), features (n, channels), maps (n, classes, h, w)."""
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what `forward` returns."""
+        return ["logits", "features", *(["maps"] if self.classifier.head.has_maps else [])]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Mean over the views of logits (n, classes), features (n, f) and any maps (n, classes, h, w)."""
         images = self.normalise(pixels)
         if self.flip:
             images = torch.cat([images, images.flip(-1)])
         head = self.classifier.head
         feature_maps = self.classifier.backbone(images)
         features = head.features(feature_maps)
-        logits, maps = head.logits(features), head.activation_maps(feature_maps)
-        if self.flip:
-            n = pixels.shape[0]
-            logits = (logits[:n] + logits[n:]) / 2
-            features = (features[:n] + features[n:]) / 2
-            maps = (maps[:n] + maps[n:].flip(-1)) / 2
-        return logits, features, maps
+        results = [head.logits(features), features]
+        if head.has_maps:
+            results.append(head.activation_maps(feature_maps))
+        return tuple(self._merge(result, pixels.shape[0]) for result in results)
+
+    def _merge(self, result: Tensor, n: int) -> Tensor:
+        if not self.flip:
+            return result
+        mirrored = result[n:]
+        return (result[:n] + (mirrored.flip(-1) if result.ndim == 4 else mirrored)) / 2
 
 
 def export(
@@ -61,7 +69,7 @@ def export(
         classes=classes,
         preprocessing=recipe.preprocessing,
         tta=recipe.tta,
-        activation_maps=True,
+        activation_maps=classifier.head.has_maps,
         parameters=sum(p.numel() for p in classifier.parameters()),
         model_sha256=hashlib.sha256(model).hexdigest(),
         versions={name: metadata.version(name) for name in ("gliascope", "torch", "timm", "onnx")},
@@ -84,7 +92,7 @@ def _to_onnx(deployed: Deployed, recipe: Recipe) -> bytes:
             (pixels,),
             path,
             input_names=["pixels"],
-            output_names=["logits", "features", "maps"],
+            output_names=deployed.outputs,
             dynamic_shapes=({0: torch.export.Dim("slices")},),
             external_data=False,
             verbose=False,

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.tensorboard import SummaryWriter
 
 from gliascope.data.store import Store
-from gliascope.errors import RunError
+from gliascope.errors import RecipeError, RunError
 from gliascope.files import write_text
 from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut
@@ -39,11 +39,6 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     seconds: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What the best epoch has most of: validation accuracy, then the lower validation loss."""
-        return self.val_accuracy, -self.val_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +69,33 @@ def fit(
             weights = {k.removeprefix("model."): v for k, v in saved[1].items() if k.startswith("model.")}
             classifier.load_state_dict(weights)
         elif number > 0:
-            load_weights(folder / "best.safetensors", classifier)
+            _start_stage(folder, number, classifier)
         training = _StageTraining(fabric, classifier, recipe, number, store, train, val)
         if saved and done:
             restore(saved[1], classifier, training.optimizer)
         for epoch in training.epochs(done):
             history.append(epoch)
-            if epoch is max(history, key=lambda row: row.rank):
+            if best_epoch(history) == len(history) - 1:
                 save_weights(folder / "best.safetensors", classifier)
             _log(folder, history)
             state = {"history": [asdict(row) for row in history]}
             save_progress(folder / "last.safetensors", classifier, training.optimizer, state)
     return history
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """Row with the highest validation accuracy, then the lowest validation loss; the first of equals."""
+    return max(range(len(history)), key=lambda row: (history[row].val_accuracy, -history[row].val_loss))
+
+
+def _start_stage(folder: Path, number: int, classifier: Classifier) -> None:
+    """Load the best weights of the stages before. They are kept: the best may change before a resume."""
+    start = folder / f"stage-{number}-start.safetensors"
+    if start.exists():
+        load_weights(start, classifier)
+    else:
+        load_weights(folder / "best.safetensors", classifier)
+        save_weights(start, classifier)
 
 
 class _StageTraining:
@@ -106,7 +116,9 @@ class _StageTraining:
         prefix, tail = cut(classifier, self.stage.freeze)
         classifier.requires_grad_(True)
         prefix.requires_grad_(False)
-        activations = Activations(store, prefix, recipe, fabric.device)
+        if not any(parameter.requires_grad for parameter in tail.parameters()):
+            raise RecipeError(f"stage {number + 1} freezes {self.stage.freeze!r}: nothing is left to train")
+        activations = Activations(store, prefix, self.stage.freeze, recipe, fabric.device)
         self.views = [activations.view(view, train.rows) for view in range(recipe.views)]
         self.val_view = [activations.view(0, val.rows)]
         # Which view a slice shows first follows from its content, so that a batch mixes views.
@@ -118,12 +130,13 @@ class _StageTraining:
         for epoch in range(start, self.stage.epochs):
             began = time.perf_counter()
             lr, train_loss, train_accuracy = self._train(epoch)
-            if not np.isfinite(train_loss):
-                raise RunError(
-                    f"stage {self.number + 1}, epoch {epoch + 1}: the training loss is {train_loss}; "
-                    f"lower the rate, e.g. --set stages.{self.number}.lr={self.stage.lr / 10:g}"
-                )
             val_loss, val_accuracy = self._validate()
+            if not np.isfinite([train_loss, val_loss]).all():
+                raise RunError(
+                    f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
+                    f"{val_loss} in validation; lower the rate, e.g. "
+                    f"--set stages.{self.number}.lr={self.stage.lr / 10:g}"
+                )
             seconds = round(time.perf_counter() - began, 2)
             yield Epoch(self.number, epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
 

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from lightning.fabric import Fabric
@@ -12,13 +13,13 @@ from gliascope import __version__
 from gliascope.data.split import Split
 from gliascope.data.store import Store
 from gliascope.errors import RunError
-from gliascope.models.classifier import Classifier, build_classifier
+from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Record, Results, Run
 from gliascope.training.checkpoints import load_weights
 from gliascope.training.environment import describe, set_determinism
 from gliascope.training.export import export
-from gliascope.training.loop import Epoch, Part, fit
+from gliascope.training.loop import Part, best_epoch, fit
 
 
 def train(recipe: Recipe, split: Split, store: Store, folder: Path, resume: bool = False) -> Run:
@@ -37,7 +38,11 @@ def train(recipe: Recipe, split: Split, store: Store, folder: Path, resume: bool
     classifier = build_classifier(recipe, len(split.classes))
     parts = [_part(split, store, name) for name in ("train", "val")]
     history = fit(fabric, classifier, recipe, store, parts[0], parts[1], folder)
-    results = _results(history, classifier, time.perf_counter() - began)
+    results = Results(
+        best=best_epoch(history),
+        seconds=round(time.perf_counter() - began, 1),
+        parameters=sum(p.numel() for p in classifier.parameters()),
+    )
     run = replace(run, record=run.record.model_copy(update={"results": results}))
     load_weights(folder / "best.safetensors", classifier)
     licences = {"weights": run.record.weights_licence or "unknown", "gliascope": "Apache-2.0"}
@@ -53,17 +58,11 @@ def _open(new: Run, resume: bool) -> Run:
     if not resume:
         raise RunError(f"{new.folder}: holds a run; add --resume to go on with it, or choose another folder")
     old = Run.load(new.folder)
-    if old.recipe != new.recipe or not old.record.same_inputs(new.record):
-        raise RunError(
-            f"{new.folder}: holds a run of another recipe, split or data; choose another folder or remove it"
-        )
+    old.check_inputs(new.recipe, new.record.split)
     return old
 
 
 def _record(recipe: Recipe, split: Split, store: Store, device: torch.device) -> Record:
-    licence = (
-        timm.get_pretrained_cfg_value(recipe.backbone, "license") if timm.is_model(recipe.backbone) else None
-    )
     return Record(
         version=__version__,
         classes=split.classes,
@@ -72,20 +71,21 @@ def _record(recipe: Recipe, split: Split, store: Store, device: torch.device) ->
         split=split.fingerprint,
         store=store.key,
         slices=dict(split.frame.group_by("part").len().rows()),
-        weights_licence=licence,
+        weights_licence=_licence(recipe),
         environment=dict(describe(device)),
     )
 
 
 def _part(split: Split, store: Store, name: str) -> Part:
-    return Part(store.rows(split.part(name)["pixel_hash"]), split.class_numbers(name))
+    rows, labels = store.rows(split.part(name)["pixel_hash"]), split.class_numbers(name)
+    # Not the catalogue's order, which follows that of the sources on the command line.
+    order = np.lexsort((labels, rows))
+    return Part(rows[order], labels[order])
 
 
-def _results(history: list[Epoch], classifier: Classifier, seconds: float) -> Results:
-    best = max(range(len(history)), key=lambda row: history[row].rank)
-    return Results(
-        best=best,
-        seconds=round(seconds, 1),
-        parameters=sum(p.numel() for p in classifier.parameters()),
-        trained_parameters=sum(p.numel() for p in classifier.parameters() if p.requires_grad),
-    )
+def _licence(recipe: Recipe) -> str | None:
+    """Licence of the pretrained weights; None for a file of the user's, whose licence only the user knows."""
+    if recipe.weights or not timm.is_model(recipe.backbone):
+        return None
+    licence: str | None = timm.get_pretrained_cfg_value(recipe.backbone, "license")
+    return licence

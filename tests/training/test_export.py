@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+from tiny import TINY
+from torch import Tensor, nn
+
+from gliascope.errors import RunError
+from gliascope.inference.engine import Engine
+from gliascope.models.classifier import Classifier
+from gliascope.models.heads import ClassifierHead
+from gliascope.recipes import load_recipe
+from gliascope.training import export as module
+from gliascope.training.export import Deployed, export
+
+RECIPE = load_recipe("quick", [*TINY, "tta=none"])
+
+
+class _Flat(ClassifierHead):
+    """A head without maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 2)
+
+    def features(self, maps: Tensor) -> Tensor:
+        return maps.amax((2, 3))
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.linear(features)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(nn.Conv2d(3, 8, 3, stride=4), _Flat())
+
+
+def test_a_head_without_maps_declares_that_it_has_none(classifier: Classifier) -> None:
+    bundle = export(classifier, RECIPE, ("a", "b"), {})
+    assert not bundle.info.activation_maps
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    outputs = Engine(bundle)(pixels)
+    assert outputs.maps is None
+    with torch.no_grad():
+        expected = Deployed(classifier.eval(), RECIPE)(torch.from_numpy(pixels))[0].numpy()
+    assert np.abs(outputs.logits - expected).max() < 1e-4
+
+
+def test_a_model_that_differs_after_export_is_refused(classifier: Classifier, monkeypatch) -> None:
+    whole = module._to_onnx
+
+    def damaged(deployed: Deployed, recipe) -> bytes:
+        model = whole(deployed, recipe)
+        with torch.no_grad():
+            deployed.classifier.head.linear.bias += 1
+        return model
+
+    monkeypatch.setattr(module, "_to_onnx", damaged)
+    with pytest.raises(RunError, match="differs from the trained one"):
+        export(classifier, RECIPE, ("a", "b"), {})
