@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV ?= .venv
+CHROMIUM ?= chromium
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo test check bench pictures
 
 setup: $(STAMP)
 
@@ -24,6 +25,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: setup
+	$(BIN)/python docs/make_pictures.py $(CHROMIUM)
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,48 @@
+"""`make pictures`: the README's pictures, from what `make demo` made."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.job import predict_job
+
+DEMO, PICTURES = Path("demo"), Path("docs/pictures")
+SIZE = 240
+
+
+def report(chromium: str) -> None:
+    """The top of the report, as a browser shows it."""
+    with tempfile.TemporaryDirectory() as profile:
+        command = [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
+            *("--disable-background-networking", f"--user-data-dir={profile}", "--window-size=1280,1500"),
+            f"--screenshot={PICTURES / 'report.png'}",
+            (DEMO / "report.html").resolve().as_uri(),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+    image = Image.open(PICTURES / "report.png").convert("RGB")
+    image.resize((960, 1125), Image.Resampling.LANCZOS).quantize(128).save(PICTURES / "report.png")
+
+
+def overlays() -> None:
+    """A slice of each class with a tumour, above what the model looked at."""
+    bundle = Bundle.load(DEMO / "bundle")
+    labels = [label for label in bundle.info.classes if label != "no_tumor"]
+    sheet = Image.new("RGB", (SIZE * len(labels), 2 * SIZE))
+    for column, label in enumerate(labels):
+        file = sorted((DEMO / "phantoms" / "synthetic" / "Testing" / label).iterdir())[4]
+        with tempfile.TemporaryDirectory() as folder:
+            predict_job(bundle, [file], None, Path(folder))
+            images = (Image.open(file), Image.open(next(Path(folder).iterdir())))
+            for row, image in enumerate(images):
+                sheet.paste(image.convert("RGB").resize((SIZE, SIZE)), (SIZE * column, SIZE * row))
+    sheet.quantize(128).save(PICTURES / "overlay.png")
+
+
+if __name__ == "__main__":
+    report(sys.argv[1])
+    overlays()
