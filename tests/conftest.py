@@ -1,5 +1,6 @@
 """Small sources that tests make themselves, and a cache of their own."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,10 @@ from tiny import LABELS, TINY, slice_image
 
 from gliascope.inference.bundle import Bundle
 from gliascope.recipes import load_recipe
+
+# Before torch is imported, here and in the processes that tests start: on tensors this small, threads
+# only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Tree = Mapping[str, int]
 
