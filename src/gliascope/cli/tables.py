@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import Split
 
+SHARES, SCORES = ("accuracy", "balanced_accuracy"), ("macro_auroc", "ece")
+
 
 def print_catalog(catalog: Catalog) -> None:
     """Slices by source and class, and files set aside by reason."""
@@ -32,24 +34,18 @@ def print_report(folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from gliascope.evaluation.page import decimal, percent, span
+
     report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    table = Table(
-        "protocol", "n", "accuracy", "balanced accuracy", "macro AUROC", "ECE", title="On the test part"
-    )
+    table = Table("protocol", "n", "accuracy", "balanced", "macro AUROC", "ECE", title="On the test part")
     for name, result in report["protocols"].items():
-        cells = [_interval(result["accuracy"]), _interval(result["balanced_accuracy"])]
-        cells += [_interval(result["macro_auroc"]), _interval(result["ece"])]
+        cells = [f"{percent(n['value'])}\n{span(n)}" for n in map(result.get, SHARES)]
+        cells += [f"{decimal(n['value'])}\n{span(n, 'decimal')}" for n in map(result.get, SCORES)]
         table.add_row(name, str(result["n"]), *cells)
     console = Console(highlight=False)
     console.print(table)
     console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, markup=False)
-
-
-def _interval(number: dict[str, float] | None) -> str:
-    if number is None or number["value"] is None:
-        return "-"
-    return f"{number['value']:.4f} ({number['low']:.4f}-{number['high']:.4f})"
 
 
 def _print_counts(frame: pl.DataFrame, columns: list[str], title: str) -> None:
