@@ -15,18 +15,21 @@ def print_findings(job: Job) -> None:
     """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from gliascope import RESEARCH_USE
     from gliascope.data.folders import printable
+    from gliascope.evaluation.page import percent
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]
     studies = [finding for finding in job.findings if finding.slice is None]
-    table = Table("file", "slice", "label", "probability", "verdict", title=RESEARCH_USE)
+    table = Table(
+        Column("file", overflow="fold"), "slice", "label", "probability", "verdict", title=RESEARCH_USE
+    )
     for finding in slices[:ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
-        probability = f"{finding.probabilities[finding.label]:.1%}"
+        probability = percent(finding.probabilities[finding.label])
         table.add_row(
             escape(printable(str(finding.file))), index, finding.label, probability, finding.verdict
         )
