@@ -102,7 +102,9 @@ def _format(path: Path, file: BinaryIO) -> Format:
     for format_ in FORMATS:
         if format_.signature(head):
             return format_
-    raise NotAnImageError(path, "format not recognised", "known: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI, figshare .mat")
+    raise NotAnImageError(
+        path, "format not recognised", "known: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI, figshare .mat"
+    )
 
 
 def _one_line(error: Exception) -> str:
