@@ -1,6 +1,7 @@
 """What the frozen part makes of each augmented view, computed once and kept on disk as fp16."""
 
 import hashlib
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,6 +73,12 @@ class Activations:
             uniform = draws(self.store.hashes[rows], view, self.recipe.seed)
             images = augment(images, self.recipe.augmentation, torch.from_numpy(uniform).to(self.device))
         return self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
+
+
+def release(view: NDArray[np.float16]) -> None:
+    """Give back the memory of what was read of a memory-mapped view; it stays in the system's page cache."""
+    if isinstance(view.base, mmap.mmap):
+        view.base.madvise(mmap.MADV_DONTNEED)
 
 
 def gather(views: Sequence[NDArray[np.float16]], view: NDArray[np.int64], rows: NDArray[np.int64]) -> Tensor:

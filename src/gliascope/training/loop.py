@@ -22,7 +22,7 @@ from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut
 from gliascope.progress import note, progress
 from gliascope.recipes import Recipe, Stage
-from gliascope.training.activations import Activations, gather
+from gliascope.training.activations import Activations, gather, release
 from gliascope.training.checkpoints import load_progress, load_weights, restore, save_progress, save_weights
 from gliascope.training.schedules import warmup_cosine
 
@@ -131,6 +131,8 @@ class _StageTraining:
             began = time.perf_counter()
             lr, train_loss, train_accuracy = self._train(epoch)
             val_loss, val_accuracy = self._validate()
+            for view in (*self.views, *self.val_view):
+                release(view)
             if not np.isfinite([train_loss, val_loss]).all():
                 raise RunError(
                     f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
