@@ -20,23 +20,7 @@ def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
     """
     if path is None:
         return frame
-    try:
-        table = pl.read_csv(path, schema_overrides={"path": pl.String, "group": pl.String})
-        if "fold" in table.columns:
-            table = table.with_columns(pl.col("fold").cast(pl.Int32))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-    if not {"path", "group"} <= set(table.columns):
-        raise LayoutError(
-            f"{path}: expected columns path,group and optionally fold but got {', '.join(table.columns)}"
-        )
-    if "fold" not in table.columns:
-        table = table.with_columns(fold=pl.lit(None, pl.Int32))
-    table = table.select("path", "group", "fold")
-    if table["path"].is_duplicated().any():
-        raise LayoutError(
-            f"{path}: {table.filter(pl.col('path').is_duplicated())['path'][0]} is listed twice"
-        )
+    table = _read_groups(path)
     # A path counts from the sources' parent, or else from the CSV's own folder.
     folder = os.path.abspath(path.parent)  # noqa: PTH100 (as `root` is made: symlinks keep their names)
     absolute = table.select(
@@ -58,6 +42,27 @@ def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
         )
     note(f"{joined['group'].count()} of {joined.height} slices got a group from {path}")
     return joined.select(frame.columns)
+
+
+def _read_groups(path: Path) -> pl.DataFrame:
+    """The CSV as columns path, group and fold (null where it has none)."""
+    try:
+        table = pl.read_csv(path, schema_overrides={"path": pl.String, "group": pl.String})
+        if "fold" in table.columns:
+            table = table.with_columns(pl.col("fold").cast(pl.Int32))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
+    if not {"path", "group"} <= set(table.columns):
+        raise LayoutError(
+            f"{path}: expected columns path,group and optionally fold but got {', '.join(table.columns)}"
+        )
+    if "fold" not in table.columns:
+        table = table.with_columns(fold=pl.lit(None, pl.Int32))
+    if table["path"].is_duplicated().any():
+        raise LayoutError(
+            f"{path}: {table.filter(pl.col('path').is_duplicated())['path'][0]} is listed twice"
+        )
+    return table.select("path", "group", "fold")
 
 
 def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
