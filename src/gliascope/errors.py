@@ -37,6 +37,10 @@ class LayoutError(GliascopeError):
     """A source folder whose structure or class names are not understood."""
 
 
+class FetchError(GliascopeError):
+    """A public set that is unknown, or cannot be downloaded."""
+
+
 class SplitError(GliascopeError):
     """A protocol that the catalogue cannot satisfy."""
 

@@ -73,6 +73,19 @@ def mapped_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArra
     return array
 
 
+def write_rows(path: Path, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
+    """Write values[i] to row rows[i] of a .npy file, and wait for the disk. Raises OSError where it is full.
+
+    Not through a mapping: in a sparse file on a full disk that kills the process.
+    """
+    offset: int = np.load(path, mmap_mode="r").offset
+    with path.open("r+b", buffering=0) as stream:
+        for row, value in zip(rows.tolist(), values, strict=True):
+            stream.seek(offset + row * value.nbytes)
+            stream.write(np.ascontiguousarray(value).data)
+        os.fsync(stream.fileno())
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_file(path) as temporary:

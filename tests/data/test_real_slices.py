@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from gliascope.data.groups import GroupsFile
 from gliascope.data.scan import scan
 
 DATA = os.environ.get("GLIASCOPE_DATA")
@@ -35,7 +36,7 @@ def test_published_folds_are_attached(tmp_path: Path) -> None:
     table = pl.read_csv(data / "figshare_folds.csv")
     chosen = table.select(path="dataset_path", group="fold_run_id", fold="official_patient_fold_1to5")
     chosen.write_csv(tmp_path / "groups.csv")
-    frame = scan([data / "sartaj3264"], groups_file=tmp_path / "groups.csv").frame
+    frame = scan([data / "sartaj3264"], groups=GroupsFile(tmp_path / "groups.csv")).frame
     attached = frame.filter(pl.col("group").is_not_null())
     assert attached.height == chosen["path"].str.starts_with("sartaj3264/").sum()
     assert set(attached["fold"]) == {1, 2, 3, 4, 5}

@@ -8,9 +8,11 @@ import nibabel
 import numpy as np
 import polars as pl
 import pytest
+from heads import bordered, correlation, drawn_head, reencoded, resized
 from PIL import Image
 
 from gliascope.data.catalog import SCHEMA, Catalog
+from gliascope.data.groups import GroupsFile
 from gliascope.data.scan import pixel_hash, scan
 from gliascope.errors import GliascopeError, LayoutError
 
@@ -67,11 +69,60 @@ def test_a_row_says_where_the_slice_is_and_what_it_holds(make_source: Make, tmp_
     assert row["path"] == "source/yes/000.png"
     assert (row["source"], row["raw_label"], row["format"], row["index"]) == ("source", "yes", "png", 0)
     assert (row["height"], row["width"], row["channels"]) == (48, 48, 1)
+    assert (row["mode"], row["quantisation"]) == ("L", None)
     assert row["bytes"] == file.stat().st_size
     assert row["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert row["pixel_hash"] == pixel_hash(pixels)
     small = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR)
     assert row["thumbnail"] == small.tobytes()
+
+
+def test_header_facts_tell_how_a_file_was_saved(make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    pixels = Image.fromarray(drawn_head())
+    for quality in (50, 90):
+        pixels.save(source / "yes" / f"q{quality}.jpg", quality=quality)
+    pixels.convert("RGB").save(source / "yes" / "rgb.png")
+    pixels.convert("P").save(source / "yes" / "palette.png")
+    Image.fromarray(drawn_head().astype(np.uint16) * 200).save(source / "yes" / "deep.png")
+    volume = nibabel.Nifti1Image(np.random.default_rng(0).normal(100, 20, (9, 9, 2)), np.eye(4))
+    nibabel.save(volume, source / "yes" / "v.nii")
+    frame = scan([source]).frame
+    facts = {Path(p).name: (m, q) for p, m, q in frame.select("path", "mode", "quantisation").iter_rows()}
+    assert facts["q50.jpg"][0] == facts["q90.jpg"][0] == "L"
+    assert facts["q50.jpg"][1] > 2 * facts["q90.jpg"][1] > 0
+    with Image.open(source / "yes" / "q50.jpg") as image:
+        assert facts["q50.jpg"][1] == np.mean(image.quantization[0])
+    assert facts["rgb.png"] == ("RGB", None)
+    assert facts["palette.png"] == ("P", None)
+    assert facts["deep.png"] == ("I;16", None)
+    assert facts["v.nii"] == (None, None)
+
+
+def test_the_head_thumbnail_is_the_same_where_black_border_was_cut_or_added(make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    head = drawn_head()
+    copies = {
+        "head": head,
+        "cut": head[38:202, 47:163],
+        "wide": bordered(head, 80, 10, 0, 120),
+        "wide-jpeg": reencoded(bordered(head, 0, 0, 100, 20)),
+        "cut-half": resized(head[38:202, 47:163], 0.5),
+        "wide-large": resized(bordered(head, 30, 30, 10, 60), 1.5),
+    }
+    for name, pixels in copies.items():
+        Image.fromarray(pixels).save(source / "yes" / f"{name}.png")
+    Image.fromarray(np.zeros((30, 20), np.uint8)).save(source / "yes" / "blank.png")
+    found = {
+        Path(path).stem: [np.frombuffer(one, np.uint8) for one in pictures]
+        for path, *pictures in scan([source]).frame.select("path", "thumbnail", "head_thumbnail").iter_rows()
+    }
+    assert all(one.size == 64 * 64 for pictures in found.values() for one in pictures)
+    assert not found["blank"][1].any()
+    for name in set(copies) - {"head"}:
+        whole, cropped = (correlation(found[name][n], found["head"][n]) for n in (0, 1))
+        assert whole < 0.9
+        assert cropped > 0.98  # what the audit calls a copy
 
 
 def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> None:
@@ -163,13 +214,25 @@ def test_groups_are_attached(make_source: Make, tmp_path: Path, beside: bool) ->
     prefix, csv = ("", source / "g.csv") if beside else ("source/", tmp_path / "elsewhere" / "g.csv")
     csv.parent.mkdir(exist_ok=True)
     csv.write_text(f"path,group,fold\n{prefix}yes/000.png,7,2\n{prefix}no/000.png,p9,1\n")
-    frame = scan([source], groups_file=csv).frame
+    frame = scan([source], groups=GroupsFile(csv)).frame
     by_path = {path: (group, fold) for path, group, fold in frame.select("path", "group", "fold").iter_rows()}
     assert by_path == {
         "source/no/000.png": ("p9", 1),
         "source/yes/000.png": ("7", 2),
         "source/yes/001.png": (None, None),
     }
+
+
+def test_columns_of_the_groups_file_may_have_other_names(make_source: Make) -> None:
+    source = make_source({"yes": 2, "no": 1})
+    (source / "g.csv").write_text("image,who,k,more\nsource/yes/000.png,7,2,x\n")
+    groups = GroupsFile.parse(source / "g.csv", "path=image,group=who,fold=k")
+    frame = scan([source], groups=groups).frame.filter(pl.col("group").is_not_null())
+    assert frame.select("path", "group", "fold").rows() == [("source/yes/000.png", "7", 2)]
+    with pytest.raises(LayoutError, match="name others by --group-columns"):
+        scan([source], groups=GroupsFile(source / "g.csv"))
+    with pytest.raises(LayoutError, match="expected column names like"):
+        GroupsFile.parse(source / "g.csv", "patient")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +247,7 @@ def test_bad_groups_name_the_remedy(make_source: Make, content: str, message: st
     source = make_source({"yes": 1, "no": 1})
     (source / "g.csv").write_text(content)
     with pytest.raises(LayoutError, match=message):
-        scan([source], groups_file=source / "g.csv")
+        scan([source], groups=GroupsFile(source / "g.csv"))
 
 
 def test_unknown_class_folder_lists_what_was_found_and_how_to_map_it(

@@ -4,11 +4,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from gliascope.data.audit.decisions import Decisions
+from gliascope.data.audit.result import DECISIONS_SCHEMA, PAIRS_SCHEMA, Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.groups import group_ids
+from gliascope.data.merge import set_aside
+from gliascope.data.protocols import PROTOCOLS
 from gliascope.data.scan import scan
-from gliascope.data.split import PROTOCOLS, Split, split
-from gliascope.errors import SplitError
+from gliascope.data.split import Split, load_splits, split, write_splits
+from gliascope.errors import LayoutError, SplitError
 
 Make = Callable[..., Path]
 
@@ -16,10 +20,24 @@ Make = Callable[..., Path]
 def catalog_of(rows: list[dict]) -> Catalog:
     """A catalogue with the columns that splitting reads."""
     base = {"root": "/", "source": "s", "official": None, "patient": None, "study": None}
-    base |= {"group": None, "index": 0}
+    base |= {"group": None, "index": 0, "fold": None}
     full = [base | {"path": f"s/{n}.png", "pixel_hash": f"{n:032x}"} | row for n, row in enumerate(rows)]
-    types = dict.fromkeys(("official", "patient", "study", "group"), pl.String)
-    return Catalog(pl.DataFrame(full, schema_overrides=types), pl.DataFrame())
+    types = dict.fromkeys(("official", "patient", "study", "group"), pl.String) | {"fold": pl.Int32}
+    frame = pl.DataFrame(full, schema_overrides=types)
+    if frame.height:
+        frame = frame.with_columns(set_aside=set_aside(frame))
+    return Catalog(frame, pl.DataFrame())
+
+
+def audit_of(catalog: Catalog, *pairs: tuple[str, str]) -> Audit:
+    """An audit that found these pixel hashes to be copies."""
+    rows = [(min(pair), max(pair), 0.99, "flip", False) for pair in pairs]
+    frame = pl.DataFrame(rows, schema=PAIRS_SCHEMA, orient="row")
+    return Audit({}, catalog.frame.select("pixel_hash").unique(), frame, pl.DataFrame(), pl.DataFrame())
+
+
+def one(catalog: Catalog, protocol: str, seed: int = 0) -> Split:
+    return split(catalog, [protocol], seed)[0]
 
 
 def many(count: int, **columns: Callable[[int], object]) -> list[dict]:
@@ -46,23 +64,30 @@ def test_groups_join_patients_studies_files_and_identical_pixels_transitively() 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_contract_every_protocol_fills_all_parts_with_all_classes_and_repeats_itself(protocol: str) -> None:
     rows = many(
-        400,
+        600,
         label=lambda n: "ab"[n % 2],
+        source=lambda n: "st"[n // 300],
         official=lambda n: "test" if n % 5 == 0 else "train",
         patient=lambda n: f"p{n // 5}" if n % 5 else None,
     )
-    first, again = (split(catalog_of(rows), protocol, seed=3) for _ in range(2))
-    assert first.frame.equals(again.frame)
-    assert not first.frame.equals(split(catalog_of(rows), protocol, seed=4).frame)
-    for part in ("train", "val", "test"):
-        assert set(first.part(part)["label"]) == {"a", "b"}
-    assert first.protocol == protocol
-    assert first.fingerprint == again.fingerprint
+    catalog = catalog_of(rows)
+    audit = audit_of(catalog, (f"{0:032x}", f"{2:032x}"))
+    first, again, other = (split(catalog, [protocol], seed, audit) for seed in (3, 3, 4))
+    assert [a.frame.equals(b.frame) for a, b in zip(first, again, strict=True)] == [True] * len(first)
+    assert not any(a.frame.equals(b.frame) for a, b in zip(first, other, strict=True))
+    assert [a.training == b.training for a, b in zip(first, again, strict=True)] == [True] * len(first)
+    for round_ in first:
+        assert round_.protocol == protocol
+        for part in ("train", "val", "test"):
+            assert set(round_.part(part)["label"]) == {"a", "b"}
+    if protocol not in ("official", "official-clean", "random"):
+        for round_ in first:
+            assert round_.frame.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
 
 
 def test_grouped_cuts_no_group_and_keeps_shares() -> None:
     rows = many(3000, label=lambda n: "abc"[n // 1000], patient=lambda n: f"p{n // 7}")
-    frame = split(catalog_of(rows), "grouped").frame
+    frame = one(catalog_of(rows), "grouped").frame
     assert frame.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
     for label in "abc":
         shares = dict(frame.filter(pl.col("label") == label)["part"].value_counts(normalize=True).rows())
@@ -75,14 +100,14 @@ def test_the_order_of_the_files_changes_nothing() -> None:
     rows = many(
         200, label=lambda n: "ab"[n % 2], path=lambda n: f"s/{n}.png", pixel_hash=lambda n: f"{n:032x}"
     )
-    one, other = (split(catalog_of(list(order)), "grouped").frame for order in (rows, reversed(rows)))
-    assert one.sort("path").select("path", "part").equals(other.sort("path").select("path", "part"))
+    forth, back = (one(catalog_of(list(order)), "grouped").frame for order in (rows, reversed(rows)))
+    assert forth.sort("path").select("path", "part").equals(back.sort("path").select("path", "part"))
 
 
 def test_a_known_split_stays_as_it_is() -> None:
     """Guards the promise across versions and machines: these parts were drawn once and written down."""
     rows = many(20, label=lambda n: "ab"[n % 2])
-    parts = split(catalog_of(rows), "grouped", seed=0).frame["part"].to_list()
+    parts = one(catalog_of(rows), "grouped", seed=0).frame["part"].to_list()
     assert [n for n, part in enumerate(parts) if part == "test"] == [0, 15]
     assert [n for n, part in enumerate(parts) if part == "val"] == [3, 6, 12, 17]
 
@@ -94,7 +119,7 @@ def test_official_keeps_the_sources_test_and_cuts_validation_by_group() -> None:
         official=lambda n: "test" if n < 50 else "train",
         patient=lambda n: f"p{n // 6}" if n >= 60 else None,
     )
-    frame = split(catalog_of(rows), "official").frame
+    frame = one(catalog_of(rows), "official").frame
     assert frame["part"].to_list()[:50] == ["test"] * 50
     later = frame[60:]
     assert later.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
@@ -103,26 +128,128 @@ def test_official_keeps_the_sources_test_and_cuts_validation_by_group() -> None:
 
 def test_official_uses_the_sources_own_validation() -> None:
     rows = many(60, label=lambda n: "ab"[n % 2], official=lambda n: ("train", "val", "test")[n % 3])
-    frame = split(catalog_of(rows), "official").frame
+    frame = one(catalog_of(rows), "official").frame
     assert frame["part"].to_list() == ["train", "val", "test"] * 20
 
 
 def test_errors_name_the_remedy(make_source: Make) -> None:
-    with pytest.raises(SplitError, match="choose from official, grouped"):
-        split(catalog_of([]), "offical")
+    with pytest.raises(SplitError, match="choose from official, official-clean, grouped"):
+        one(catalog_of([]), "offical")
     with pytest.raises(SplitError, match="--protocol grouped"):
-        split(scan([make_source({"yes": 5, "no": 5}, name="flat")]), "official")
+        one(scan([make_source({"yes": 5, "no": 5}, name="flat")]), "official")
     tree = {"Training/glioma": 9, "Training/notumor": 9, "Testing/glioma": 2, "Testing/pituitary": 2}
     with pytest.raises(SplitError, match="class 'pituitary' is in test but not in training"):
-        split(scan([make_source(tree, name="lacking")]), "official")
+        one(scan([make_source(tree, name="lacking")]), "official")
     with pytest.raises(SplitError, match="too few"):
-        split(catalog_of(many(4, label=lambda n: "ab"[n % 2])), "grouped")
+        one(catalog_of(many(4, label=lambda n: "ab"[n % 2])), "grouped")
+
+
+def test_official_clean_leaves_out_test_slices_with_a_copy_in_training_or_validation() -> None:
+    rows = many(100, label=lambda n: "ab"[n % 2], official=lambda n: "test" if n < 20 else "train")
+    rows[0]["pixel_hash"] = rows[50]["pixel_hash"] = "f" * 32
+    catalog = catalog_of(rows)
+    audit = audit_of(catalog, (f"{1:032x}", f"{60:032x}"), (f"{2:032x}", f"{3:032x}"))
+    official, clean = split(catalog, ["official", "official-clean"], 0, audit)
+    assert official.training == clean.training  # one training serves both
+    gone = set(official.part("test")["path"]) - set(clean.part("test")["path"])
+    assert gone == {"s/0.png", "s/1.png"}
+    with pytest.raises(SplitError, match="add --audit DIR"):
+        split(catalog, ["official-clean"])
+
+
+def test_near_copies_are_of_one_group_and_identical_slices_count_once() -> None:
+    rows = many(200, label=lambda n: "ab"[n % 2])
+    rows[8]["pixel_hash"] = rows[10]["pixel_hash"] = "e" * 32
+    catalog = catalog_of(rows)
+    audit = audit_of(catalog, *((f"{0:032x}", f"{n:032x}") for n in range(20, 60, 2)))
+    (grouped,) = split(catalog, ["grouped"], 0, audit)
+    assert grouped.frame.height == 199
+    assert (
+        grouped.frame.filter(pl.col("path").is_in(["s/0.png", "s/20.png", "s/58.png"]))["part"].n_unique()
+        == 1
+    )
+
+
+def test_folds_of_the_groups_file_are_kept_and_slices_without_one_are_not_used() -> None:
+    rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1 if n < 80 else None)
+    folds = split(catalog_of(rows), ["folds"])
+    assert [fold.round for fold in folds] == ["fold 1", "fold 2", "fold 3"]
+    tested = pl.concat([fold.part("test") for fold in folds])
+    assert sorted(tested["path"]) == sorted(f"s/{n}.png" for n in range(80))
+    assert set(folds[1].part("test")["path"]) == {f"s/{n}.png" for n in range(80) if n % 3 == 1}
+
+
+def test_drawn_folds_test_every_slice_once() -> None:
+    folds = split(
+        catalog_of(many(300, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}")), ["folds"]
+    )
+    assert len(folds) == 5
+    tested = pl.concat([fold.part("test") for fold in folds])
+    assert tested.height == tested["path"].n_unique() == 300
+
+
+def test_leaving_a_source_out_leaves_out_what_the_others_share_with_it() -> None:
+    rows = many(200, label=lambda n: "ab"[n % 2], source=lambda n: "st"[n // 100])
+    rows[150]["pixel_hash"] = rows[50]["pixel_hash"] = "d" * 32
+    catalog = catalog_of(rows)
+    audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
+    without_s, without_t = split(catalog, ["leave-source-out"], 0, audit)
+    assert without_s.round == "without s"
+    assert set(without_s.part("test")["source"]) == {"s"}
+    assert without_s.part("test").height == without_t.part("test").height == 100
+    assert not {"s/1.png", "s/50.png"} & set(without_t.frame["path"])
+    assert not {"s/101.png", "s/150.png"} & set(without_s.frame["path"])
+    with pytest.raises(SplitError, match="two sources"):
+        split(catalog_of(many(9, label=lambda n: "ab"[n % 2])), ["leave-source-out"])
+
+
+def test_decisions_drop_relabel_join_and_part(tmp_path: Path) -> None:
+    catalog = catalog_of(many(60, label=lambda n: "ab"[n % 2]))
+    audit = audit_of(catalog, (f"{4:032x}", f"{6:032x}"))
+    rows = [
+        {"kind": "suspect_label", "path": "s/0.png", "label": "a", "action": "drop"},
+        {"kind": "conflict", "path": "s/1.png", "label": "b", "action": "relabel", "new_label": "A"},
+        {"kind": "suspect_label", "path": "s/2.png", "label": "a", "action": "keep"},
+        {"kind": "pair", "path": "s/3.png", "other_path": "s/5.png", "action": "same"},
+        {"kind": "pair", "path": "s/4.png", "other_path": "s/6.png", "action": "different"},
+    ]
+    frame = pl.DataFrame([{"index": 0, "other_index": 0} | row for row in rows], schema=DECISIONS_SCHEMA)
+    frame.write_csv(tmp_path / "decisions.csv")
+    decisions = Decisions.load(tmp_path / "decisions.csv")
+    (made,) = split(catalog, ["random"], 0, audit, decisions)
+    by_path = {row["path"]: row for row in made.frame.iter_rows(named=True)}
+    assert "s/0.png" not in by_path
+    assert by_path["s/1.png"]["label"] == "a"
+    assert by_path["s/2.png"]["label"] == "a"
+    assert by_path["s/3.png"]["group"] == by_path["s/5.png"]["group"]
+    assert by_path["s/4.png"]["group"] != by_path["s/6.png"]["group"]
+    assert made.decisions is not None
+    assert made.decisions.startswith("3 of 5 decisions change something; decisions.csv, SHA-256 ")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"kind": "pair", "action": "drop"}, "line 2: expected an action of a pair"),
+        ({"kind": "conflict", "action": "relabel"}, "line 2: relabel needs a class"),
+        ({"kind": "suspect_label", "path": "elsewhere.png", "action": "drop"}, "not in this catalogue"),
+    ],
+)
+def test_decisions_that_make_no_sense_are_refused(row: dict, message: str, tmp_path: Path) -> None:
+    base = {"path": "s/0.png", "index": 0, "label": "a"}
+    pl.DataFrame([base | row], schema=DECISIONS_SCHEMA).write_csv(tmp_path / "decisions.csv")
+    with pytest.raises(LayoutError, match=message):
+        split(
+            catalog_of(many(60, label=lambda n: "ab"[n % 2])),
+            ["random"],
+            decisions=Decisions.load(tmp_path / "decisions.csv"),
+        )
 
 
 def test_a_split_survives_its_file(make_source: Make, tmp_path: Path) -> None:
-    made = split(scan([make_source({"yes": 20, "no": 20})]), "grouped")
-    made.write(tmp_path / "split.parquet")
-    loaded = Split.load(tmp_path / "split.parquet")
+    made = one(scan([make_source({"yes": 20, "no": 20})]), "grouped")
+    write_splits([made], tmp_path / "split.parquet")
+    (loaded,) = load_splits(tmp_path / "split.parquet")
     assert loaded.frame.equals(made.frame)
     assert loaded.classes == ("no_tumor", "tumor")
     assert loaded.class_numbers("train").tolist() == [

@@ -41,6 +41,17 @@ def test_other_formats_are_refused(bundle_folder: Path) -> None:
         Bundle.load(bundle_folder)
 
 
+def test_bundles_from_before_crop_pad_and_standardise_load_unchanged(
+    bundle: Bundle, bundle_folder: Path
+) -> None:
+    file = bundle_folder / "bundle.json"
+    content = json.loads(file.read_text())
+    for key in ("crop", "pad", "standardise"):
+        del content["preprocessing"][key]
+    file.write_text(json.dumps(content))
+    assert Bundle.load(bundle_folder) == bundle
+
+
 def test_outputs_have_the_stated_shapes_for_any_batch(bundle: Bundle) -> None:
     engine = Engine(bundle)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8)

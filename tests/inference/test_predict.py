@@ -1,13 +1,15 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from heads import bordered, drawn_head
 from PIL import Image
 
-from gliascope.data.preprocess import preprocess
+from gliascope.data.preprocess import preprocess, seen
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
@@ -81,6 +83,44 @@ def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(GliascopeError, match="none of 2 files"):
         predict_job(bundle, [tmp_path / "empty"], out, None)
     assert not out.exists()
+
+
+def test_overlays_of_cropped_and_padded_slices_lie_where_the_model_looked(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    wanted = bundle.info.preprocessing.model_copy(update={"crop": "head", "pad": True, "standardise": True})
+    cropping = replace(bundle, info=bundle.info.model_copy(update={"preprocessing": wanted}))
+    pixels = bordered(drawn_head(), 0, 0, 0, 300)
+    Image.fromarray(pixels).save(tmp_path / "slice.png")
+    (finding,) = predict_job(cropping, [tmp_path / "slice.png"], None, tmp_path / "overlays").findings
+    expected = Engine(bundle)(preprocess(pixels, wanted)[None]).probabilities[0]
+    assert list(finding.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    (path,) = (tmp_path / "overlays").iterdir()
+    assert finding.map is not None
+    assert np.array_equal(np.asarray(Image.open(path)), overlay(pixels, finding.map, seen(pixels, wanted)))
+    tint = np.ptp(np.asarray(Image.open(path)).astype(int), axis=2)
+    top, bottom, left, right = seen(pixels, wanted)
+    assert tint.any()
+    tint[max(top, 0) : bottom, max(left, 0) : right] = 0
+    assert not tint.any()
+
+
+@pytest.mark.parametrize("box", [(10, 50, 20, 60), (-20, 60, -10, 70), (-30, 30, 20, 80)])
+def test_an_overlay_tints_within_the_box_of_the_map(box: tuple[int, int, int, int]) -> None:
+    """The lower left quarter of the map, where it lies in the slice."""
+    activation = np.zeros((16, 16), dtype=np.float32)
+    activation[8:, :8] = 1
+    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation, box)).astype(int)
+    top, bottom, left, right = box
+    y, x = np.mgrid[:64, :64] + 0.5
+    middle, centre = (top + bottom) / 2, (left + right) / 2
+    blur = (bottom - top) / 16 * 1.5
+    inside = (y > middle + blur) & (y < bottom) & (x > left) & (x < centre - blur)
+    outside = (y < middle - blur) | (y > bottom) | (x < left) | (x > centre + blur)
+    tint = image[:, :, 0] - image[:, :, 2]
+    assert inside.sum() > 100
+    assert (tint[inside] > 80).all()
+    assert (image[outside] == 100).all()
 
 
 @pytest.mark.parametrize(

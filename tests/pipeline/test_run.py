@@ -15,7 +15,7 @@ import pytest
 from tiny import LABELS, TINY, slice_image
 
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split
+from gliascope.data.split import load_splits
 from gliascope.data.store import store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
@@ -62,7 +62,7 @@ def made(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, tmp_path: Path) -> None:
     names = {path.name for path in made.iterdir()}
     assert names == {
-        "catalog.parquet", "rejects.parquet", "split.parquet", "run", "report.json", "report.html", "bundle",
+        "catalog.parquet", "rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
     }  # fmt: skip
     report = json.loads((made / "report.json").read_text())
     assert [source["name"] for source in report["sources"]] == list(SOURCES)
@@ -82,7 +82,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
 
     # And so are the probabilities.
     parts, catalog, bundle = (
-        Split.load(made / "split.parquet"),
+        load_splits(made / "split.parquet")[0],
         Catalog.load(made / "catalog.parquet"),
         made / "bundle",
     )

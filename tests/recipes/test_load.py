@@ -67,6 +67,15 @@ def test_overrides_reach_any_depth() -> None:
     assert recipe.stages[0].lr == load_recipe("quick").stages[0].lr
 
 
+def test_preprocessing_that_removes_shortcuts_is_switched_on_by_overrides() -> None:
+    on = load_recipe(
+        "quick", ["preprocessing.crop=head", "preprocessing.pad=true", "preprocessing.standardise=true"]
+    ).preprocessing
+    assert (on.crop, on.pad, on.standardise) == ("head", True, True)
+    with pytest.raises(RecipeError, match=r"preprocessing.crop: .*'brain'"):
+        load_recipe("quick", ["preprocessing.crop=brain"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -30,4 +30,4 @@ def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
 def prepared(official_source: Path) -> Prepared:
     recipe = load_recipe("quick", TINY)
     catalog = scan([official_source])
-    return Prepared(recipe, catalog, split(catalog, "official"), store(catalog.frame, recipe.preprocessing))
+    return Prepared(recipe, catalog, split(catalog)[0], store(catalog.frame, recipe.preprocessing))

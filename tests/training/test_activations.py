@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gliascope.training.activations import Activations, gather
+from gliascope.training.activations import MIRRORED, Activations, gather
 
 
 def test_files_are_keyed_by_all_they_depend_on(prepared) -> None:
@@ -29,9 +29,29 @@ def test_a_view_is_the_frozen_part_of_the_augmented_slice_to_fp16(prepared) -> N
     made = Activations(prepared.store, nn.Identity(), "", prepared.recipe, torch.device("cpu"))
     plain, turned = (made.view(view, rows) for view in (0, 1))
     expected = (prepared.store.pixels[rows] / 255 - 0.498) / 0.502
-    assert np.abs(plain - expected[:, None]).max() < 1e-3
-    assert np.abs(turned - plain).mean() > 0.05
-    # One slice alone, or in another order, looks the same.
-    assert np.array_equal(made.view(1, rows[5:6])[0], turned[5])
+    assert np.abs(plain[rows] - expected[:, None]).max() < 1e-3
+    assert np.abs(turned[rows] - plain[rows]).mean() > 0.05
+    mirrored = made.view(MIRRORED, rows)
+    assert np.array_equal(mirrored[rows], plain[rows][..., ::-1])
     batch = gather([plain, turned], np.array([1, 0]), np.array([3, 2]))
     assert torch.equal(batch, torch.from_numpy(np.stack([turned[3], plain[2]])).float())
+
+
+def test_what_was_computed_for_other_rows_is_found(prepared, monkeypatch) -> None:
+    computed: list[int] = []
+    original = Activations._images
+
+    def images(self, view, rows):
+        computed.extend(rows.tolist())
+        return original(self, view, rows)
+
+    monkeypatch.setattr(Activations, "_images", images)
+    made = Activations(prepared.store, nn.Identity(), "", prepared.recipe, torch.device("cpu"))
+    first = np.array(made.view(1, np.array([1, 4, 5]))[[1, 4, 5]])
+    again = Activations(prepared.store, nn.Identity(), "", prepared.recipe, torch.device("cpu"))
+    both = again.view(1, np.array([0, 1, 4, 5, 7]))
+    assert computed == [1, 4, 5, 0, 7]
+    assert np.array_equal(both[[1, 4, 5]], first)
+    # A slice looks the same in whatever batch it is computed.
+    whole = Activations(prepared.store, nn.Identity(), " ", prepared.recipe, torch.device("cpu"))
+    assert np.array_equal(whole.view(1, np.arange(8))[[0, 1, 4, 5, 7]], both[[0, 1, 4, 5, 7]])

@@ -6,7 +6,22 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from gliascope.cli import bundle, cache, demo, evaluate, predict, run, scan, split, store, train
+from gliascope.cli import (
+    audit,
+    bundle,
+    cache,
+    demo,
+    evaluate,
+    explore,
+    export,
+    fetch,
+    predict,
+    run,
+    scan,
+    split,
+    store,
+    train,
+)
 from gliascope.data.folders import printable
 from gliascope.errors import GliascopeError
 
@@ -50,13 +65,17 @@ app = typer.Typer(
 for _command in (
     run.run,
     demo.demo,
+    fetch.fetch,
     scan.scan,
+    audit.audit,
+    explore.explore,
     split.split,
     store.store,
     train.train,
     evaluate.evaluate,
     bundle.bundle,
     predict.predict,
+    export.export_dataset,
     cache.cache,
 ):
     app.command()(_command)

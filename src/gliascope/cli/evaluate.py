@@ -5,21 +5,24 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import CatalogFile, RunFolder, SplitFile
+from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile
 
 
 def evaluate(
-    run: RunFolder,
+    runs: Annotated[list[Path], typer.Argument(help="Runs that `train` wrote, one for each training.")],
     catalog: CatalogFile,
     split: SplitFile,
+    audit: AuditFolder = None,
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path(),
 ) -> None:
-    """Score a run's exported model on the test part and write the report."""
+    """Score exported models on the test parts of all protocols in the split and write the report."""
     from gliascope.cli.tables import print_report
+    from gliascope.data.audit import Audit
     from gliascope.data.catalog import Catalog
-    from gliascope.data.split import Split
-    from gliascope.pipeline.evaluate import evaluate as evaluate_run
+    from gliascope.data.split import load_splits
+    from gliascope.pipeline.evaluate import evaluate as evaluate_runs
     from gliascope.recipes.run import Run
 
-    evaluate_run(Run.load(run), Catalog.load(catalog), Split.load(split), out)
+    found = Audit.load(audit) if audit else None
+    evaluate_runs([Run.load(run) for run in runs], Catalog.load(catalog), load_splits(split), out, found)
     print_report(out)

@@ -19,7 +19,7 @@ def print_findings(job: Job) -> None:
 
     from gliascope import RESEARCH_USE
     from gliascope.data.folders import printable
-    from gliascope.evaluation.page import percent
+    from gliascope.pages.formats import percent
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]

@@ -11,9 +11,27 @@ SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run that `train` wrote.")]
 Labels = Annotated[Path | None, typer.Option(help="YAML: `folder name: class` a line, null to leave out.")]
 Groups = Annotated[Path | None, typer.Option(help="CSV: path,group[,fold], to attach patients or folds.")]
+GroupColumns = Annotated[str, typer.Option(help="Its columns, where named otherwise: path=…,group=…,fold=….")]
 RecipeName = Annotated[str, typer.Option(help="A recipe by name, or a .yaml file.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")
 ]
-ProtocolName = Annotated[str, typer.Option(help="official or grouped.")]
+Protocols = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="official, official-clean, grouped, folds, leave-source-out, random; several with commas.",
+    ),
+]
+AuditFolder = Annotated[
+    Path | None, typer.Option("--audit", help="A folder that `audit` wrote: copies then stay together.")
+]
+DecisionsFile = Annotated[
+    Path | None, typer.Option("--decisions", help="The audit's decisions.csv, as you edited it.")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]
+
+
+def protocol_names(text: str) -> list[str]:
+    """The names in a comma-separated list, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",")))

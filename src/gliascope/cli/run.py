@@ -5,26 +5,42 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Groups, Labels, Overrides, ProtocolName, RecipeName, Seed, Sources
+from gliascope.cli.options import (
+    DecisionsFile,
+    GroupColumns,
+    Groups,
+    Labels,
+    Overrides,
+    Protocols,
+    RecipeName,
+    Seed,
+    Sources,
+    protocol_names,
+)
 
 
 def run(
     sources: Sources,
     out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
     recipe: RecipeName = "quick",
-    protocol: ProtocolName = "official",
+    protocol: Protocols = "official",
     labels: Labels = None,
     groups: Groups = None,
+    group_columns: GroupColumns = "",
+    decisions: DecisionsFile = None,
     seed: Seed = 0,
     overrides: Overrides = None,
 ) -> None:
-    """Folders of slices to a report and a deployable bundle: scan, split, store, train, evaluate, bundle.
+    """Folders of slices to a report and a deployable bundle: scan, audit, split, train, evaluate, bundle.
 
     After an interruption, the same command goes on where it stopped.
     """
     from gliascope.cli.tables import print_report
+    from gliascope.data.groups import GroupsFile
     from gliascope.pipeline.run import run as run_all
     from gliascope.recipes import load_recipe
 
-    run_all(sources, out, load_recipe(recipe, overrides or ()), protocol, labels, groups, seed)
+    chosen = load_recipe(recipe, overrides or ())
+    grouping = GroupsFile.parse(groups, group_columns)
+    run_all(sources, out, chosen, protocol_names(protocol), labels, grouping, decisions, seed)
     print_report(out)

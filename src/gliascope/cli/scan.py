@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Groups, Labels, Sources
+from gliascope.cli.options import GroupColumns, Groups, Labels, Sources
 
 
 def scan(
@@ -13,12 +13,15 @@ def scan(
     out: Annotated[Path, typer.Option(help="Where the catalogue goes.")] = Path("catalog.parquet"),
     labels: Labels = None,
     groups: Groups = None,
+    group_columns: GroupColumns = "",
 ) -> None:
     """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet."""
-    from gliascope.cli.tables import print_catalog
+    from gliascope.cli.tables import print_catalog, print_merge
+    from gliascope.data.groups import GroupsFile
     from gliascope.data.scan import scan as scan_sources
 
-    catalog = scan_sources(sources, labels, groups)
+    catalog = scan_sources(sources, labels, GroupsFile.parse(groups, group_columns))
     catalog.write(out)
     print_catalog(catalog)
+    print_merge(catalog)
     typer.echo(f"{out}")

@@ -5,21 +5,31 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import CatalogFile, ProtocolName, Seed
+from gliascope.cli.options import AuditFolder, CatalogFile, DecisionsFile, Protocols, Seed, protocol_names
 
 
 def split(
     catalog: CatalogFile,
-    out: Annotated[Path, typer.Option(help="Where the split goes.")] = Path("split.parquet"),
-    protocol: ProtocolName = "official",
+    out: Annotated[Path, typer.Option(help="Where the splits go.")] = Path("split.parquet"),
+    protocol: Protocols = "official",
+    audit: AuditFolder = None,
+    decisions: DecisionsFile = None,
     seed: Seed = 0,
 ) -> None:
-    """Divide a catalogue into training, validation and test parts."""
+    """Divide a catalogue into training, validation and test parts, under one or several protocols."""
     from gliascope.cli.tables import print_split
+    from gliascope.data.audit import Audit
+    from gliascope.data.audit.decisions import Decisions
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import split as split_catalog
+    from gliascope.data.split import write_splits
 
-    result = split_catalog(Catalog.load(catalog), protocol, seed)
-    result.write(out)
-    print_split(result)
+    found = Audit.load(audit) if audit else None
+    decided = Decisions.load(decisions) if decisions else None
+    splits = split_catalog(Catalog.load(catalog), protocol_names(protocol), seed, found, decided)
+    write_splits(splits, out)
+    for result in splits:
+        print_split(result)
+    if decided:
+        typer.echo(decided.summary)
     typer.echo(f"{out}")

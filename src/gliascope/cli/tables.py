@@ -11,6 +11,7 @@ from gliascope import RESEARCH_USE
 if TYPE_CHECKING:
     import polars as pl
 
+    from gliascope.data.audit import Audit
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import Split
 
@@ -24,9 +25,59 @@ def print_catalog(catalog: Catalog) -> None:
         _print_counts(catalog.rejects, ["source", "reason"], "Files set aside, see rejects.parquet")
 
 
+def print_merge(catalog: Catalog) -> None:
+    """The class balance before and after merging, what was set aside for it, and which source wins."""
+    import polars as pl
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    reasons = catalog.frame["set_aside"]
+    if reasons.is_null().all():
+        console.print("No two slices have identical pixels.")
+        return
+    merged = catalog.frame.filter(reasons.is_null())
+    stages = [(catalog.frame, "as found"), (merged, "merged")]
+    both = pl.concat([frame.select("label", stage=pl.lit(stage)) for frame, stage in stages])
+    _print_counts(both, ["stage", "label"], "Class balance")
+    copies = reasons.str.starts_with("copy of ").sum()
+    sources = list(map(escape, catalog.frame["source"].unique(maintain_order=True)))
+    wins = f"; the source named first keeps its slice: {' before '.join(sources)}" if len(sources) > 1 else ""
+    console.print(f"{copies} copies (identical pixels) are set aside{wins}.")
+    if contradicting := reasons.count() - copies:
+        console.print(
+            f"{contradicting} slices have an identical one of another class: all are set aside, "
+            "and listed in conflicts.csv."
+        )
+
+
 def print_split(split: Split) -> None:
     """Slices by part and class."""
-    _print_counts(split.frame, ["part", "label"], f"Protocol {split.protocol}")
+    _print_counts(split.frame, ["part", "label"], f"Protocol {split.protocol} {split.round}".rstrip())
+
+
+def print_audit(audit: Audit) -> None:
+    """Copies by source, and the verdict."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("source", "slices", "distinct", "test", "seen in training", "any transform", title="Copies")
+    keys = (
+        "slices",
+        "distinct_slices",
+        "test_slices",
+        "test_slices_with_training_twin",
+        "test_slices_with_training_twin_any_transform",
+    )
+    for name, source in audit.facts["sources"].items():
+        table.add_row(name, *("–" if source[key] is None else f"{source[key]:,}" for key in keys))
+    console = Console(highlight=False)
+    console.print(table)
+    verdict = audit.facts["verdict"]
+    console.print(f"Verdict: {verdict['level']}", markup=False)
+    for sentence in verdict["sentences"]:
+        console.print(f"- {sentence}", markup=False)
+    console.print(RESEARCH_USE)
 
 
 def print_report(folder: Path) -> None:
@@ -34,17 +85,26 @@ def print_report(folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gliascope.evaluation.page import decimal, percent, span
+    from gliascope.pages.formats import decimal, percent, span
 
     report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     table = Table("protocol", "n", "accuracy", "balanced", "macro AUROC", "ECE", title="On the test part")
     for name, result in report["protocols"].items():
         cells = [f"{percent(n['value'])}\n{span(n)}" for n in map(result.get, SHARES)]
         cells += [f"{decimal(n['value'])}\n{span(n, 'decimal')}" for n in map(result.get, SCORES)]
-        table.add_row(name, str(result["n"]), *cells)
+        table.add_row(name + (" (leaky)" if result["leaky"] else ""), str(result["n"]), *cells)
+        if result["rounds"]:
+            spread = [result["rounds"][key] for key in SHARES]
+            n = len(result["rounds"]["rounds"])
+            means = [f"{percent(one['mean'])} ± {percent(one['sd'], unit=False)}" for one in spread]
+            table.add_row(f"  mean ± sd of {n}", "", *means, "", "")
     console = Console(highlight=False)
     console.print(table)
     console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
+    if report["decisions"]:
+        console.print(report["decisions"], markup=False)
+    if report["audit"] and report["audit"]["level"] != "sound":
+        console.print(f"Audit: {report['audit']['sentences'][0]}", markup=False)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 

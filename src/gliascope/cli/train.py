@@ -11,17 +11,17 @@ from gliascope.cli.options import CatalogFile, Overrides, RecipeName, SplitFile
 def train(
     catalog: CatalogFile,
     split: SplitFile,
-    out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("run"),
+    out: Annotated[Path, typer.Option(help="Where the run goes; further ones beside it.")] = Path("run"),
     recipe: RecipeName = "quick",
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
-    """Train a recipe on a split."""
+    """Train a recipe on each different training part in the split."""
     from gliascope.data.catalog import Catalog
-    from gliascope.data.split import Split
+    from gliascope.data.split import load_splits
     from gliascope.pipeline.train import train as train_recipe
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
-    train_recipe(chosen, Catalog.load(catalog), Split.load(split), out, resume)
-    typer.echo(f"{out}")
+    for run in train_recipe(chosen, Catalog.load(catalog), load_splits(split), out, resume):
+        typer.echo(f"{run.folder}")

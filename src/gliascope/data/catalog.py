@@ -5,8 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
+from gliascope.data.merge import conflicts
 from gliascope.errors import GliascopeError
-from gliascope.files import atomic_file
+from gliascope.files import atomic_file, write_text
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,  # source folder's name and below, with forward slashes
@@ -25,12 +26,16 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "height": pl.Int32,
     "width": pl.Int32,
     "channels": pl.Int8,
+    "mode": pl.String,  # Pillow's, of a raster file: L, RGB, P, RGBA, I;16 …
+    "quantisation": pl.Float64,  # mean of a JPEG's luminance quantisation table
     "spacing_row": pl.Float64,  # mm
     "spacing_column": pl.Float64,  # mm
     "bytes": pl.Int64,
     "sha256": pl.String,  # of the file
     "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
     "thumbnail": pl.Binary,  # 64x64 grey, row by row
+    "head_thumbnail": pl.Binary,  # 64x64 grey of `head.mass_box`, which black borders do not move
+    "set_aside": pl.String,  # why it is not part of the merged set, null where it is
 }
 REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,
@@ -48,8 +53,13 @@ class Catalog:
     rejects: pl.DataFrame
 
     def write(self, path: Path) -> None:
-        """Write `path` and, beside it, `rejects.parquet`; each atomically."""
+        """Write `path` and, beside it, rejects.parquet and any conflicts.csv; each atomically."""
         write_table(self.rejects, path.parent / "rejects.parquet")
+        listed = conflicts(self.frame)
+        if listed.is_empty():
+            (path.parent / "conflicts.csv").unlink(missing_ok=True)
+        else:
+            write_text(path.parent / "conflicts.csv", listed.write_csv())
         write_table(self.frame, path)
 
     @classmethod
@@ -73,7 +83,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write a Parquet file, atomically. Raises GliascopeError or OSError where that fails."""
     with atomic_file(path) as temporary:
         try:
-            frame.write_parquet(temporary)
+            frame.write_parquet(temporary, compression="lz4")  # thumbnails: a fifth larger, four times faster
         except pl.exceptions.PolarsError as error:  # it wraps a full disk, too
             raise GliascopeError(
                 f"{path}: cannot be written ({error}); free space or check permissions"

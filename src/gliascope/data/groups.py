@@ -1,6 +1,8 @@
 """Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +13,42 @@ from numpy.typing import NDArray
 from gliascope.errors import LayoutError
 from gliascope.progress import note
 
+COLUMNS = ("path", "group", "fold")
 
-def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
-    """Fill `group` and `fold` of a catalogue frame from a CSV with columns `path,group[,fold]`.
 
-    Paths are relative to the sources' parent or to the CSV. Raises LayoutError for a CSV without these
-    columns, with one path twice, or that matches no slice.
+@dataclass(frozen=True, slots=True)
+class GroupsFile:
+    """A CSV that says which slices belong together, and the names of its columns.
+
+    path: relative to the sources' parent or to the CSV; group: of a patient, say; fold: a number, or absent.
     """
-    if path is None:
+
+    file: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, file: Path | None, columns: str) -> "GroupsFile | None":
+        """Read names like "path=image,group=patient". Raises LayoutError for what is no such list."""
+        if file is None:
+            return None
+        pairs = [pair.split("=", 1) for pair in columns.split(",") if pair]
+        if any(len(pair) != 2 or pair[0] not in COLUMNS for pair in pairs):
+            raise LayoutError(
+                f"expected column names like path=image,group=patient,fold=k but got {columns!r}"
+            )
+        return cls(file, dict(pairs))
+
+
+def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFrame:
+    """Fill `group` and `fold` of a catalogue frame from a CSV.
+
+    Raises LayoutError for a CSV without the columns path and group, with one path twice, or that matches no
+    slice.
+    """
+    if groups is None:
         return frame
-    table = _read_groups(path)
+    path = groups.file
+    table = _read_groups(path, {name: groups.columns.get(name, name) for name in COLUMNS})
     # A path counts from the sources' parent, or else from the CSV's own folder.
     folder = os.path.abspath(path.parent)  # noqa: PTH100 (as `root` is made: symlinks keep their names)
     absolute = table.select(
@@ -44,18 +72,21 @@ def attach_groups(frame: pl.DataFrame, path: Path | None) -> pl.DataFrame:
     return joined.select(frame.columns)
 
 
-def _read_groups(path: Path) -> pl.DataFrame:
+def _read_groups(path: Path, names: Mapping[str, str]) -> pl.DataFrame:
     """The CSV as columns path, group and fold (null where it has none)."""
     try:
-        table = pl.read_csv(path, schema_overrides={"path": pl.String, "group": pl.String})
-        if "fold" in table.columns:
-            table = table.with_columns(pl.col("fold").cast(pl.Int32))
+        table = pl.read_csv(path, schema_overrides={names["path"]: pl.String, names["group"]: pl.String})
+        if names["fold"] in table.columns:
+            table = table.with_columns(pl.col(names["fold"]).cast(pl.Int32))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-    if not {"path", "group"} <= set(table.columns):
+    if not {names["path"], names["group"]} <= set(table.columns):
         raise LayoutError(
-            f"{path}: expected columns path,group and optionally fold but got {', '.join(table.columns)}"
+            f"{path}: expected columns {names['path']},{names['group']} and optionally {names['fold']} "
+            f"but got {', '.join(table.columns)}; name others by --group-columns path=…,group=…,fold=…"
         )
+    known = {column: name for name, column in names.items() if column in table.columns}
+    table = table.select(list(known)).rename(known)
     if "fold" not in table.columns:
         table = table.with_columns(fold=pl.lit(None, pl.Int32))
     if table["path"].is_duplicated().any():

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
+from gliascope.data.head import Box, head_box
+
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -17,8 +19,12 @@ FILTERS = {
 class Preprocessing(BaseModel):
     """How decoded pixels become network input.
 
-    `preprocess` does what comes before the uint8 boundary (channels, size, filter); the exported graph
-    does the rest, `(pixels / 255 - mean) / std`, one value a colour channel.
+    `preprocess` does what comes before the uint8 boundary; the exported graph does the rest,
+    `(pixels / 255 - mean) / std`, one value a colour channel.
+
+    crop: "head" cuts to `head.head_box`, so that borders, frames and text outside it are not seen.
+    pad: black is added to make a square, so that the aspect ratio is not seen and nothing is stretched.
+    standardise: `intensities` sets black and white, so that a source's brightness and contrast are not seen.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,6 +32,9 @@ class Preprocessing(BaseModel):
     channels: Literal["grey", "rgb"] = "grey"
     size: int = Field(default=224, ge=16, le=1024)
     filter: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
+    crop: Literal["none", "head"] = "none"
+    pad: bool = False
+    standardise: bool = False
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
 
@@ -46,6 +55,50 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
         pixels = to_grey(pixels)
     elif pixels.ndim == 2:
         pixels = np.broadcast_to(pixels[:, :, None], (*pixels.shape, 3))
-    size = (preprocessing.size, preprocessing.size)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize(size, FILTERS[preprocessing.filter]))
+    pixels = np.ascontiguousarray(pixels)
+    image = Image.fromarray(pixels)
+    if preprocessing.crop == "head" or preprocessing.standardise:
+        grey = to_grey(pixels)
+        box = head_box(grey)
+        if preprocessing.standardise:
+            image = image.point(intensities(grey, box) * len(image.getbands()))
+        if preprocessing.crop == "head":
+            top, bottom, left, right = box
+            image = image.crop((left, top, right, bottom))
+    size, resampling = preprocessing.size, FILTERS[preprocessing.filter]
+    if not preprocessing.pad or image.width == image.height:
+        return np.asarray(image.resize((size, size), resampling))
+    # Padded last: a square around a long, thin slice could be larger than memory.
+    longest = max(image.size)
+    width, height = (max(1, round(length * size / longest)) for length in image.size)
+    square = Image.new(image.mode, (size, size))
+    square.paste(image.resize((width, height), resampling), ((size - width) // 2, (size - height) // 2))
+    return np.asarray(square)
+
+
+def seen(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
+    """Box of the slice that fills `preprocess`'s picture; with `pad`, it may reach beyond the slice."""
+    top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
+    if preprocessing.crop == "head":
+        top, bottom, left, right = head_box(to_grey(pixels))
+    if preprocessing.pad:
+        side = max(bottom - top, right - left)
+        top -= (side - (bottom - top)) // 2
+        left -= (side - (right - left)) // 2
+        bottom, right = top + side, left + side
+    return top, bottom, left, right
+
+
+def intensities(grey: NDArray[np.uint8], head: Box) -> list[int]:
+    """Table of 256 values that maps percentiles 1 and 99 of the head's box to 0 and 255, linearly between.
+
+    A head leaves the corners of its box free, so the first percentile is the background's level: black stays
+    black, a grey veil goes. Above the 99th lie vessels, fat and bone, which would otherwise set the scale.
+    """
+    top, bottom, left, right = head
+    below = np.cumsum(np.bincount(grey[top:bottom, left:right].ravel(), minlength=256))
+    low, high = (int(np.searchsorted(below, share * below[-1])) for share in (0.01, 0.99))
+    if low == high:
+        return list(range(256))
+    table = ((np.arange(256) - low) * (255 / (high - low))).round().clip(0, 255)
+    return [int(value) for value in table]

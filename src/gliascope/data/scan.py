@@ -1,6 +1,7 @@
 """Folders in, Catalog out."""
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,9 @@ from PIL import Image
 from gliascope.data import labels
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
 from gliascope.data.folders import files_below, printable
-from gliascope.data.groups import attach_groups
+from gliascope.data.groups import GroupsFile, attach_groups
+from gliascope.data.head import mass_box
+from gliascope.data.merge import set_aside
 from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import to_grey
 from gliascope.data.read import read
@@ -36,7 +39,7 @@ class _File:
 
 
 def scan(
-    sources: Sequence[Path], labels_file: Path | None = None, groups_file: Path | None = None
+    sources: Sequence[Path], labels_file: Path | None = None, groups: GroupsFile | None = None
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
@@ -61,8 +64,9 @@ def scan(
             )
         else:
             rows += result
-    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    catalog = Catalog(attach_groups(frame, groups_file), pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
+    frame = attach_groups(pl.DataFrame(rows, schema=SCHEMA, orient="row"), groups)
+    frame = frame.with_columns(set_aside=set_aside(frame))
+    catalog = Catalog(frame, pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
     _check_classes(catalog, sources)
     return catalog
 
@@ -138,6 +142,7 @@ def _row(
 ) -> dict[str, Any]:
     label = mapping.get(item.label, item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
+    thumbnail, head_thumbnail = thumbnails(to_grey(item.pixels))
     return {
         "path": file.name,
         "root": str(file.root),
@@ -154,12 +159,15 @@ def _row(
         "height": item.pixels.shape[0],
         "width": item.pixels.shape[1],
         "channels": 1 if item.pixels.ndim == 2 else 3,
+        "mode": item.mode,
+        "quantisation": item.quantisation,
         "spacing_row": item.spacing[0] if item.spacing else None,
         "spacing_column": item.spacing[1] if item.spacing else None,
         "bytes": size,
         "sha256": sha256,
         "pixel_hash": pixel_hash(item.pixels),
-        "thumbnail": thumbnail(item.pixels),
+        "thumbnail": thumbnail,
+        "head_thumbnail": head_thumbnail,
     }
 
 
@@ -170,10 +178,23 @@ def pixel_hash(pixels: NDArray[np.uint8]) -> str:
     return content.hexdigest()
 
 
-def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
-    """64x64 grey, bilinear, as 4,096 bytes."""
-    image = Image.fromarray(to_grey(pixels))
-    return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR).tobytes()
+def thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Two pictures of a grey slice, 64x64, bilinear, 4,096 bytes each: of all of it, and of its head.
+
+    The second is of what `head.mass_box` frames, black beyond the slice: a copy whose black border was cut
+    off or widened has nearly the same.
+    """
+    image, size = Image.fromarray(grey), (THUMBNAIL, THUMBNAIL)
+    whole = image.resize(size, Image.Resampling.BILINEAR)
+    top, bottom, left, right = mass_box(np.asarray(whole), *grey.shape)
+    x, y = math.floor(left), math.floor(top)
+    head = image.crop((x, y, math.ceil(right), math.ceil(bottom))).resize(
+        size,
+        Image.Resampling.BILINEAR,
+        box=(left - x, top - y, right - x, bottom - y),
+        reducing_gap=1.5,  # saves a quarter of the time; the thumbnails stay the same within noise
+    )
+    return whole.tobytes(), head.tobytes()
 
 
 def _check_classes(catalog: Catalog, sources: Sequence[Path]) -> None:

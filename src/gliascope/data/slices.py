@@ -19,6 +19,8 @@ class Slice:
     patient, study, series: pseudonyms (keyed by nothing but the original value) where known.
     label: class name where the file itself carries one.
     mask: bool (height, width), tumour outline where the file itself carries one.
+    mode: Pillow's name of how a raster file holds its pixels: L, RGB, P, RGBA, I;16 …
+    quantisation: mean of a JPEG's luminance quantisation table; the higher, the coarser.
     """
 
     pixels: NDArray[np.uint8]
@@ -32,3 +34,5 @@ class Slice:
     series: str | None = None
     label: str | None = None
     mask: NDArray[np.bool_] | None = None
+    mode: str | None = None
+    quantisation: float | None = None

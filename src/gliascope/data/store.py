@@ -54,13 +54,19 @@ def cache_folder() -> Path:
 
 def cache_usage() -> dict[Path, tuple[int, int]]:
     """Number of files and bytes of each part of the cache."""
-    parts = [cache_folder() / "store", cache_folder() / "activations"]
+    parts = [cache_folder() / name for name in ("store", "activations", "features")]
     files = {part: [path for path in part.rglob("*") if path.is_file()] for part in parts}
-    return {part: (len(found), sum(path.stat().st_size for path in found)) for part, found in files.items()}
+    return {part: (len(found), sum(map(_disk_bytes, found))) for part, found in files.items()}
+
+
+def _disk_bytes(path: Path) -> int:
+    """Bytes a file takes; a sparse one takes less than its size."""
+    stat = path.stat()
+    return min(stat.st_size, getattr(stat, "st_blocks", stat.st_size) * 512)
 
 
 def clear_cache() -> None:
-    """Remove all stores and activations; what is needed again is made again."""
+    """Remove all stores, activations and features; what is needed again is made again."""
     for part in cache_usage():
         shutil.rmtree(part, ignore_errors=True)
 

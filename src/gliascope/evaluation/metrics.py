@@ -1,6 +1,6 @@
 """Scores in, numbers with 95 % intervals out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,22 @@ def accepted(scores: Scores, threshold: float, resamples: int = 2000, seed: int 
         "share": _number(share, share_interval(share, totals[:, 1] / totals[:, 0], scores.group_count)),
         "accuracy": _number(accuracy, share_interval(accuracy, samples, groups)),
     }
+
+
+def summarise_rounds(rounds: Mapping[str, Scores]) -> dict[str, Any]:
+    """How much the rounds of a protocol differ: {name, n, accuracy, balanced_accuracy} each, mean and sd.
+
+    sd is the sample standard deviation over rounds. It is no standard error: rounds share training slices.
+    """
+    rows = []
+    for name, scores in rounds.items():
+        values = {key: float(_values(scores)[key]) for key in ("accuracy", "balanced_accuracy")}
+        rows.append({"name": name, "n": len(scores), **values})
+    summary: dict[str, Any] = {"rounds": rows}
+    for key in ("accuracy", "balanced_accuracy"):
+        values_of = np.array([row[key] for row in rows], dtype=np.float64)
+        summary[key] = {"mean": float(values_of.mean()), "sd": float(values_of.std(ddof=1))}
+    return summary
 
 
 def confidence_threshold(scores: Scores, acceptance: float = 0.95) -> float:

@@ -1,5 +1,6 @@
 """What a model said about a test set: the one input of everything in `evaluation`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,6 +46,18 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def join(cls, parts: Sequence["Scores"]) -> "Scores":
+        """Put test sets one after the other. Raises ValueError where their classes differ."""
+        if len({part.classes for part in parts}) > 1:
+            raise ValueError(f"expected equal classes but got {' and '.join(str(p.classes) for p in parts)}")
+        return cls(
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.groups for part in parts]),
+            parts[0].classes,
+        )
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:

@@ -29,6 +29,11 @@ class Outputs:
             np.concatenate(maps) if maps else None,
         )
 
+    def at(self, rows: NDArray[np.int64]) -> "Outputs":
+        """These rows, in this order."""
+        maps = None if self.maps is None else self.maps[rows]
+        return Outputs(self.logits[rows], self.features[rows], maps)
+
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Softmax of the logits, (n, classes)."""

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from gliascope.data.preprocess import seen
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.files import atomic_file
@@ -35,8 +36,9 @@ def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain
 
     def save_overlay(item: Slice, finding: Finding) -> None:
         if explain and finding.map is not None:
+            box = seen(item.pixels, bundle.info.preprocessing)
             with atomic_file(explain / _overlay_name(item)) as temporary:
-                overlay(item.pixels, finding.map).save(temporary, format="png")
+                overlay(item.pixels, finding.map, box).save(temporary, format="png")
 
     with ExitStack() as stack:
         lines = None

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gliascope.errors import RunError
-from gliascope.evaluation.card import model_card
 from gliascope.inference.bundle import Bundle
+from gliascope.pages.card import model_card
 from gliascope.recipes.run import Run
 
 HEADLINE = ("n", "accuracy", "balanced_accuracy", "macro_auroc", "ece", "brier")

@@ -1,5 +1,6 @@
-"""Run + Split in, Report out."""
+"""Runs + Splits in, Report out."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliascope import __version__
+from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import PARTS, PROTOCOLS, Split
+from gliascope.data.protocols import PROTOCOLS
+from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store, store
 from gliascope.errors import RunError
 from gliascope.evaluation.metrics import (
@@ -21,12 +24,13 @@ from gliascope.evaluation.metrics import (
     confident_mistakes,
     evaluate_scores,
     reliability,
+    summarise_rounds,
 )
-from gliascope.evaluation.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import overlay
+from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
 
@@ -34,82 +38,132 @@ BATCH = 32
 MISTAKES = 12
 
 
-def evaluate(trained: Run, catalog: Catalog, parts: Split, folder: Path) -> None:
-    """Score the exported model on validation and test parts; write report.json and report.html.
+class _Model:
+    """A run's exported model and what it says about the test slices of every split it serves."""
 
-    Raises RunError where the run is unfinished or was trained on another split.
+    def __init__(self, trained: Run, catalog: Catalog, splits: Sequence[Split]) -> None:
+        trained.check_finished()
+        self.trained = trained
+        self.bundle = Bundle.load(trained.model)
+        self.images = store(catalog.frame, self.bundle.info.preprocessing)
+        self.engine = Engine(self.bundle)
+        self.validation = self._scores(splits[0], "val", self._outputs(self._rows(splits[0], "val"), "val"))
+        self.threshold = confidence_threshold(self.validation)
+        self.tested = np.unique(np.concatenate([self._rows(split, "test") for split in splits]))
+        self.outputs = self._outputs(self.tested, "test")
+
+    def test(self, split: Split) -> tuple[Scores, Outputs]:
+        """Scores and outputs of the split's test slices, in its order."""
+        outputs = self.outputs.at(np.searchsorted(self.tested, self._rows(split, "test")))
+        return self._scores(split, "test", outputs), outputs
+
+    def _rows(self, split: Split, part: str) -> NDArray[np.int64]:
+        return self.images.rows(split.part(part)["pixel_hash"])
+
+    def _outputs(self, rows: NDArray[np.int64], part: str) -> Outputs:
+        batches = []
+        with progress(f"score {part}", len(rows)) as advance:
+            for start in range(0, len(rows), BATCH):
+                batch = rows[start : start + BATCH]
+                batches.append(self.engine(self.images.pixels[batch]))
+                advance(len(batch))
+        return Outputs.join(batches)
+
+    def _scores(self, split: Split, part: str, outputs: Outputs) -> Scores:
+        groups = split.part(part)["group"].to_numpy()
+        return Scores(outputs.probabilities, split.class_numbers(part), groups, split.classes)
+
+
+def evaluate(
+    runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split], folder: Path, audit: Audit | None = None
+) -> None:
+    """Score exported models on validation and test parts; write report.json and report.html.
+
+    Each split is scored by the run that was trained on its training part. Raises RunError where there is
+    none, or it is unfinished.
     """
-    trained.check_finished()
-    if trained.record.split != parts.fingerprint:
-        raise RunError(f"{trained.folder}: was trained on another split than the one given")
-    model = Bundle.load(trained.model)
-    images = store(catalog.frame, model.info.preprocessing)
-    engine = Engine(model)
-    validation = _scores(parts, "val", _outputs(engine, images, parts, "val"))
-    threshold = confidence_threshold(validation)
-    outputs = _outputs(engine, images, parts, "test")
-    test = _scores(parts, "test", outputs)
-    protocol = ProtocolResult(
-        PROTOCOLS[parts.protocol].description,
-        evaluate_scores(test),
-        reliability(test),
-        accepted(test, threshold),
-    )
-    mistakes = _mistakes(parts, images, test, outputs)
-    facts: dict[str, float | int | str] = {
-        "confidence_threshold": threshold,
-        "onnx_bytes": len(model.model),
-        "sha256": model.info.model_sha256,
+    by_training = {trained.record.split: trained for trained in runs}
+    for split in splits:
+        if split.training not in by_training:
+            name = f"{split.protocol} {split.round}".strip()
+            raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
+    results: dict[str, list[tuple[Scores, str]]] = {}
+    headline: _Model | None = None
+    mistakes: list[Mistake] = []
+    thresholds: dict[str, float] = {}
+    for training, trained in by_training.items():
+        served = [split for split in splits if split.training == training]
+        if not served:
+            continue
+        model = _Model(trained, catalog, served)
+        for split in served:
+            scores, outputs = model.test(split)
+            results.setdefault(split.protocol, []).append((scores, split.round))
+            thresholds[split.protocol] = model.threshold
+            if split is splits[0]:
+                headline = model
+                mistakes = _mistakes(split, model.images, scores, outputs)
+    assert headline is not None  # noqa: S101 (the first split has a run)
+    protocols = {
+        name: _result(name, results[name], thresholds[name])
+        for name in dict.fromkeys(split.protocol for split in splits)
     }
-    write_report(folder, _report(trained, catalog, parts, protocol, mistakes, facts))
+    write_report(folder, _report(headline, catalog, splits[0], protocols, mistakes, audit))
+
+
+def _result(protocol: str, rounds: list[tuple[Scores, str]], threshold: float) -> ProtocolResult:
+    pooled = Scores.join([scores for scores, _ in rounds])
+    several = len(rounds) > 1
+    return ProtocolResult(
+        PROTOCOLS[protocol].description,
+        evaluate_scores(pooled),
+        reliability(pooled),
+        # Every round has a threshold of its own.
+        None if several else accepted(pooled, threshold),
+        summarise_rounds({name: scores for scores, name in rounds}) if several else None,
+        PROTOCOLS[protocol].leaky,
+    )
 
 
 def _report(
-    trained: Run,
+    model: _Model,
     catalog: Catalog,
-    parts: Split,
-    protocol: ProtocolResult,
+    split: Split,
+    protocols: dict[str, ProtocolResult],
     mistakes: list[Mistake],
-    facts: dict[str, float | int | str],
+    audit: Audit | None,
 ) -> ReportData:
     sources = catalog.frame["source"].unique().sort().to_list()
+    trained = model.trained
     record = trained.record.model_dump(mode="json")
     results = record.pop("results")
+    run_facts = {"seed": trained.recipe.seed, "deterministic": trained.recipe.deterministic}
     return ReportData(
         title=f"{trained.recipe.name} on {', '.join(sources)}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,
-        protocols={parts.protocol: protocol},
+        protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
-        parts=_counts(parts.frame, "part", list(PARTS)),
+        parts=_counts(split.frame, "part", list(PARTS)),
         curves=[row | {"epoch": number} for number, row in enumerate(trained.history(), start=1)],
         chosen_epoch=results.pop("best") + 1,
         mistakes=mistakes,
         rejects=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
         recipe=yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False),
-        run=record | {"seed": trained.recipe.seed, "deterministic": trained.recipe.deterministic},
-        model=results | facts,
+        run=record | run_facts,
+        model=results
+        | {
+            "confidence_threshold": model.threshold,
+            "onnx_bytes": len(model.bundle.model),
+            "sha256": model.bundle.info.model_sha256,
+        },
+        audit=None if audit is None else audit.facts["verdict"],
+        decisions=split.decisions,
     )
 
 
-def _outputs(engine: Engine, images: Store, parts: Split, name: str) -> Outputs:
-    rows = images.rows(parts.part(name)["pixel_hash"])
-    batches = []
-    with progress(f"score {name}", len(rows)) as advance:
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            batches.append(engine(images.pixels[batch]))
-            advance(len(batch))
-    return Outputs.join(batches)
-
-
-def _scores(parts: Split, name: str, outputs: Outputs) -> Scores:
-    groups = parts.part(name)["group"].to_numpy()
-    return Scores(outputs.probabilities, parts.class_numbers(name), groups, parts.classes)
-
-
-def _mistakes(parts: Split, images: Store, test: Scores, outputs: Outputs) -> list[Mistake]:
-    frame = parts.part("test")
+def _mistakes(split: Split, images: Store, test: Scores, outputs: Outputs) -> list[Mistake]:
+    frame = split.part("test")
     rows = images.rows(frame["pixel_hash"])
     found = []
     for number in confident_mistakes(test, MISTAKES).tolist():

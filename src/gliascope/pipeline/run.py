@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from gliascope.data.audit.decisions import Decisions
+from gliascope.data.groups import GroupsFile
 from gliascope.data.phantom import SOURCE, write_phantoms
 from gliascope.data.scan import scan
-from gliascope.data.split import split
+from gliascope.data.split import split, write_splits
+from gliascope.pipeline.audit import audit
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
-from gliascope.pipeline.train import train
+from gliascope.pipeline.train import run_folders, train
 from gliascope.progress import note
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.run import Run
@@ -20,27 +23,31 @@ def run(
     sources: Sequence[Path],
     folder: Path,
     recipe: Recipe,
-    protocol: str = "official",
+    protocols: Sequence[str] = ("official",),
     labels: Path | None = None,
-    groups: Path | None = None,
+    groups: GroupsFile | None = None,
+    decisions: Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Scan, split, store, train, evaluate and bundle into `folder`.
+    """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
-    After an interruption the same call goes on: stores, activations and epochs that are done are found.
-    Raises GliascopeError for whatever the verbs cannot do.
+    The bundle is of the first protocol's (first) run. After an interruption the same call goes on: stores,
+    activations and epochs that are done are found. Raises GliascopeError for whatever the verbs cannot do.
     """
     catalog = scan(sources, labels, groups)
-    parts = split(catalog, protocol, seed)
-    if (folder / "run" / "run.json").exists():
-        Run.load(folder / "run").check_inputs(recipe, parts.fingerprint)
+    decided = Decisions.load(decisions) if decisions else None
+    found = audit(catalog, folder / "audit")
+    splits = split(catalog, protocols, seed, found, decided)
+    for place, first in run_folders(splits, folder / "run").items():
+        if (place / "run.json").exists():
+            Run.load(place).check_inputs(recipe, first.training)
     catalog.write(folder / "catalog.parquet")
-    parts.write(folder / "split.parquet")
+    write_splits(splits, folder / "split.parquet")
     if catalog.rejects.height:
         note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
-    trained = train(recipe, catalog, parts, folder / "run", resume=True)
-    evaluate(trained, catalog, parts, folder)
-    bundle(trained, folder / "report.json", folder / "bundle")
+    runs = train(recipe, catalog, splits, folder / "run", resume=True)
+    evaluate(runs, catalog, splits, folder, found)
+    bundle(runs[0], folder / "report.json", folder / "bundle")
 
 
 def demo(folder: Path) -> None:
@@ -48,4 +55,4 @@ def demo(folder: Path) -> None:
     phantoms = folder / "phantoms"
     if not phantoms.exists():
         write_phantoms(phantoms, DEMO_PER_CLASS)
-    run([phantoms / SOURCE], folder, load_recipe("quick"), groups=phantoms / "groups.csv")
+    run([phantoms / SOURCE], folder, load_recipe("quick"), groups=GroupsFile(phantoms / "groups.csv"))

@@ -1,5 +1,7 @@
-"""Recipe + Split + Catalog in, Run out."""
+"""Recipe + Splits + Catalog in, Runs out."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from gliascope.data.catalog import Catalog
@@ -9,10 +11,31 @@ from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
 
 
-def train(recipe: Recipe, catalog: Catalog, parts: Split, folder: Path, resume: bool = False) -> Run:
-    """Build the store and train `recipe` on it, in a process set up for it. Raises as training.run.train."""
+def train(
+    recipe: Recipe, catalog: Catalog, splits: Sequence[Split], folder: Path, resume: bool = False
+) -> list[Run]:
+    """Train `recipe` once for each different training part of `splits`, in a process set up for it.
+
+    The first run goes into `folder`, others beside it (see `run_folders`). Raises as training.run.train.
+    """
     from gliascope.training.environment import keep_freed_memory
     from gliascope.training.run import train as train_run
 
     keep_freed_memory()
-    return train_run(recipe, parts, store(catalog.frame, recipe.preprocessing), folder, resume)
+    images = store(catalog.frame, recipe.preprocessing)
+    return [
+        train_run(recipe, split, images, place, resume)
+        for place, split in run_folders(splits, folder).items()
+    ]
+
+
+def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
+    """Where each different training goes: `folder`, then like `folder`-grouped or `folder`-folds-fold-2."""
+    places: dict[Path, Split] = {}
+    seen: set[str] = set()
+    for split in splits:
+        if split.training not in seen:
+            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.round}".strip())
+            places[folder.with_name(name) if seen else folder] = split
+            seen.add(split.training)
+    return places

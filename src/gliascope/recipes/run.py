@@ -30,7 +30,7 @@ class Record(BaseModel):
     classes: tuple[str, ...]
     protocol: str
     split_seed: int
-    split: str  # hash of every slice's part
+    split: str  # hash of the label and part of every slice that trained or validated
     store: str
     slices: dict[str, int]  # by part
     weights_licence: str | None
@@ -52,7 +52,7 @@ class Run:
         return self.folder / "model"
 
     def check_inputs(self, recipe: Recipe, split: str) -> None:
-        """Raise RunError unless the run is of this recipe and of the split with this fingerprint."""
+        """Raise RunError unless the run is of this recipe and of the split with this `training` hash."""
         if self.recipe != recipe or self.record.split != split:
             raise RunError(
                 f"{self.folder}: holds a run of another recipe, split or data; "

@@ -58,6 +58,9 @@ class Recipe(_Part):
     views: int = Field(ge=1, description="cached views of each training slice; the first is plain")
     tta: Literal["none", "flip"] = Field(default="none", description="views averaged at prediction")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ema: float = Field(
+        default=0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are what is kept"
+    )
     stages: tuple[Stage, ...] = Field(min_length=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     deterministic: bool = True

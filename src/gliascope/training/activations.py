@@ -2,7 +2,7 @@
 
 import hashlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gliascope.data.store import Store, cache_folder
-from gliascope.files import atomic_file, mapped_array
+from gliascope.files import atomic_file, write_rows
 from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
@@ -19,12 +19,15 @@ from gliascope.recipes import Recipe
 from gliascope.training.augment import augment, draws
 
 BATCH = 64
+MIRRORED = -1  # the plain view, left and right exchanged
+FLUSH = 16  # batches; an interruption loses no more
 
 
 class Activations:
-    """Views of a list of slices after the frozen part of a stage: view 0 is plain, the rest augmented.
+    """Views of the store's slices after the frozen part of a stage: view 0 is plain, the rest augmented.
 
-    Files are keyed by everything they depend on, so an interrupted or repeated run finds what is done.
+    A sparse file a view, keyed by everything it depends on, and beside it a byte a row that says whether it
+    is there: so a repeated run, and every fold or protocol, finds what is done.
     """
 
     def __init__(
@@ -43,28 +46,44 @@ class Activations:
         self.folder = cache_folder() / "activations" / content.hexdigest()
 
     def view(self, view: int, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """Activations of one view of the given store rows, (rows, channels, height, width), memory-mapped."""
-        names = hashlib.blake2b(self.store.hashes[rows].tobytes(), digest_size=10).hexdigest()
-        path = self.folder / f"view-{view}-{names}.npy"
-        if not path.exists():
-            with atomic_file(path) as temporary:
-                self._compute(view, rows, temporary)
+        """One view of the store, (store rows, channels, height, width), memory-mapped; only `rows` are sure.
+
+        What other parts, folds or protocols have computed is found; what is missing is computed.
+        """
+        path = self.folder / ("mirrored.npy" if view == MIRRORED else f"view-{view}.npy")
+        done = self._done(path)
+        missing = np.setdiff1d(rows, np.flatnonzero(done))
+        with progress(f"frozen part, {path.stem.replace('-', ' ')}", len(rows)) as advance:
+            advance(len(rows) - len(missing))
+            for start in range(0, len(missing), BATCH * FLUSH):
+                self._compute(view, missing[start : start + BATCH * FLUSH], path, advance)
+                done[missing[start : start + BATCH * FLUSH]] = True
+                with atomic_file(path.with_suffix(".done")) as temporary:
+                    temporary.write_bytes(done.tobytes())
         array: NDArray[np.float16] = np.load(path, mmap_mode="r")
         return array
 
+    def _done(self, path: Path) -> NDArray[np.bool_]:
+        """Which store rows the file holds."""
+        try:
+            return np.frombuffer(bytearray(path.with_suffix(".done").read_bytes()), dtype=np.bool_)
+        except FileNotFoundError:
+            return np.zeros(len(self.store.hashes), dtype=np.bool_)
+
     @torch.inference_mode()
-    def _compute(self, view: int, rows: NDArray[np.int64], path: Path) -> None:
+    def _compute(
+        self, view: int, rows: NDArray[np.int64], path: Path, advance: Callable[[int], None]
+    ) -> None:
         self.prefix.eval()
-        output: NDArray[np.float16] | None = None
-        with progress(f"frozen part, view {view + 1} of {self.recipe.views}", len(rows)) as advance:
-            for start in range(0, len(rows), BATCH):
-                batch = rows[start : start + BATCH]
-                activations = self.prefix(self._images(view, batch)).half().cpu().numpy()
-                if output is None:
-                    output = mapped_array(path, np.float16, (len(rows), *activations.shape[1:]))
-                output[start : start + len(batch)] = activations
-                advance(len(batch))
-        output.flush()  # type: ignore[union-attr]
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            activations = self.prefix(self._images(view, batch)).half().cpu().numpy()
+            if not path.exists():
+                with atomic_file(path) as temporary:
+                    shape = (len(self.store.hashes), *activations.shape[1:])
+                    np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+            write_rows(path, batch, activations)
+            advance(len(batch))
 
     def _images(self, view: int, rows: NDArray[np.int64]) -> Tensor:
         pixels = torch.from_numpy(self.store.pixels[rows]).to(self.device)
@@ -72,6 +91,8 @@ class Activations:
         if view > 0:
             uniform = draws(self.store.hashes[rows], view, self.recipe.seed)
             images = augment(images, self.recipe.augmentation, torch.from_numpy(uniform).to(self.device))
+        elif view == MIRRORED:
+            images = images.flip(-1)
         return self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
 
 

@@ -29,10 +29,15 @@ def load_weights(path: Path, module: nn.Module) -> None:
 
 
 def save_progress(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+    path: Path,
+    module: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: dict[str, Any],
 ) -> None:
-    """Write weights, optimiser state and `progress` (JSON values) into one file, atomically."""
+    """Write weights, averages, optimiser state and `progress` (JSON values) into one file, atomically."""
     tensors = {f"model.{key}": value for key, value in module.state_dict().items()}
+    tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items()}
     _save(path, tensors, {"progress": json.dumps(progress)})
@@ -57,16 +62,21 @@ def load_progress(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise RunError(f"{path}: damaged checkpoint ({error}); remove it to train from the start") from None
 
 
-def restore(tensors: dict[str, Tensor], module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore(
+    tensors: dict[str, Tensor], module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
     """Put back what `load_progress` read."""
-    module.load_state_dict(
-        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    )
+    module.load_state_dict(below(tensors, "model."))
+    average.load_state_dict(below(tensors, "average."))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, number, name = key.split(".", 2)
-            parameter = parameters[int(number)]
-            # Fused optimisers pair elements by memory order: the state must lie as its parameter does.
-            like = parameter if value.shape == parameter.shape else value
-            optimizer.state[parameter][name] = torch.empty_like(like, device=parameter.device).copy_(value)
+    for key, value in below(tensors, "optimizer.").items():
+        number, name = key.split(".", 1)
+        parameter = parameters[int(number)]
+        # Fused optimisers pair elements by memory order: the state must lie as its parameter does.
+        like = parameter if value.shape == parameter.shape else value
+        optimizer.state[parameter][name] = torch.empty_like(like, device=parameter.device).copy_(value)
+
+
+def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
 from gliascope.data.store import Store
@@ -22,9 +23,16 @@ from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut
 from gliascope.progress import note, progress
 from gliascope.recipes import Recipe, Stage
-from gliascope.training.activations import Activations, gather, release
-from gliascope.training.checkpoints import load_progress, load_weights, restore, save_progress, save_weights
-from gliascope.training.schedules import warmup_cosine
+from gliascope.training.activations import MIRRORED, Activations, gather, release
+from gliascope.training.checkpoints import (
+    below,
+    load_progress,
+    load_weights,
+    restore,
+    save_progress,
+    save_weights,
+)
+from gliascope.training.schedules import averaging, warmup_cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +74,21 @@ def fit(
         if done == stage.epochs:
             continue
         if saved and done:
-            weights = {k.removeprefix("model."): v for k, v in saved[1].items() if k.startswith("model.")}
-            classifier.load_state_dict(weights)
+            classifier.load_state_dict(below(saved[1], "model."))
         elif number > 0:
             _start_stage(folder, number, classifier)
         training = _StageTraining(fabric, classifier, recipe, number, store, train, val)
         if saved and done:
-            restore(saved[1], classifier, training.optimizer)
+            restore(saved[1], classifier, training.average, training.optimizer)
         for epoch in training.epochs(done):
             history.append(epoch)
             if best_epoch(history) == len(history) - 1:
-                save_weights(folder / "best.safetensors", classifier)
+                save_weights(folder / "best.safetensors", training.average.module)
             _log(folder, history)
             state = {"history": [asdict(row) for row in history]}
-            save_progress(folder / "last.safetensors", classifier, training.optimizer, state)
+            save_progress(
+                folder / "last.safetensors", classifier, training.average, training.optimizer, state
+            )
     return history
 
 
@@ -120,10 +129,15 @@ class _StageTraining:
             raise RecipeError(f"stage {number + 1} freezes {self.stage.freeze!r}: nothing is left to train")
         activations = Activations(store, prefix, self.stage.freeze, recipe, fabric.device)
         self.views = [activations.view(view, train.rows) for view in range(recipe.views)]
-        self.val_view = [activations.view(0, val.rows)]
+        # Validation sees what the deployed model averages.
+        seen = (0, MIRRORED) if recipe.tta == "flip" else (0,)
+        self.val_views = [activations.view(view, val.rows) for view in seen]
         # Which view a slice shows first follows from its content, so that a batch mixes views.
         self.first_view = np.array([int(name[:8], 16) for name in store.hashes[train.rows]], dtype=np.int64)
+        self.average = AveragedModel(classifier, multi_avg_fn=averaging(recipe.ema), use_buffers=True)
+        self.averaged_tail = cut(self.average.module, self.stage.freeze)[1]
         self.tail, self.optimizer = fabric.setup(tail, _optimizer(tail, self.stage))
+        self.classifier = classifier
         self.steps = max(1, round(len(train.rows) / self.stage.batch_size))
 
     def epochs(self, start: int) -> Iterator[Epoch]:
@@ -131,7 +145,7 @@ class _StageTraining:
             began = time.perf_counter()
             lr, train_loss, train_accuracy = self._train(epoch)
             val_loss, val_accuracy = self._validate()
-            for view in (*self.views, *self.val_view):
+            for view in (*self.views, *self.val_views):
                 release(view)
             if not np.isfinite([train_loss, val_loss]).all():
                 raise RunError(
@@ -157,13 +171,14 @@ class _StageTraining:
                     group["lr"] = lr
                 # Dropout is keyed by the step: resuming needs no state of the generator.
                 torch.manual_seed((self.recipe.seed << 32) + (self.number << 24) + step)
-                inputs = self.fabric.to_device(gather(self.views, view[batch], batch))
+                inputs = self.fabric.to_device(gather(self.views, view[batch], self.train.rows[batch]))
                 targets = self.fabric.to_device(torch.from_numpy(self.train.labels[batch]))
                 logits = self.tail(inputs)
                 loss = cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 self.fabric.backward(loss)
                 self.optimizer.step()
+                self.average.update_parameters(self.classifier)
                 total_loss += loss.detach() * len(batch)
                 correct += int((logits.argmax(1) == targets).sum())
                 advance(len(batch))
@@ -171,12 +186,13 @@ class _StageTraining:
 
     @torch.inference_mode()
     def _validate(self) -> tuple[float, float]:
-        self.tail.eval()
+        self.averaged_tail.eval()
         total_loss, correct, n = 0.0, 0, len(self.val.rows)
         for batch in np.array_split(np.arange(n), max(1, n // 128)):
-            inputs = self.fabric.to_device(gather(self.val_view, np.zeros_like(batch), batch))
+            rows = self.val.rows[batch]
+            views = [gather([view], np.zeros_like(rows), rows) for view in self.val_views]
+            logits = torch.stack([self.averaged_tail(self.fabric.to_device(x)) for x in views]).mean(0)
             targets = self.fabric.to_device(torch.from_numpy(self.val.labels[batch]))
-            logits = self.tail(inputs)
             total_loss += cross_entropy(logits, targets, reduction="sum").item()
             correct += int((logits.argmax(1) == targets).sum())
         return total_loss / n, correct / n

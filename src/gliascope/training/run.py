@@ -68,7 +68,7 @@ def _record(recipe: Recipe, split: Split, store: Store, device: torch.device) ->
         classes=split.classes,
         protocol=split.protocol,
         split_seed=int(split.frame["seed"][0]),
-        split=split.fingerprint,
+        split=split.training,
         store=store.key,
         slices=dict(split.frame.group_by("part").len().rows()),
         weights_licence=_licence(recipe),

@@ -122,6 +122,28 @@ def test_tiff_pages_are_slices_on_one_scale(make):
     assert (slices[0].pixels.max(), slices[1].pixels.min()) == (0, 255)
 
 
+def test_mode_is_the_files_not_the_pixels(make, ramp):
+    transparent = Image.fromarray(ramp).convert("P")
+    transparent.info["transparency"] = 3
+    for image, format_, mode in (
+        (Image.fromarray(ramp), "PNG", "L"),
+        (Image.fromarray(ramp).convert("RGB"), "PNG", "RGB"),
+        (Image.fromarray(ramp).convert("LA"), "PNG", "LA"),
+        (transparent, "PNG", "P"),
+        (Image.fromarray(ramp).convert("CMYK"), "TIFF", "CMYK"),
+        (Image.fromarray(ramp).convert("1"), "PNG", "1"),
+    ):
+        (slice_,) = read(make.image(image, format_))
+        assert (slice_.mode, slice_.quantisation) == (mode, None)
+
+
+def test_a_jpegs_luminance_quantisation_is_averaged(make, ramp, colour):
+    tables = [[4] * 64, [40] * 64]
+    (grey,) = read(make.image(ramp, "JPEG", qtables=tables[:1]))
+    (rgb,) = read(make.image(colour, "JPEG", qtables=tables))
+    assert (grey.mode, grey.quantisation, rgb.mode, rgb.quantisation) == ("L", 4.0, "RGB", 4.0)
+
+
 def test_an_animation_is_its_first_frame(make, ramp):
     frames = [Image.fromarray(ramp), Image.fromarray(255 - ramp)]
     path = make.image(frames[0], "PNG", save_all=True, append_images=frames[1:])

@@ -1,5 +1,6 @@
 """JPEG, PNG, BMP, TIFF and WebP, through Pillow."""
 
+import statistics
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,13 +42,24 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
     name = "jpeg" if image.format == "MPO" else str(image.format).lower()
-    pages = [_values(page) for page in _pages(path, image)]
+    quantisation = _quantisation(image)
+    modes, pages = [], []
+    for page in _pages(path, image):
+        modes.append(page.mode)  # decoding may change it
+        pages.append(_values(page))
     deep = [page for page in pages if page.dtype != np.uint8]
     low, high = intensity.spread(path, deep) if deep else (0.0, 0.0)
+    scaled = [page if page.dtype == np.uint8 else intensity.scale(page, low, high) for page in pages]
     return [
-        Slice(page if page.dtype == np.uint8 else intensity.scale(page, low, high), path, index, name)
-        for index, page in enumerate(pages)
+        Slice(page, path, index, name, mode=mode, quantisation=quantisation)
+        for index, (page, mode) in enumerate(zip(scaled, modes, strict=True))
     ]
+
+
+def _quantisation(image: Image.Image) -> float | None:
+    """Mean of a JPEG's first quantisation table, the luminance's; None for other formats."""
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    return statistics.fmean(tables[min(tables)]) if tables else None
 
 
 def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:

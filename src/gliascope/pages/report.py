@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gliascope import RESEARCH_USE
-from gliascope.evaluation.page import render_page
 from gliascope.files import write_text
+from gliascope.pages import plots
+from gliascope.pages.templates import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,16 @@ class ProtocolResult:
     description: one sentence, such as "The source's own test set; copies in training are not removed."
     result: of `metrics.evaluate_scores`; reliability: of `metrics.reliability`, on the same scores;
     accepted: of `metrics.accepted` at the confidence threshold of the bundle, if it has one.
+    rounds: of `metrics.summarise_rounds`, where the protocol tests several models.
+    leaky: whether copies or patients are on both sides by design.
     """
 
     description: str
     result: Mapping[str, Any]
     reliability: Sequence[dict[str, Any]]
     accepted: Mapping[str, Any] | None = None
+    rounds: Mapping[str, Any] | None = None
+    leaky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class ReportData:
     val_accuracy (None: not measured).
     mistakes: most confident first, under the headline protocol.
     rejects: reason to number of files. recipe: YAML text in full.
+    audit: the verdict of audit.json; decisions: which of them were applied, from which file.
     run, model: facts by name (seed, devices, wall time, versions …; parameters, size …); values may be maps.
     """
 
@@ -80,6 +86,8 @@ class ReportData:
     recipe: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] | None = None
+    decisions: str | None = None
 
     def __post_init__(self) -> None:
         if not self.protocols:
@@ -98,6 +106,8 @@ class ReportData:
                     **protocol.result,
                     "reliability": protocol.reliability,
                     "accepted": protocol.accepted,
+                    "rounds": protocol.rounds,
+                    "leaky": protocol.leaky,
                 }
                 for name, protocol in self.protocols.items()
             },
@@ -118,6 +128,8 @@ class ReportData:
             "recipe": self.recipe,
             "run": self.run,
             "model": self.model,
+            "audit": self.audit,
+            "decisions": self.decisions,
         }
         return {key: _plain(value) for key, value in tree.items()}
 
@@ -128,9 +140,28 @@ def write_report(folder: Path | str, report: ReportData) -> None:
     Raises ValueError if an image is neither PNG nor JPEG, OSError if `folder` cannot be written.
     """
     data = json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    page = render_page(report)
+    page = render_report(report)
     write_text(Path(folder) / "report.json", _encodable(data) + "\n")
     write_text(Path(folder) / "report.html", _encodable(page))
+
+
+def render_report(report: ReportData) -> str:
+    """report.html as text. Raises ValueError if an image is neither PNG nor JPEG."""
+    name, headline = next(iter(report.protocols.items()))
+    figures = {"reliability": plots.reliability_diagram(headline.reliability)}
+    if report.curves:
+        for quantity in ("loss", "accuracy"):
+            figures[quantity] = plots.training_curves(report.curves, quantity, report.chosen_epoch)
+    return render(
+        "report.html.j2",
+        title=report.title,
+        created=report.created,
+        version=report.version,
+        report=report,
+        name=name,
+        headline=headline,
+        figures=figures,
+    )
 
 
 def _counts(counts: Counts) -> dict[str, Any]:

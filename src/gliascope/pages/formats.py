@@ -1,58 +1,24 @@
-"""report.html from a ReportData: one file, no scripts, nothing fetched."""
+"""Numbers, times and pictures as the pages write them."""
 
 import base64
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-from gliascope import RESEARCH_USE
-from gliascope.evaluation import plots
-
-if TYPE_CHECKING:
-    from gliascope.evaluation.report import ReportData
+from typing import Any
 
 UNDEFINED = "–"
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
-def render_page(report: "ReportData") -> str:
-    """The page as HTML. Every text of `report` is escaped. Raises ValueError on a non-PNG, non-JPEG image."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=PackageLoader("gliascope.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": count,
-        "data_uri": data_uri,
-        "day": day,
-        "decimal": decimal,
-        "fact": fact,
-        "percent": percent,
-        "span": span,
-    }
-    environment.tests["map"] = lambda value: isinstance(value, Mapping)
-    name, headline = next(iter(report.protocols.items()))
-    figures = {"reliability": Markup(plots.reliability_diagram(headline.reliability))}  # noqa: S704
-    if report.curves:
-        for quantity in ("loss", "accuracy"):
-            svg = plots.training_curves(report.curves, quantity, report.chosen_epoch)
-            figures[quantity] = Markup(svg)  # noqa: S704
-    return environment.get_template("report.html.j2").render(
-        report=report, notice=RESEARCH_USE, name=name, headline=headline, figures=figures
-    )
-
-
 def count(value: int | None) -> str:
     """1311 as "1,311"."""
     return UNDEFINED if value is None else f"{value:,}"
+
+
+def plural(noun: str, number: int) -> str:
+    """The noun as it stands after a number: 1 slice, 2 slices."""
+    return noun if number == 1 else f"{noun}s"
 
 
 def percent(value: float | None, unit: bool = True) -> str:

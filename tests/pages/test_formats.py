@@ -1,6 +1,6 @@
 import pytest
 
-from gliascope.evaluation.page import day, decimal, fact, percent, span
+from gliascope.pages.formats import day, decimal, fact, percent, plural, span
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,7 @@ def test_dates_and_facts_are_words():
     assert [fact(value) for value in (True, False, None, 13_500_000, 0.25, "cpu", ["a", 1])] == [
         *("yes", "no", "–", "13,500,000", "0.25", "cpu", "a, 1")
     ]
+
+
+def test_one_slice_two_slices():
+    assert [plural("slice", number) for number in (0, 1, 2)] == ["slices", "slice", "slices"]

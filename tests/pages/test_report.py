@@ -2,14 +2,14 @@ import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_page import Page, check_page
 from PIL import Image
 
 from gliascope.evaluation.metrics import Scores, accepted, confident_mistakes, evaluate_scores, reliability
-from gliascope.evaluation.report import Counts, Mistake, ProtocolResult, ReportData, write_report
+from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 
 CLASSES = ("glioma", "notumor", "pituitary")
 NOTICE = "Research use only. Not a medical device; never a diagnosis."
@@ -90,29 +90,6 @@ def html(folder) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-class Page(HTMLParser):
-    """Tags with their attributes, ids, and the text outside of <style>."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.inside = ""
-        self.feed(html)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.inside = tag
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        if self.inside != "style":
-            self.words.append(data)
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-
 def test_both_files_and_nothing_else_are_written(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
 
@@ -161,35 +138,16 @@ def test_the_page_says_it_in_plain_words(html, report):
 
 def test_hostile_text_stays_text(html):
     page = Page(html)
-    assert not [tag for tag, _ in page.tags if tag in {"script", "b>co"}]
     assert HOSTILE in page.text
     assert "Tumours & <b>co</b>" in page.text
     assert "seed: 0 # </pre><script>" in page.text
-    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
-def test_nothing_is_fetched(html):
-    for tag, attributes in Page(html).tags:
-        for name in ("src", "href", "xlink:href", "srcset", "action"):
-            address = attributes.get(name)
-            assert address is None or address.startswith(("data:image/", "#")), (tag, address)
-    assert not re.search(r"@import|url\((?!#)", html)
-    assert "default-src 'none'" in html
-
-
-def test_it_is_accessible(html):
-    page = Page(html)
-    assert ("html", {"lang": "en"}) in page.tags
+def test_it_fetches_nothing_and_is_accessible(html):
+    page = check_page(html)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 3
-    assert all(attributes["alt"] for attributes in images)
-    assert all(attributes.get("scope") in {"row", "col"} for tag, attributes in page.tags if tag == "th")
     figures = [attributes for tag, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(figures) == len([tag for tag, _ in page.tags if tag == "svg"]) == 3
-    assert all(attributes["aria-label"] for attributes in figures)
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    assert {attributes["aria-labelledby"] for tag, attributes in page.tags if tag == "section"} <= set(ids)
+    assert len(images) == len(figures) == 3
 
 
 def test_figures_follow_the_colours_of_the_page(html):

@@ -1,0 +1,168 @@
+"""The audit against facts known of the public sets, and against copies planted by the benchmark itself."""
+
+import json
+import time
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from PIL import Image, ImageEnhance
+
+from benchmarks.measure import Row, gliascope, python
+
+PLANTED = 1000
+
+
+def _jpeg(image: Image.Image) -> Image.Image:
+    stream = BytesIO()
+    image.save(stream, "jpeg", quality=50)
+    return Image.open(stream)
+
+
+def _resized(image: Image.Image, factor: float) -> Image.Image:
+    return image.resize((round(image.width * factor), round(image.height * factor)))
+
+
+def _cropped(image: Image.Image, share: float) -> Image.Image:
+    x, y = round(image.width * share), round(image.height * share)
+    return image.crop((x, y, image.width - x, image.height - y))
+
+
+KINDS = {
+    "JPEG quality 50": _jpeg,
+    "half the size": lambda image: _resized(image, 0.5),
+    "1.5 times the size": lambda image: _resized(image, 1.5),
+    "flipped": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "turned by 90 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "turned by 180 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_180),
+    "brighter by 15 %": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
+    "cropped by 2.5 % a side": lambda image: _cropped(image, 0.025),
+    "cropped by 5 % a side": lambda image: _cropped(image, 0.05),
+}
+TARGETS = {"cropped by 2.5 % a side": "≥ 0.95", "cropped by 5 % a side": "as high as it goes"}
+
+
+def known_sets(data: Path, work: Path) -> list[Row]:
+    """The counts of data/README.md, out of the tool."""
+    catalog, out = work / "both.parquet", work / "audit"
+    gliascope("scan", data / "masoud7023", data / "sartaj3264", "--out", catalog, cache=work / "cache")
+    outcome = gliascope("audit", catalog, "--out", out, "--no-check-labels", cache=work / "cache")
+    facts = json.loads((out / "audit.json").read_text())
+    rows = [
+        (
+            "`audit` of 10,287 slices without the label check",
+            f"{outcome.seconds:.0f} s, {outcome.peak_gib:.1f} GiB",
+            "< 120 s",
+        )
+    ]
+    known = {"masoud7023": (6636, 153, 501), "sartaj3264": (2910, 173, 259)}
+    keys = ("distinct_files", "identical_groups_across_splits", "test_slices_with_training_twin")
+    for name, expected in known.items():
+        source = facts["sources"][name]
+        for key, value in zip(keys, expected, strict=True):
+            rows.append((f"`audit`: {name}, {key}", f"{source[key]}", f"{value}"))
+        key = "test_slices_with_training_twin_any_transform"
+        rows.append((f"`audit`: {name}, {key}", f"{source[key]} of {source['test_slices']}", ""))
+    shared = facts["between_sources"][0]["identical_files"]
+    rows += [(f"`audit`: files of {name} in the other set", f"{n}", "") for name, n in shared.items()]
+    return [*rows, *_control(data, out)]
+
+
+def _control(data: Path, out: Path) -> list[Row]:
+    """Pairs of slices whose patients are known to differ (they are in different folds) are no copies."""
+    frame = pl.read_parquet(out.parent / "both.parquet", columns=["path", "pixel_hash"])
+    known = pl.read_csv(data / "figshare_folds.csv").select(
+        path="dataset_path", fold="official_patient_fold_1to5"
+    )
+    fold = dict(frame.join(known, on="path").select("pixel_hash", "fold").iter_rows())
+    pairs = pl.read_parquet(out / "pairs.parquet")
+    wrong = sum(fold[a] != fold[b] for a, b in pairs.select("a", "b").iter_rows() if a in fold and b in fold)
+    sizes = Counter(fold.values())
+    different = (sum(sizes.values()) ** 2 - sum(size**2 for size in sizes.values())) // 2
+    what = "`audit`: pairs of different patients (different figshare folds) taken for copies"
+    return [(what, f"{wrong} of {different:,}", "")]
+
+
+def planted(data: Path, work: Path) -> list[Row]:
+    """Copies of slices that are no copies of each other: how many are found, and who is wrongly joined."""
+    groups = pl.read_parquet(work / "audit" / "groups.parquet")
+    frame = pl.read_parquet(work / "both.parquet", columns=["root", "path", "pixel_hash"])
+    apart = frame.join(groups, on="pixel_hash").unique("group", keep="first", maintain_order=True)
+    chosen = apart.sample(PLANTED, seed=0)
+    source = work / "planted"
+    for number, (root, path) in enumerate(chosen.select("root", "path").iter_rows()):
+        image = Image.open(Path(root) / path).convert("L")
+        for kind, copy in {"original": lambda image: image, **KINDS}.items():
+            folder = source / ("yes" if number % 2 else "no")
+            folder.mkdir(parents=True, exist_ok=True)
+            copy(image).save(folder / f"{number:04}-{kind}.png")
+    gliascope("scan", source, "--out", work / "planted.parquet", cache=work / "cache")
+    gliascope(
+        "audit", work / "planted.parquet", "--out", work / "planted-audit", "--no-check-labels",
+        cache=work / "cache",
+    )  # fmt: skip
+    return _score(work)
+
+
+def _score(work: Path) -> list[Row]:
+    rows = pl.read_parquet(work / "planted.parquet").select("pixel_hash", "path").iter_rows()
+    names: dict[str, tuple[str, str]] = {}
+    for pixels, path in rows:
+        number, kind = Path(path).stem.split("-", 1)
+        names[pixels] = (number, kind)
+    pairs = pl.read_parquet(work / "planted-audit" / "pairs.parquet").select("a", "b").iter_rows()
+    found = [(names[a], names[b]) for a, b in pairs]
+    right = sum(a[0] == b[0] for a, b in found)
+    hits: Counter[str] = Counter()
+    for a, b in found:
+        kinds = {a[1], b[1]}
+        if a[0] == b[0] and "original" in kinds:
+            hits[(kinds - {"original"}).pop()] += 1
+    table = [
+        (f"planted copies, {kind}: recall", f"{hits[kind] / PLANTED:.3f}", TARGETS.get(kind, "≥ 0.99"))
+        for kind in KINDS
+    ]
+    return [*table, ("planted copies: precision of pairs", f"{right / len(found):.4f}", "≥ 0.995")]
+
+
+def sizes(data: Path, work: Path) -> list[Row]:
+    """The search for copies on growing sets of thumbnails, each a mixture of two real ones."""
+    rows = []
+    for count in (10_000, 20_000, 50_000, 100_000):
+        outcome = python("-m", "benchmarks.audit", work / "both.parquet", count, cache=work / "cache")
+        each = outcome.seconds / count * 1000
+        target = "< 3 GiB" if count == 100_000 else ""
+        measured = f"{outcome.seconds:.0f} s, {each:.2f} ms a slice, {outcome.peak_gib:.2f} GiB"
+        rows.append((f"search for copies among {count:,} thumbnails", measured, target))
+    return rows
+
+
+def _search(catalog: Path, count: int) -> None:
+    from gliascope.data.audit.copies import images, near_copies
+
+    frame = pl.read_parquet(catalog, columns=["thumbnail", "head_thumbnail"])
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, frame.height, (2, count))
+    columns = {}
+    for name in frame.columns:
+        real = images(frame[name])
+        mixed = (
+            real[start] * np.float32(0.6) + real[end] * np.float32(0.4)
+            for start, end in zip(first, second, strict=True)
+        )
+        columns[name] = [image.astype(np.uint8).tobytes() for image in mixed]
+    mixed_frame = pl.DataFrame(columns).with_columns(
+        pixel_hash=pl.Series([f"{n:032x}" for n in range(count)])
+    )
+    del columns
+    began = time.perf_counter()
+    near_copies(mixed_frame)
+    print(time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    import sys
+
+    _search(Path(sys.argv[1]), int(sys.argv[2]))

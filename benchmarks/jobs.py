@@ -1,0 +1,111 @@
+"""The main job: its steps, its accuracy under several protocols, its starts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Row, gliascope, median_seconds
+
+SLICES = 7023
+OUT = "masoud7023"
+
+
+def rates(data: Path, work: Path) -> list[Row]:
+    catalog = work / "catalog.parquet"
+    scan = gliascope("scan", data / "masoud7023", "--out", catalog, cache=work / "cache-rates")
+    store = gliascope("store", catalog, cache=work / "cache-rates")
+    return [
+        ("`scan` masoud7023", f"{SLICES / scan.seconds:.0f} slices/s, start-up included", "≥ 400"),
+        ("`store` masoud7023", f"{SLICES / store.seconds:.0f} slices/s, start-up included", "≥ 400"),
+    ]
+
+
+def masoud7023(data: Path, work: Path) -> list[Row]:
+    """From nothing to a report. official-clean is a part of the same test set, and costs no training."""
+    arguments = ("run", data / "masoud7023", "--out", work / OUT, "--protocol", "official,official-clean")
+    outcome = gliascope(*arguments, cache=work / "cache")
+    name = "`run masoud7023 --protocol official,official-clean`"
+    report = _report(work / OUT)
+    return [
+        _accuracy(name, report, "official", "≥ 99.2 %"),
+        _accuracy(name, report, "official-clean", "≥ 98.8 %"),
+        (f"{name}: epoch, chosen on validation", f"{report['chosen_epoch']} of {len(report['curves'])}", ""),
+        (f"{name}: whole job", f"{outcome.seconds / 60:.1f} minutes", "< 20 minutes"),
+        (
+            f"{name}: peak memory",
+            f"{outcome.anonymous_gib:.2f} GiB; {outcome.peak_gib:.2f} GiB with mapped files",
+            "< 4 GiB",
+        ),
+    ]
+
+
+def grouped(data: Path, work: Path) -> list[Row]:
+    """The same once more with a third protocol: what the job before left is found."""
+    protocols = "official,official-clean,grouped"
+    arguments = ("run", data / "masoud7023", "--out", work / OUT, "--protocol", protocols)
+    outcome = gliascope(*arguments, cache=work / "cache")
+    name = "`run masoud7023 --protocol official,official-clean,grouped`"
+    report = _report(work / OUT)
+    rows = [_accuracy(name, report, protocol) for protocol in protocols.split(",")]
+    return [*rows, (f"{name}: minutes more", f"{outcome.seconds / 60:.1f}", "")]
+
+
+def folds(data: Path, work: Path) -> list[Row]:
+    """Five patient-disjoint folds of the distinct tumour slices that figshare_folds.csv knows."""
+    names = "path=dataset_path,group=fold_run_id,fold=official_patient_fold_1to5"
+    grouping = ("--groups", data / "figshare_folds.csv", "--group-columns", names)
+    sources = (data / "masoud7023", data / "sartaj3264")
+    out = work / "folds"
+    arguments = ("run", *sources, "--out", out, "--protocol", "folds", *grouping)
+    outcome = gliascope(*arguments, cache=work / "cache")
+    name = "`run … --protocol folds --groups figshare_folds.csv`"
+    result = _report(out)["protocols"]["folds"]
+    spread = result["rounds"]["balanced_accuracy"]
+    return [
+        (
+            f"{name}: balanced accuracy on {result['n']} distinct slices, pooled",
+            _interval(result["balanced_accuracy"]),
+            "≥ 92 %",
+        ),
+        (f"{name}: mean ± sd of 5 folds", f"{spread['mean']:.2%} ± {spread['sd']:.2%}", "≥ 92 %"),
+        (f"{name}: whole job", f"{outcome.seconds / 60:.1f} minutes", ""),
+    ]
+
+
+def two_sources(data: Path, work: Path) -> list[Row]:
+    out = work / "both"
+    sources = (data / "masoud7023", data / "sartaj3264")
+    arguments = ("run", *sources, "--out", out, "--protocol", "official,official-clean")
+    outcome = gliascope(*arguments, cache=work / "cache-both")
+    name = "`run masoud7023 sartaj3264 --protocol official,official-clean`"
+    report = _report(out)
+    return [
+        _accuracy(name, report, "official"),
+        _accuracy(name, report, "official-clean"),
+        (f"{name}: whole job", f"{outcome.seconds / 60:.1f} minutes", ""),
+    ]
+
+
+def starts(data: Path, work: Path) -> list[Row]:
+    """Needs what masoud7023 made."""
+    image = next((data / "masoud7023" / "Testing" / "glioma").iterdir())
+    cache = work / "cache-starts"
+    predict = median_seconds("predict", work / OUT / "bundle", image, cache=cache)
+    return [
+        ("`gliascope --help`", f"{median_seconds('--help', cache=cache):.2f} s", "< 0.4 s"),
+        ("`predict` one JPEG, cold start", f"{predict:.2f} s", "< 2 s"),
+    ]
+
+
+def _report(out: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return report
+
+
+def _accuracy(name: str, report: dict[str, Any], protocol: str, target: str = "") -> Row:
+    result = report["protocols"][protocol]
+    return f"{name}: accuracy, {protocol}, {result['n']} slices", _interval(result["accuracy"]), target
+
+
+def _interval(number: dict[str, float]) -> str:
+    return f"{number['value']:.2%} ({number['low']:.2%}-{number['high']:.2%})"

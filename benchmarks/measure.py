@@ -1,0 +1,51 @@
+"""Run a command and measure it from outside."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+Row = tuple[str, str, str]  # what, measured, target
+
+
+@dataclass(frozen=True)
+class Outcome:
+    seconds: float
+    peak_gib: float  # resident set, mapped files included
+    anonymous_gib: float  # without mapped files; sampled
+
+
+def gliascope(*arguments: object, cache: Path) -> Outcome:
+    """Run a gliascope command to its end; stop the benchmark where it fails."""
+    return python("-m", "gliascope", *arguments, cache=cache)
+
+
+def python(*arguments: object, cache: Path) -> Outcome:
+    command = [sys.executable, *map(str, arguments)]
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=os.environ | {"GLIASCOPE_CACHE": str(cache)}, stdout=subprocess.DEVNULL
+    )
+    samples = [0.0]
+    while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+        samples.append(anonymous_gib(process.pid))
+        time.sleep(0.02)
+    if ended[1] != 0:
+        sys.exit(f"{' '.join(command)} failed")
+    return Outcome(time.perf_counter() - began, ended[2].ru_maxrss / 2**20, max(samples))
+
+
+def anonymous_gib(pid: int) -> float:
+    """Anonymous memory of a process now; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**20
+
+
+def median_seconds(*arguments: object, cache: Path, times: int = 5) -> float:
+    return statistics.median(gliascope(*arguments, cache=cache).seconds for _ in range(times))

@@ -1,0 +1,28 @@
+"""`gliascope audit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import CatalogFile
+
+
+def audit(
+    catalog: CatalogFile,
+    out: Annotated[Path, typer.Option(help="Folder for audit.html and its tables.")] = Path("audit"),
+    threshold: Annotated[
+        float, typer.Option(min=0.9, max=1.0, help="Correlation from which two slices are copies.")
+    ] = 0.98,
+    check_labels: Annotated[
+        bool, typer.Option("--check-labels/--no-check-labels", help="Look for wrong labels with a network.")
+    ] = True,
+) -> None:
+    """See through a dataset: copies, leaks, label conflicts, shortcuts, damage, and what to believe."""
+    from gliascope.cli.tables import print_audit
+    from gliascope.data.catalog import Catalog
+    from gliascope.pipeline.audit import audit as audit_catalog
+
+    found = audit_catalog(Catalog.load(catalog), out, threshold, check_labels)
+    print_audit(found)
+    typer.echo(f"{out / 'audit.html'}")

@@ -1,0 +1,50 @@
+"""`gliascope export-dataset`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliascope.cli.options import CatalogFile, DecisionsFile
+
+if TYPE_CHECKING:
+    from gliascope.data.export import Export
+
+Out = Annotated[Path, typer.Option(help="Folder for it; must not hold anything yet.")]
+_KINDS = {
+    "copies": "copy of",
+    "label conflicts": "label conflict",
+    "dropped by decision": "dropped",
+    "not read": "not read",
+}
+Copy = Annotated[bool, typer.Option("--copy", help="Copy all files; by default they are hard links.")]
+
+
+def export_dataset(
+    catalog: CatalogFile, out: Out, decisions: DecisionsFile = None, copy: Copy = False
+) -> None:
+    """Write a cleaned folder tree: each slice once, no contradicting labels, a CSV of what was left out."""
+    from gliascope.data.audit.decisions import Decisions
+    from gliascope.data.catalog import Catalog
+    from gliascope.data.export import export_dataset as export
+
+    decided = Decisions.load(decisions) if decisions else None
+    _print_export(export(Catalog.load(catalog), out, decided, copy), out)
+    if decided:
+        typer.echo(decided.summary)
+
+
+def _print_export(export: Export, out: Path) -> None:
+    from gliascope.data.export import GROUPS, LABELS, LEFT_OUT
+
+    for way, files in export.files.items():
+        typer.echo(f"{files} files {way}")
+    counts = {kind: export.left_out["why"].str.starts_with(start).sum() for kind, start in _KINDS.items()}
+    listed = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
+    typer.echo(f"{export.left_out.height} left out{listed and f' ({listed})'}, see {LEFT_OUT}")
+    options = {GROUPS: "--groups", LABELS: "--labels"}
+    given = [item for table in export.tables for item in (options[table], str(out / table))]
+    typer.echo(f"scan it with\n  gliascope scan {shlex.join([str(out), *given])}")

@@ -1,0 +1,86 @@
+"""`gliascope fetch`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gliascope.data.sources import PublicSet
+
+Name = Annotated[str | None, typer.Argument(help="A set by the name that --list shows.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for it; by default, its name.")]
+List = Annotated[bool, typer.Option("--list", help="Show the known sets, or all that is known of one.")]
+
+
+def fetch(name: Name = None, out: Out = None, list_: List = False) -> None:
+    """Download a public data set from Kaggle or figshare; a broken download goes on where it stopped."""
+    from gliascope.data.sources import fetch as fetch_set
+    from gliascope.data.sources import find
+    from gliascope.errors import FetchError
+
+    if name is None:
+        if not list_:
+            raise FetchError("expected the name of a set; `gliascope fetch --list` shows them")
+        _print_sets()
+        return
+    public = find(name)
+    if list_:
+        _print_set(public)
+        return
+    folder = fetch_set(name, out or Path(name))
+    _print_set(public)
+    _print_next(public, folder)
+
+
+def _print_sets() -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    from gliascope.data.sources.public import TO_BE_CHECKED, public_sets
+
+    name = Column("name", no_wrap=True)
+    numbers = [Column(head, justify="right", no_wrap=True) for head in ("slices", "MB")]
+    table = Table(name, "set and classes", *numbers, "licence", show_lines=True)
+    for public in public_sets().values():
+        lines = [f"[bold]{escape(public.title)}[/bold]", escape(", ".join(public.classes))]
+        if public.overlaps:
+            lines.append(f"shares slices with {', '.join(public.overlaps)}")
+        sizes = (f"{n:,}" if n else "?" for n in (public.slices, public.megabytes))
+        table.add_row(public.name, "\n".join(lines), *sizes, public.licence or TO_BE_CHECKED)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("?: to be checked. `gliascope fetch NAME --list` shows a set's page and overlaps.")
+
+
+def _print_set(public: PublicSet) -> None:
+    from gliascope.data.sources.public import TO_BE_CHECKED
+
+    facts = {
+        "set": public.title,
+        "home": public.home,
+        "licence": public.licence or TO_BE_CHECKED,
+        "classes": ", ".join(public.classes),
+        "slices": public.slices or TO_BE_CHECKED,
+        "megabytes": public.megabytes or TO_BE_CHECKED,
+        "note": public.note,
+    }
+    for fact, value in facts.items():
+        if value:
+            typer.echo(f"{fact}: {value}")
+    for other, how in public.overlaps.items():
+        typer.echo(f"shares slices with {other}: {how}")
+
+
+def _print_next(public: PublicSet, folder: Path) -> None:
+    from gliascope.data.sources.fetch import LABELS
+
+    arguments = [str(folder)] + (["--labels", str(folder / LABELS)] if public.labels else [])
+    given = shlex.join(arguments)
+    typer.echo(f"\nin {folder}; keep to the licence above. Go on with")
+    typer.echo(f"  gliascope scan {given}\n  gliascope audit catalog.parquet --out audit")
+    typer.echo(f"or with everything at once\n  gliascope run {given} --out run")

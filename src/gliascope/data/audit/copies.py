@@ -1,0 +1,64 @@
+"""Near copies among distinct slices: as they are, mirrored, turned, without their border, cropped."""
+
+import numpy as np
+import polars as pl
+
+from gliascope.data.audit.index import make_search
+from gliascope.data.audit.register import cropped_pairs
+from gliascope.data.audit.result import PAIRS_SCHEMA
+from gliascope.data.audit.search import Pairs
+from gliascope.data.audit.vectors import TRANSFORMS, Pixels
+from gliascope.data.scan import THUMBNAIL
+from gliascope.progress import progress
+
+THRESHOLD = 0.98
+
+
+def near_copies(distinct: pl.DataFrame, threshold: float = THRESHOLD) -> tuple[pl.DataFrame, float | None]:
+    """Pairs (of PAIRS_SCHEMA) of the slices of `distinct`, whose pixel hashes are all different.
+
+    A pair is found by the first of these that brings it to the threshold: the plain thumbnails; mirrored or
+    turned ones; the same without the black border; one registered inside the other. Beside them, the share
+    of all pairs that an index was seen to find in a sample, 1 where all pairs were compared, None where the
+    sample has no pair.
+    """
+    distinct = distinct.sort("pixel_hash")
+    hashes = distinct["pixel_hash"]
+    plain, heads = images(distinct["thumbnail"]), images(distinct["head_thumbnail"])
+    found, recall = _searched(plain, "", threshold)
+    found += [
+        ("crop" if name == "none" else f"crop, {name}", pairs)
+        for name, pairs in _searched(heads, " without border", threshold)[0]
+    ]
+    found.append(("crop", cropped_pairs(plain, threshold)))
+    frames = [
+        pl.DataFrame(
+            {
+                "a": hashes[pairs.first],
+                "b": hashes[pairs.second],
+                "correlation": pairs.correlation,
+                "transform": [name] * len(pairs.first),
+                "cut": [False] * len(pairs.first),
+            },
+            schema=PAIRS_SCHEMA,
+        )
+        for name, pairs in found
+    ]
+    return pl.concat(frames).unique(["a", "b"], keep="first", maintain_order=True), recall
+
+
+def images(thumbnails: pl.Series) -> Pixels:
+    """A thumbnail column as uint8 (n, 64, 64)."""
+    return np.frombuffer(b"".join(thumbnails.to_list()), dtype=np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+
+
+def _searched(
+    thumbnails: Pixels, what: str, threshold: float
+) -> tuple[list[tuple[str, Pairs]], float | None]:
+    found = []
+    with progress(f"audit: copies{what}", len(TRANSFORMS)) as advance:
+        search = make_search(thumbnails)
+        for name in TRANSFORMS:
+            found.append((name, search.pairs(name, threshold)))
+            advance(1)
+        return found, search.recall(threshold)

@@ -1,0 +1,82 @@
+"""The Audit: what was found in a catalogue, and what a person may decide about it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from gliascope.data.catalog import read_table, write_table
+from gliascope.errors import GliascopeError
+from gliascope.files import write_text
+
+GROUPS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "pixel_hash": pl.String,
+    "group": pl.Int64,  # equal for slices that no split may part
+}
+PAIRS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "a": pl.String,  # pixel hashes, a < b
+    "b": pl.String,
+    "correlation": pl.Float64,  # under `transform`
+    "transform": pl.String,  # "none" where the plain thumbnails reach the threshold, else what it took
+    "cut": pl.Boolean,  # a link of a chain of look-alikes, that joins no group
+}
+ODDITIES_SCHEMA: dict[str, type[pl.DataType]] = {
+    "path": pl.String,
+    "index": pl.Int32,
+    "kind": pl.String,
+    "detail": pl.String,
+}
+DECISIONS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "kind": pl.String,  # conflict, suspect_label or pair
+    "path": pl.String,
+    "index": pl.Int32,
+    "label": pl.String,
+    "other_path": pl.String,  # of a pair, or of the slice in conflict
+    "other_index": pl.Int32,
+    "other_label": pl.String,
+    "evidence": pl.Float64,  # correlation of a pair; probability of the own label for a suspect
+    "action": pl.String,  # keep, drop, relabel, same or different
+    "new_label": pl.String,  # for relabel
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """facts: audit.json; groups, pairs, oddities, decisions: frames of the schemas above.
+
+    Pairs are of distinct slices: slices with identical pixels share one hash.
+    """
+
+    facts: dict[str, Any]
+    groups: pl.DataFrame
+    pairs: pl.DataFrame
+    oddities: pl.DataFrame
+    decisions: pl.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Write audit.json, groups.parquet, pairs.parquet, oddities.parquet and decisions.csv."""
+        write_table(self.groups, folder / "groups.parquet")
+        write_table(self.pairs, folder / "pairs.parquet")
+        write_table(self.oddities, folder / "oddities.parquet")
+        write_text(folder / "decisions.csv", self.decisions.write_csv())
+        write_text(folder / "audit.json", json.dumps(self.facts, indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Audit":
+        """Read what `write` wrote. Raises GliascopeError where a file is missing or is something else."""
+        try:
+            facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+            decisions = pl.read_csv(folder / "decisions.csv", schema=DECISIONS_SCHEMA)
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            reason = str(error).splitlines()[0]
+            raise GliascopeError(
+                f"{folder}: not an audit ({reason}); make one with `gliascope audit`"
+            ) from None
+
+        def table(name: str, schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+            return read_table(folder / f"{name}.parquet", list(schema), "audit")
+
+        groups, pairs = table("groups", GROUPS_SCHEMA), table("pairs", PAIRS_SCHEMA)
+        return cls(facts, groups, pairs, table("oddities", ODDITIES_SCHEMA), decisions)

@@ -1,0 +1,198 @@
+"""Protocols: the named ways to divide a catalogue. Each is a function from Material to rounds of parts."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from gliascope.data.audit.leaks import has_twin
+from gliascope.errors import SplitError
+
+VALIDATION = TEST = 0.15
+FOLDS = 5
+
+Rounds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """frame: catalogue rows with group numbers; pairs: near copies, if there was an audit; seed: of draws."""
+
+    frame: pl.DataFrame
+    pairs: pl.DataFrame | None
+    seed: int
+
+    @property
+    def merged(self) -> pl.Series:
+        """Whether a row is in the merged set, in which identical slices are once and conflicts are not."""
+        return self.frame["set_aside"].is_null()
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a protocol assigns parts, and what a reader must know about it. leaky: not to be believed."""
+
+    assign: Callable[[Material], Rounds]
+    description: str
+    leaky: bool = False
+
+
+def _official(material: Material) -> Rounds:
+    """The source's own test set; its own validation set, else one cut by group from what is left."""
+    frame = material.frame
+    if not (frame["official"] == "test").any():
+        raise SplitError(
+            f"no test folder in {', '.join(sorted(frame['source'].unique()))}; "
+            "use --protocol grouped, or name the folders Training and Testing"
+        )
+    parts = frame["official"].fill_null("train")
+    if (parts == "val").any():
+        return {"": parts}
+    return {"": _with_validation(frame, parts, material.seed)}
+
+
+def _official_clean(material: Material) -> Rounds:
+    if material.pairs is None:
+        raise SplitError("protocol 'official-clean' needs the audit's copies; add --audit DIR")
+    frame, parts = material.frame, _official(material)[""]
+    seen = has_twin(frame["pixel_hash"], frame["pixel_hash"].filter(parts != "test"), material.pairs)
+    return {"": _parts(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
+
+
+def _grouped(material: Material) -> Rounds:
+    return {"": _on(material.merged, material.frame, lambda frame: _cut(frame, material.seed, test=TEST))}
+
+
+def _folds(material: Material) -> Rounds:
+    """Each fold of the CSV, else of FOLDS drawn by group, tests once."""
+    frame = material.frame
+    used = material.merged & (frame["fold"].is_not_null() | frame["fold"].is_null().all())
+    if frame["fold"].is_null().all():
+        drawn = _position(frame.filter(used), material.seed)
+        fold = frame["fold"].scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
+    else:
+        fold = frame["fold"]
+    return {
+        f"fold {number}": _round(frame, used, fold == number, material.seed)
+        for number in fold.filter(used).unique().sort()
+    }
+
+
+def _leave_source_out(material: Material) -> Rounds:
+    """Each source tests once; what shares a group with it does not train."""
+    frame = material.frame
+    sources = frame["source"].unique(maintain_order=True)
+    if len(sources) < 2:
+        raise SplitError(
+            f"protocol 'leave-source-out' needs two sources or more; {sources[0]} is the only one"
+        )
+    rounds = {}
+    for source in sources:
+        test = frame["source"] == source
+        # Not the merged set: the copy that was kept may be the other source's.
+        first = pl.struct("pixel_hash", "source").is_first_distinct()
+        conflict = pl.col("label").n_unique().over("pixel_hash") > 1
+        used = frame.select(first & ~conflict).to_series()
+        known = frame["group"].is_in(frame["group"].filter(test).implode())
+        rounds[f"without {source}"] = _round(frame, used & (test | ~known), test, material.seed)
+    return rounds
+
+
+def _random(material: Material) -> Rounds:
+    """Slice by slice, copies or not."""
+    alone = material.frame.with_columns(group=pl.int_range(pl.len()))
+    return {"": _cut(alone, material.seed, test=TEST)}
+
+
+def _round(frame: pl.DataFrame, used: pl.Series, test: pl.Series, seed: int) -> pl.Series:
+    """Test where `test`, validation cut by group from the rest; null where not used."""
+    parts = _parts(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
+    return _on(
+        used, frame.with_columns(_part=parts), lambda rows: _with_validation(rows, rows["_part"], seed)
+    )
+
+
+def _with_validation(frame: pl.DataFrame, parts: pl.Series, seed: int) -> pl.Series:
+    """Cut a validation part from the training part."""
+    train = parts == "train"
+    return parts.scatter(train.arg_true(), _cut(frame.filter(train), seed, test=0.0))
+
+
+def _on(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
+    """Assign parts to the rows that are used, null to the others."""
+    nothing = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+    return nothing.scatter(used.arg_true(), assign(frame.filter(used)))
+
+
+def _parts(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
+    return frame.select(expression.alias("part")).to_series()
+
+
+def _cut(frame: pl.DataFrame, seed: int, test: float) -> pl.Series:
+    """Draw test, validation and training parts by whole groups, stratified by class."""
+    position = _position(frame, seed)
+    return _parts(
+        frame,
+        pl.when(position < test)
+        .then(pl.lit("test"))
+        .when(position < test + VALIDATION)
+        .then(pl.lit("val"))
+        .otherwise(pl.lit("train")),
+    )
+
+
+def _position(frame: pl.DataFrame, seed: int) -> pl.Series:
+    """Place of each row's group, 0 to 1, in a row of all slices of the group's class.
+
+    A group counts for its commonest label. Groups are ordered by a hash of the seed and the smallest
+    pixel hash they contain, which no machine, library version or row order can change.
+    """
+    groups = (
+        frame.group_by("group")
+        .agg(size=pl.len(), key=pl.col("pixel_hash").min(), label=pl.col("label").mode().min())
+        .with_columns(pl.col("key").map_elements(lambda key: _rank(seed, key), return_dtype=pl.String))
+        .sort("label", "key")
+    )
+    end = pl.col("size").cum_sum().over("label")
+    middle = (end - pl.col("size") / 2) / pl.col("size").sum().over("label")
+    drawn = groups.select("group", position=middle)
+    return frame.select("group").join(drawn, on="group", how="left", maintain_order="left")["position"]
+
+
+def _rank(seed: int, key: str) -> str:
+    return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).hexdigest()
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "official": Protocol(
+        _official,
+        "The sources' own test folders. Copies and patients shared with training are not removed, "
+        "so the number is comparable with published ones and likely too high.",
+    ),
+    "official-clean": Protocol(
+        _official_clean,
+        "The sources' own test folders without every slice that has a copy in training or validation: "
+        "identical, nearly so, mirrored, turned or cropped. Patients may still be shared.",
+    ),
+    "grouped": Protocol(
+        _grouped,
+        "70/15/15 over all sources merged, by class. No group is cut: a group is a known patient, else one "
+        "study or file, with all copies and near copies. Identical slices count once.",
+    ),
+    "folds": Protocol(
+        _folds,
+        "Every slice of the merged set is tested once, by a model that trained on the other folds. Folds are "
+        "those of the groups file, else five by class that cut no group.",
+    ),
+    "leave-source-out": Protocol(
+        _leave_source_out,
+        "Every source is tested once, by a model that trained on the others, without what they share.",
+    ),
+    "random": Protocol(
+        _random,
+        "70/15/15 slice by slice, as many projects do. LEAKY: copies and patients are on both sides, so the "
+        "number is too high; it is here to compare.",
+        leaky=True,
+    ),
+}

@@ -1,0 +1,54 @@
+"""Archives from strangers, unpacked with care."""
+
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from gliascope.errors import FetchError
+
+MEMBERS = 500_000
+RATIO = 200  # unpacked to packed bytes; image files hardly shrink
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip file into `folder`.
+
+    Raises FetchError before anything is written where a member would land outside, is a link or cannot be
+    read, where there are more than MEMBERS, or their size is over RATIO times the archive's or does not fit
+    the disk; and afterwards where a checksum is wrong.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            members = content.infolist()
+            for member in members:
+                _check_member(archive, member)
+            _check_size(archive, members, folder)
+            # Reading stops at the size that the directory states, so that it bounds what is written.
+            content.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise FetchError(f"{archive.name}: damaged archive ({error})") from None
+
+
+def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+        raise FetchError(f"{archive.name}: {member.filename!r} leads out of the archive's folder; refused")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise FetchError(f"{archive.name}: {member.filename!r} is a link; refused")
+    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FetchError(f"{archive.name}: {member.filename!r} is encrypted or oddly packed; unpack by hand")
+
+
+def _check_size(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
+    size, packed = sum(member.file_size for member in members), archive.stat().st_size
+    if len(members) > MEMBERS or size > RATIO * packed:
+        raise FetchError(
+            f"{archive.name}: {len(members)} files of {size} bytes in all, packed into {packed} bytes; "
+            "refused as made to fill the disk"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise FetchError(f"{folder}: {archive.name} needs {size} bytes unpacked but {free} are free")

@@ -1,0 +1,173 @@
+"""Which slices the audit page shows: the worst of each kind, one of a group, each kind of copy in turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from gliascope.data.audit import Audit
+from gliascope.data.catalog import Catalog
+from gliascope.pages.pictures import Album, Picture
+
+SHOWN = 24
+IDENTICAL = "identical"
+_WORDS = {IDENTICAL: "the same pixels", "none": "as it is", "flip": "mirrored", "crop": "cropped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two slices side by side. transform: of the audit, or IDENTICAL; correlation: under it."""
+
+    first: Picture
+    second: Picture
+    correlation: float | None
+    transform: str
+
+    @property
+    def how(self) -> str:
+        """What makes them alike, in words: "mirrored, turned by 90°" for "flip, turn 90"."""
+        return ", ".join(
+            f"turned by {step.removeprefix('turn ')}°" if step.startswith("turn ") else _WORDS.get(step, step)
+            for step in self.transform.split(", ")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One slice, and what is said about it."""
+
+    picture: Picture
+    text: str
+
+
+class Galleries:
+    """What an audit found, as pictures.
+
+    A copy is a pair of the audit, or two slices with identical pixels. `copies` are found with columns row,
+    row_other, group, correlation and transform, one a group, worst first.
+    """
+
+    def __init__(self, audit: Audit, catalog: Catalog) -> None:
+        self._audit = audit
+        self.album = Album(catalog.frame)
+        numbers = audit.groups.with_row_index("pixels").select("pixels", "pixel_hash", group_number="group")
+        self.slices = (
+            catalog.frame.with_row_index("row")
+            .join(numbers, on="pixel_hash", maintain_order="left")
+            .select("row", "pixels", "path", "index", "source", "label", "official", group="group_number")
+        )
+        self._links = _links(audit.pairs, numbers)
+        tested = pl.col("source").is_in(self.slices.filter(official="test")["source"].unique().implode())
+        self._test = self.slices.filter(official="test")
+        self._training = self.slices.filter(tested, pl.col("official").ne_missing("test"))
+
+    def leaks(self) -> pl.DataFrame:
+        """Copies of which the source itself tests on one and trains on the other; the test slice is first."""
+        return self._copies(self._test, self._training, pl.col("source") == pl.col("source_other"))
+
+    def shared(self) -> pl.DataFrame:
+        """Copies that are in two sources."""
+        return self._copies(self.slices, self.slices, pl.col("source") < pl.col("source_other"))
+
+    def shared_slices(self) -> int:
+        """How many slices have a copy in another source."""
+        places = self.slices.select(b="pixels", source_other="source").unique()
+        linked = self._links.select("a", "b").join(places, on="b").select("a", "source_other").unique()
+        slices = self.slices.select("row", "source", a="pixels")
+        return (
+            slices.join(linked, on="a").filter(pl.col("source") != pl.col("source_other"))["row"].n_unique()
+        )
+
+    def conflicts(self) -> pl.DataFrame:
+        """Copies that carry two labels."""
+        return self._copies(self.slices, self.slices, pl.col("label") < pl.col("label_other"))
+
+    def pairs(self, copies: pl.DataFrame, limit: int = SHOWN) -> list[Pair]:
+        """The worst copies. Identical ones are shown only where there are no others: they look the same."""
+        near = copies.filter(pl.col("transform") != IDENTICAL)
+        turn = pl.int_range(pl.len()).over("transform")
+        chosen = (copies if near.is_empty() else near).sort(turn, maintain_order=True).head(limit)
+        return [
+            Pair(self.album[row], self.album[other], correlation, transform)
+            for row, other, correlation, transform in chosen.sort(
+                "correlation", descending=True, maintain_order=True
+            )
+            .select("row", "row_other", "correlation", "transform")
+            .iter_rows()
+        ]
+
+    def doubtful(self, limit: int = SHOWN) -> list[Pair]:
+        """Pairs that a person is asked about, one of any two groups."""
+        place = self.slices.select("row", "path", "index", "group")
+        other = place.select(row_other="row", other_path="path", other_index="index", group_other="group")
+        asked = (
+            self._audit.decisions.filter(kind="pair")
+            .join(place, on=("path", "index"), maintain_order="left")
+            .join(other, on=("other_path", "other_index"), maintain_order="left")
+            .with_columns(both=pl.concat_list("group", "group_other").list.sort())
+            .unique("both", keep="first", maintain_order=True)
+        )
+        rows = asked.select("row", "row_other", "evidence").head(limit).iter_rows()
+        return [Pair(self.album[row], self.album[other], evidence, "") for row, other, evidence in rows]
+
+    def suspects(self, folders: Sequence[str]) -> list[tuple[str, int, list[Remark]]]:
+        """Suspect labels, the least likely first: of each of the `folders`, then of all others.
+
+        A title, how many there are, and those to show.
+        """
+        folder = pl.concat_str(
+            "source", pl.lit(": "), "label", pl.lit("/"), pl.col("official").fill_null("all")
+        )
+        asked = self._audit.decisions.filter(kind="suspect_label").drop("label")
+        asked = self._place(asked).sort("evidence", maintain_order=True).with_columns(folder=folder)
+        shelves = [(name, asked.filter(folder=name)) for name in folders]
+        rest = asked.filter(~pl.col("folder").is_in(folders))
+        shelves.append(("Other folders" if folders else "All folders", rest))
+        return [(name, found.height, self._suspects(found)) for name, found in shelves if found.height]
+
+    def _suspects(self, found: pl.DataFrame) -> list[Remark]:
+        rows = found.head(SHOWN).select("row", "new_label").iter_rows()
+        return [Remark(self.album[row], f"looks like {says}" if says else "") for row, says in rows]
+
+    def oddities(self, kind: str, limit: int = SHOWN // 2) -> list[Remark]:
+        """Slices of one kind of oddity."""
+        found = self._place(self._audit.oddities.filter(kind=kind).head(limit)).select("row", "detail")
+        return [Remark(self.album[row], detail or "") for row, detail in found.iter_rows()]
+
+    def files(self, paths: Sequence[str]) -> list[Picture]:
+        """The first slice of each file."""
+        rows = dict(self.slices.unique("path", keep="first").select("path", "row").iter_rows())
+        return [self.album[rows[path]] for path in paths if path in rows]
+
+    def _place(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of the catalogue that `path` and `index` name."""
+        return frame.join(self.slices, on=("path", "index"), maintain_order="left")
+
+    def _copies(self, first: pl.DataFrame, second: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
+        """One copy a group, the most alike, of a slice in `first` and one in `second` that fit `where`."""
+        what = ["pixels", "source", "label", "official"]
+        left, right = (frame.unique(what, keep="first", maintain_order=True) for frame in (first, second))
+        return (
+            left.join(self._links, left_on="pixels", right_on="a")
+            .join(right, left_on="b", right_on="pixels", suffix="_other")
+            .filter(where)
+            .sort("correlation", "row", "row_other", descending=(True, False, False))
+            .unique("group", keep="first", maintain_order=True)
+        )
+
+
+def _links(pairs: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """Pairs in both directions by number, and every number with itself: a, b, correlation, transform."""
+    kinds = pl.Enum([IDENTICAL, *sorted(pairs["transform"].unique())])
+    forth = (
+        pairs.join(numbers, left_on="a", right_on="pixel_hash")
+        .join(numbers, left_on="b", right_on="pixel_hash", suffix="_b")
+        .select(
+            a="pixels", b="pixels_b", correlation="correlation", transform=pl.col("transform").cast(kinds)
+        )
+    )
+    back = forth.select(a="b", b="a", correlation="correlation", transform="transform")
+    same = numbers.select(
+        a="pixels", b="pixels", correlation=pl.lit(1.0), transform=pl.lit(IDENTICAL, dtype=kinds)
+    )
+    return pl.concat([forth, back, same])

@@ -1,0 +1,41 @@
+"""Catalog in, Audit and its page out."""
+
+from pathlib import Path
+
+from gliascope.data.audit import Audit
+from gliascope.data.audit.copies import THRESHOLD
+from gliascope.data.audit.examine import Features
+from gliascope.data.audit.examine import audit as examine
+from gliascope.data.catalog import Catalog
+from gliascope.data.store import store
+from gliascope.files import write_text
+from gliascope.recipes import load_recipe
+
+
+def audit(catalog: Catalog, folder: Path, threshold: float = THRESHOLD, check_labels: bool = False) -> Audit:
+    """Audit a catalogue and write all that was found, and audit.html, into `folder`.
+
+    Checking labels takes a pass of a frozen network over all slices; it needs gliascope[train].
+    """
+    from gliascope.pages.audit import render_audit
+
+    features = _features(catalog) if check_labels else None
+    why = "not asked for; `gliascope audit` does it unless --no-check-labels is given"
+    found = examine(catalog, threshold, features, "by confident learning" if check_labels else why)
+    found.write(folder)
+    write_text(folder / "audit.html", render_audit(found, catalog))
+    return found
+
+
+def _features(catalog: Catalog) -> Features:
+    import numpy as np
+    from lightning.fabric import Fabric
+
+    from gliascope.training.environment import keep_freed_memory
+    from gliascope.training.features import features
+
+    keep_freed_memory()
+    recipe = load_recipe("quick")
+    images = store(catalog.frame, recipe.preprocessing)
+    device = Fabric(accelerator="auto", devices=1).device
+    return features(images, np.arange(len(images.hashes)), recipe, device)

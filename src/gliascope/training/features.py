@@ -1,0 +1,69 @@
+"""What a frozen network sees in each slice: the input of the audit's label check."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gliascope.data.store import Store, cache_folder
+from gliascope.errors import RecipeError
+from gliascope.files import atomic_file, mapped_array
+from gliascope.models.classifier import Normalise
+from gliascope.models.weights import fingerprint, pretrained_backbone
+from gliascope.progress import progress
+from gliascope.recipes import Recipe
+
+BATCH = 64
+
+
+def features(
+    store: Store, rows: NDArray[np.int64], recipe: Recipe, device: torch.device
+) -> NDArray[np.float32]:
+    """Mean and maximum over the place of each channel of the recipe's pretrained backbone, untrained further.
+
+    Float32 (rows, 2 × channels), memory-mapped: of the given store rows, under the store's preprocessing.
+    Computed once and kept in the cache under everything it depends on. Raises WeightsError where no weights
+    can be had, RecipeError for a backbone that ends in tokens.
+    """
+    backbone = pretrained_backbone(recipe.backbone, recipe.weights).eval()
+    content = hashlib.blake2b(digest_size=10)
+    for part in (store.key, recipe.backbone, fingerprint(backbone)):
+        content.update(part.encode() + b"\n")
+    content.update(store.hashes[rows].tobytes())
+    path = cache_folder() / "features" / f"{content.hexdigest()}.npy"
+    if not path.exists():
+        with atomic_file(path) as temporary:
+            _compute(store, rows, backbone, device, temporary)
+    array: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return array
+
+
+@torch.inference_mode()
+def _compute(
+    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, path: Path
+) -> None:
+    backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalise = Normalise(store.preprocessing).to(device)
+    output: NDArray[np.float32] | None = None
+    with progress("features", len(rows)) as advance:
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            images = normalise(torch.from_numpy(store.pixels[batch]).to(device))
+            pooled = _pool(backbone(images.contiguous(memory_format=torch.channels_last))).cpu().numpy()
+            if output is None:
+                output = mapped_array(path, np.float32, (len(rows), pooled.shape[1]))
+            output[start : start + len(batch)] = pooled
+            advance(len(batch))
+    output.flush()  # type: ignore[union-attr]
+
+
+def _pool(maps: Tensor) -> Tensor:
+    if maps.ndim != 4:
+        raise RecipeError(
+            f"expected a backbone with a feature map (n, channels, height, width) but got {maps.ndim}-D; "
+            "choose another backbone"
+        )
+    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1).float()
