@@ -36,3 +36,13 @@ def upside_down(heads: Pixels, groups: NDArray[np.int64], seed: int) -> tuple[Ar
     fits = {name: _fit(vectors, turned["none"], groups, chosen) for name, vectors in turned.items()}
     as_it_is, upside = (np.max([fits[name] for name in names], axis=0) for names in (_UPRIGHT, _TURNED))
     return as_it_is, upside
+
+
+def _fit(vectors: Array, plain: Array, groups: NDArray[np.int64], chosen: NDArray[np.int64]) -> Array:
+    fit = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        scores = vectors[block] @ plain[chosen].T
+        scores[groups[block, None] == groups[None, chosen]] = -1
+        fit[block] = np.partition(scores, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1)
+    return fit
