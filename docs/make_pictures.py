@@ -5,13 +5,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
+from gliascope.data.phantom import LABELS, phantom
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.job import predict_job
 
 DEMO, PICTURES = Path("demo"), Path("docs/pictures")
-SIZE = 240
+SIZE, GAP = 240, 24
 
 
 def report(chromium: str) -> None:
@@ -43,6 +44,24 @@ def overlays() -> None:
     sheet.quantize(128).save(PICTURES / "overlay.png")
 
 
+def leakage() -> None:
+    """Pairs of a synthetic slice and a copy of it, as the public sets hold them."""
+    copies = (
+        ImageOps.mirror,
+        lambda image: image.rotate(180),
+        lambda image: ImageOps.crop(image, border=round(0.05 * image.width)),
+        lambda image: image.resize((64, 64)),
+    )
+    sheet = Image.new("RGB", (2 * SIZE * len(copies) + GAP * (len(copies) - 1), SIZE), "white")
+    for number, (label, copy) in enumerate(zip(LABELS, copies, strict=True)):
+        image = Image.fromarray(phantom(label, seed=number + 3).pixels)
+        left = number * (2 * SIZE + GAP)
+        for place, picture in ((left, image), (left + SIZE, copy(image))):
+            sheet.paste(picture.resize((SIZE, SIZE)), (place, 0))
+    sheet.quantize(128).save(PICTURES / "leakage.png")
+
+
 if __name__ == "__main__":
     report(sys.argv[1])
     overlays()
+    leakage()

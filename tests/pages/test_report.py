@@ -98,7 +98,7 @@ def test_json_has_the_stated_keys(folder, report):
     data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(data) == {
         *("title", "notice", "created", "gliascope", "protocols", "sources", "parts", "rejects", "curves"),
-        *("chosen_epoch", "mistakes", "recipe", "run", "model"),
+        *("chosen_epoch", "mistakes", "recipe", "run", "model", "audit", "decisions"),
     }
     official = data["protocols"]["official"]
     assert official["n"] == 240

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,13 +101,15 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
 
 def test_each_verb_is_a_command_that_gives_the_same(made: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
-    catalog, split, run = own / "catalog.parquet", own / "split.parquet", own / "run"
+    catalog, audit = own / "catalog.parquet", own / "audit"
+    split, run = own / "split.parquet", own / "run"
     for arguments in (
         ("scan", *(made.parent / source for source in SOURCES), "--out", catalog),
-        ("split", catalog, "--out", split),
+        ("audit", catalog, "--no-check-labels", "--out", audit),
+        ("split", catalog, "--audit", audit, "--out", split),
         ("store", catalog, *SETS),
         ("train", catalog, split, "--out", run, *SETS),
-        ("evaluate", run, catalog, split, "--out", own),
+        ("evaluate", run, catalog, split, "--audit", audit, "--out", own),
         ("bundle", run, own / "report.json", "--out", own / "bundle"),
     ):
         done = gliascope(*arguments)
@@ -114,6 +117,36 @@ def test_each_verb_is_a_command_that_gives_the_same(made: Path, tmp_path: Path) 
     ours, theirs = (json.loads((folder / "report.json").read_text())["protocols"] for folder in (own, made))
     assert ours == theirs
     assert (own / "bundle" / "model.onnx").read_bytes() == (made / "bundle" / "model.onnx").read_bytes()
+
+
+def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path, tmp_path: Path) -> None:
+    sources = [made.parent / source for source in SOURCES]
+    (tmp_path / "out").mkdir()
+    shutil.copytree(made / "run", tmp_path / "out" / "run")
+    images = sorted(made.parent.glob("*/*/*/*.png"))
+    names = [str(path.relative_to(made.parent)) for path in images]
+    rows = [f"{name},{number % 2},{name}" for number, name in enumerate(names)]
+    (tmp_path / "groups.csv").write_text("\n".join(["image,k,who", *rows]))
+    grouping = ("--groups", tmp_path / "groups.csv", "--group-columns", "path=image,group=who,fold=k")
+    protocols = "official,official-clean,folds,random"
+    done = gliascope("run", *sources, "--out", tmp_path / "out", "--protocol", protocols, *grouping, *SETS)
+    assert done.returncode == 0, done.stderr
+    assert "random (leaky)" in done.stdout
+    out = tmp_path / "out"
+    runs = {path.name for path in out.glob("run*")}
+    assert runs == {"run", "run-folds-fold-0", "run-folds-fold-1", "run-random"}
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["protocols"]) == protocols.split(",")
+    folds_result = report["protocols"]["folds"]
+    assert folds_result["n"] == sum(row["n"] for row in folds_result["rounds"]["rounds"])
+    assert report["protocols"]["official"]["rounds"] is None
+    assert report["audit"]["level"] in ("unsound", "caution", "sound")
+    # Without the runs that two protocols need, there is nothing to score them by.
+    done = gliascope(
+        "evaluate", out / "run", out / "catalog.parquet", out / "split.parquet", "--out", tmp_path
+    )
+    assert done.returncode == 2
+    assert "give its run, too" in done.stderr
 
 
 def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ def audit(
     from gliascope.cli.tables import print_audit
     from gliascope.data.catalog import Catalog
     from gliascope.pipeline.audit import audit as audit_catalog
+    from gliascope.pipeline.audit import write_audit
 
-    found = audit_catalog(Catalog.load(catalog), out, threshold, check_labels)
+    content = Catalog.load(catalog)
+    found = audit_catalog(content, threshold, check_labels)
+    write_audit(found, content, out)
     print_audit(found)
     typer.echo(f"{out / 'audit.html'}")

@@ -28,6 +28,7 @@ from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
+ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def scan(
     files = _list_files(sources, mapping)
     _check_unlabelled(files)
     rows: list[dict[str, Any]] = []
+    frames = [pl.DataFrame(schema=SCHEMA)]
     rejects: list[dict[str, Any]] = []
     catalogue = partial(_catalogue, mapping=mapping)
     for file, result in zip(files, parallel_map(catalogue, files, "scan"), strict=True):
@@ -64,7 +66,11 @@ def scan(
             )
         else:
             rows += result
-    frame = attach_groups(pl.DataFrame(rows, schema=SCHEMA, orient="row"), groups)
+        if len(rows) >= ROWS:  # as Python objects they take three times the memory
+            frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+            rows = []
+    frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+    frame = attach_groups(pl.concat(frames, rechunk=True), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
     catalog = Catalog(frame, pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
     _check_classes(catalog, sources)

@@ -4,27 +4,26 @@ from pathlib import Path
 
 from gliascope.data.audit import Audit
 from gliascope.data.audit.copies import THRESHOLD
-from gliascope.data.audit.examine import Features
-from gliascope.data.audit.examine import audit as examine
+from gliascope.data.audit.examine import Features, examine
 from gliascope.data.catalog import Catalog
 from gliascope.data.store import store
 from gliascope.files import write_text
 from gliascope.recipes import load_recipe
 
 
-def audit(catalog: Catalog, folder: Path, threshold: float = THRESHOLD, check_labels: bool = False) -> Audit:
-    """Audit a catalogue and write all that was found, and audit.html, into `folder`.
+def audit(catalog: Catalog, threshold: float = THRESHOLD, check_labels: bool = False) -> Audit:
+    """Audit a catalogue. Checking labels takes a pass of a frozen network, which needs gliascope[train]."""
+    features = _features(catalog) if check_labels else None
+    why = "not asked for: `gliascope audit` does it, `gliascope run` does not"
+    return examine(catalog, threshold, features, "" if check_labels else why)
 
-    Checking labels takes a pass of a frozen network over all slices; it needs gliascope[train].
-    """
+
+def write_audit(found: Audit, catalog: Catalog, folder: Path) -> None:
+    """Write all that was found, and audit.html for people, into `folder`."""
     from gliascope.pages.audit import render_audit
 
-    features = _features(catalog) if check_labels else None
-    why = "not asked for; `gliascope audit` does it unless --no-check-labels is given"
-    found = examine(catalog, threshold, features, "by confident learning" if check_labels else why)
     found.write(folder)
     write_text(folder / "audit.html", render_audit(found, catalog))
-    return found
 
 
 def _features(catalog: Catalog) -> Features:

@@ -8,7 +8,7 @@ from gliascope.data.groups import GroupsFile
 from gliascope.data.phantom import SOURCE, write_phantoms
 from gliascope.data.scan import scan
 from gliascope.data.split import split, write_splits
-from gliascope.pipeline.audit import audit
+from gliascope.pipeline.audit import audit, write_audit
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.train import run_folders, train
@@ -36,12 +36,13 @@ def run(
     """
     catalog = scan(sources, labels, groups)
     decided = Decisions.load(decisions) if decisions else None
-    found = audit(catalog, folder / "audit")
+    found = audit(catalog)
     splits = split(catalog, protocols, seed, found, decided)
     for place, first in run_folders(splits, folder / "run").items():
         if (place / "run.json").exists():
             Run.load(place).check_inputs(recipe, first.training)
     catalog.write(folder / "catalog.parquet")
+    write_audit(found, catalog, folder / "audit")
     write_splits(splits, folder / "split.parquet")
     if catalog.rejects.height:
         note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")

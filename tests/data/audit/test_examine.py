@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from gliascope.data.audit import Audit
 from gliascope.data.audit.decisions import Decisions
-from gliascope.data.audit.examine import audit
+from gliascope.data.audit.examine import examine
 from gliascope.data.catalog import Catalog
 from gliascope.data.phantom import phantom
 from gliascope.data.scan import scan
@@ -47,7 +47,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 @pytest.fixture(scope="module")
 def found(catalog: Catalog) -> Audit:
-    return audit(catalog, unchecked="no features were given")
+    return examine(catalog, unchecked="no features were given")
 
 
 def test_leaks_are_counted_by_source_and_class(found: Audit) -> None:
@@ -77,7 +77,7 @@ def test_the_verdict_names_the_leak_and_what_to_do(found: Audit) -> None:
     assert verdict["level"] == "unsound"
     assert verdict["protocol"] == "grouped"
     text = " ".join(verdict["sentences"])
-    assert "one: 2 of its 8 test slices (25%) have a copy in its training folder" in text
+    assert "one: 2 of its 8 test slices (25%) have a copy in the training folder" in text
     assert "1 slices of one and 1 slices of two are copies of one another" in text
     assert "No label was checked" in text
 
@@ -115,7 +115,7 @@ def test_a_wrong_folder_is_flagged_with_features_that_tell_the_classes() -> None
     centres = {name: random.normal(size=20) * 2 for name in ("glioma", "meningioma", "pituitary")}
     features = np.array([centres[name] + random.normal(size=20) for name in truth], dtype=np.float32)
     catalog = _catalog(rows)
-    found = audit(catalog, features=features)
+    found = examine(catalog, features=features)
     flagged = [name for name, row in found.facts["suspect_labels"].items() if row["flagged"]]
     assert flagged == ["s: glioma/test"]
     assert any(sentence.startswith("s: glioma/test") for sentence in found.facts["verdict"]["sentences"])

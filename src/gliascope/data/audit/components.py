@@ -27,6 +27,12 @@ def link(frame: pl.DataFrame, pairs: pl.DataFrame | None) -> Rows:
     return connected(known, first, second)
 
 
+def copy_groups(frame: pl.DataFrame, pairs: pl.DataFrame) -> Rows:
+    """Groups of copies alone, (rows,): one patient's slices may differ in label, copies may not."""
+    known = frame["pixel_hash"].rank("dense").to_numpy().astype(np.int64)
+    return connected(known, *rows_of(frame["pixel_hash"], pairs))
+
+
 def rows_of(hashes: pl.Series, pairs: pl.DataFrame) -> tuple[Rows, Rows]:
     """A row with each pixel hash of a pair; rows with equal hashes are of one group anyway."""
     row = hashes.to_frame("hash").with_row_index("row").unique("hash")

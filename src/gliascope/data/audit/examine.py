@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gliascope import RESEARCH_USE, __version__
 from gliascope.data.audit import decisions
-from gliascope.data.audit.components import cut_chains, link, rows_of
+from gliascope.data.audit.components import copy_groups, cut_chains, link, rows_of
 from gliascope.data.audit.copies import THRESHOLD, images, near_copies
 from gliascope.data.audit.leaks import between_sources, mixed, source_facts
 from gliascope.data.audit.oddities import oddities
@@ -27,7 +27,7 @@ LARGEST = 10
 Features = NDArray[np.float32]
 
 
-def audit(
+def examine(
     catalog: Catalog,
     threshold: float = THRESHOLD,
     features: Features | None = None,
@@ -40,7 +40,8 @@ def audit(
     """
     frame = catalog.frame
     pairs, doubtful, recall = _copies(frame, threshold)
-    frame = frame.with_columns(group=pl.Series(link(frame, pairs)))
+    group, copies = pl.Series(link(frame, pairs)), pl.Series(copy_groups(frame, pairs))
+    frame = frame.with_columns(group=group, copies=copies)
     odd = oddities(frame, frame["group"].to_numpy(), seed=0)
     suspected, folders = _suspects(frame, features)
     decided = pl.concat(
@@ -129,7 +130,7 @@ def _group_facts(frame: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, Any]:
         )
     return {
         "count": sizes.height,
-        "mixed_labels": mixed(frame, "group"),
+        "mixed_labels": mixed(frame, "copies"),
         "largest": largest,
         "cut": int(pairs["cut"].sum()),
     }

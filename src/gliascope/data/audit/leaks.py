@@ -21,7 +21,7 @@ def has_twin(hashes: pl.Series, others: pl.Series, pairs: pl.DataFrame, plain: b
 
 
 def source_facts(frame: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Key `sources` of audit.json. frame: catalogue rows with the audit's `group`."""
+    """Key `sources` of audit.json. frame: catalogue rows with their group of `copies`."""
     names = frame["source"].unique(maintain_order=True)
     return {name: _source(frame.filter(pl.col("source") == name), pairs) for name in names}
 
@@ -35,7 +35,7 @@ def _source(frame: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, Any]:
         "distinct_files": frame["sha256"].n_unique(),
         "distinct_slices": frame["pixel_hash"].n_unique(),
         "classes": dict(frame["label"].value_counts().sort("label").rows()),
-        "mixed_label_groups": mixed(frame, "group"),
+        "mixed_label_groups": mixed(frame, "copies"),
     }
     keys = ("test_slices_with_training_twin", "test_slices_with_training_twin_any_transform")
     if test.is_empty():

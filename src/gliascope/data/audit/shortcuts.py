@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from PIL import Image
 
 from gliascope.data.audit.border import border
+from gliascope.data.audit.copies import images
 from gliascope.data.audit.probe import balanced_accuracy, folds, undefined
+from gliascope.data.head import head_box
 from gliascope.data.parallel import cores
-from gliascope.data.scan import THUMBNAIL
 
 LIMIT = 12_000  # slices a probe looks at; more of them changes no conclusion
 TREES, FACT_TREES = 100, 30
@@ -74,10 +76,11 @@ def shortcuts(frame: pl.DataFrame, groups: NDArray[np.int64], seed: int) -> dict
     """
     chosen = _sample(groups, seed)
     frame, groups = frame[chosen], groups[chosen]
+    thumbnails = images(frame["thumbnail"])
     probes = {
         "header": header(frame),
-        "border": border(_pictures(frame["thumbnail"])),
-        "border_after_crop": border(_pictures(frame["head_thumbnail"])),
+        "border": border(thumbnails),
+        "border_after_crop": border(np.stack([_cropped(thumbnail) for thumbnail in thumbnails])),
     }
     if frame["source"].n_unique() > 1:
         probes["source"] = {"source": _column(_codes(frame["source"]))}
@@ -114,8 +117,14 @@ def _sample(groups: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
     return np.flatnonzero(last[rank[codes]] <= max(LIMIT, last[0]))
 
 
-def _pictures(thumbnails: pl.Series) -> NDArray[np.uint8]:
-    return np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+def _cropped(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `Preprocessing` with a crop to the head would leave of it, at the thumbnail's size."""
+    top, bottom, left, right = head_box(thumbnail)
+    return np.asarray(
+        Image.fromarray(thumbnail).resize(
+            thumbnail.shape, Image.Resampling.BILINEAR, (left, top, right, bottom)
+        )
+    )
 
 
 def _codes(names: pl.Series) -> pl.Series:

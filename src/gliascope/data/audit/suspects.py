@@ -152,9 +152,10 @@ def _flag(folders: pl.DataFrame) -> pl.DataFrame:
 
 
 def _exceeds_elsewhere(folders: pl.DataFrame, share: pl.Series) -> NDArray[np.bool_]:
-    """Whether a share of each folder is above that taken for another class, of its class and its part elsewhere.
+    """Whether a share of each folder is above the share that is taken for another class elsewhere.
 
-    Wald tests of the log-odds ratio, one-sided.
+    Elsewhere: the same class in other folders, and the other classes of the same part. Wald tests of the
+    log-odds ratio, one-sided.
     """
     from scipy.special import ndtr
 
@@ -170,7 +171,7 @@ def _exceeds_elsewhere(folders: pl.DataFrame, share: pl.Series) -> NDArray[np.bo
 
 
 def _log_odds(share: pl.Series, groups: pl.Series) -> tuple[Floats, Floats]:
-    """Log-odds of a share and their variance; half a group more either way keeps them finite (Haldane 1956)."""
+    """Log-odds of a share and their variance; half a group more of both keeps them finite (Haldane 1956)."""
     count = groups.to_numpy().astype(np.float64)
     hits = share.to_numpy() * count + 0.5
     misses = count + 1 - hits

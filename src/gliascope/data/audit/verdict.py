@@ -16,36 +16,34 @@ def verdict(facts: dict[str, Any]) -> dict[str, Any]:
 
     Levels: unsound (the usual test number means little), caution (believe it with the limits named), sound.
     """
-    leaks = [sentence for name, source in facts["sources"].items() if (sentence := _leak(name, source))]
+    leaks = _leaks(facts["sources"])
     wrong = [_folder(name, folder) for name, folder in facts["suspect_labels"].items() if folder["flagged"]]
-    probes = facts["shortcuts"].items()
-    give_aways = [_shortcut(name, probe) for name, probe in probes if name in CLUES and _gives_away(probe)]
     merged = [_between(row) for row in facts["between_sources"] if any(row["twins_any_transform"].values())]
-    conflicts = facts["groups"]["mixed_labels"]
-    doubts = [*give_aways, *merged]
-    if conflicts:
+    doubts = [*_shortcuts(facts["shortcuts"]), *merged]
+    if conflicts := facts["groups"]["mixed_labels"]:
         doubts.append(
             f"{conflicts} groups of copies carry more than one class: at least one label in each is wrong."
         )
     if not facts["label_check"]["done"]:
         doubts.append("No label was checked by a network: wrong folders would not have been seen.")
     level = "unsound" if leaks or wrong else "caution" if doubts else "sound"
-    protocol = "grouped" if leaks or merged or wrong or not _has_test(facts) else "official"
-    return {
-        "level": level,
-        "protocol": protocol,
-        "sentences": [*leaks, *wrong, *doubts, _advice(protocol, facts)],
-    }
+    has_test = any(source["test_slices"] for source in facts["sources"].values())
+    protocol = "grouped" if leaks or merged or wrong or not has_test else "official"
+    return {"level": level, "protocol": protocol, "sentences": [*leaks, *wrong, *doubts, *_advice(protocol)]}
 
 
-def _leak(name: str, source: dict[str, Any]) -> str | None:
-    n, seen = source["test_slices"], source["test_slices_with_training_twin_any_transform"]
-    if not n or seen <= FEW * n:
-        return None
-    return (
-        f"{name}: {seen:,} of its {n:,} test slices ({seen / n:.0%}) have a copy in its training folder. "
-        "A model can remember them, so accuracy on this test set says little about new patients."
-    )
+def _leaks(sources: dict[str, Any]) -> list[str]:
+    counts = []
+    for name, source in sources.items():
+        n, seen = source["test_slices"], source["test_slices_with_training_twin_any_transform"]
+        if n and seen > FEW * n:
+            counts.append(f"{name}: {seen:,} of its {n:,} test slices ({seen / n:.0%})")
+    if not counts:
+        return []
+    return [
+        f"{'; '.join(counts)} have a copy in the training folder. A model can remember them, so accuracy "
+        "on them says little about new patients."
+    ]
 
 
 def _folder(name: str, folder: dict[str, Any]) -> str:
@@ -66,13 +64,19 @@ def _score(probe: dict[str, Any]) -> dict[str, Any]:
     return score
 
 
-def _shortcut(name: str, probe: dict[str, Any]) -> str:
-    fact = f" (most of all by {probe['facts'][0]['name']})" if probe["facts"] else ""
-    return (
-        f"Without looking at the brain, {CLUES[name]} alone{fact} tells {probe['task']} at "
-        f"{_score(probe)['value']:.0%} balanced accuracy, where chance is {probe['chance']:.0%}. "
-        "A model can learn that instead of the disease."
-    )
+def _shortcuts(probes: dict[str, Any]) -> list[str]:
+    strong = {name: probe for name, probe in probes.items() if name in CLUES and _gives_away(probe)}
+    if not strong:
+        return []
+    told = []
+    for name, probe in strong.items():
+        fact = f" (most of all {probe['facts'][0]['name']})" if len(probe["facts"]) > 1 else ""
+        told.append(f"{CLUES[name]}{fact} at {_score(probe)['value']:.0%} balanced accuracy")
+    first = next(iter(strong.values()))
+    return [
+        f"Without looking at the brain, {first['task']} can be told from {' and from '.join(told)}, where "
+        f"chance is {first['chance']:.0%}. A model can learn that instead of the disease."
+    ]
 
 
 def _between(row: dict[str, Any]) -> str:
@@ -81,15 +85,9 @@ def _between(row: dict[str, Any]) -> str:
     return f"{counts} are copies of one another: these sources are no independent test of each other."
 
 
-def _has_test(facts: dict[str, Any]) -> bool:
-    return any(source["test_slices"] for source in facts["sources"].values())
-
-
-def _advice(protocol: str, facts: dict[str, Any]) -> str:
+def _advice(protocol: str) -> list[str]:
     if protocol == "official":
-        return "Use --protocol official: its test folders share no copies with training."
-    others = ",official-clean" if _has_test(facts) else ""
-    return (
-        f"Use --protocol {protocol}{others}: copies then stay on one side. Patients that no file "
-        "names may still be on both; give them by --groups where you know them."
-    )
+        return []
+    return [
+        "Patients that no file names may still be on both sides; give them by --groups where you know them."
+    ]
