@@ -147,6 +147,13 @@ def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path
     )
     assert done.returncode == 2
     assert "give its run, too" in done.stderr
+    arguments = ("evaluate", out / "run", out / "catalog.parquet", out / "split.parquet", "--out", tmp_path)
+    done = gliascope(*arguments, "--protocol", "official-clean,official")
+    assert done.returncode == 0, done.stderr
+    some = json.loads((tmp_path / "report.json").read_text())["protocols"]
+    assert list(some) == ["official-clean", "official"]
+    assert some["official"] == report["protocols"]["official"]
+    assert "has no protocol 'grouped'" in gliascope(*arguments, "--protocol", "grouped").stderr
 
 
 def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:

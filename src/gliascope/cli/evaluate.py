@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile
+from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, protocol_names
 
 
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Runs that `train` wrote, one for each training.")],
     catalog: CatalogFile,
     split: SplitFile,
+    protocol: Annotated[
+        str | None, typer.Option(help="Of the protocols in the split, only these; several with commas.")
+    ] = None,
     audit: AuditFolder = None,
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path(),
 ) -> None:
@@ -24,5 +27,6 @@ def evaluate(
     from gliascope.recipes.run import Run
 
     found = Audit.load(audit) if audit else None
-    evaluate_runs([Run.load(run) for run in runs], Catalog.load(catalog), load_splits(split), out, found)
+    splits = load_splits(split, protocol_names(protocol) if protocol else None)
+    evaluate_runs([Run.load(run) for run in runs], Catalog.load(catalog), splits, out, found)
     print_report(out)

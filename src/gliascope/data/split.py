@@ -77,12 +77,23 @@ def write_splits(splits: Sequence[Split], path: Path) -> None:
     write_table(pl.concat([split.frame for split in splits]), path)
 
 
-def load_splits(path: Path) -> list[Split]:
-    """Read what `write_splits` wrote. Raises GliascopeError where it is missing or is something else."""
+def load_splits(path: Path, protocols: Sequence[str] | None = None) -> list[Split]:
+    """Read what `write_splits` wrote, or those of some protocols.
+
+    Raises GliascopeError where it is missing, is something else, or lacks a protocol.
+    """
     frame = read_table(path, COLUMNS, "split")
     if frame.is_empty():
         raise GliascopeError(f"{path}: is empty; make it again with `gliascope split`")
-    return [Split(part) for _, part in frame.group_by("protocol", "round", maintain_order=True)]
+    splits = [Split(part) for _, part in frame.group_by("protocol", "round", maintain_order=True)]
+    if protocols is None:
+        return splits
+    for protocol in protocols:
+        if protocol not in set(frame["protocol"]):
+            raise SplitError(
+                f"{path}: has no protocol {protocol!r}; make it with `gliascope split --protocol`"
+            )
+    return [split for protocol in protocols for split in splits if split.protocol == protocol]
 
 
 def split(

@@ -42,9 +42,11 @@ class _Trial:
         plan = [(train[~np.isin(self.groups[train], self.groups[test])], test) for train, test in self.plan]
         return replace(self, plan=plan)
 
-    def score(self, table: NDArray[np.float32], trees: int = TREES) -> dict[str, float | None]:
+    def score(self, table: NDArray[np.float32], trees: int) -> dict[str, float | None]:
         """Balanced accuracy of a forest on a table; undefined where training lacks a class."""
         count = len(np.unique(self.truth))
+        if (table == table[0]).all():
+            return dict.fromkeys(("value", "low", "high"), 1 / count)
         if any(len(np.unique(self.truth[train])) < count for train, _ in self.plan):
             return undefined()
         predicted = np.concatenate([self._predict(table, train, test, trees) for train, test in self.plan])
@@ -55,8 +57,9 @@ class _Trial:
     ) -> NDArray[np.int64]:
         from sklearn.ensemble import RandomForestClassifier
 
+        threads = cores() if len(train) > 2000 else 1  # on few rows, threads cost more than they give
         forest = RandomForestClassifier(
-            trees, class_weight="balanced", n_jobs=cores(), random_state=self.seed
+            trees, class_weight="balanced", n_jobs=threads, random_state=self.seed
         )
         forest.fit(table[train], self.truth[train])
         forest.n_jobs = 1  # threads would add up the trees' votes in any order, and so round differently
@@ -175,8 +178,8 @@ def _probe(trial: _Trial | None, tables: Tables) -> dict[str, Any]:
     alone = [(name, apart.score(table, FACT_TREES)["value"]) for name, table in tables.items()]
     ranked = sorted(alone, key=lambda fact: -(fact[1] or 0.0))
     return {
-        "balanced_accuracy": trial.score(everything),
-        "without_copies": None if apart is trial else apart.score(everything),
+        "balanced_accuracy": trial.score(everything, TREES),
+        "without_copies": None if apart is trial else apart.score(everything, TREES),
         "tested_on": trial.tested_on,
         "slices": len(trial.rows),
         "facts": [{"name": name, "balanced_accuracy": value} for name, value in ranked],

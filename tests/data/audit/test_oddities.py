@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image, ImageDraw
+
+from gliascope.data.audit.marks import beside_head, coloured, written
+from gliascope.data.audit.oddities import oddities
+from gliascope.data.audit.result import ODDITIES_SCHEMA
+from gliascope.data.phantom import phantom
+from gliascope.data.scan import scan
+
+SIDE = 128
+Change = Callable[[Image.Image], Image.Image]
+
+
+def write(root: Path, changes: dict[str, Change], plain: int = 24) -> pl.DataFrame:
+    """Scan a source of phantoms: `plain` a class as they are, and one changed by each of `changes`."""
+    for order, label in enumerate(("glioma", "no_tumor")):
+        folder = root / "source" / label
+        folder.mkdir(parents=True)
+        for number in range(plain):
+            picture(label, 100 * order + number).save(folder / f"{number}.png")
+    for number, (name, change) in enumerate(changes.items()):
+        change(picture("glioma", 500 + number)).save(root / "source/glioma" / name)
+    return scan([root / "source"]).frame
+
+
+def picture(label: str, seed: int) -> Image.Image:
+    return Image.fromarray(phantom(label, seed, size=SIDE).pixels)
+
+
+def found(frame: pl.DataFrame) -> set[tuple[str, str]]:
+    """Name and kind of each oddity."""
+    odd = oddities(frame, np.arange(frame.height), 0)
+    assert odd.schema == pl.Schema(ODDITIES_SCHEMA)
+    return {(row["path"].rpartition("/")[2], row["kind"]) for row in odd.iter_rows(named=True)}
+
+
+def labelled(image: Image.Image) -> Image.Image:
+    ImageDraw.Draw(image).text((2, 2), "R 3 cm", fill=255)
+    return image
+
+
+def banner(image: Image.Image) -> Image.Image:
+    image = image.convert("RGB")
+    image.paste((20, 60, 200), (0, SIDE - 6, SIDE, SIDE))
+    return image
+
+
+def test_planted_oddities_are_found_and_nothing_else(tmp_path: Path) -> None:
+    frame = write(
+        tmp_path,
+        {
+            "blank.png": lambda image: Image.new("L", image.size, 7),
+            "nearly.png": lambda image: Image.fromarray((np.asarray(image) // 16)),
+            "text.png": labelled,
+            "colour.png": banner,
+            "tiny.png": lambda image: image.resize((40, 40)),
+            "long.png": lambda image: image.resize((400, 100)),
+            "huge.png": lambda image: image.resize((1024, 1024)),
+        },
+    )
+    assert found(frame) == {
+        ("blank.png", "nearly blank"),
+        ("nearly.png", "nearly blank"),
+        ("text.png", "text beside the head"),
+        ("colour.png", "coloured"),
+        ("tiny.png", "extreme size"),
+        ("long.png", "extreme size"),
+        ("huge.png", "extreme size"),
+    }
+
+
+def test_slices_upside_down_are_found(tmp_path: Path) -> None:
+    flips = {
+        f"{number}-{name}.png": lambda image, turn=turn: image.transpose(turn)
+        for name, turn in (
+            ("turned", Image.Transpose.ROTATE_180),
+            ("mirrored", Image.Transpose.FLIP_TOP_BOTTOM),
+            ("sideways", Image.Transpose.FLIP_LEFT_RIGHT),
+        )
+        for number in range(6)
+    }
+    odd = found(write(tmp_path, flips, plain=60))
+    turned = {name for name, kind in odd if kind == "upside down"}
+    assert len(turned & {name for name in flips if "sideways" not in name}) >= 8
+    assert not turned - set(flips)
+    assert not any("sideways" in name for name in turned)
+
+
+def test_another_modality_than_nearly_all_of_the_source(tmp_path: Path) -> None:
+    frame = write(tmp_path, {})
+    modality = np.array(["MR"] * frame.height)
+    modality[3] = "CT"
+    odd = oddities(frame.with_columns(modality=pl.Series(modality)), np.arange(frame.height), 0)
+    assert odd.select("path", "kind").rows() == [(frame["path"][3], "other modality")]
+    assert odd["detail"][0].startswith("CT, where 97.9% of the source are MR")
+    half = np.where(np.arange(frame.height) % 2, "CT", "MR")
+    assert oddities(frame.with_columns(modality=pl.Series(half)), np.arange(frame.height), 0).is_empty()
+
+
+def test_copies_are_named_once_and_lost_files_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = write(tmp_path, {"a.png": banner})
+    again = frame.filter(pl.col("path").str.ends_with("a.png")).with_columns(path=pl.lit("source/b.png"))
+    both = pl.concat([frame, again])
+    assert found(both) == {("a.png", "coloured")}
+    (tmp_path / "source/glioma/a.png").unlink()
+    assert found(both) == set()
+    assert "1 files could not be read again" in capsys.readouterr().err
+
+
+def test_letters_are_told_from_the_head() -> None:
+    grey = np.asarray(picture("glioma", 1))
+    assert written(grey) == 0
+    assert not beside_head(grey[None]).any()
+    assert written(np.asarray(labelled(picture("glioma", 1)))) >= 2
+    assert written(np.full((64, 64), 200, np.uint8)) == 0
+    assert coloured(np.zeros((4, 4), np.uint8)) == 0
+    assert coloured(np.asarray(banner(picture("glioma", 1)))) == pytest.approx(6 / SIDE)
