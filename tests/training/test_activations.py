@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from gliascope.training import activations
 from gliascope.training.activations import MIRRORED, Activations, gather
 
 
@@ -55,3 +57,17 @@ def test_what_was_computed_for_other_rows_is_found(prepared, monkeypatch) -> Non
     # A slice looks the same in whatever batch it is computed.
     whole = Activations(prepared.store, nn.Identity(), " ", prepared.recipe, torch.device("cpu"))
     assert np.array_equal(whole.view(1, np.arange(8))[[0, 1, 4, 5, 7]], both[[0, 1, 4, 5, 7]])
+
+
+def test_large_sets_run_on_onnx_runtime_and_give_the_same_to_fp16(prepared, monkeypatch) -> None:
+    rows = np.arange(8)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU6(inplace=True)).eval()
+    made = Activations(prepared.store, network, "a", prepared.recipe, torch.device("cpu"))
+    plain = np.array(made.view(1, rows)[rows], np.float32)
+    monkeypatch.setattr(activations, "EXPORTED", 8)
+    exported = Activations(prepared.store, network, "b", prepared.recipe, torch.device("cpu"))
+    assert exported._exported
+    monkeypatch.setattr(exported, "prefix", lambda _: pytest.fail("torch was used"))
+    fast = np.array(exported.view(1, rows)[rows], np.float32)
+    assert np.abs(plain - fast).max() <= 2**-10 * np.abs(plain).max()

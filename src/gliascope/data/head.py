@@ -85,9 +85,9 @@ def _dark(grid: NDArray[np.uint8]) -> int:
     Typical brightness is the mean of the values, each weighted by itself: black border adds nothing to it,
     and it grows with the slice's own brightness.
     """
-    values = grid.ravel().astype(np.float64)
-    total = float(values.sum())
-    return round(DARK * float(values @ values) / total) if total else 0
+    values = grid.ravel().astype(np.int64)  # exact; and no BLAS, whose threads wait for one another
+    total = int(values.sum())
+    return round(DARK * int(values @ values) / total) if total else 0
 
 
 def _without_frame(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:

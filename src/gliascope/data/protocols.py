@@ -10,6 +10,7 @@ from gliascope.data.audit.leaks import has_twin
 from gliascope.errors import SplitError
 
 VALIDATION = TEST = 0.15
+OF_TRAINING = 0.1  # for validation, where the test set has been taken already
 FOLDS = 5
 
 Rounds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
@@ -61,7 +62,7 @@ def _official_clean(material: Material) -> Rounds:
 
 
 def _grouped(material: Material) -> Rounds:
-    return {"": _on(material.merged, material.frame, lambda frame: _cut(frame, material.seed, test=TEST))}
+    return {"": _on(material.merged, material.frame, lambda frame: _cut(frame, material.seed))}
 
 
 def _folds(material: Material) -> Rounds:
@@ -102,7 +103,7 @@ def _leave_source_out(material: Material) -> Rounds:
 def _random(material: Material) -> Rounds:
     """Slice by slice, copies or not."""
     alone = material.frame.with_columns(group=pl.int_range(pl.len()))
-    return {"": _cut(alone, material.seed, test=TEST)}
+    return {"": _cut(alone, material.seed)}
 
 
 def _round(frame: pl.DataFrame, used: pl.Series, test: pl.Series, seed: int) -> pl.Series:
@@ -116,7 +117,7 @@ def _round(frame: pl.DataFrame, used: pl.Series, test: pl.Series, seed: int) -> 
 def _with_validation(frame: pl.DataFrame, parts: pl.Series, seed: int) -> pl.Series:
     """Cut a validation part from the training part."""
     train = parts == "train"
-    return parts.scatter(train.arg_true(), _cut(frame.filter(train), seed, test=0.0))
+    return parts.scatter(train.arg_true(), _cut(frame.filter(train), seed, test=0.0, validation=OF_TRAINING))
 
 
 def _on(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
@@ -129,14 +130,14 @@ def _parts(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
     return frame.select(expression.alias("part")).to_series()
 
 
-def _cut(frame: pl.DataFrame, seed: int, test: float) -> pl.Series:
+def _cut(frame: pl.DataFrame, seed: int, test: float = TEST, validation: float = VALIDATION) -> pl.Series:
     """Draw test, validation and training parts by whole groups, stratified by class."""
     position = _position(frame, seed)
     return _parts(
         frame,
         pl.when(position < test)
         .then(pl.lit("test"))
-        .when(position < test + VALIDATION)
+        .when(position < test + validation)
         .then(pl.lit("val"))
         .otherwise(pl.lit("train")),
     )

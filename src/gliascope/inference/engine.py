@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,19 +44,22 @@ class Outputs:
         return probabilities
 
 
+def open_session(model: bytes) -> Any:
+    """An ONNX Runtime session on all cores. Raises onnxruntime's own errors for what is no graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class Engine:
     """ONNX Runtime on the CPU. Raises BundleError where the graph cannot be loaded."""
 
     def __init__(self, bundle: Bundle) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = cores()
-        options.log_severity_level = 3
         try:
-            self.session = onnxruntime.InferenceSession(
-                bundle.model, options, providers=["CPUExecutionProvider"]
-            )
+            self.session = open_session(bundle.model)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise BundleError(
                 f"model.onnx cannot be loaded: {str(error).splitlines()[0]}; export it again"

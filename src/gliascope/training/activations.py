@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ from torch import Tensor, nn
 
 from gliascope.data.store import Store, cache_folder
 from gliascope.files import atomic_file, write_rows
+from gliascope.inference.engine import open_session
 from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
 from gliascope.recipes import Recipe
 from gliascope.training.augment import augment, draws
+from gliascope.training.export import to_onnx
 
 BATCH = 64
+EXPORTED = 2000  # slices, from which exporting the frozen part (ten seconds) pays
 MIRRORED = -1  # the plain view, left and right exchanged
 FLUSH = 16  # batches; an interruption loses no more
 
@@ -34,7 +38,7 @@ class Activations:
         self, store: Store, prefix: nn.Module, frozen: str, recipe: Recipe, device: torch.device
     ) -> None:
         self.store = store
-        self.prefix = prefix
+        self.prefix = prefix.eval()
         self.recipe = recipe
         self.device = device
         self.normalise = Normalise(recipe.preprocessing).to(device)
@@ -50,13 +54,14 @@ class Activations:
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
+        run = self.prefix if len(rows) < EXPORTED or self.device.type != "cpu" else self._exported
         path = self.folder / ("mirrored.npy" if view == MIRRORED else f"view-{view}.npy")
         done = self._done(path)
         missing = np.setdiff1d(rows, np.flatnonzero(done))
         with progress(f"frozen part, {path.stem.replace('-', ' ')}", len(rows)) as advance:
             advance(len(rows) - len(missing))
             for start in range(0, len(missing), BATCH * FLUSH):
-                self._compute(view, missing[start : start + BATCH * FLUSH], path, advance)
+                self._compute(run, view, missing[start : start + BATCH * FLUSH], path, advance)
                 done[missing[start : start + BATCH * FLUSH]] = True
                 with atomic_file(path.with_suffix(".done")) as temporary:
                     temporary.write_bytes(done.tobytes())
@@ -70,14 +75,25 @@ class Activations:
         except FileNotFoundError:
             return np.zeros(len(self.store.hashes), dtype=np.bool_)
 
+    @cached_property
+    def _exported(self) -> Callable[[Tensor], Tensor]:
+        """The frozen part on ONNX Runtime, which fuses its layers: half the time of torch on a CPU."""
+        model = to_onnx(self.prefix, self._images(0, np.arange(2)), "images", ["activations"])
+        session = open_session(model)
+        return lambda images: torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
+
     @torch.inference_mode()
     def _compute(
-        self, view: int, rows: NDArray[np.int64], path: Path, advance: Callable[[int], None]
+        self,
+        run: Callable[[Tensor], Tensor],
+        view: int,
+        rows: NDArray[np.int64],
+        path: Path,
+        advance: Callable[[int], None],
     ) -> None:
-        self.prefix.eval()
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            activations = self.prefix(self._images(view, batch)).half().cpu().numpy()
+            activations = run(self._images(view, batch)).half().cpu().numpy()
             if not path.exists():
                 with atomic_file(path) as temporary:
                     shape = (len(self.store.hashes), *activations.shape[1:])

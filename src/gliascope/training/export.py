@@ -1,5 +1,6 @@
 """Run in, deployable model out: the only bridge from the half that learns to the half that runs."""
 
+import copy
 import hashlib
 import tempfile
 from importlib import metadata
@@ -63,7 +64,8 @@ def export(
     Raises RunError where ONNX Runtime's logits differ by more than TOLERANCE.
     """
     deployed = Deployed(classifier.cpu(), recipe).eval()
-    model = _to_onnx(deployed, recipe)
+    pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
+    model = to_onnx(deployed, pixels, "pixels", deployed.outputs)
     info = BundleInfo(
         recipe=recipe.name,
         classes=classes,
@@ -80,19 +82,20 @@ def export(
     return bundle
 
 
-def _to_onnx(deployed: Deployed, recipe: Recipe) -> bytes:
-    for module in deployed.modules():
+def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) -> bytes:
+    """A network in evaluation mode as an ONNX graph of one input, whose first axis may have any length."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
         if getattr(module, "inplace", False):
             setattr(module, "inplace", False)  # in-place activations take the exporter far longer  # noqa: B010
-    pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
-            deployed,
-            (pixels,),
+            network,
+            (example,),
             path,
-            input_names=["pixels"],
-            output_names=deployed.outputs,
+            input_names=[name],
+            output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("slices")},),
             external_data=False,
             verbose=False,

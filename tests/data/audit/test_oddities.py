@@ -40,7 +40,22 @@ def found(frame: pl.DataFrame) -> set[tuple[str, str]]:
 
 
 def labelled(image: Image.Image) -> Image.Image:
-    ImageDraw.Draw(image).text((2, 2), "R 3 cm", fill=255)
+    wider = Image.new("L", (SIDE + 60, SIDE + 60))
+    wider.paste(image, (30, 30))
+    ImageDraw.Draw(wider).text((6, 6), "R 3 cm", fill=255)
+    return wider
+
+
+def face(random: np.random.Generator) -> Image.Image:
+    """A head with eyes at the top and a bright spot anywhere below."""
+    image = Image.new("L", (SIDE, SIDE))
+    draw = ImageDraw.Draw(image)
+    left, top, right, bottom = random.integers(-4, 5, 4)
+    draw.ellipse((28 + left, 14 + top, 100 + right, 114 + bottom), fill=90)
+    for eye in (46, 74):
+        draw.ellipse((eye + left, 24 + top, eye + left + 12, 36 + top), fill=200)
+    x, y = random.integers(45, 75), random.integers(60, 90)
+    draw.ellipse((x, y, x + 12, y + 12), fill=int(random.integers(120, 220)))
     return image
 
 
@@ -55,7 +70,7 @@ def test_planted_oddities_are_found_and_nothing_else(tmp_path: Path) -> None:
         tmp_path,
         {
             "blank.png": lambda image: Image.new("L", image.size, 7),
-            "nearly.png": lambda image: Image.fromarray((np.asarray(image) // 16)),
+            "nearly.png": lambda image: Image.fromarray(np.asarray(image) // 16),
             "text.png": labelled,
             "colour.png": banner,
             "tiny.png": lambda image: image.resize((40, 40)),
@@ -75,20 +90,28 @@ def test_planted_oddities_are_found_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_slices_upside_down_are_found(tmp_path: Path) -> None:
-    flips = {
-        f"{number}-{name}.png": lambda image, turn=turn: image.transpose(turn)
-        for name, turn in (
-            ("turned", Image.Transpose.ROTATE_180),
-            ("mirrored", Image.Transpose.FLIP_TOP_BOTTOM),
-            ("sideways", Image.Transpose.FLIP_LEFT_RIGHT),
-        )
-        for number in range(6)
+    random = np.random.default_rng(0)
+    turns = {
+        "turned": Image.Transpose.ROTATE_180,
+        "mirrored": Image.Transpose.FLIP_TOP_BOTTOM,
+        "sideways": Image.Transpose.FLIP_LEFT_RIGHT,
     }
-    odd = found(write(tmp_path, flips, plain=60))
-    turned = {name for name, kind in odd if kind == "upside down"}
-    assert len(turned & {name for name in flips if "sideways" not in name}) >= 8
-    assert not turned - set(flips)
-    assert not any("sideways" in name for name in turned)
+    for label in ("glioma", "no_tumor"):
+        (tmp_path / "source" / label).mkdir(parents=True)
+        for number in range(60):
+            face(random).save(tmp_path / "source" / label / f"{number}.png")
+    for name, turn in turns.items():
+        for number in range(4):
+            face(random).transpose(turn).save(tmp_path / f"source/glioma/{name}-{number}.png")
+    # A slice that the set holds both ways up is no measure of which is right.
+    both_ways = face(random)
+    both_ways.save(tmp_path / "source/no_tumor/upright.png")
+    both_ways.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "source/no_tumor/mirrored-5.png")
+    odd = found(scan([tmp_path / "source"]).frame)
+    upside_down = {f"{name}-{n}.png" for name in ("turned", "mirrored") for n in range(4)} | {
+        "mirrored-5.png"
+    }
+    assert odd == {(name, "upside down") for name in upside_down}
 
 
 def test_another_modality_than_nearly_all_of_the_source(tmp_path: Path) -> None:

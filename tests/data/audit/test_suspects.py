@@ -7,22 +7,23 @@ from gliascope.data.audit.suspects import SUSPECTS_SCHEMA, suspects
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 GROUP = 3
+WIDTH = 1024
 
 
 def clean(
-    random: np.random.Generator, train: int = 120, test: int = 60, source: str = "one", apart: float = 2.2
+    random: np.random.Generator, train: int = 120, test: int = 60, source: str = "one"
 ) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
     """A catalogue frame, its true classes and features of its slices, in the order of their pixel hashes.
 
-    Slices of a group are nearly alike. Classes are `apart` standard deviations apart.
+    Slices of a group are nearly alike. Each class has its own mean, the same in every source.
     """
     rows = [
         (part, label) for part, n in (("train", train), ("test", test)) for label in CLASSES for _ in range(n)
     ]
     truth = np.array([CLASSES.index(label) for _, label in rows])
-    centres = np.linalg.qr(np.random.default_rng(7).normal(size=(32, 4)))[0].T * apart * 2**0.5
-    per_group = np.repeat(random.normal(size=(len(rows) // GROUP, 32)), GROUP, axis=0)
-    features = centres[truth] + per_group + random.normal(0, 0.1, (len(rows), 32))
+    means = np.random.default_rng(7).normal(0, 0.3, (len(CLASSES), WIDTH))
+    of_group = np.repeat(random.normal(size=(len(rows) // GROUP, WIDTH)), GROUP, axis=0)
+    features = means[truth] + of_group + random.normal(0, 0.1, (len(rows), WIDTH))
     frame = pl.DataFrame(
         {
             "path": [f"{source}/{part}/{label}/{n}.png" for n, (part, label) in enumerate(rows)],
@@ -133,5 +134,5 @@ def test_a_set_without_parts_is_checked_by_folds() -> None:
     wrong = np.flatnonzero(random.random(frame.height) < 0.05)
     frame = relabelled(frame, wrong, truth, random).with_columns(official=pl.lit(None, pl.String))
     found, folders = suspects(frame, features, groups_of(frame), 0)
-    assert len(set(frame["path"][wrong]) & set(found["path"])) / len(wrong) > 0.85
+    assert len(set(frame["path"][wrong]) & set(found["path"])) / len(wrong) > 0.75
     assert list(folders) == [f"one: {label}/all" for label in CLASSES]
