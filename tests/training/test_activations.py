@@ -65,7 +65,7 @@ def test_large_sets_run_on_onnx_runtime_and_give_the_same_to_fp16(prepared, monk
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU6(inplace=True)).eval()
     made = Activations(prepared.store, network, "a", prepared.recipe, torch.device("cpu"))
     plain = np.array(made.view(1, rows)[rows], np.float32)
-    monkeypatch.setattr(activations, "EXPORTED", 8)
+    monkeypatch.setattr(activations, "EXPORTED", 16)
     exported = Activations(prepared.store, network, "b", prepared.recipe, torch.device("cpu"))
     assert exported._exported
     monkeypatch.setattr(exported, "prefix", lambda _: pytest.fail("torch was used"))

@@ -22,7 +22,7 @@ from gliascope.training.augment import augment, draws
 from gliascope.training.export import to_onnx
 
 BATCH = 64
-EXPORTED = 2000  # slices, from which exporting the frozen part (ten seconds) pays
+EXPORTED = 2000  # views of slices, from which exporting the frozen part (ten seconds) pays
 MIRRORED = -1  # the plain view, left and right exchanged
 FLUSH = 16  # batches; an interruption loses no more
 
@@ -54,7 +54,8 @@ class Activations:
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
-        run = self.prefix if len(rows) < EXPORTED or self.device.type != "cpu" else self._exported
+        few = len(rows) * self.recipe.views < EXPORTED
+        run = self.prefix if few or self.device.type != "cpu" else self._exported
         path = self.folder / ("mirrored.npy" if view == MIRRORED else f"view-{view}.npy")
         done = self._done(path)
         missing = np.setdiff1d(rows, np.flatnonzero(done))
