@@ -4,7 +4,7 @@ CHROMIUM ?= chromium
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: setup demo test check bench pictures
+.PHONY: setup demo test check bench bench-full pictures
 
 setup: $(STAMP)
 
@@ -31,3 +31,6 @@ pictures: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+bench-full: setup
+	$(BIN)/python -m benchmarks all

@@ -30,6 +30,8 @@ LONG: dict[str, Part] = {
     "folds": jobs.folds,
     "two-sources": jobs.two_sources,
     "sizes": audit.sizes,
+    "shortcuts": jobs.shortcuts,
+    "cropped": jobs.cropped,
 }
 
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from benchmarks.measure import Row, gliascope, median_seconds
 
 SLICES = 7023
@@ -109,3 +111,56 @@ def _accuracy(name: str, report: dict[str, Any], protocol: str, target: str = ""
 
 def _interval(number: dict[str, float]) -> str:
     return f"{number['value']:.2%} ({number['low']:.2%}-{number['high']:.2%})"
+
+
+SETTINGS = {
+    "as it is": (),
+    "crop, pad": ("preprocessing.crop=head", "preprocessing.pad=true"),
+    "crop, pad, standardise": (
+        "preprocessing.crop=head",
+        "preprocessing.pad=true",
+        "preprocessing.standardise=true",
+    ),
+}
+
+
+def shortcuts(data: Path, work: Path) -> list[Row]:
+    """How well border and background of the preprocessed picture tell tumour from no tumour."""
+    catalog = work / "catalog.parquet"
+    gliascope("scan", data / "masoud7023", "--out", catalog, cache=work / "cache")
+    rows = []
+    for name, overrides in SETTINGS.items():
+        score = _border_probe(catalog, overrides)
+        rows.append((f"border probe on masoud7023, {name}, training without copies", _interval(score), ""))
+    return rows
+
+
+def _border_probe(catalog: Path, overrides: tuple[str, ...]) -> dict[str, float]:
+    from gliascope.data.audit.components import link
+    from gliascope.data.audit.copies import near_copies
+    from gliascope.data.audit.shortcuts import shortcuts as probe
+    from gliascope.data.catalog import Catalog
+    from gliascope.data.scan import thumbnails
+    from gliascope.data.store import store
+    from gliascope.recipes import load_recipe
+
+    frame = Catalog.load(catalog).frame
+    groups = link(frame, near_copies(frame.unique("pixel_hash"))[0])
+    images = store(frame, load_recipe("quick", overrides).preprocessing)
+    pictures = [thumbnails(images.pixels[row])[0] for row in images.rows(frame["pixel_hash"])]
+    score: dict[str, float] = probe(frame.with_columns(thumbnail=pl.Series(pictures)), groups, 0)["border"][
+        "without_copies"
+    ]
+    return score
+
+
+def cropped(data: Path, work: Path) -> list[Row]:
+    """The main job on heads alone."""
+    rows = []
+    for name, overrides in list(SETTINGS.items())[1:]:
+        out = work / name.replace(", ", "-")
+        sets = [argument for override in overrides for argument in ("--set", override)]
+        arguments = ("run", data / "masoud7023", "--out", out, "--protocol", "official,official-clean", *sets)
+        gliascope(*arguments, cache=work / "cache")
+        rows += [_accuracy(name, _report(out), protocol) for protocol in ("official", "official-clean")]
+    return rows
