@@ -49,7 +49,8 @@ def _leaks(sources: dict[str, Any]) -> list[str]:
 def _folder(name: str, folder: dict[str, Any]) -> str:
     return (
         f"{name}: most likely mislabelled. A model that does well elsewhere agrees with "
-        f"{folder['recall']:.0%} of its {folder['slices']:,} labels; no accuracy on this folder can be believed."
+        f"{folder['recall']:.0%} of its {folder['slices']:,} labels; no accuracy on this folder "
+        "can be believed."
     )
 
 
