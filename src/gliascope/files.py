@@ -30,6 +30,20 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """As `atomic_file`, but where `path` exists by then, it stays: another process was faster."""
+    with atomic_file(path.with_name(f".{os.getpid()}-{path.name}")) as temporary:
+        yield temporary
+    mine = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        os.link(mine, path)
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
+
+
+@contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling folder; rename it to `path` if the block succeeds, else remove it.
 

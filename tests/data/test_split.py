@@ -20,7 +20,7 @@ Make = Callable[..., Path]
 def catalog_of(rows: list[dict]) -> Catalog:
     """A catalogue with the columns that splitting reads."""
     base = {"root": "/", "source": "s", "official": None, "patient": None, "study": None}
-    base |= {"group": None, "index": 0, "fold": None}
+    base |= {"group": None, "index": 0, "fold": None, "thumbnail": b"\0\1"}
     full = [base | {"path": f"s/{n}.png", "pixel_hash": f"{n:032x}"} | row for n, row in enumerate(rows)]
     types = dict.fromkeys(("official", "patient", "study", "group"), pl.String) | {"fold": pl.Int32}
     frame = pl.DataFrame(full, schema_overrides=types)
@@ -179,6 +179,33 @@ def test_folds_of_the_groups_file_are_kept_and_slices_without_one_are_not_used()
     assert set(folds[1].part("test")["path"]) == {f"s/{n}.png" for n in range(80) if n % 3 == 1}
 
 
+def test_a_copy_in_another_fold_of_the_file_does_not_train() -> None:
+    rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1)
+    catalog = catalog_of(rows)
+    audit = audit_of(catalog, (f"{3:032x}", f"{4:032x}"))  # of folds 1 and 2
+    first, second, third = split(catalog, ["folds"], 0, audit)
+    assert "s/3.png" in first.part("test")["path"].to_list()
+    assert "s/4.png" not in first.frame["path"].to_list()
+    assert "s/3.png" not in second.frame["path"].to_list()
+    assert {"s/3.png", "s/4.png"} <= set(third.frame["path"])
+
+
+def test_a_fold_of_a_copy_that_was_set_aside_counts() -> None:
+    rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1 if n else None)
+    rows[0]["pixel_hash"] = rows[2]["pixel_hash"] = "a" * 32
+    third = split(catalog_of(rows), ["folds"])[2]
+    assert "s/0.png" in third.part("test")["path"].to_list()
+
+
+def test_blank_slices_join_nothing() -> None:
+    rows = many(
+        4, label=lambda n: "ab"[n % 2], pixel_hash=lambda _: "0" * 32, thumbnail=lambda _: bytes(4096)
+    )
+    frame = catalog_of(rows).frame
+    assert group_ids(frame).tolist() == [0, 1, 2, 3]
+    assert frame["set_aside"].null_count() == 4
+
+
 def test_drawn_folds_test_every_slice_once() -> None:
     folds = split(
         catalog_of(many(300, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}")), ["folds"]
@@ -214,7 +241,9 @@ def test_decisions_drop_relabel_join_and_part(tmp_path: Path) -> None:
         {"kind": "pair", "path": "s/4.png", "other_path": "s/6.png", "action": "different"},
     ]
     frame = pl.DataFrame([{"index": 0, "other_index": 0} | row for row in rows], schema=DECISIONS_SCHEMA)
-    frame.write_csv(tmp_path / "decisions.csv")
+    # As a spreadsheet leaves it: a further column, an empty line, capitals.
+    edited = frame.with_columns(remark=pl.lit("seen")).write_csv().replace(",drop,", ", Drop ,")
+    (tmp_path / "decisions.csv").write_text(edited + "," * frame.width + "\n")
     decisions = Decisions.load(tmp_path / "decisions.csv")
     (made,) = split(catalog, ["random"], 0, audit, decisions)
     by_path = {row["path"]: row for row in made.frame.iter_rows(named=True)}
@@ -232,13 +261,18 @@ def test_decisions_drop_relabel_join_and_part(tmp_path: Path) -> None:
     [
         ({"kind": "pair", "action": "drop"}, "line 2: expected an action of a pair"),
         ({"kind": "conflict", "action": "relabel"}, "line 2: relabel needs a class"),
+        (
+            {"kind": "conflict", "action": "relabel", "new_label": "aa"},
+            "'aa' is no class .* choose from a, b",
+        ),
+        ({"kind": "pair", "other_path": "s/1.png", "action": "same"}, "add --audit DIR"),
         ({"kind": "suspect_label", "path": "elsewhere.png", "action": "drop"}, "not in this catalogue"),
     ],
 )
 def test_decisions_that_make_no_sense_are_refused(row: dict, message: str, tmp_path: Path) -> None:
     base = {"path": "s/0.png", "index": 0, "label": "a"}
     pl.DataFrame([base | row], schema=DECISIONS_SCHEMA).write_csv(tmp_path / "decisions.csv")
-    with pytest.raises(LayoutError, match=message):
+    with pytest.raises((LayoutError, SplitError), match=message):
         split(
             catalog_of(many(60, label=lambda n: "ab"[n % 2])),
             ["random"],

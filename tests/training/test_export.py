@@ -47,14 +47,14 @@ def test_a_head_without_maps_declares_that_it_has_none(classifier: Classifier) -
 
 
 def test_a_model_that_differs_after_export_is_refused(classifier: Classifier, monkeypatch) -> None:
-    whole = module._to_onnx
+    whole = module.to_onnx
 
-    def damaged(deployed: Deployed, recipe) -> bytes:
-        model = whole(deployed, recipe)
+    def damaged(deployed: Deployed, *rest) -> bytes:
+        model = whole(deployed, *rest)
         with torch.no_grad():
             deployed.classifier.head.linear.bias += 1
         return model
 
-    monkeypatch.setattr(module, "_to_onnx", damaged)
+    monkeypatch.setattr(module, "to_onnx", damaged)
     with pytest.raises(RunError, match="differs from the trained one"):
         export(classifier, RECIPE, ("a", "b"), {})

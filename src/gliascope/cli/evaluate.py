@@ -26,7 +26,8 @@ def evaluate(
     from gliascope.pipeline.evaluate import evaluate as evaluate_runs
     from gliascope.recipes.run import Run
 
+    trained = [Run.load(run) for run in runs]
     found = Audit.load(audit) if audit else None
     splits = load_splits(split, protocol_names(protocol) if protocol else None)
-    evaluate_runs([Run.load(run) for run in runs], Catalog.load(catalog), splits, out, found)
+    evaluate_runs(trained, Catalog.load(catalog), splits, out, found)
     print_report(out)

@@ -53,12 +53,16 @@ def print_merge(catalog: Catalog) -> None:
 
 def print_split(split: Split) -> None:
     """Slices by part and class."""
-    _print_counts(split.frame, ["part", "label"], f"Protocol {split.protocol} {split.round}".rstrip())
+    from rich.markup import escape
+
+    title = f"Protocol {split.protocol} {split.round}".rstrip()
+    _print_counts(split.frame, ["part", "label"], escape(title))
 
 
 def print_audit(audit: Audit) -> None:
     """Copies by source, and the verdict."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("source", "slices", "distinct", "test", "seen in training", "any transform", title="Copies")
@@ -70,7 +74,7 @@ def print_audit(audit: Audit) -> None:
         "test_slices_with_training_twin_any_transform",
     )
     for name, source in audit.facts["sources"].items():
-        table.add_row(name, *("–" if source[key] is None else f"{source[key]:,}" for key in keys))
+        table.add_row(escape(name), *("–" if source[key] is None else f"{source[key]:,}" for key in keys))
     console = Console(highlight=False)
     console.print(table)
     verdict = audit.facts["verdict"]

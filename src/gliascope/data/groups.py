@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gliascope.data.content import content
 from gliascope.errors import LayoutError
 from gliascope.progress import note
 
@@ -100,14 +101,14 @@ def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
     """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
 
     Slices belong together that share a group of the CSV, else a patient; that are of one study or file; or
-    that have identical pixels. Transitively: groups are connected components.
+    that have identical pixels, unless they are blank. Transitively: groups are connected components.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     owner = pl.coalesce(pl.lit("group:") + pl.col("group"), pl.lit("patient:") + pl.col("patient"))
     file = pl.concat_str("root", "path", separator="/")
-    keys = frame.select(owner=owner, study="study", file=file, pixels="pixel_hash")
+    keys = frame.select(owner=owner, study="study", file=file, pixels=content(frame))
     rows = frame.height
     edges = []
     offset = rows

@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from gliascope.data.content import content
+
 CONFLICTS = ["path", "index", "label", "other_path", "other_index", "other_label"]
 _PLACE = ["path", "index", "label"]
 
@@ -29,14 +31,16 @@ def conflicts(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _compare(frame: pl.DataFrame) -> pl.DataFrame:
     """Each row beside the slices it shares its pixels with: is it their first, and who has another label?"""
-    pixels = "pixel_hash"
+    # Blank slices are no copies: each is its own first.
+    alone = pl.int_range(pl.len()).cast(pl.String)
+    pixels = "content"
     order = pl.struct(pl.col("row").min().over("source"), "path", "index")
     first = pl.struct(_PLACE).first().over(pixels)
     # The first slice whose label is not the first one's: together these two answer for every row.
     second = pl.struct(_PLACE).filter(pl.col("label") != pl.col("label").first()).first().over(pixels)
     other = pl.when(pl.col("label") == first.struct.field("label")).then(second).otherwise(first)
     return (
-        frame.select("source", pixels, *_PLACE)
+        frame.select("source", *_PLACE, content=pl.coalesce(content(frame), alone))
         .with_row_index("row")
         .sort(order)
         .with_columns(

@@ -67,17 +67,25 @@ def _grouped(material: Material) -> Rounds:
 
 def _folds(material: Material) -> Rounds:
     """Each fold of the CSV, else of FOLDS drawn by group, tests once."""
-    frame = material.frame
-    used = material.merged & (frame["fold"].is_not_null() | frame["fold"].is_null().all())
-    if frame["fold"].is_null().all():
+    frame, used = material.frame, material.merged
+    # The file may name another copy than the one that was kept.
+    fold = frame.select(pl.col("fold").drop_nulls().first().over("pixel_hash")).to_series()
+    if fold.is_null().all():
         drawn = _position(frame.filter(used), material.seed)
-        fold = frame["fold"].scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
-    else:
-        fold = frame["fold"]
-    return {
-        f"fold {number}": _round(frame, used, fold == number, material.seed)
-        for number in fold.filter(used).unique().sort()
-    }
+        fold = fold.scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
+    used &= fold.is_not_null()
+    rounds = {}
+    for number in fold.filter(used).unique().sort():
+        test = fold == number
+        rounds[f"fold {number}"] = _round(
+            frame, used & (test | ~_shares(frame, test & used)), test, material.seed
+        )
+    return rounds
+
+
+def _shares(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
+    """Whether each row is of a group that is tested: the folds or sources of a user may cut groups."""
+    return frame["group"].is_in(frame["group"].filter(test).unique().implode())
 
 
 def _leave_source_out(material: Material) -> Rounds:
@@ -95,8 +103,9 @@ def _leave_source_out(material: Material) -> Rounds:
         first = pl.struct("pixel_hash", "source").is_first_distinct()
         conflict = pl.col("label").n_unique().over("pixel_hash") > 1
         used = frame.select(first & ~conflict).to_series()
-        known = frame["group"].is_in(frame["group"].filter(test).implode())
-        rounds[f"without {source}"] = _round(frame, used & (test | ~known), test, material.seed)
+        rounds[f"without {source}"] = _round(
+            frame, used & (test | ~_shares(frame, test)), test, material.seed
+        )
     return rounds
 
 
@@ -150,10 +159,10 @@ def _position(frame: pl.DataFrame, seed: int) -> pl.Series:
     pixel hash they contain, which no machine, library version or row order can change.
     """
     groups = (
-        frame.group_by("group")
+        frame.group_by("group", maintain_order=True)
         .agg(size=pl.len(), key=pl.col("pixel_hash").min(), label=pl.col("label").mode().min())
         .with_columns(pl.col("key").map_elements(lambda key: _rank(seed, key), return_dtype=pl.String))
-        .sort("label", "key")
+        .sort("label", "key", maintain_order=True)
     )
     end = pl.col("size").cum_sum().over("label")
     middle = (end - pl.col("size") / 2) / pl.col("size").sum().over("label")
@@ -179,7 +188,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "grouped": Protocol(
         _grouped,
         "70/15/15 over all sources merged, by class. No group is cut: a group is a known patient, else one "
-        "study or file, with all copies and near copies. Identical slices count once.",
+        "study or file, with all copies the audit found. Identical slices count once.",
     ),
     "folds": Protocol(
         _folds,

@@ -16,6 +16,7 @@ from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.merge import set_aside
 from gliascope.data.protocols import PROTOCOLS, Material
 from gliascope.errors import GliascopeError, SplitError
+from gliascope.progress import note
 
 PARTS = ("train", "val", "test")
 COLUMNS = [
@@ -112,6 +113,8 @@ def split(
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise SplitError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    if audit is None and not {"official", "random"}.issuperset(protocols):
+        note("no audit was given: near copies are not kept together")
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
     frame = frame.with_columns(group=pl.Series(link(frame, pairs)))
@@ -137,6 +140,8 @@ def split(
 def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None) -> pl.DataFrame | None:
     """The audit's near copies, without those decided to be different, with those decided to be the same."""
     if audit is None:
+        if decisions and decisions.frame["action"].is_in(["same"]).any():
+            raise SplitError(f"{decisions.file} joins pairs; that needs the audit's copies, add --audit DIR")
         return None
     if set(audit.groups["pixel_hash"]) != set(frame["pixel_hash"]):
         raise GliascopeError("the audit is of another catalogue; run `gliascope audit` again")

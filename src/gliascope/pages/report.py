@@ -22,6 +22,7 @@ class ProtocolResult:
     accepted: of `metrics.accepted` at the confidence threshold of the bundle, if it has one.
     rounds: of `metrics.summarise_rounds`, where the protocol tests several models.
     leaky: whether copies or patients are on both sides by design.
+    deployed: whether it tests the model that is deployed, and no other of the same recipe.
     """
 
     description: str
@@ -30,6 +31,7 @@ class ProtocolResult:
     accepted: Mapping[str, Any] | None = None
     rounds: Mapping[str, Any] | None = None
     leaky: bool = False
+    deployed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class ReportData:
                     "accepted": protocol.accepted,
                     "rounds": protocol.rounds,
                     "leaky": protocol.leaky,
+                    "deployed": protocol.deployed,
                 }
                 for name, protocol in self.protocols.items()
             },

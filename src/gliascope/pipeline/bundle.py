@@ -9,7 +9,7 @@ from gliascope.inference.bundle import Bundle
 from gliascope.pages.card import model_card
 from gliascope.recipes.run import Run
 
-HEADLINE = ("n", "accuracy", "balanced_accuracy", "macro_auroc", "ece", "brier")
+HEADLINE = ("leaky", "n", "accuracy", "balanced_accuracy", "macro_auroc", "ece", "brier")
 
 
 def bundle(trained: Run, report: Path, folder: Path) -> None:
@@ -23,7 +23,11 @@ def bundle(trained: Run, report: Path, folder: Path) -> None:
     if content["model"].get("sha256") != model.info.model_sha256:
         raise RunError(f"{report}: is the report of another run; evaluate {trained.folder} first")
     threshold = float(content["model"]["confidence_threshold"])
-    metrics = {name: {key: result[key] for key in HEADLINE} for name, result in content["protocols"].items()}
+    metrics = {
+        name: {key: result[key] for key in HEADLINE}
+        for name, result in content["protocols"].items()
+        if result["deployed"]
+    }
     info = model.info.model_copy(update={"confidence_threshold": threshold, "metrics": metrics})
     Bundle(info, model.model).write(folder, model_card(info.model_dump(mode="json"), content))
 

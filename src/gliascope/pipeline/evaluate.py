@@ -104,14 +104,17 @@ def evaluate(
                 headline = model
                 mistakes = _mistakes(split, model.images, scores, outputs)
     assert headline is not None  # noqa: S101 (the first split has a run)
+    deployed = {split.protocol for split in splits if split.training == splits[0].training}
     protocols = {
-        name: _result(name, results[name], thresholds[name])
+        name: _result(name, results[name], thresholds[name], name in deployed)
         for name in dict.fromkeys(split.protocol for split in splits)
     }
     write_report(folder, _report(headline, catalog, splits[0], protocols, mistakes, audit))
 
 
-def _result(protocol: str, rounds: list[tuple[Scores, str]], threshold: float) -> ProtocolResult:
+def _result(
+    protocol: str, rounds: list[tuple[Scores, str]], threshold: float, deployed: bool
+) -> ProtocolResult:
     pooled = Scores.join([scores for scores, _ in rounds])
     several = len(rounds) > 1
     return ProtocolResult(
@@ -122,6 +125,7 @@ def _result(protocol: str, rounds: list[tuple[Scores, str]], threshold: float) -
         None if several else accepted(pooled, threshold),
         summarise_rounds({name: scores for scores, name in rounds}) if several else None,
         PROTOCOLS[protocol].leaky,
+        deployed and not several,
     )
 
 

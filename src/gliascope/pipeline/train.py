@@ -36,6 +36,7 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
     for split in splits:
         if split.training not in seen:
             name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.round}".strip())
-            places[folder.with_name(name) if seen else folder] = split
+            place = folder.with_name(name) if seen else folder
+            places[place if place not in places else place.with_name(f"{name}-{split.training[:6]}")] = split
             seen.add(split.training)
     return places

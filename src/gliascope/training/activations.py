@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gliascope.data.store import Store, cache_folder
-from gliascope.files import atomic_file, write_rows
+from gliascope.files import atomic_file, new_file, write_rows
 from gliascope.inference.engine import open_session
 from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint
@@ -44,7 +45,8 @@ class Activations:
         self.normalise = Normalise(recipe.preprocessing).to(device)
         content = hashlib.blake2b(digest_size=10)
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
-        depends = (store.key, recipe.backbone, frozen, fingerprint(prefix), str(recipe.seed))
+        made_by = (torch.__version__, onnxruntime.__version__, device.type)
+        depends = (store.key, recipe.backbone, frozen, fingerprint(prefix), str(recipe.seed), *made_by)
         for part in (*depends, recipe.augmentation.model_dump_json()):
             content.update(part.encode() + b"\n")
         self.folder = cache_folder() / "activations" / content.hexdigest()
@@ -54,7 +56,7 @@ class Activations:
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
-        few = len(rows) * self.recipe.views < EXPORTED
+        few = len(self.store.hashes) * self.recipe.views < EXPORTED
         run = self.prefix if few or self.device.type != "cpu" else self._exported
         path = self.folder / ("mirrored.npy" if view == MIRRORED else f"view-{view}.npy")
         done = self._done(path)
@@ -72,6 +74,8 @@ class Activations:
     def _done(self, path: Path) -> NDArray[np.bool_]:
         """Which store rows the file holds."""
         try:
+            if not path.exists():
+                raise FileNotFoundError
             return np.frombuffer(bytearray(path.with_suffix(".done").read_bytes()), dtype=np.bool_)
         except FileNotFoundError:
             return np.zeros(len(self.store.hashes), dtype=np.bool_)
@@ -96,7 +100,7 @@ class Activations:
             batch = rows[start : start + BATCH]
             activations = run(self._images(view, batch)).half().cpu().numpy()
             if not path.exists():
-                with atomic_file(path) as temporary:
+                with new_file(path) as temporary:
                     shape = (len(self.store.hashes), *activations.shape[1:])
                     np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
             write_rows(path, batch, activations)

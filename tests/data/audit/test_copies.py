@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 from planted import KINDS, frame_of
 
+from gliascope.data.audit import copies
 from gliascope.data.audit.copies import near_copies
+from gliascope.data.audit.search import Pairs
 from gliascope.data.phantom import LABELS, phantom
 
 PATIENTS = 60
@@ -68,3 +70,16 @@ def test_blank_slices_and_single_slices_are_no_copies() -> None:
     assert near_copies(frame_of(blank))[0].is_empty()
     assert near_copies(frame_of(blank).head(1))[0].is_empty()
     assert near_copies(frame_of(blank).head(1))[0].schema["correlation"] == pl.Float64
+
+
+def test_the_transform_that_reaches_the_threshold_wins_over_one_that_nearly_does(monkeypatch) -> None:
+    frame = frame_of({name: np.full((8, 8), n, np.uint8) for n, name in enumerate("ab")})
+    found = {"": 0.975, " without border": 0.999}
+
+    def searched(_images, what, lowest):
+        pairs = Pairs(np.array([0]), np.array([1]), np.array([found[what]]))
+        return ([("none", pairs)] if found[what] >= lowest else []), 1.0
+
+    monkeypatch.setattr(copies, "_searched", searched)
+    pairs, _ = near_copies(frame, 0.98, doubt=0.01)
+    assert pairs.select("correlation", "transform").rows() == [(0.999, "crop")]

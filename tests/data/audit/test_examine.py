@@ -105,6 +105,17 @@ def test_an_audit_survives_its_files_and_splits_the_catalogue(
     assert "one/Training/glioma/7.png" not in official.frame["path"].to_list()
 
 
+def test_what_a_person_decided_is_not_overwritten(found: Audit, tmp_path: Path) -> None:
+    found.write(tmp_path)
+    path = tmp_path / "decisions.csv"
+    path.write_text(path.read_text().replace("drop", "keep"))
+    edited = path.read_text()
+    found.write(tmp_path)
+    assert path.read_text() == edited
+    assert "drop" in (tmp_path / "decisions.new.csv").read_text()
+    assert Audit.load(tmp_path).facts == found.facts
+
+
 def test_a_wrong_folder_is_flagged_with_features_that_tell_the_classes() -> None:
     random = np.random.default_rng(0)
     rows = []

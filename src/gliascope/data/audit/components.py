@@ -5,6 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.data.audit.vectors import TRANSFORMS, Array, directions, turn_low
+from gliascope.data.content import content
 from gliascope.data.groups import group_ids
 
 LARGE = 50  # distinct slices; a component above this may be a chain of look-alikes
@@ -29,8 +30,9 @@ def link(frame: pl.DataFrame, pairs: pl.DataFrame | None) -> Rows:
 
 def copy_groups(frame: pl.DataFrame, pairs: pl.DataFrame) -> Rows:
     """Groups of copies alone, (rows,): one patient's slices may differ in label, copies may not."""
-    known = frame["pixel_hash"].rank("dense").to_numpy().astype(np.int64)
-    return connected(known, *rows_of(frame["pixel_hash"], pairs))
+    alone = pl.int_range(pl.len()).cast(pl.String)  # a blank slice is no copy
+    known = frame.select(pl.coalesce(content(frame), alone).rank("dense")).to_series()
+    return connected(known.to_numpy(), *rows_of(frame["pixel_hash"], pairs.filter(~pl.col("cut"))))
 
 
 def rows_of(hashes: pl.Series, pairs: pl.DataFrame) -> tuple[Rows, Rows]:
@@ -40,18 +42,19 @@ def rows_of(hashes: pl.Series, pairs: pl.DataFrame) -> tuple[Rows, Rows]:
     return found["row"].to_numpy().astype(np.int64), found["row_b"].to_numpy().astype(np.int64)
 
 
-def cut_chains(known: Rows, first: Rows, second: Rows, correlation: NDArray[np.float64], low: Array) -> Bools:
-    """Which links (first, second) to cut, so that no chain of look-alikes swallows a set; bool (links,).
+def cut_chains(first: Rows, second: Rows, correlation: NDArray[np.float64], low: Array) -> Bools:
+    """Which links (first, second) of copies to cut, lest a chain of look-alikes swallows a set; (links,).
 
     In a component of more than LARGE slices whose ends are unlike, the weakest links are cut until it falls
-    apart. Known groups (n,) are never cut. low: low frequencies (n, k, k) of the slices.
+    apart. low: low frequencies (n, k, k) of the slices.
     """
+    apart = np.arange(len(low))
     cut = np.zeros(len(first), dtype=bool)
     while True:
-        group = connected(known, first[~cut], second[~cut])
+        group = connected(apart, first[~cut], second[~cut])
         weak = np.zeros_like(cut)
         for number in np.flatnonzero(np.bincount(group) > LARGE):
-            inside = ~cut & (group[first] == number) & (known[first] != known[second])
+            inside = ~cut & (group[first] == number)
             if inside.any() and _is_chain(low[group == number]):
                 weak |= inside & (correlation <= correlation[inside].min() + STEP)
         if not weak.any():

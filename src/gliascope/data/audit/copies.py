@@ -14,23 +14,27 @@ from gliascope.progress import progress
 THRESHOLD = 0.98
 
 
-def near_copies(distinct: pl.DataFrame, threshold: float = THRESHOLD) -> tuple[pl.DataFrame, float | None]:
+def near_copies(
+    distinct: pl.DataFrame, threshold: float = THRESHOLD, doubt: float = 0.0
+) -> tuple[pl.DataFrame, float | None]:
     """Pairs (of PAIRS_SCHEMA) of the slices of `distinct`, whose pixel hashes are all different.
 
     A pair is found by the first of these that brings it to the threshold: the plain thumbnails; mirrored or
-    turned ones; the same without the black border; one registered inside the other. Beside them, the share
+    turned ones; the same without the black border; one registered inside the other. With `doubt`, pairs that
+    nothing brings to the threshold, but to that much less, are there, too. Beside them, the share
     of all pairs that an index was seen to find in a sample, 1 where all pairs were compared, None where the
     sample has no pair.
     """
     distinct = distinct.sort("pixel_hash")
     hashes = distinct["pixel_hash"]
     plain, heads = images(distinct["thumbnail"]), images(distinct["head_thumbnail"])
-    found, recall = _searched(plain, "", threshold)
+    lowest = threshold - doubt
+    found, recall = _searched(plain, "", lowest)
     found += [
         ("crop" if name == "none" else f"crop, {name}", pairs)
-        for name, pairs in _searched(heads, " without border", threshold)[0]
+        for name, pairs in _searched(heads, " without border", lowest)[0]
     ]
-    found.append(("crop", cropped_pairs(plain, threshold)))
+    found.append(("crop", cropped_pairs(plain, lowest)))
     frames = [
         pl.DataFrame(
             {
@@ -44,7 +48,8 @@ def near_copies(distinct: pl.DataFrame, threshold: float = THRESHOLD) -> tuple[p
         )
         for name, pairs in found
     ]
-    return pl.concat(frames).unique(["a", "b"], keep="first", maintain_order=True), recall
+    pairs = pl.concat(frames).sort(pl.col("correlation") < threshold, maintain_order=True)
+    return pairs.unique(["a", "b"], keep="first", maintain_order=True), recall
 
 
 def images(thumbnails: pl.Series) -> Pixels:
@@ -61,4 +66,4 @@ def _searched(
         for name in TRANSFORMS:
             found.append((name, search.pairs(name, threshold)))
             advance(1)
-        return found, search.recall(threshold)
+        return found, search.recall(found[0][1], threshold)

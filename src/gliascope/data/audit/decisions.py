@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from gliascope.data.audit.result import DECISIONS_SCHEMA
+from gliascope.data.audit.result import DECISIONS_SCHEMA, read_decisions
+from gliascope.data.content import content
 from gliascope.data.labels import canonical
 from gliascope.errors import LayoutError
 
@@ -28,14 +29,7 @@ class Decisions:
     @classmethod
     def load(cls, path: Path) -> "Decisions":
         """Read an edited decisions.csv. Raises LayoutError, with the line, for what is no decision."""
-        try:
-            content = path.read_bytes()
-            frame = pl.read_csv(content, schema_overrides=DECISIONS_SCHEMA)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-        missing = [column for column in DECISIONS_SCHEMA if column not in frame.columns]
-        if missing:
-            raise LayoutError(f"{path}: lacks {', '.join(missing)}; start from the audit's decisions.csv")
+        frame = read_decisions(path).with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
         for line, row in enumerate(frame.iter_rows(named=True), start=2):
             allowed = ACTIONS.get(row["kind"], ())
             if row["action"] not in allowed:
@@ -45,7 +39,7 @@ class Decisions:
                 )
             if row["action"] == "relabel" and not row["new_label"]:
                 raise LayoutError(f"{path}, line {line}: relabel needs a class in new_label")
-        return cls(frame.select(list(DECISIONS_SCHEMA)), path.name, hashlib.sha256(content).hexdigest())
+        return cls(frame, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 
     @property
     def summary(self) -> str:
@@ -57,9 +51,11 @@ class Decisions:
     def pairs(self, action: str, frame: pl.DataFrame) -> pl.DataFrame:
         """Pixel hashes (columns a < b) of the pairs decided `same` or `different`."""
         hashes = frame.select("path", "index", hash="pixel_hash")
+        pairs = self.frame.filter((pl.col("kind") == "pair") & (pl.col("action") == action))
+        _check_known(pairs, frame)
+        _check_known(pairs.select(path="other_path", index="other_index"), frame)
         return (
-            self.frame.filter((pl.col("kind") == "pair") & (pl.col("action") == action))
-            .join(hashes.rename({"hash": "a"}), on=["path", "index"])
+            pairs.join(hashes.rename({"hash": "a"}), on=["path", "index"])
             .join(
                 hashes.rename({"path": "other_path", "index": "other_index", "hash": "b"}),
                 on=["other_path", "other_index"],
@@ -75,12 +71,7 @@ def apply_labels(frame: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     any row is dropped. Raises LayoutError where a decision names a slice the catalogue does not hold.
     """
     about = decisions.filter(pl.col("action").is_in(["drop", "relabel"]))
-    strangers = about.join(frame, on=["path", "index"], how="anti")
-    if strangers.height:
-        raise LayoutError(
-            f"{strangers['path'][0]} is decided on, but not in this catalogue; "
-            "use the decisions of its own audit"
-        )
+    _check_known(about, frame)
     same = ["pixel_hash", "label"]
     about = about.drop("label").join(frame.select("path", "index", *same), on=["path", "index"])
     dropped = about.filter(pl.col("action") == "drop")
@@ -89,6 +80,10 @@ def apply_labels(frame: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
         .unique(same, keep="last", maintain_order=True)
         .select(*same, decided=pl.col("new_label").map_elements(canonical, return_dtype=pl.String))
     )
+    unknown = new.filter(~pl.col("decided").is_in(frame["label"].unique().implode()))["decided"]
+    if len(unknown):
+        classes = ", ".join(sorted(frame["label"].unique()))
+        raise LayoutError(f"new_label {unknown[0]!r} is no class of this catalogue; choose from {classes}")
     return (
         frame.join(dropped, on=same, how="anti", maintain_order="left")
         .join(new, on=same, how="left", maintain_order="left")
@@ -97,16 +92,26 @@ def apply_labels(frame: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _check_known(about: pl.DataFrame, frame: pl.DataFrame) -> None:
+    strangers = about.join(frame, on=["path", "index"], how="anti")
+    if strangers.height:
+        raise LayoutError(
+            f"{strangers['path'][0]} is decided on, but not in this catalogue; "
+            "use the decisions of its own audit"
+        )
+
+
 def conflicts(frame: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """Slices with identical pixels or a near copy under another label: propose to drop both sides."""
-    same = frame.select(a="pixel_hash", b="pixel_hash").unique().with_columns(correlation=pl.lit(1.0))
-    linked = pl.concat([same, pairs.select("a", "b", "correlation")])
+    hashes = content(frame).drop_nulls().unique()
+    same = pl.DataFrame({"a": hashes, "b": hashes}).with_columns(correlation=pl.lit(1.0))
+    linked = pl.concat([same, pairs.filter(~pl.col("cut")).select("a", "b", "correlation")])
     both = pl.concat([linked, linked.select(a="b", b="a", correlation="correlation")]).unique(["a", "b"])
     mine = frame.select("path", "index", "label", a="pixel_hash")
     theirs = frame.select(other_path="path", other_index="index", other_label="label", b="pixel_hash")
     found = (
         mine.join(both, on="a")
-        .join(theirs, on="b")
+        .join(theirs.unique(["b", "other_label"], keep="first", maintain_order=True), on="b")
         .filter(pl.col("label") != pl.col("other_label"))
         .sort("correlation", "path", "index", "other_path", descending=[True, False, False, False])
         .unique(["path", "index"], keep="first", maintain_order=True)

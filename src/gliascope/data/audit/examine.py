@@ -19,7 +19,6 @@ from gliascope.data.audit.suspects import SUSPECTS_SCHEMA, suspects
 from gliascope.data.audit.vectors import low_frequencies
 from gliascope.data.audit.verdict import verdict
 from gliascope.data.catalog import Catalog
-from gliascope.data.groups import group_ids
 
 DOUBT = 0.01  # below the threshold: pairs that a person should look at
 LARGEST = 10
@@ -77,13 +76,12 @@ def examine(
 def _copies(frame: pl.DataFrame, threshold: float) -> tuple[pl.DataFrame, pl.DataFrame, float | None]:
     """Near copies, chains cut; doubtful pairs, just below, that join two groups; recall."""
     distinct = frame.unique("pixel_hash", keep="first", maintain_order=True)
-    found, recall = near_copies(distinct, threshold - DOUBT)
+    found, recall = near_copies(distinct, threshold, DOUBT)
     pairs = found.filter(pl.col("correlation") >= threshold)
     first, second = rows_of(distinct["pixel_hash"], pairs)
     low = low_frequencies(images(distinct["thumbnail"]))
-    known = frame.select("pixel_hash", known=pl.Series(group_ids(frame))).unique("pixel_hash", keep="first")
-    of_distinct = distinct.select("pixel_hash").join(known, on="pixel_hash", maintain_order="left")["known"]
-    cut = cut_chains(of_distinct.to_numpy(), first, second, pairs["correlation"].to_numpy(), low)
+    # Of copies alone: that the ends of one patient's volume are unlike is no reason to doubt its copy.
+    cut = cut_chains(first, second, pairs["correlation"].to_numpy(), low)
     pairs = pairs.with_columns(cut=pl.Series(cut))
     groups = frame.select("pixel_hash", group=pl.Series(link(frame, pairs))).unique(
         "pixel_hash", keep="first"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.audit.search import ROUNDING, Search
-from gliascope.data.audit.vectors import Array, Pixels, bounding, turn_low
+from gliascope.data.audit.search import ROUNDING, Pairs, Search
+from gliascope.data.audit.vectors import Array, Pixels
 
 EXACT = 200_000  # slices; up to here all pairs are compared
 QUERIES = 1024
@@ -44,26 +44,21 @@ class IndexedSearch(Search):
         super().__init__(thumbnails)
         self.index = cells(self.vectors)
 
-    def recall(self, threshold: float, transform: str = "none") -> float | None:
-        """Share of the pairs of a sample of slices that the index finds; None where they have no pair."""
+    def recall(self, found: Pairs, threshold: float) -> float | None:
+        """Share of the plain pairs of a sample of slices that were found; None where they have no pair."""
         n = len(self.thumbnails)
         sample = np.sort(np.random.default_rng(1).permutation(n)[:SAMPLE])
-        exact = {tuple(pair) for pair in self._of(sample, transform, threshold)}
-        if not exact:
-            return None
-        found = self.pairs(transform, threshold)
+        exact = {pair for row in sample for pair in self._of(row, threshold)}
         have = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
-        return len(exact & have) / len(exact)
+        return len(exact & have) / len(exact) if exact else None
 
-    def _of(self, sample: NDArray[np.int64], transform: str, threshold: float) -> Iterator[tuple[int, int]]:
-        """All pairs, exactly, that a slice of the sample is in."""
-        turned = bounding(turn_low(self.low, transform))
-        for row in sample:
-            columns = np.flatnonzero(turned @ self.vectors[row] >= threshold - ROUNDING)
-            columns = columns[columns != row]
-            first, second = np.minimum(row, columns), np.maximum(row, columns)
-            kept = self._scored(first, second, transform, threshold)
-            yield from zip(kept.first.tolist(), kept.second.tolist(), strict=True)
+    def _of(self, row: int, threshold: float) -> Iterator[tuple[int, int]]:
+        """All plain pairs, exactly, that a slice is in."""
+        others = np.flatnonzero(self.vectors @ self.vectors[row] >= threshold - ROUNDING)
+        others = others[others != row]
+        first, second = np.minimum(row, others), np.maximum(row, others)
+        kept = self._scored(first, second, "none", threshold)
+        yield from zip(kept.first.tolist(), kept.second.tolist(), strict=True)
 
     def _candidates(
         self, turned: Array, threshold: float

@@ -49,8 +49,12 @@ def oddities(frame: pl.DataFrame, groups: NDArray[np.int64], seed: int) -> pl.Da
 
 
 def _near_blank(thumbnails: Pixels) -> Found:
-    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.int16)
-    share = (np.abs(flat - np.median(flat, axis=1, keepdims=True)) > 25).mean(axis=1)
+    share = np.empty(len(thumbnails))
+    for start in range(0, len(thumbnails), _BLOCK):
+        flat = thumbnails[start : start + _BLOCK].reshape(-1, thumbnails[0].size).astype(np.int16)
+        share[start : start + _BLOCK] = (np.abs(flat - np.median(flat, axis=1, keepdims=True)) > 25).mean(
+            axis=1
+        )
     for row in np.flatnonzero(share < BLANK):
         yield int(row), "nearly blank", f"{share[row]:.1%} of the picture stands out from its background"
 

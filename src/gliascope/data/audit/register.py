@@ -89,6 +89,8 @@ def _registered(
     # First at half the resolution, a quarter of the cost; then the near hits once more in full.
     warps = register(_halved(still), _halved(moving), np.tile(start, (len(inner), 1)), iterations=6)
     near = correlation(still, _rounded(_warp(moving, warps))) >= threshold - 0.05
+    if not near.any():
+        return Pairs.join([])
     inner, outer, still, moving, warps = inner[near], outer[near], still[near], moving[near], warps[near]
     warps = register(still, moving, warps, iterations=2)
     scores = correlation(still, _rounded(_warp(moving, warps)))

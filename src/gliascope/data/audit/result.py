@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from gliascope.data.catalog import read_table, write_table
-from gliascope.errors import GliascopeError
+from gliascope.errors import GliascopeError, LayoutError
 from gliascope.files import write_text
+from gliascope.progress import note
 
 GROUPS_SCHEMA: dict[str, type[pl.DataType]] = {
     "pixel_hash": pl.String,
@@ -56,11 +57,18 @@ class Audit:
     decisions: pl.DataFrame
 
     def write(self, folder: Path) -> None:
-        """Write audit.json, groups.parquet, pairs.parquet, oddities.parquet and decisions.csv."""
+        """Write audit.json, groups.parquet, pairs.parquet, oddities.parquet and decisions.csv.
+
+        A decisions.csv that says something else is a person's work: the new one then goes beside it.
+        """
         write_table(self.groups, folder / "groups.parquet")
         write_table(self.pairs, folder / "pairs.parquet")
         write_table(self.oddities, folder / "oddities.parquet")
-        write_text(folder / "decisions.csv", self.decisions.write_csv())
+        proposals, path = self.decisions.write_csv(), folder / "decisions.csv"
+        if path.exists() and path.read_text(encoding="utf-8") != proposals:
+            path = folder / "decisions.new.csv"
+            note(f"{folder / 'decisions.csv'} differs from what is proposed now; it is kept, see {path.name}")
+        write_text(path, proposals)
         write_text(folder / "audit.json", json.dumps(self.facts, indent=2, allow_nan=False) + "\n")
 
     @classmethod
@@ -68,8 +76,7 @@ class Audit:
         """Read what `write` wrote. Raises GliascopeError where a file is missing or is something else."""
         try:
             facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-            decisions = pl.read_csv(folder / "decisions.csv", schema=DECISIONS_SCHEMA)
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise GliascopeError(
                 f"{folder}: not an audit ({reason}); make one with `gliascope audit`"
@@ -79,4 +86,21 @@ class Audit:
             return read_table(folder / f"{name}.parquet", list(schema), "audit")
 
         groups, pairs = table("groups", GROUPS_SCHEMA), table("pairs", PAIRS_SCHEMA)
-        return cls(facts, groups, pairs, table("oddities", ODDITIES_SCHEMA), decisions)
+        return cls(
+            facts, groups, pairs, table("oddities", ODDITIES_SCHEMA), read_decisions(folder / "decisions.csv")
+        )
+
+
+def read_decisions(path: Path) -> pl.DataFrame:
+    """A decisions.csv as columns of DECISIONS_SCHEMA; empty lines and further columns, as spreadsheets leave
+    them, do not count. Raises LayoutError for what is no such file.
+    """
+    try:
+        frame = pl.read_csv(path, schema_overrides=DECISIONS_SCHEMA)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
+    missing = [column for column in DECISIONS_SCHEMA if column not in frame.columns]
+    if missing:
+        raise LayoutError(f"{path}: lacks {', '.join(missing)}; start from the audit's decisions.csv")
+    frame = frame.select(list(DECISIONS_SCHEMA))
+    return frame.filter(~pl.all_horizontal(pl.all().is_null()))

@@ -53,8 +53,8 @@ class Search:
         ]
         return Pairs.join(found)
 
-    def recall(self, threshold: float) -> float | None:
-        """Share of all pairs that `pairs` finds: every pair is compared."""
+    def recall(self, found: Pairs, threshold: float) -> float | None:
+        """Share of all plain pairs that were found: every pair is compared."""
         return 1.0
 
     def _candidates(

@@ -77,9 +77,12 @@ def suspects(
 def _folds(
     labels: NDArray[np.int64], groups: NDArray[np.int64], apart: NDArray[np.bool_], seed: int
 ) -> NDArray[np.int64] | None:
-    """Fold of each slice: -1 for those apart, the rest dealt by group. None is if a class is only there."""
-    count = labels.max() + 1
-    if len(np.unique(labels[~apart])) < count:
+    """Fold of each slice: -1 for those apart, the rest dealt by group.
+
+    None is apart where a class could not be learnt from what shares no group with those.
+    """
+    learnt = ~apart & ~np.isin(groups, groups[apart])
+    if len(np.unique(labels[learnt])) < labels.max() + 1:
         apart = np.zeros_like(apart)
     dealt = folds(labels[~apart], groups[~apart], seed)
     if dealt is None:
