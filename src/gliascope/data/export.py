@@ -65,7 +65,6 @@ def export_dataset(
         frame = apply_labels(frame, decisions.frame)
         # A conflict may be settled now, and the kept one of some copies may be gone.
         frame = frame.with_columns(set_aside=set_aside(frame))
-        labels.check_vocabulary(set(frame["label"]))
     scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
     left_out = _left_out(catalog, frame)
     files = _files(frame)
@@ -156,9 +155,7 @@ class _Writer:
         """Write what `scan` must be told beside the folders. Returns the names of the files."""
         written = []
         if self._groups:
-            table = pl.DataFrame(
-                self._groups, schema={"path": pl.String, "group": pl.String, "fold": pl.Int32}
-            )
+            table = pl.DataFrame(self._groups, schema=_GROUPS_SCHEMA)
             table = table.drop("fold") if table["fold"].is_null().all() else table
             table.write_csv(self.folder / GROUPS)
             written.append(GROUPS)
