@@ -48,9 +48,9 @@ def _leaks(sources: dict[str, Any]) -> list[str]:
 
 def _folder(name: str, folder: dict[str, Any]) -> str:
     return (
-        f"{name}: look at this folder. A model that does well elsewhere agrees with {folder['recall']:.0%} of "
-        f"its {folder['slices']:,} labels: many are wrong, or its slices are unlike all others. Until that is "
-        "settled, no accuracy on it can be believed."
+        f"{name}: look at this folder. A model that does well elsewhere agrees with "
+        f"{folder['recall']:.0%} of its {folder['slices']:,} labels: many are wrong, or its slices are "
+        "unlike all others. Until that is settled, no accuracy on it can be believed."
     )
 
 
