@@ -60,18 +60,19 @@ def suspects(
     )
     on_folders = frame.select("pixel_hash", *_FOLDER).unique().join(judged, on=["pixel_hash", "label"])
     folders = _flag(_count(on_folders))
-    flagged = (
-        on_folders.join(folders.filter("flagged"), on=_FOLDER, how="semi")
-        .select("pixel_hash", "label", flagged=pl.lit(True))
-        .unique()
-    )
+    return _found(judged, on_folders.join(folders.filter("flagged"), on=_FOLDER, how="semi")), _facts(folders)
+
+
+def _found(judged: pl.DataFrame, in_doubt: pl.DataFrame) -> pl.DataFrame:
+    """The suspects, the least likely label first; flagged where they are of a folder in doubt."""
+    flagged = in_doubt.select("pixel_hash", "label", flagged=pl.lit(True)).unique()
     found = (
         judged.filter("suspect")
         .join(flagged, on=["pixel_hash", "label"], how="left", maintain_order="left")
         .with_columns(pl.col("flagged").fill_null(False))
         .sort("evidence", "path")
     )
-    return found.select(list(SUSPECTS_SCHEMA)).cast(SUSPECTS_SCHEMA), _facts(folders)  # type: ignore[arg-type]
+    return found.select(list(SUSPECTS_SCHEMA)).cast(SUSPECTS_SCHEMA)  # type: ignore[arg-type]
 
 
 def _folds(
