@@ -115,10 +115,10 @@ def _interval(number: dict[str, float]) -> str:
 
 SETTINGS = {
     "as it is": (),
-    "crop, pad": ("preprocessing.crop=head", "preprocessing.pad=true"),
+    "crop, pad": ("preprocessing.crop=head", "preprocessing.fit=pad"),
     "crop, pad, standardise": (
         "preprocessing.crop=head",
-        "preprocessing.pad=true",
+        "preprocessing.fit=pad",
         "preprocessing.standardise=true",
     ),
 }

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gliascope.data.labels import check_vocabulary, load_mapping, place
+from gliascope.data.labels import ALIASES, check_vocabulary, describe, load_mapping, place
 from gliascope.errors import LayoutError
 
 
@@ -86,3 +86,10 @@ def test_tumor_beside_its_kinds_is_refused() -> None:
     with pytest.raises(LayoutError, match="glioma: tumor"):
         check_vocabulary({"tumor", "glioma", "no_tumor"})
     check_vocabulary({"tumor", "no_tumor"})
+
+
+def test_every_class_we_know_is_described_in_a_sentence_or_two() -> None:
+    described = describe([*ALIASES, "abscess"])
+    assert list(described) == list(ALIASES)
+    for text in described.values():
+        assert 1 <= text.count(". ") + text.endswith(".") <= 2

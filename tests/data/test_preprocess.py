@@ -39,10 +39,10 @@ def test_unknown_keys_are_refused() -> None:
 
 
 def test_the_defaults_only_resize() -> None:
-    """What was trained before crop, pad and standardise existed must be fed as it was."""
+    """What was trained before crop, fit and standardise existed must be fed as it was."""
     old = {"channels": "grey", "size": 32, "filter": "bilinear", "mean": [0.5] * 3, "std": [0.5] * 3}
     plain = Preprocessing.model_validate(old)
-    assert (plain.crop, plain.pad, plain.standardise) == ("none", False, False)
+    assert (plain.crop, plain.fit, plain.standardise, plain.centre) == ("none", "stretch", False, None)
     for pixels in (drawn_head(), framed(with_text(drawn_head()), 3)):
         expected = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR))
         assert preprocess(pixels, plain).tobytes() == expected.tobytes()
@@ -55,7 +55,7 @@ def phantoms() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("channels", ["grey", "rgb"])
 def test_borders_added_or_cut_and_frames_do_not_show(phantoms: list[np.ndarray], channels: str) -> None:
-    cropped = Preprocessing(channels=channels, size=64, crop="head", pad=True)
+    cropped = Preprocessing(channels=channels, size=64, crop="head", fit="pad")
     stretched = Preprocessing(channels=channels, size=64)
     alike, plain = [], []
     for pixels in phantoms:
@@ -72,7 +72,7 @@ def test_borders_added_or_cut_and_frames_do_not_show(phantoms: list[np.ndarray],
 
 
 def test_padding_keeps_the_aspect_ratio_and_what_is_square() -> None:
-    padded = Preprocessing(size=64, pad=True)
+    padded = Preprocessing(size=64, fit="pad")
     for shape, expected in (
         ((120, 60), (0, 64, 16, 48)),
         ((60, 240), (24, 40, 0, 64)),
@@ -85,6 +85,28 @@ def test_padding_keeps_the_aspect_ratio_and_what_is_square() -> None:
         assert np.array_equal(out, lit)
     square = GREY[:, :50]
     assert np.array_equal(preprocess(square, padded), preprocess(square, Preprocessing(size=64)))
+
+
+@pytest.mark.parametrize("shape", [(50, 70), (97, 61), (64, 64), (300, 41), (1, 5000)])
+def test_cover_and_centre_are_torchvisions_resize_and_centre_crop(shape: tuple[int, int]) -> None:
+    """Against the definition: the shorter side is resized to `size`, the longer in proportion, then cut."""
+    pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    wanted = Preprocessing(size=64, fit="cover", centre=56)
+    height, width = shape
+    resized = [int(64 * length / min(shape)) for length in (width, height)]
+    picture = np.asarray(Image.fromarray(pixels).resize(resized, Image.Resampling.BILINEAR))
+    top, left = (round((length - 56) / 2) for length in picture.shape)
+    out = preprocess(pixels, wanted)
+    assert out.shape == (64, 64)
+    seen_by_network = out[wanted.margin :, wanted.margin :][:56, :56].astype(int)
+    assert np.abs(seen_by_network - picture[top : top + 56, left : left + 56]).max() <= 1
+
+
+def test_the_centre_lies_within_the_picture() -> None:
+    assert Preprocessing(size=342, centre=299).margin == 22
+    assert Preprocessing(size=64).input_size == 64
+    with pytest.raises(ValidationError, match="centre of at most 64, the size, but got 65"):
+        Preprocessing(size=64, centre=65)
 
 
 def test_the_brightness_of_the_source_does_not_show_once_standardised(phantoms: list[np.ndarray]) -> None:
@@ -112,20 +134,23 @@ def test_percentiles_of_the_head_become_black_and_white() -> None:
 
 
 def test_what_has_no_contrast_stays_as_it_is() -> None:
-    everything = Preprocessing(size=16, crop="head", pad=True, standardise=True)
+    everything = Preprocessing(size=16, crop="head", fit="pad", standardise=True)
     for level in (0, 77):
         assert (preprocess(np.full((20, 20), level, dtype=np.uint8), everything) == level).all()
 
 
 @pytest.mark.parametrize("crop", ["none", "head"])
-@pytest.mark.parametrize("pad", [False, True])
-def test_what_is_seen_is_what_fills_the_picture(crop: str, pad: bool) -> None:
-    """A mark in the slice is found in the picture where `seen` says that it lies."""
+@pytest.mark.parametrize("fit", ["stretch", "pad", "cover"])
+@pytest.mark.parametrize("centre", [None, 160])
+def test_what_is_seen_is_what_reaches_the_network(crop: str, fit: str, centre: int | None) -> None:
+    """A mark in the slice is found in the network's input where `seen` says that it lies."""
     pixels = bordered(drawn_head(), 0, 0, 0, 90)
     pixels[90:98, 80:88] = 255
-    wanted = Preprocessing(size=200, crop=crop, pad=pad)
+    wanted = Preprocessing(size=200, crop=crop, fit=fit, centre=centre)
     top, bottom, left, right = seen(pixels, wanted)
-    assert (bottom - top == right - left) == pad
-    out = np.argwhere(preprocess(pixels, wanted) > 240).mean(axis=0) + 0.5
-    expected = ((94 - top) * 200 / (bottom - top), (84 - left) * 200 / (right - left))
+    assert (abs((bottom - top) - (right - left)) <= 1) == (fit != "stretch")
+    within = slice(wanted.margin, wanted.margin + wanted.input_size)
+    out = np.argwhere(preprocess(pixels, wanted)[within, within] > 240).mean(axis=0) + 0.5
+    side = wanted.input_size
+    expected = ((94 - top) * side / (bottom - top), (84 - left) * side / (right - left))
     assert out == pytest.approx(expected, abs=1.5)

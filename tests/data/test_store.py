@@ -38,6 +38,15 @@ def test_a_second_call_finds_it_and_other_preprocessing_does_not(
     assert store(frame.reverse(), SMALL).key == first.key
 
 
+def test_what_changes_no_stored_pixel_is_not_in_the_key(make_source: Make) -> None:
+    frame = scan([make_source({"yes": 2, "no": 2})]).frame
+    graph = Preprocessing(size=32, centre=24, mean=(0.5,) * 3, std=(0.2,) * 3)
+    built, found = store(frame, SMALL), store(frame, graph)
+    assert found.key == built.key
+    assert found.preprocessing == graph
+    assert store(frame, Preprocessing(size=32, fit="cover")).key != built.key
+
+
 def test_a_half_built_one_is_never_used(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = scan([make_source({"yes": 40, "no": 40})]).frame
     calls = iter(range(1000))

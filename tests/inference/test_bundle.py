@@ -34,19 +34,19 @@ def test_other_formats_are_refused(bundle_folder: Path) -> None:
     file = bundle_folder / "bundle.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"format": 99, "new_key": 1}))
-    with pytest.raises(BundleError, match="expected bundle format 1 but got 99"):
+    with pytest.raises(BundleError, match="expected bundle format 2 but got 99"):
         Bundle.load(bundle_folder)
     file.write_text(json.dumps(content | {"surprise": 1}))
     with pytest.raises(BundleError, match=r"bundle\.json is damaged .*surprise"):
         Bundle.load(bundle_folder)
 
 
-def test_bundles_from_before_crop_pad_and_standardise_load_unchanged(
+def test_bundles_from_before_crop_fit_and_standardise_load_unchanged(
     bundle: Bundle, bundle_folder: Path
 ) -> None:
     file = bundle_folder / "bundle.json"
     content = json.loads(file.read_text())
-    for key in ("crop", "pad", "standardise"):
+    for key in ("crop", "fit", "standardise", "centre"):
         del content["preprocessing"][key]
     file.write_text(json.dumps(content))
     assert Bundle.load(bundle_folder) == bundle

@@ -88,7 +88,7 @@ def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
 def test_overlays_of_cropped_and_padded_slices_lie_where_the_model_looked(
     bundle: Bundle, tmp_path: Path
 ) -> None:
-    wanted = bundle.info.preprocessing.model_copy(update={"crop": "head", "pad": True, "standardise": True})
+    wanted = bundle.info.preprocessing.model_copy(update={"crop": "head", "fit": "pad", "standardise": True})
     cropping = replace(bundle, info=bundle.info.model_copy(update={"preprocessing": wanted}))
     pixels = bordered(drawn_head(), 0, 0, 0, 300)
     Image.fromarray(pixels).save(tmp_path / "slice.png")

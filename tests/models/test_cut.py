@@ -1,8 +1,8 @@
 import pytest
-import timm
 import torch
 
 from gliascope.errors import RecipeError
+from gliascope.models.backbones import create
 from gliascope.models.cut import cut
 
 
@@ -18,7 +18,7 @@ from gliascope.models.cut import cut
 )
 def test_the_two_halves_compute_the_whole_and_share_its_parameters(name: str, part: str, size: int) -> None:
     torch.manual_seed(0)
-    network = timm.create_model(name, pretrained=False, num_classes=0, global_pool="").eval()
+    network = create(name).eval()
     prefix, tail = cut(network, part)
     images = torch.randn(2, 3, size, size)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_the_two_halves_compute_the_whole_and_share_its_parameters(name: str, pa
 
 
 def test_batch_norm_of_the_tail_follows_training_and_that_of_the_prefix_does_not() -> None:
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0, global_pool="")
+    network = create("tf_efficientnet_lite0")
     prefix, tail = cut(network, "blocks.4")
     prefix.eval()
     tail.train()
@@ -42,7 +42,7 @@ def test_batch_norm_of_the_tail_follows_training_and_that_of_the_prefix_does_not
 
 
 def test_bad_names_list_the_choices() -> None:
-    network = timm.create_model("resnet18", pretrained=False, num_classes=0, global_pool="")
+    network = create("resnet18")
     with pytest.raises(RecipeError, match=r"no part 'layer9' to freeze; choose from .*layer1"):
         cut(network, "layer9")
     with pytest.raises(RecipeError, match="a connection runs past it"):

@@ -1,6 +1,6 @@
 import pytest
 
-from gliascope.pages.formats import day, decimal, fact, percent, plural, span
+from gliascope.pages.formats import day, decimal, duration, fact, p_value, percent, plural, span
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,17 @@ def test_dates_and_facts_are_words():
 
 def test_one_slice_two_slices():
     assert [plural("slice", number) for number in (0, 1, 2)] == ["slices", "slice", "slices"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (852.3, "14.2 min"), (7200, "2.0 h")]
+)
+def test_durations_have_the_unit_that_fits(seconds, text):
+    assert duration(seconds).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.8318, "0.832"), (1.0, "1.000"), (0.0004, "<0.001"), (0.0, "<0.001")]
+)
+def test_p_values_are_never_nothing(p, text):
+    assert p_value(p) == text

@@ -54,6 +54,7 @@ def report() -> ReportData:
         {
             "stage": "head" if epoch == 1 else "tail",
             "epoch": epoch,
+            "lr": 1e-3 / epoch,
             "train_loss": 1 / epoch,
             "train_accuracy": 1 - 0.2 / epoch,
             "val_loss": None if epoch == 1 else 1.1 / epoch,
@@ -98,7 +99,7 @@ def test_json_has_the_stated_keys(folder, report):
     data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(data) == {
         *("title", "notice", "created", "gliascope", "protocols", "sources", "parts", "rejects", "curves"),
-        *("chosen_epoch", "mistakes", "recipe", "run", "model", "audit", "decisions"),
+        *("chosen_epoch", "leak", "mistakes", "recipe", "run", "model", "audit", "decisions"),
     }
     official = data["protocols"]["official"]
     assert official["n"] == 240
@@ -147,7 +148,8 @@ def test_it_fetches_nothing_and_is_accessible(html):
     page = check_page(html)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     figures = [attributes for tag, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(images) == len(figures) == 3
+    assert len(images) == 3
+    assert len(figures) == 4
 
 
 def test_figures_follow_the_colours_of_the_page(html):
@@ -166,6 +168,29 @@ def test_the_same_input_gives_the_same_bytes(folder, report, tmp_path):
         write_report(tmp_path, report)
     for name in ("report.html", "report.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_classes_are_explained_where_they_are_known(html, tmp_path):
+    text = Page(html).text
+    assert "What the classes are" in text
+    assert "A tumour of the pituitary gland" in text
+    assert "no medical advice" in text
+    result, _ = protocol(n=30, classes=("no", "yes"))
+    write_report(tmp_path, ReportData("Bare", "today", "0.1.0", {"grouped": result}))
+    assert "What the classes are" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_watched_test_set_is_called_a_leak(html, report, tmp_path):
+    assert "LEAK" not in html
+    watched = [
+        row | {"test_accuracy": value} for row, value in zip(report.curves, (0.7, 0.8, 0.9), strict=True)
+    ]
+    write_report(tmp_path, replace(report, curves=watched))
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    text = page.text.replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert "Chosen on the test set: 90.0 % at epoch 3 (LEAK); chosen on validation: 80.0 % at epoch 2" in text
+    assert "Test accuracy, % (LEAK)" in text
+    assert json.loads((tmp_path / "report.json").read_text())["leak"]["accuracy"] == 0.9
 
 
 def test_optional_parts_can_be_left_out(tmp_path):

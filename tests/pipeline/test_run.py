@@ -20,6 +20,7 @@ from gliascope.data.split import load_splits
 from gliascope.data.store import store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
+from gliascope.pipeline.predictions import FACTS, load_predictions
 
 SOURCES = ("one", "two")
 SETS = [argument for override in TINY for argument in ("--set", override)]
@@ -64,6 +65,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     names = {path.name for path in made.iterdir()}
     assert names == {
         "catalog.parquet", "rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
+        "predictions.parquet", "confusion.png", "curves.png", "predictions.png",
     }  # fmt: skip
     report = json.loads((made / "report.json").read_text())
     assert [source["name"] for source in report["sources"]] == list(SOURCES)
@@ -94,6 +96,11 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     by_file = {"/".join(Path(f["file"]).parts[-4:]): list(f["probabilities"].values()) for f in findings}
     predicted = np.array([by_file[path] for path in frame["path"]])
     assert np.abs(predicted - scored).max() < 1e-4
+    kept = load_predictions(made)
+    of_split = [name for name in FACTS if name in frame.columns]
+    assert kept.select(of_split).equals(frame.select(of_split))
+    assert set(kept["format"]) == {"png"}
+    assert np.abs(kept.select(f"p_{name}" for name in model.info.classes).to_numpy() - scored).max() < 1e-6
     assert {f["verdict"] for f in findings} <= {"accepted", "uncertain"}
     assert model.info.metrics["official"]["n"] == 16
     assert "Research use only" in (bundle / "MODEL_CARD.md").read_text()
@@ -154,6 +161,20 @@ def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path
     assert list(some) == ["official-clean", "official"]
     assert some["official"] == report["protocols"]["official"]
     assert "has no protocol 'grouped'" in gliascope(*arguments, "--protocol", "grouped").stderr
+
+
+def test_a_run_and_its_copy_compare_as_equals(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "copy", ignore=shutil.ignore_patterns("bundle"))  # run/model serves, too
+    done = gliascope("compare", made, tmp_path / "copy", "--out", tmp_path / "compare")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "compare" / "compare.json").read_text())
+    accuracy = json.loads((made / "report.json").read_text())["protocols"]["official"]["accuracy"]
+    assert [run["accuracy"] for run in found["runs"]] == [accuracy, accuracy]
+    against = found["runs"][1]["against_best"]
+    assert against == {
+        key: 1.0 if key.startswith("p") else 0 for key in ("best_only", "this_only", "p", "p_groups", "p_holm", "p_groups_holm")
+    }  # fmt: skip
+    assert all(run["latency_ms"]["value"] > 0 for run in found["runs"])
 
 
 def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:
@@ -305,7 +326,7 @@ def test_a_read_only_folder_is_named(official_source: Path, tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (("run", "nowhere", "--out", "o"), "nowhere: not a folder"),
-        (("run", ".", "--out", "o", "--recipe", "quik"), "unknown recipe 'quik'; choose from quick"),
+        (("run", ".", "--out", "o", "--recipe", "quik"), "unknown recipe 'quik'; choose from best, "),
         (("run", ".", "--out", "o", "--set", "viewz=1"), "nearest known key is 'views'"),
         (("split", "nowhere.parquet"), "make it with `gliascope scan`"),
         (("predict", "nowhere", "x.png"), "nowhere: not a bundle"),

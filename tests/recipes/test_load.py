@@ -34,13 +34,25 @@ def test_a_file_is_a_recipe_too(write) -> None:
     ("text", "message"),
     [
         (
-            BASE + "labelsmoothing: 0.1\n",
-            "unknown key 'labelsmoothing'; the nearest known key is 'label_smoothing'",
+            BASE + "augmentations: {flip: 1}\n",
+            "unknown key 'augmentations'; the nearest known key is 'augmentation'",
+        ),
+        (
+            BASE + "loss: {labelsmoothing: 0.1}\n",
+            r"unknown key 'loss.labelsmoothing'; the nearest known key is 'label_smoothing'",
+        ),
+        (
+            BASE.replace("epochs: 1", "epochs: 1, schedule: {kind: cosine, warm: 1}"),
+            r"'stages.0.schedule.cosine.warm'; the nearest known key is 'warmup'",
+        ),
+        (
+            BASE.replace("epochs: 1", "epochs: 1, plateau: {patence: 1}"),
+            r"'stages.0.plateau.patence'; the nearest known key is 'patience'",
         ),
         (BASE.replace("size", "sise"), r"unknown key 'preprocessing.sise'; the nearest known key is 'size'"),
         (BASE.replace("epochs: 1", "epochs: 1, lrr: 1"), r"'stages.0.lrr'; the nearest known key is 'lr'"),
         (BASE.replace("epochs: 1", "epochs: 0"), r"stages.0.epochs: .*got 0"),
-        (BASE.replace("views: 1\n", ""), "views: Field required"),
+        (BASE.replace("backbone: z\n", ""), "backbone: Field required"),
         ("- a\n", "expected a mapping"),
         ("a: b: c", "not valid YAML"),
     ],
@@ -52,7 +64,7 @@ def test_bad_recipes_name_file_and_key(write, text: str, message: str) -> None:
 
 
 def test_unknown_names_list_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="choose from quick"):
+    with pytest.raises(RecipeError, match=r"choose from best, binary, .*quick"):
         load_recipe("quik")
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(str(tmp_path / "none.yaml"))
@@ -60,18 +72,18 @@ def test_unknown_names_list_the_choices(tmp_path: Path) -> None:
 
 def test_overrides_reach_any_depth() -> None:
     recipe = load_recipe(
-        "quick", ["stages.0.epochs=2", "preprocessing.size=64", "head.dropout=0", "weights=w.pth"]
+        "quick", ["stages.0.epochs=2", "preprocessing.size=64", "head.dropout=[0]", "weights=w.pth"]
     )
-    assert (recipe.stages[0].epochs, recipe.preprocessing.size, recipe.head.dropout) == (2, 64, 0)
+    assert (recipe.stages[0].epochs, recipe.preprocessing.size, recipe.head.dropout) == (2, 64, (0,))
     assert recipe.weights == "w.pth"
     assert recipe.stages[0].lr == load_recipe("quick").stages[0].lr
 
 
 def test_preprocessing_that_removes_shortcuts_is_switched_on_by_overrides() -> None:
     on = load_recipe(
-        "quick", ["preprocessing.crop=head", "preprocessing.pad=true", "preprocessing.standardise=true"]
+        "quick", ["preprocessing.crop=head", "preprocessing.fit=pad", "preprocessing.standardise=true"]
     ).preprocessing
-    assert (on.crop, on.pad, on.standardise) == ("head", True, True)
+    assert (on.crop, on.fit, on.standardise) == ("head", "pad", True)
     with pytest.raises(RecipeError, match=r"preprocessing.crop: .*'brain'"):
         load_recipe("quick", ["preprocessing.crop=brain"])
 

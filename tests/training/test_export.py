@@ -10,9 +10,10 @@ from gliascope.models.classifier import Classifier
 from gliascope.models.heads import ClassifierHead
 from gliascope.recipes import load_recipe
 from gliascope.training import export as module
-from gliascope.training.export import Deployed, export
+from gliascope.training.export import export
+from gliascope.training.test_time import Deployed
 
-RECIPE = load_recipe("quick", [*TINY, "tta=none"])
+RECIPE = load_recipe("quick", [*TINY, "tta.views=[{}]"])
 
 
 class _Flat(ClassifierHead):

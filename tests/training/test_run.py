@@ -14,8 +14,9 @@ from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
-from gliascope.training import activations, loop
+from gliascope.training import activations, inputs, loop
 from gliascope.training.run import train
+from gliascope.training.stage import StageTraining
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -50,7 +51,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
 
 def test_it_learns(prepared, tmp_path: Path) -> None:
     # The place tells the class here, so a mirrored slice would be of another one.
-    unflipped = ("tta=none", "augmentation.flip=0", "stages.0.epochs=8")
+    unflipped = ("tta.views=[{}]", "augmentation.flip=0", "stages.0.epochs=8")
     recipe = load_recipe("quick", [*TINY, *unflipped])
     run = train(recipe, prepared.split, prepared.store, tmp_path / "run")
     rows = run.history()
@@ -77,18 +78,17 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_in_the_same_bits(
 ) -> None:
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "whole")
     count = 0
-    gather = loop.gather
+    step = StageTraining._step
 
-    def stopping(views, view, rows):
+    def stopping(*args):
         nonlocal count
-        if views and len(views) == prepared.recipe.views:  # a training batch, not a validation one
-            if count == steps:
-                raise KeyboardInterrupt
-            count += 1
-        return gather(views, view, rows)
+        if count == steps:
+            raise KeyboardInterrupt
+        count += 1
+        return step(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "gather", stopping)
+        patch.setattr(StageTraining, "_step", stopping)
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut")
     torch.rand(7)  # the state of the global generator must not matter
     run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut", resume=True)
@@ -127,7 +127,7 @@ def test_interrupted_activations_are_not_used(
 ) -> None:
     monkeypatch.setattr(activations, "BATCH", 16)
     calls = 0
-    augment = activations.augment
+    augment = inputs.augment
 
     def stopping(*args):
         nonlocal calls
@@ -137,7 +137,7 @@ def test_interrupted_activations_are_not_used(
         return augment(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(activations, "augment", stopping)
+        patch.setattr(inputs, "augment", stopping)
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     cache = activations.cache_folder() / "activations"
     assert [path.name for path in cache.rglob("view-1.*")] == ["view-1.npy"]  # nothing says it is done
@@ -171,7 +171,7 @@ def test_a_finished_run_is_not_trained_again(
 
 def test_a_loss_that_is_not_finite_stops_with_the_remedy(prepared, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(
-        loop, "gather", lambda _views, _view, rows: torch.full((len(rows), 112, 4, 4), torch.nan)
+        activations.Cached, "batch", lambda _self, views, _: torch.full((len(views), 112, 4, 4), torch.nan)
     )
     with pytest.raises(RunError, match=r"stage 1, epoch 1: the loss is nan in training.*lower the rate"):
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")

@@ -29,6 +29,14 @@ AuditFolder = Annotated[
 DecisionsFile = Annotated[
     Path | None, typer.Option("--decisions", help="The audit's decisions.csv, as you edited it.")
 ]
+Validation = Annotated[
+    float,
+    typer.Option(min=0.01, max=0.9, help="Share of a given training part that validates."),
+]
+Devices = Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, that train together.")]
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep on disk what frozen layers make of each view.")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]
 
 

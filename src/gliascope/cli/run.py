@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import (
+    Cache,
     DecisionsFile,
+    Devices,
     GroupColumns,
     Groups,
     Labels,
@@ -15,6 +17,7 @@ from gliascope.cli.options import (
     RecipeName,
     Seed,
     Sources,
+    Validation,
     protocol_names,
 )
 
@@ -29,7 +32,10 @@ def run(
     group_columns: GroupColumns = "",
     decisions: DecisionsFile = None,
     seed: Seed = 0,
+    validation: Validation = 0.1,
     overrides: Overrides = None,
+    devices: Devices = 1,
+    cache: Cache = True,
 ) -> None:
     """Folders of slices to a report and a deployable bundle: scan, audit, split, train, evaluate, bundle.
 
@@ -42,5 +48,6 @@ def run(
 
     chosen = load_recipe(recipe, overrides or ())
     grouping = GroupsFile.parse(groups, group_columns)
-    run_all(sources, out, chosen, protocol_names(protocol), labels, grouping, decisions, seed)
+    names = protocol_names(protocol)
+    run_all(sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache)
     print_report(out)

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import AuditFolder, CatalogFile, DecisionsFile, Protocols, Seed, protocol_names
+from gliascope.cli.options import (
+    AuditFolder,
+    CatalogFile,
+    DecisionsFile,
+    Protocols,
+    Seed,
+    Validation,
+    protocol_names,
+)
 
 
 def split(
@@ -15,6 +23,7 @@ def split(
     audit: AuditFolder = None,
     decisions: DecisionsFile = None,
     seed: Seed = 0,
+    validation: Validation = 0.1,
 ) -> None:
     """Divide a catalogue into training, validation and test parts, under one or several protocols."""
     from gliascope.cli.tables import print_split
@@ -26,7 +35,8 @@ def split(
 
     found = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None
-    splits = split_catalog(Catalog.load(catalog), protocol_names(protocol), seed, found, decided)
+    names = protocol_names(protocol)
+    splits = split_catalog(Catalog.load(catalog), names, seed, found, decided, validation)
     write_splits(splits, out)
     for result in splits:
         print_split(result)

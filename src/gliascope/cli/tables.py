@@ -112,6 +112,56 @@ def print_report(folder: Path) -> None:
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
+def print_comparison(folder: Path) -> None:
+    """The rows of folder/compare.json and where the page is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gliascope.pages.formats import count, decimal, duration, p_value, percent, span
+
+    data: dict[str, Any] = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+    heads = ("run", "accuracy", "balanced", "macro AUROC", "p, Holm", "training", "parameters", "MB", "ms")
+    table = Table(*heads, title=f"{data['n']} test slices, protocol {data['protocol']}")
+    for run in data["runs"]:
+        against = run["against_best"]
+        cells = [f"{percent(run[key]['value'])}\n{span(run[key])}" for key in SHARES]
+        cells.append(f"{decimal(run['macro_auroc']['value'])}\n{span(run['macro_auroc'], 'decimal')}")
+        cells += [p_value(against["p_holm"]) if against else "best", duration(run["seconds"])]
+        cells += [count(run["parameters"]), f"{run['bytes'] / 1e6:.1f}", f"{run['latency_ms']['value']:.1f}"]
+        table.add_row(escape(run["name"]), *cells)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"p: McNemar's exact test against the best. {RESEARCH_USE}")
+    console.print(f"Page: {folder / 'compare.html'}", soft_wrap=True, markup=False)
+
+
+def print_systems(folder: Path) -> None:
+    """What folder/systems.json says of each recipe, and where the page is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gliascope.pages.formats import percent, span
+
+    data: dict[str, Any] = json.loads((folder / "systems.json").read_text(encoding="utf-8"))
+    recipes = [recipe for system in data["systems"] for recipe in system["recipes"]]
+    trial = any(recipe.get("quickly") for recipe in recipes)
+    title = "A trial: these numbers mean nothing" if trial else "Ours, on the test part"
+    table = Table("recipe", "protocol", "accuracy", "balanced", title=title)
+    for recipe in recipes:
+        if "set_aside" in recipe:
+            table.add_row(escape(recipe["recipe"]), "set aside", escape(recipe["set_aside"]), "")
+        for name, result in recipe.get("protocols", {}).items():
+            cells = [f"{percent(result[key]['value'])}\n{span(result[key])}" for key in SHARES]
+            leaky = " (leaky)" if result["leaky"] else ""
+            table.add_row(escape(recipe["recipe"]), name + leaky, *cells)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
+    console.print(f"Page: {folder / 'systems.html'}", soft_wrap=True, markup=False)
+
+
 def _print_counts(frame: pl.DataFrame, columns: list[str], title: str) -> None:
     from rich.console import Console
     from rich.markup import escape

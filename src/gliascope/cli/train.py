@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import CatalogFile, Overrides, RecipeName, SplitFile
+from gliascope.cli.options import Cache, CatalogFile, Devices, Overrides, RecipeName, SplitFile
 
 
 def train(
@@ -15,6 +15,8 @@ def train(
     recipe: RecipeName = "quick",
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    devices: Devices = 1,
+    cache: Cache = True,
 ) -> None:
     """Train a recipe on each different training part in the split."""
     from gliascope.data.catalog import Catalog
@@ -23,5 +25,6 @@ def train(
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
-    for run in train_recipe(chosen, Catalog.load(catalog), load_splits(split), out, resume):
+    splits = load_splits(split)
+    for run in train_recipe(chosen, Catalog.load(catalog), splits, out, resume, devices, cache):
         typer.echo(f"{run.folder}")

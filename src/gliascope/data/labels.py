@@ -1,7 +1,7 @@
 """Class names and folder layouts in the wild, brought to one vocabulary."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "pituitary": ("pituitary", "pituitary tumor", "pituitary adenoma", "brain pituitary"),
     "no_tumor": ("no tumor", "notumor", "no", "healthy", "normal", "negative", "brain healthy", "control"),
     "tumor": ("tumor", "tumors", "yes", "positive", "brain tumor", "tumorous"),
+}
+# What the names stand for, for readers of reports and model cards. No medical advice.
+DESCRIPTIONS = {
+    "glioma": "A tumour that grows from the supporting cells of the brain itself. "
+    "On slices its edge is often blurred and the tissue around it swollen.",
+    "meningioma": "A tumour of the membranes that wrap the brain. "
+    "It lies along the skull or between the halves of the brain, mostly with a clear edge, and pushes the "
+    "brain aside.",
+    "pituitary": "A tumour of the pituitary gland, which hangs below the middle of the brain. "
+    "On slices it lies in or above the small hollow of the bone there.",
+    "no_tumor": "A slice that its source says shows no tumour. "
+    "It may be of a healthy head, of one with another disease, or of a patient above or below the tumour.",
+    "tumor": "A slice that its source says shows a tumour, of whatever kind.",
 }
 TUMOR_KINDS = ("glioma", "meningioma", "pituitary")
 _CLASS_OF = {alias: label for label, aliases in ALIASES.items() for alias in aliases}
@@ -89,6 +102,11 @@ def canonical(label: str) -> str:
     """A class name in our vocabulary, or, where it knows none, in lower case with underscores."""
     name = normalise(label)
     return _CLASS_OF.get(name, name.replace(" ", "_"))
+
+
+def describe(labels: Iterable[str]) -> dict[str, str]:
+    """A sentence or two on each class that we know; others are left out."""
+    return {label: DESCRIPTIONS[label] for label in labels if label in DESCRIPTIONS}
 
 
 def check_vocabulary(labels: set[str]) -> None:

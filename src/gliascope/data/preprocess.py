@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from gliascope.data.head import Box, head_box
 
@@ -19,12 +19,16 @@ FILTERS = {
 class Preprocessing(BaseModel):
     """How decoded pixels become network input.
 
-    `preprocess` does what comes before the uint8 boundary; the exported graph does the rest,
-    `(pixels / 255 - mean) / std`, one value a colour channel.
+    `preprocess` does what comes before the uint8 boundary; the exported graph does the rest: it cuts to the
+    central square and takes `(pixels / 255 - mean) / std`, one value a colour channel.
 
     crop: "head" cuts to `head.head_box`, so that borders, frames and text outside it are not seen.
-    pad: black is added to make a square, so that the aspect ratio is not seen and nothing is stretched.
+    fit: how a slice becomes a square. "stretch" resizes each side on its own; "pad" adds black, so that the
+    aspect ratio is not seen and nothing is stretched; "cover" keeps the central square of the longer side.
     standardise: `intensities` sets black and white, so that a source's brightness and contrast are not seen.
+    size: side of the stored picture in pixels. centre: side of its central square, which the network sees;
+    None is all of it. torchvision's Resize(256) and CenterCrop(224) are size 256, fit "cover", centre 224.
+    mean, std: in units of [0, 1]; None is the backbone's own, which a Run and a Bundle hold as numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,10 +37,27 @@ class Preprocessing(BaseModel):
     size: int = Field(default=224, ge=16, le=1024)
     filter: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
     crop: Literal["none", "head"] = "none"
-    pad: bool = False
+    fit: Literal["stretch", "pad", "cover"] = "stretch"
     standardise: bool = False
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
+    centre: int | None = Field(default=None, ge=16)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+
+    @model_validator(mode="after")
+    def _centre_lies_within(self) -> "Preprocessing":
+        if self.input_size > self.size:
+            raise ValueError(f"expected a centre of at most {self.size}, the size, but got {self.centre}")
+        return self
+
+    @property
+    def input_size(self) -> int:
+        """Side of what the network sees, in pixels."""
+        return self.centre or self.size
+
+    @property
+    def margin(self) -> int:
+        """Pixels of the stored picture above and left of the central square, rounded as torchvision does."""
+        return round((self.size - self.input_size) / 2)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,7 +87,9 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
             top, bottom, left, right = box
             image = image.crop((left, top, right, bottom))
     size, resampling = preprocessing.size, FILTERS[preprocessing.filter]
-    if not preprocessing.pad or image.width == image.height:
+    if preprocessing.fit == "cover":
+        return np.asarray(image.resize((size, size), resampling, box=_covered(*image.size, size)))
+    if preprocessing.fit == "stretch" or image.width == image.height:
         return np.asarray(image.resize((size, size), resampling))
     # Padded last: a square around a long, thin slice could be larger than memory.
     longest = max(image.size)
@@ -77,16 +100,42 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
 
 
 def seen(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
-    """Box of the slice that fills `preprocess`'s picture; with `pad`, it may reach beyond the slice."""
+    """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice."""
     top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
     if preprocessing.crop == "head":
         top, bottom, left, right = head_box(to_grey(pixels))
-    if preprocessing.pad:
+    if preprocessing.fit == "pad":
         side = max(bottom - top, right - left)
         top -= (side - (bottom - top)) // 2
         left -= (side - (right - left)) // 2
         bottom, right = top + side, left + side
-    return top, bottom, left, right
+    elif preprocessing.fit == "cover":
+        box = _covered(right - left, bottom - top, preprocessing.size)
+        left, right = left + round(box[0]), left + round(box[2])
+        top, bottom = top + round(box[1]), top + round(box[3])
+    start = preprocessing.margin / preprocessing.size
+    end = start + preprocessing.input_size / preprocessing.size
+    height, width = bottom - top, right - left
+    return (
+        top + round(start * height),
+        top + round(end * height),
+        left + round(start * width),
+        left + round(end * width),
+    )
+
+
+def _covered(width: int, height: int, size: int) -> tuple[float, float, float, float]:
+    """What torchvision's Resize(size) and CenterCrop(size) keep of an image: left, top, right, bottom.
+
+    Resizing this box alone gives the same pixels, and no long, thin picture in between.
+    """
+    ends = []
+    for length in (width, height):
+        resized = int(size * length / min(width, height))
+        start = round((resized - size) / 2)
+        ends.append((start * length / resized, (start + size) * length / resized))
+    (left, right), (top, bottom) = ends
+    return left, top, right, bottom
 
 
 def intensities(grey: NDArray[np.uint8], head: Box) -> list[int]:

@@ -18,11 +18,14 @@ Rounds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """frame: catalogue rows with group numbers; pairs: near copies, if there was an audit; seed: of draws."""
+    """frame: catalogue rows with group numbers; pairs: near copies, if there was an audit; seed: of draws;
+    validation: share of a given training part.
+    """
 
     frame: pl.DataFrame
     pairs: pl.DataFrame | None
     seed: int
+    validation: float = OF_TRAINING
 
     @property
     def merged(self) -> pl.Series:
@@ -50,7 +53,7 @@ def _official(material: Material) -> Rounds:
     parts = frame["official"].fill_null("train")
     if (parts == "val").any():
         return {"": parts}
-    return {"": _with_validation(frame, parts, material.seed)}
+    return {"": _with_validation(frame, parts, material)}
 
 
 def _official_clean(material: Material) -> Rounds:
@@ -77,9 +80,7 @@ def _folds(material: Material) -> Rounds:
     rounds = {}
     for number in fold.filter(used).unique().sort():
         test = fold == number
-        rounds[f"fold {number}"] = _round(
-            frame, used & (test | ~_shares(frame, test & used)), test, material.seed
-        )
+        rounds[f"fold {number}"] = _round(material, used & (test | ~_shares(frame, test & used)), test)
     return rounds
 
 
@@ -103,9 +104,7 @@ def _leave_source_out(material: Material) -> Rounds:
         first = pl.struct("pixel_hash", "source").is_first_distinct()
         conflict = pl.col("label").n_unique().over("pixel_hash") > 1
         used = frame.select(first & ~conflict).to_series()
-        rounds[f"without {source}"] = _round(
-            frame, used & (test | ~_shares(frame, test)), test, material.seed
-        )
+        rounds[f"without {source}"] = _round(material, used & (test | ~_shares(frame, test)), test)
     return rounds
 
 
@@ -115,18 +114,20 @@ def _random(material: Material) -> Rounds:
     return {"": _cut(alone, material.seed)}
 
 
-def _round(frame: pl.DataFrame, used: pl.Series, test: pl.Series, seed: int) -> pl.Series:
+def _round(material: Material, used: pl.Series, test: pl.Series) -> pl.Series:
     """Test where `test`, validation cut by group from the rest; null where not used."""
+    frame = material.frame
     parts = _parts(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
     return _on(
-        used, frame.with_columns(_part=parts), lambda rows: _with_validation(rows, rows["_part"], seed)
+        used, frame.with_columns(_part=parts), lambda rows: _with_validation(rows, rows["_part"], material)
     )
 
 
-def _with_validation(frame: pl.DataFrame, parts: pl.Series, seed: int) -> pl.Series:
+def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: Material) -> pl.Series:
     """Cut a validation part from the training part."""
     train = parts == "train"
-    return parts.scatter(train.arg_true(), _cut(frame.filter(train), seed, test=0.0, validation=OF_TRAINING))
+    drawn = _cut(frame.filter(train), material.seed, test=0.0, validation=material.validation)
+    return parts.scatter(train.arg_true(), drawn)
 
 
 def _on(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:

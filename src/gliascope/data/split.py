@@ -13,8 +13,9 @@ from gliascope.data.audit import Audit
 from gliascope.data.audit.components import link
 from gliascope.data.audit.decisions import Decisions, apply_labels
 from gliascope.data.catalog import Catalog, read_table, write_table
+from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
-from gliascope.data.protocols import PROTOCOLS, Material
+from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material
 from gliascope.errors import GliascopeError, SplitError
 from gliascope.progress import note
 
@@ -54,6 +55,22 @@ class Split:
     def classes(self) -> tuple[str, ...]:
         """Labels in alphabetical order, the order of every probability vector."""
         return tuple(sorted(self.frame["label"].unique().to_list()))
+
+    def for_task(self, task: str) -> "Split":
+        """The same slices with the labels of a recipe's task: as they are, or tumour against no tumour.
+
+        Raises SplitError for labels that are neither a kind of tumour nor its absence.
+        """
+        if task == "types":
+            return self
+        strangers = set(self.classes) - {*TUMOR_KINDS, "tumor", "no_tumor"}
+        if strangers:
+            raise SplitError(
+                f"task 'binary' knows {', '.join(TUMOR_KINDS)}, tumor and no_tumor but the split has "
+                f"{', '.join(sorted(strangers))}; map them by --labels"
+            )
+        merged = pl.col("label").replace(dict.fromkeys(TUMOR_KINDS, "tumor"))
+        return Split(self.frame.with_columns(label=merged))
 
     def part(self, name: str) -> pl.DataFrame:
         """Rows of one part, in catalogue order."""
@@ -103,12 +120,14 @@ def split(
     seed: int = 0,
     audit: Audit | None = None,
     decisions: Decisions | None = None,
+    validation: float = OF_TRAINING,
 ) -> list[Split]:
     """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
 
-    The same seed gives the same split on every machine. With an audit, groups also hold near copies.
-    Raises SplitError for an unknown protocol, one that the sources cannot satisfy, a class that training
-    lacks, or an empty part; LayoutError for decisions that do not fit the catalogue.
+    `validation` is the share of a given training part that validates, where the sources have no validation
+    part of their own. The same seed gives the same split on every machine. With an audit, groups also hold
+    near copies. Raises SplitError for an unknown protocol, one that the sources cannot satisfy, a class that
+    training lacks, or an empty part; LayoutError for decisions that do not fit the catalogue.
     """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
@@ -121,7 +140,7 @@ def split(
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         frame = frame.with_columns(set_aside=set_aside(frame))
-    material = Material(frame, pairs, seed)
+    material = Material(frame, pairs, seed, validation)
     splits = []
     for protocol in protocols:
         for round_, parts in PROTOCOLS[protocol].assign(material).items():

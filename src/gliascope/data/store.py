@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -37,6 +38,15 @@ class Store:
     def key(self) -> str:
         """Name of this content under this preprocessing."""
         return self.folder.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process of ours maps the file again, rather than being sent the pixels."""
+        return Store.open, (self.folder, self.preprocessing, self.hashes)
+
+    @classmethod
+    def open(cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_]) -> "Store":
+        """Map the pixels that are in `folder`."""
+        return cls(folder, preprocessing, np.load(folder / "pixels.npy", mmap_mode="r"), hashes)
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
         """Rows of `pixels` that hold the given slices, in order. Raises GliascopeError for strangers."""
@@ -80,13 +90,14 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing) -> Store:
     hashes = np.sort(unique["pixel_hash"].to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
-    content.update(preprocessing.model_dump_json().encode())
+    # What the exported graph does changes no stored pixel.
+    content.update(preprocessing.model_dump_json(exclude={"centre", "mean", "std"}).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
     if not folder.exists():
         with atomic_folder(folder) as temporary:
             _build(unique, hashes, preprocessing, temporary)
-    return Store(folder, preprocessing, np.load(folder / "pixels.npy", mmap_mode="r"), hashes)
+    return Store.open(folder, preprocessing, hashes)
 
 
 def _build(

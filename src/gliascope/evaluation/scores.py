@@ -59,6 +59,10 @@ class Scores:
             parts[0].classes,
         )
 
+    def at(self, which: NDArray[np.bool_]) -> "Scores":
+        """Those slices alone, in their order. Raises ValueError where there is none."""
+        return Scores(self.probabilities[which], self.labels[which], self.groups[which], self.classes)
+
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
         """Index of the most probable class, (n,); the first one where several tie."""

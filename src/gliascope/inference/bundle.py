@@ -14,7 +14,7 @@ from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import BundleError, explain
 from gliascope.files import atomic_folder
 
-FORMAT = 1
+FORMAT = 2
 
 
 class BundleInfo(BaseModel):
@@ -26,7 +26,7 @@ class BundleInfo(BaseModel):
     recipe: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    tta: str
+    tta: dict[str, Any]  # the views that the graph averages, as the recipe says
     activation_maps: bool  # whether the graph gives class activation maps
     parameters: int
     model_sha256: str

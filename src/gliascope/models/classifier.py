@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import RecipeError
@@ -11,14 +12,20 @@ from gliascope.recipes import Recipe
 
 
 class Classifier(nn.Module):
-    """Backbone and head: normalised images (n, 3, size, size) to logits (n, classes)."""
+    """Backbone and head: normalised images (n, 3, input_size, input_size) to logits (n, classes)."""
 
-    def __init__(self, backbone: nn.Module, head: ClassifierHead) -> None:
+    head: ClassifierHead
+
+    def __init__(self, backbone: nn.Module, head: ClassifierHead, input_size: int = 224) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.input_size = input_size
 
-    head: ClassifierHead
+    @property
+    def classes(self) -> int:
+        """Length of the logits."""
+        return self.head.classes
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised float images (n, 3, height, width) to logits (n, classes)."""
@@ -27,32 +34,48 @@ class Classifier(nn.Module):
 
 
 def build_classifier(recipe: Recipe, classes: int) -> Classifier:
-    """Backbone with pretrained weights and a fresh head, drawn from the recipe's seed.
+    """Backbone with the weights the recipe asks for and a fresh head, drawn from the recipe's seed.
 
-    Raises WeightsError where no weights can be had, RecipeError for a backbone that ends in tokens.
+    Raises WeightsError where no weights can be had, RecipeError for a backbone that ends in tokens and for
+    a head that cannot be built.
     """
     torch.manual_seed(recipe.seed)
     backbone = pretrained_backbone(recipe.backbone, recipe.weights)
-    size = recipe.preprocessing.size
+    size = recipe.preprocessing.input_size
+    head = create_head(recipe.head, _channels(backbone, recipe.backbone, size), classes)
+    if recipe.batch_norm_momentum is not None:
+        for module in backbone.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum = recipe.batch_norm_momentum
+    return Classifier(backbone, head, size).to(memory_format=torch.channels_last)
+
+
+def _channels(backbone: nn.Module, name: str, size: int) -> int:
     with torch.inference_mode():
         maps = backbone.eval()(torch.zeros(1, 3, size, size))
-    if maps.ndim != 4:
+    if maps.ndim != 4 or getattr(backbone, "output_fmt", "NCHW") != "NCHW":
         raise RecipeError(
-            f"{recipe.backbone}: expected a feature map (n, channels, height, width) but got {maps.ndim}-D"
+            f"{name}: expected a feature map (n, channels, height, width) but got {list(maps.shape)}; "
+            "choose a convolutional backbone"
         )
-    head = create_head(recipe.head, int(backbone.num_features), classes)  # type: ignore[arg-type]
-    return Classifier(backbone, head).to(memory_format=torch.channels_last)
+    return int(maps.shape[1])
 
 
 class Normalise(nn.Module):
-    """uint8 pixels as stored, (n, size, size) or (n, size, size, 3), to (n, 3, size, size) floats."""
+    """uint8 pixels as stored, (n, size, size) or (n, size, size, 3), to network input.
+
+    That is (n, 3, input_size, input_size) floats. The preprocessing has to have a mean and a std.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()
+        if preprocessing.mean is None or preprocessing.std is None:
+            raise ValueError("expected a mean and a std but got none; `backbones.complete` fills them in")
         self.grey = preprocessing.channels == "grey"
+        self.inside = slice(preprocessing.margin, preprocessing.margin + preprocessing.input_size)
         self.register_buffer("mean", torch.tensor(preprocessing.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std)[:, None, None], persistent=False)
 
@@ -61,10 +84,14 @@ class Normalise(nn.Module):
         pixels = pixels[:, None] if self.grey else pixels.permute(0, 3, 1, 2)
         return pixels.float() / 255
 
+    def centre(self, images: Tensor) -> Tensor:
+        """The central square, which the network sees: (n, c, input_size, input_size)."""
+        return images[:, :, self.inside, self.inside]
+
     def normalise(self, images: Tensor) -> Tensor:
-        """[0, 1] images (n, 1 or 3, size, size) to normalised (n, 3, size, size)."""
+        """[0, 1] images (n, 1 or 3, input_size, input_size) to normalised (n, 3, input_size, input_size)."""
         return (images.expand(-1, 3, -1, -1) - self.mean) / self.std
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Both steps."""
-        return self.normalise(self.to_unit(pixels))
+        """All three steps."""
+        return self.normalise(self.centre(self.to_unit(pixels)))

@@ -8,7 +8,7 @@ from torch import fx, nn
 from gliascope.errors import RecipeError
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """Records which node each named module returned; library layers stay whole, and with them their
     train and eval behaviour.
     """
@@ -18,11 +18,13 @@ class _Tracer(fx.Tracer):
         self.outputs: dict[str, fx.Node] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one step, not traced through."""
         library = type(m).__module__.startswith(("timm.layers", "torchvision.ops"))
         untraceable = type(m) in get_notrace_modules()  # type: ignore[no-untyped-call]
         return library or untraceable or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What torch.fx calls for each module."""
         result = super().call_module(m, forward, args, kwargs)
         if isinstance(result, fx.Proxy):
             self.outputs[self.path_of_module(m)] = result.node
@@ -32,38 +34,53 @@ class _Tracer(fx.Tracer):
 def cut(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.GraphModule]:
     """Split `network` after its part `name` into (prefix, tail), which share its parameters.
 
-    tail(prefix(x)) computes network(x). Raises RecipeError where there is no such part, or where
-    something runs past it (a skip connection), listing parts that can be cut at.
+    tail(prefix(x)) computes network(x). Raises RecipeError as `trace` and `place` do.
     """
-    tracer = _Tracer()
+    tracer = trace(network)
+    node = place(tracer, name)
+    return _prefix(network, tracer.graph, node), _tail(network, tracer.graph, node)
+
+
+def trace(network: nn.Module) -> Tracer:
+    """Run through `network` symbolically. Raises RecipeError where its code does not allow that."""
+    tracer = Tracer()
     try:
-        graph = tracer.trace(network)
+        tracer.trace(network)
     except Exception as error:  # whatever the network's own code raises when traced
         raise RecipeError(
             f"this backbone cannot be cut ({str(error).splitlines()[0]}); choose another"
         ) from None
+    return tracer
+
+
+def place(tracer: Tracer, name: str) -> fx.Node:
+    """Where to cut after the part `name`.
+
+    Raises RecipeError where there is no such part, or where something runs past it (a skip connection),
+    listing parts that can be cut at.
+    """
     if name not in tracer.outputs:
         raise RecipeError(f"no part {name!r} to freeze; choose from {', '.join(_choices(tracer))}")
     node = tracer.outputs[name]
-    if not _separates(graph, node):
+    if not separates(tracer.graph, node):
         raise RecipeError(
             f"cannot freeze at {name!r}: a connection runs past it; choose from {', '.join(_choices(tracer))}"
         )
-    return _prefix(network, graph, node), _tail(network, graph, node)
+    return node
 
 
-def _choices(tracer: _Tracer) -> list[str]:
+def _choices(tracer: Tracer) -> list[str]:
     # Only the coarse parts: a list of every convolution helps no one.
     return [
         name
         for name in tracer.outputs
-        if name.count(".") <= 2 and _separates(tracer.graph, tracer.outputs[name])
+        if name.count(".") <= 2 and separates(tracer.graph, tracer.outputs[name])
     ]
 
 
-def _separates(graph: fx.Graph, node: fx.Node) -> bool:
+def separates(graph: fx.Graph, node: fx.Node) -> bool:
     """Whether everything after `node` sees what is before it through `node` alone."""
-    before = _up_to(graph, node)
+    before = up_to(graph, node)
     return all(
         argument is node or argument not in before or argument.op == "get_attr"
         for other in graph.nodes
@@ -72,7 +89,7 @@ def _separates(graph: fx.Graph, node: fx.Node) -> bool:
     )
 
 
-def _up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
+def up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
     """Nodes up to and with `node`, in order."""
     before: dict[fx.Node, None] = {}
     for other in graph.nodes:
@@ -85,7 +102,7 @@ def _up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
 def _prefix(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
     new = fx.Graph()
     copied: dict[fx.Node, fx.Node] = {}
-    for other in _up_to(graph, node):
+    for other in up_to(graph, node):
         copied[other] = new.node_copy(other, copied.__getitem__)
     new.output(copied[node])
     return fx.GraphModule(network, new)
@@ -93,7 +110,7 @@ def _prefix(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModul
 
 def _tail(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
     new = fx.Graph()
-    before = _up_to(graph, node)
+    before = up_to(graph, node)
     copied: dict[fx.Node, fx.Node] = {node: new.placeholder("activations")}
     for other in graph.nodes:
         # A constant read early may be used late; all else before the cut belongs to the prefix.

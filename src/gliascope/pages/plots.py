@@ -1,68 +1,32 @@
 """Figures of the pages."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.pages.svg import ACCENT, FAINT, INK, style, to_page
+from gliascope.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
+from gliascope.pages.formats import count, percent
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
-
-def training_curves(rows: Sequence[dict[str, Any]], quantity: str, chosen_epoch: int | None) -> "Markup":
-    """Train and validation `quantity` ("loss" or "accuracy") by epoch, as SVG.
-
-    rows: keys epoch (counted through all stages), stage, train_<quantity>, val_<quantity> (None: no point).
-    """
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    name = f"curves-{quantity}"
-    with style(name):
-        figure = Figure(figsize=(4.6, 3.2))
-        axes = figure.add_subplot()
-        epochs = [row["epoch"] for row in rows]
-        for part, label, colour, line in (
-            ("train", "training", INK, (0, (4, 2))),
-            ("val", "validation", ACCENT, "solid"),
-        ):
-            values = [_or_nan(row[f"{part}_{quantity}"]) for row in rows]
-            axes.plot(
-                epochs, values, color=colour, linestyle=line, marker="o", markersize=3.5, lw=1.6, label=label
-            )
-            if part == "val" and chosen_epoch is not None and chosen_epoch in epochs:
-                best = values[epochs.index(chosen_epoch)]
-                axes.axvline(chosen_epoch, color=ACCENT, alpha=0.35, lw=1, zorder=0)
-                axes.plot([chosen_epoch], [best], "o", color=ACCENT, markersize=9, label="chosen epoch")
-        for row, after in pairwise(rows):
-            if row["stage"] != after["stage"]:
-                axes.axvline(row["epoch"] + 0.5, color=INK, alpha=0.4, lw=0.8, ls=":")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(quantity)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axes.grid(axis="y", color=INK, alpha=FAINT, lw=0.5)
-        axes.legend()
-        return to_page(figure, name)
 
 
-def reliability_diagram(rows: Sequence[dict[str, Any]]) -> "Markup":
-    """Accuracy against confidence with intervals, and how many slices are in each bin, as SVG.
+def reliability_diagram(rows: Sequence[dict[str, Any]]) -> Drawing:
+    """Accuracy against confidence with intervals, and how many slices are in each bin.
 
     rows: what `metrics.reliability` returns.
     """
-    from matplotlib.figure import Figure
-
     filled = [row for row in rows if row["count"]]
     confidence = [row["confidence"] for row in filled]
     accuracy = [row["accuracy"]["value"] for row in filled]
     below = [max(0.0, row["accuracy"]["value"] - row["accuracy"]["low"]) for row in filled]
     above = [max(0.0, row["accuracy"]["high"] - row["accuracy"]["value"]) for row in filled]
-    with style("reliability"):
-        figure = Figure(figsize=(5.4, 4.6))
+
+    def draw(figure: "Figure") -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         top.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="perfectly calibrated")
         top.errorbar(
@@ -82,15 +46,14 @@ def reliability_diagram(rows: Sequence[dict[str, Any]]) -> "Markup":
         bottom.set_ylim(bottom=0.7)
         bottom.yaxis.set_major_formatter("{x:,.0f}")
         bottom.minorticks_off()
-        return to_page(figure, "reliability")
+
+    return Drawing("reliability", (5.4, 4.6), draw)
 
 
-def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], name: str) -> "Markup":
-    """Share of pixels by grey level, (256,), of one class and of all together, as SVG."""
-    from matplotlib.figure import Figure
+def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], name: str) -> Drawing:
+    """Share of pixels by grey level, (256,), of one class and of all together."""
 
-    with style(name):
-        figure = Figure(figsize=(3.6, 2.2))
+    def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         edges = np.arange(0, 257, 4)
         for values, colour, fill in ((histogram, ACCENT, True), (others, INK, False)):
@@ -100,21 +63,21 @@ def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], nam
         axes.set_xticks([0, 64, 128, 192, 255])
         axes.set_yticks([1e-4, 1e-3, 1e-2, 1e-1, 1], ["0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
         axes.minorticks_off()
-        return to_page(figure, name)
+
+    return Drawing(name, (3.6, 2.2), draw)
 
 
-def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> "Markup":
-    """Width against height in pixels as SVG: sizes of a class as discs, those of other classes as rings.
+def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
+    """Width against height in pixels: sizes of a class as discs, those of other classes as rings.
 
     rows: width, height and how many slices the class has of them, 0 where only other classes have any.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullLocator
-
     width, height, slices = np.array(rows).T
     own = slices > 0
-    with style(name):
-        figure = Figure(figsize=(3.6, 3.2))
+
+    def draw(figure: "Figure") -> None:
+        from matplotlib.ticker import LogLocator, NullLocator
+
         axes = figure.add_subplot()
         axes.scatter(width[~own], height[~own], s=10, facecolors="none", edgecolors=INK, alpha=0.3, lw=0.6)
         area = 8 + 120 * slices[own] / slices.sum()
@@ -128,8 +91,72 @@ def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> "Markup":
             axis.set_minor_locator(NullLocator())
         axes.set(xlabel="width, pixels", ylabel="height, pixels")
         axes.set_aspect("equal")
-        return to_page(figure, name)
+
+    return Drawing(name, (3.6, 3.2), draw)
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def confusion(result: Mapping[str, Any], protocol: str) -> Drawing:
+    """Counts and shares of each true class (rows), as the report's table. result: of `evaluate_scores`."""
+    classes, table = result["classes"], result["confusion"]
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        for true, row in enumerate(table):
+            for said, entry in enumerate(row):
+                share = entry / sum(row) if sum(row) else 0.0
+                # The root keeps a few mistakes visible beside hundreds of hits.
+                colour = ACCENT if true == said else ALARM
+                axes.fill_between([said - 0.5, said + 0.5], true - 0.5, true + 0.5, color=colour, lw=0,
+                                  alpha=0.45 * share**0.35)  # fmt: skip
+                text = f"{count(entry)}\n{percent(share)}" if entry else "0"
+                weight = "bold" if true == said else "normal"
+                axes.text(said, true, text, ha="center", va="center", weight=weight)
+        places, limits = range(len(classes)), (-0.5, len(classes) - 0.5)
+        axes.set(xlabel="predicted class", ylabel="true class", xlim=limits, ylim=limits[::-1])
+        axes.set_xticks(places, classes)
+        axes.set_yticks(places, classes)
+        axes.tick_params(length=0)
+        right = f"{percent(result['accuracy']['value'])} of {count(result['n'])} slices right"
+        axes.set_title(f"{protocol}: {right}")
+
+    return Drawing("confusion", (2 + 1.3 * len(classes), 1.4 + 0.95 * len(classes)), draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A prediction to be looked at. pixels: uint8 (height, width[, 3]); probability: of `predicted`."""
+
+    pixels: NDArray[np.uint8]
+    label: str
+    predicted: str
+    probability: float
+
+
+def predictions(shown: Sequence[Shown], columns: int = 6) -> Drawing:
+    """Slices with their label and what the model said; a wrong one has a cross and a dashed frame."""
+    rows = -(-len(shown) // columns)
+
+    def draw(figure: "Figure") -> None:
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(shown) :]:
+            axes.set_axis_off()
+        for axes, item in zip(grid, shown, strict=False):
+            _prediction(axes, item)
+
+    return Drawing("predictions", (2.2 * columns, 2.75 * rows), draw)
+
+
+def _prediction(axes: "Axes", item: Shown) -> None:
+    wrong = item.label != item.predicted
+    axes.imshow(item.pixels, cmap="gray", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(wrong)
+    axes.spines[:].set(color=ALARM, lw=3, ls=(0, (3, 1.5)), capstyle="butt")
+    said = f"\u2717 said {item.predicted}" if wrong else "\u2713 right"
+    axes.set_title(
+        f"{item.label}\n{said}, {percent(item.probability)}",
+        fontsize=9,
+        color=ALARM if wrong else INK,
+        weight="bold" if wrong else "normal",
+    )

@@ -1,15 +1,15 @@
 """The report of a run: what it says (`ReportData`), as report.json and, for people, report.html."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gliascope import RESEARCH_USE
-from gliascope.files import write_text
 from gliascope.pages import plots
+from gliascope.pages.curves import QUANTITIES, leak, leak_sentence, training_curve
+from gliascope.pages.drawing import Drawing
+from gliascope.pages.output import write_page
 from gliascope.pages.templates import render
 
 
@@ -18,8 +18,9 @@ class ProtocolResult:
     """One way to test, and what came out.
 
     description: one sentence, such as "The source's own test set; copies in training are not removed."
-    result: of `metrics.evaluate_scores`; reliability: of `metrics.reliability`, on the same scores;
-    accepted: of `metrics.accepted` at the confidence threshold of the bundle, if it has one.
+    result: of `metrics.evaluate_scores`; reliability: of `metrics.reliability`, and subgroups: of
+    `subgroups.evaluate_subgroups`, on the same scores; accepted: of `metrics.accepted` at the confidence
+    threshold of the bundle, if it has one.
     rounds: of `metrics.summarise_rounds`, where the protocol tests several models.
     leaky: whether copies or patients are on both sides by design.
     deployed: whether it tests the model that is deployed, and no other of the same recipe.
@@ -32,6 +33,7 @@ class ProtocolResult:
     rounds: Mapping[str, Any] | None = None
     leaky: bool = False
     deployed: bool = True
+    subgroups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class ReportData:
     created: ISO 8601 time. version: of gliascope.
     protocols: by name; the first is the headline.
     sources, parts: slices by class of each source, and of each part of the split (train, val, test).
-    curves: a row an epoch: stage, epoch (counted through all stages), train_loss, train_accuracy, val_loss,
-    val_accuracy (None: not measured).
+    curves: a row an epoch: stage, epoch (counted through all stages), lr, train_loss, train_accuracy,
+    val_loss, val_accuracy and, where the test part was watched, test_accuracy (None: not measured).
     mistakes: most confident first, under the headline protocol.
     rejects: reason to number of files. recipe: YAML text in full.
     audit: the verdict of audit.json; decisions: which of them were applied, from which file.
@@ -95,9 +97,14 @@ class ReportData:
         if not self.protocols:
             raise ValueError("expected the result of at least one protocol but got none")
 
+    @property
+    def leak(self) -> dict[str, float | int] | None:
+        """As `curves.leak`: None where the test part had no say in anything."""
+        return leak(self.curves, self.chosen_epoch)
+
     def to_json(self) -> dict[str, Any]:
-        """What report.json holds: all but the images. NaN and infinity become None."""
-        tree = {
+        """What report.json holds: all but the images."""
+        return {
             "title": self.title,
             "notice": RESEARCH_USE,
             "created": self.created,
@@ -107,6 +114,7 @@ class ReportData:
                     "description": protocol.description,
                     **protocol.result,
                     "reliability": protocol.reliability,
+                    "subgroups": protocol.subgroups,
                     "accepted": protocol.accepted,
                     "rounds": protocol.rounds,
                     "leaky": protocol.leaky,
@@ -119,6 +127,7 @@ class ReportData:
             "rejects": self.rejects,
             "curves": self.curves,
             "chosen_epoch": self.chosen_epoch,
+            "leak": self.leak,
             "mistakes": [
                 {
                     "file": mistake.file,
@@ -134,7 +143,6 @@ class ReportData:
             "audit": self.audit,
             "decisions": self.decisions,
         }
-        return {key: _plain(value) for key, value in tree.items()}
 
 
 def write_report(folder: Path | str, report: ReportData) -> None:
@@ -142,19 +150,17 @@ def write_report(folder: Path | str, report: ReportData) -> None:
 
     Raises ValueError if an image is neither PNG nor JPEG, OSError if `folder` cannot be written.
     """
-    data = json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    page = render_report(report)
-    write_text(Path(folder) / "report.json", _encodable(data) + "\n")
-    write_text(Path(folder) / "report.html", _encodable(page))
+    write_page(folder, "report", report.to_json(), render_report(report))
 
 
 def render_report(report: ReportData) -> str:
     """report.html as text. Raises ValueError if an image is neither PNG nor JPEG."""
     name, headline = next(iter(report.protocols.items()))
-    figures = {"reliability": plots.reliability_diagram(headline.reliability)}
+    curves: dict[str, Drawing] = {}
     if report.curves:
-        for quantity in ("loss", "accuracy"):
-            figures[quantity] = plots.training_curves(report.curves, quantity, report.chosen_epoch)
+        curves = {
+            quantity: training_curve(report.curves, quantity, report.chosen_epoch) for quantity in QUANTITIES
+        }
     return render(
         "report.html.j2",
         title=report.title,
@@ -163,27 +169,11 @@ def render_report(report: ReportData) -> str:
         report=report,
         name=name,
         headline=headline,
-        figures=figures,
+        reliability=plots.reliability_diagram(headline.reliability),
+        curves=curves,
+        leak=leak_sentence(report.leak) if report.leak else "",
     )
 
 
 def _counts(counts: Counts) -> dict[str, Any]:
     return {"name": counts.name, "slices": counts.slices, "total": counts.total, "groups": counts.groups}
-
-
-def _plain(value: Any) -> Any:
-    """`value` as what JSON knows: maps, lists, text, numbers, None. Anything else becomes its text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "item"):  # a NumPy number
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _encodable(text: str) -> str:
-    """`text` with "?" for what UTF-8 cannot hold: file names that are not valid text on this system."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -5,17 +5,21 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gliascope import RESEARCH_USE
+from gliascope.data.labels import describe
 from gliascope.pages import formats
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 FILTERS = (
+    describe,
     formats.count,
     formats.data_uri,
     formats.day,
     formats.decimal,
+    formats.duration,
     formats.fact,
+    formats.p_value,
     formats.percent,
     formats.plural,
     formats.span,

@@ -27,15 +27,20 @@ from gliascope.evaluation.metrics import (
     summarise_rounds,
 )
 from gliascope.evaluation.scores import Scores
+from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import overlay
+from gliascope.pages.plots import Shown
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
+from gliascope.pipeline.figures import write_figures
+from gliascope.pipeline.predictions import KNOWN, tested, write_predictions
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
 
 BATCH = 32
 MISTAKES = 12
+DRAWN = 24
 
 
 class _Model:
@@ -79,19 +84,16 @@ def evaluate(
 ) -> None:
     """Score exported models on validation and test parts; write report.json and report.html.
 
-    Each split is scored by the run that was trained on its training part. Raises RunError where there is
-    none, or it is unfinished.
+    Beside them go predictions.parquet, confusion.png, curves.png and predictions.png. Each split is scored
+    by the run that was trained on its training part. Raises RunError where there is none, or it is
+    unfinished.
     """
-    by_training = {trained.record.split: trained for trained in runs}
-    for split in splits:
-        if split.training not in by_training:
-            name = f"{split.protocol} {split.round}".strip()
-            raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
+    splits = [split.for_task(runs[0].recipe.task) for split in splits]
     results: dict[str, list[tuple[Scores, str]]] = {}
-    headline: _Model | None = None
-    mistakes: list[Mistake] = []
+    headline: tuple[_Model, Scores, Outputs] | None = None
+    predicted: list[pl.DataFrame] = []
     thresholds: dict[str, float] = {}
-    for training, trained in by_training.items():
+    for training, trained in _by_training(runs, splits).items():
         served = [split for split in splits if split.training == training]
         if not served:
             continue
@@ -99,22 +101,38 @@ def evaluate(
         for split in served:
             scores, outputs = model.test(split)
             results.setdefault(split.protocol, []).append((scores, split.round))
+            predicted.append(tested(split, catalog, scores))
             thresholds[split.protocol] = model.threshold
             if split is splits[0]:
-                headline = model
-                mistakes = _mistakes(split, model.images, scores, outputs)
+                headline = model, scores, outputs
     assert headline is not None  # noqa: S101 (the first split has a run)
     deployed = {split.protocol for split in splits if split.training == splits[0].training}
+    rows = pl.concat(predicted, how="diagonal")
     protocols = {
-        name: _result(name, results[name], thresholds[name], name in deployed)
+        name: _result(name, results[name], rows.filter(protocol=name), thresholds[name], name in deployed)
         for name in dict.fromkeys(split.protocol for split in splits)
     }
-    write_report(folder, _report(headline, catalog, splits[0], protocols, mistakes, audit))
+    model, scores, outputs = headline
+    mistakes = _mistakes(splits[0], model.images, scores, outputs)
+    report = _report(model, catalog, splits[0], protocols, mistakes, audit)
+    write_predictions(rows, folder)
+    write_figures(folder, report, _drawn(splits[0], model, scores))
+    write_report(folder, report)
+
+
+def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]:
+    found = {trained.record.split: trained for trained in runs}
+    for split in splits:
+        if split.training not in found:
+            name = f"{split.protocol} {split.round}".strip()
+            raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
+    return found
 
 
 def _result(
-    protocol: str, rounds: list[tuple[Scores, str]], threshold: float, deployed: bool
+    protocol: str, rounds: list[tuple[Scores, str]], rows: pl.DataFrame, threshold: float, deployed: bool
 ) -> ProtocolResult:
+    """rounds: in the order of `rows`."""
     pooled = Scores.join([scores for scores, _ in rounds])
     several = len(rounds) > 1
     return ProtocolResult(
@@ -126,6 +144,7 @@ def _result(
         summarise_rounds({name: scores for scores, name in rounds}) if several else None,
         PROTOCOLS[protocol].leaky,
         deployed and not several,
+        evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
     )
 
 
@@ -184,6 +203,21 @@ def _mistakes(split: Split, images: Store, test: Scores, outputs: Outputs) -> li
             )
         )
     return found
+
+
+def _drawn(split: Split, model: _Model, test: Scores) -> list[Shown]:
+    """DRAWN test slices at random, as the store holds them."""
+    rows = model.images.rows(split.part("test")["pixel_hash"])
+    order = np.random.default_rng(model.trained.recipe.seed).permutation(len(rows))
+    return [
+        Shown(
+            model.images.pixels[rows[number]],
+            test.classes[int(test.labels[number])],
+            test.classes[int(test.predictions[number])],
+            float(test.confidences[number]),
+        )
+        for number in order[:DRAWN].tolist()
+    ]
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

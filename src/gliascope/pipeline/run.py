@@ -1,13 +1,16 @@
 """Folders of slices to a report and a Bundle."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from gliascope.data.audit.decisions import Decisions
 from gliascope.data.groups import GroupsFile
 from gliascope.data.phantom import SOURCE, write_phantoms
+from gliascope.data.protocols import OF_TRAINING
 from gliascope.data.scan import scan
 from gliascope.data.split import split, write_splits
+from gliascope.errors import RunError
 from gliascope.pipeline.audit import audit, write_audit
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
@@ -28,17 +31,32 @@ def run(
     groups: GroupsFile | None = None,
     decisions: Path | None = None,
     seed: int = 0,
+    validation: float = OF_TRAINING,
+    devices: int = 1,
+    cache: bool = True,
+    limit: int | None = None,
 ) -> None:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
     The bundle is of the first protocol's (first) run. After an interruption the same call goes on: stores,
-    activations and epochs that are done are found. Raises GliascopeError for whatever the verbs cannot do.
+    activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. Raises
+    GliascopeError for whatever the verbs cannot do.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise RunError(
+            "torchrun would do all of `run` in every process; give it `gliascope train`, or use --devices"
+        )
+    from gliascope.models.backbones import complete
+
     catalog = scan(sources, labels, groups)
+    if limit is not None:
+        catalog = catalog.sample(limit)
     decided = Decisions.load(decisions) if decisions else None
     found = audit(catalog)
-    splits = split(catalog, protocols, seed, found, decided)
-    for place, first in run_folders(splits, folder / "run").items():
+    splits = split(catalog, protocols, seed, found, decided, validation)
+    recipe = complete(recipe)
+    asked = [split.for_task(recipe.task) for split in splits]
+    for place, first in run_folders(asked, folder / "run").items():
         if (place / "run.json").exists():
             Run.load(place).check_inputs(recipe, first.training)
     catalog.write(folder / "catalog.parquet")
@@ -46,7 +64,7 @@ def run(
     write_splits(splits, folder / "split.parquet")
     if catalog.rejects.height:
         note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
-    runs = train(recipe, catalog, splits, folder / "run", resume=True)
+    runs = train(recipe, catalog, splits, folder / "run", resume=True, devices=devices, cache=cache)
     evaluate(runs, catalog, splits, folder, found)
     bundle(runs[0], folder / "report.json", folder / "bundle")
 

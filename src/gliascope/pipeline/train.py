@@ -12,20 +12,28 @@ from gliascope.recipes.run import Run
 
 
 def train(
-    recipe: Recipe, catalog: Catalog, splits: Sequence[Split], folder: Path, resume: bool = False
+    recipe: Recipe,
+    catalog: Catalog,
+    splits: Sequence[Split],
+    folder: Path,
+    resume: bool = False,
+    devices: int = 1,
+    cache: bool = True,
 ) -> list[Run]:
     """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
     The first run goes into `folder`, others beside it (see `run_folders`). Raises as training.run.train.
     """
+    from gliascope.models.backbones import complete
     from gliascope.training.environment import keep_freed_memory
     from gliascope.training.run import train as train_run
 
     keep_freed_memory()
+    recipe = complete(recipe)
     images = store(catalog.frame, recipe.preprocessing)
     return [
-        train_run(recipe, split, images, place, resume)
-        for place, split in run_folders(splits, folder).items()
+        train_run(recipe, split, images, place, resume, devices, cache)
+        for place, split in run_folders([split.for_task(recipe.task) for split in splits], folder).items()
     ]
 
 

@@ -1,6 +1,17 @@
 """Recipes: how a classifier is trained, as data."""
 
-from gliascope.recipes.load import load_recipe, recipe_names
-from gliascope.recipes.schema import Augmentation, Head, Recipe, Stage
+from gliascope.recipes.load import load_recipe, recipe_names, recipe_text
+from gliascope.recipes.schema import Augmentation, Head, Loss, Recipe, Stage, TestTime, TestView
 
-__all__ = ["Augmentation", "Head", "Recipe", "Stage", "load_recipe", "recipe_names"]
+__all__ = [
+    "Augmentation",
+    "Head",
+    "Loss",
+    "Recipe",
+    "Stage",
+    "TestTime",
+    "TestView",
+    "load_recipe",
+    "recipe_names",
+    "recipe_text",
+]

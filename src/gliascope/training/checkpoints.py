@@ -31,15 +31,17 @@ def load_weights(path: Path, module: nn.Module) -> None:
 def save_progress(
     path: Path,
     module: nn.Module,
-    average: nn.Module,
+    average: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     progress: dict[str, Any],
 ) -> None:
     """Write weights, averages, optimiser state and `progress` (JSON values) into one file, atomically."""
     tensors = {f"model.{key}": value for key, value in module.state_dict().items()}
-    tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items()}
+        # SGD without momentum keeps a None.
+        tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items() if value is not None}
     _save(path, tensors, {"progress": json.dumps(progress)})
 
 
@@ -63,11 +65,15 @@ def load_progress(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def restore(
-    tensors: dict[str, Tensor], module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+    tensors: dict[str, Tensor],
+    module: nn.Module,
+    average: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Put back what `load_progress` read."""
     module.load_state_dict(below(tensors, "model."))
-    average.load_state_dict(below(tensors, "average."))
+    if average is not None:
+        average.load_state_dict(below(tensors, "average."))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in below(tensors, "optimizer.").items():
         number, name = key.split(".", 1)

@@ -13,47 +13,11 @@ from torch import Tensor, nn
 from gliascope.errors import RunError
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine
-from gliascope.models.classifier import Classifier, Normalise
+from gliascope.models.classifier import Classifier
 from gliascope.recipes import Recipe
+from gliascope.training.test_time import Deployed
 
 TOLERANCE = 1e-4
-
-
-class Deployed(nn.Module):
-    """uint8 pixels (n, size, size[, 3]) to logits, features and, if the head has them, activation maps.
-
-    With flip averaging the graph runs each slice and its mirror image in one batch.
-    """
-
-    def __init__(self, classifier: Classifier, recipe: Recipe) -> None:
-        super().__init__()
-        self.normalise = Normalise(recipe.preprocessing)
-        self.classifier = classifier
-        self.flip = recipe.tta == "flip"
-
-    @property
-    def outputs(self) -> list[str]:
-        """Names of what `forward` returns."""
-        return ["logits", "features", *(["maps"] if self.classifier.head.has_maps else [])]
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Mean over the views of logits (n, classes), features (n, f) and any maps (n, classes, h, w)."""
-        images = self.normalise(pixels)
-        if self.flip:
-            images = torch.cat([images, images.flip(-1)])
-        head = self.classifier.head
-        feature_maps = self.classifier.backbone(images)
-        features = head.features(feature_maps)
-        results = [head.logits(features), features]
-        if head.has_maps:
-            results.append(head.activation_maps(feature_maps))
-        return tuple(self._merge(result, pixels.shape[0]) for result in results)
-
-    def _merge(self, result: Tensor, n: int) -> Tensor:
-        if not self.flip:
-            return result
-        mirrored = result[n:]
-        return (result[:n] + (mirrored.flip(-1) if result.ndim == 4 else mirrored)) / 2
 
 
 def export(
@@ -70,7 +34,7 @@ def export(
         recipe=recipe.name,
         classes=classes,
         preprocessing=recipe.preprocessing,
-        tta=recipe.tta,
+        tta=recipe.tta.model_dump(mode="json"),
         activation_maps=classifier.head.has_maps,
         parameters=sum(p.numel() for p in classifier.parameters()),
         model_sha256=hashlib.sha256(model).hexdigest(),

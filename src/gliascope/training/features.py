@@ -30,7 +30,8 @@ def features(
     """
     backbone = pretrained_backbone(recipe.backbone, recipe.weights).eval()
     content = hashlib.blake2b(digest_size=10)
-    for part in (store.key, recipe.backbone, fingerprint(backbone)):
+    pixels = (store.key, store.preprocessing.model_dump_json())
+    for part in (*pixels, recipe.backbone, fingerprint(backbone)):
         content.update(part.encode() + b"\n")
     content.update(store.hashes[rows].tobytes())
     path = cache_folder() / "features" / f"{content.hexdigest()}.npy"

@@ -2,15 +2,16 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import timm
-import torch
 from lightning.fabric import Fabric
+from timm.layers.norm_act import convert_sync_batchnorm
 
 from gliascope import __version__
-from gliascope.data.split import Split
+from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
 from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
@@ -19,37 +20,63 @@ from gliascope.recipes.run import Record, Results, Run
 from gliascope.training.checkpoints import load_weights
 from gliascope.training.environment import describe, set_determinism
 from gliascope.training.export import export
-from gliascope.training.loop import Part, best_epoch, fit
+from gliascope.training.history import best_epoch
+from gliascope.training.loop import fit, load_history
+from gliascope.training.material import Material, Part
+from gliascope.training.processes import create_fabric, settle
 
 
-def train(recipe: Recipe, split: Split, store: Store, folder: Path, resume: bool = False) -> Run:
+def train(
+    recipe: Recipe,
+    split: Split,
+    store: Store,
+    folder: Path,
+    resume: bool = False,
+    devices: int = 1,
+    cache: bool = True,
+) -> Run:
     """Train `recipe` on the training part, choose the epoch on the validation part, export the model.
 
-    With `resume`, a run in `folder` goes on where it stopped, and a finished one is returned as it is.
+    With `resume`, a run in `folder` goes on where it stopped, and a finished one is returned as it is. On
+    several `devices` each takes its share of every batch; under `torchrun` every process calls this.
     Raises RunError where `folder` holds another run, or one and `resume` is false.
     """
     began = time.perf_counter()
-    set_determinism(recipe.deterministic)
-    fabric = Fabric(accelerator="auto", devices=1)
-    run = _open(Run(folder, recipe, _record(recipe, split, store, fabric.device)), resume)
+    fabric = create_fabric(devices)
+    run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)), resume)
     if run.model.exists():
         return run
-    run.save()
+    train_part, val, test = (_part(split, store, name) for name in PARTS)
+    material = Material(recipe, store, len(split.classes), train_part, val, test, cache)
+    # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
+    fabric.launch(partial(_fit, run=run, material=material))
+    if not fabric.is_global_zero:
+        return run
     classifier = build_classifier(recipe, len(split.classes))
-    parts = [_part(split, store, name) for name in ("train", "val")]
-    history = fit(fabric, classifier, recipe, store, parts[0], parts[1], folder)
+    load_weights(folder / "best.safetensors", classifier)
     results = Results(
-        best=best_epoch(history),
+        best=best_epoch(load_history(folder)),
         seconds=round(time.perf_counter() - began, 1),
         parameters=sum(p.numel() for p in classifier.parameters()),
     )
     run = replace(run, record=run.record.model_copy(update={"results": results}))
-    load_weights(folder / "best.safetensors", classifier)
     licences = {"weights": run.record.weights_licence or "unknown", "gliascope": "Apache-2.0"}
     bundle = export(classifier, recipe, split.classes, licences)
     run.save()
     bundle.write(run.model)
     return run
+
+
+def _fit(fabric: Fabric, run: Run, material: Material) -> None:
+    """What every process does."""
+    settle(fabric)
+    set_determinism(run.recipe.deterministic)
+    if fabric.is_global_zero:
+        run.save()
+    classifier = build_classifier(run.recipe, material.classes)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        classifier = convert_sync_batchnorm(classifier)  # type: ignore[no-untyped-call]
+    fit(fabric, classifier, material, run.folder)
 
 
 def _open(new: Run, resume: bool) -> Run:
@@ -62,7 +89,7 @@ def _open(new: Run, resume: bool) -> Run:
     return old
 
 
-def _record(recipe: Recipe, split: Split, store: Store, device: torch.device) -> Record:
+def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Record:
     return Record(
         version=__version__,
         classes=split.classes,
@@ -72,7 +99,7 @@ def _record(recipe: Recipe, split: Split, store: Store, device: torch.device) ->
         store=store.key,
         slices=dict(split.frame.group_by("part").len().rows()),
         weights_licence=_licence(recipe),
-        environment=dict(describe(device)),
+        environment={**describe(fabric.device), "processes": fabric.world_size},
     )
 
 
@@ -85,6 +112,8 @@ def _part(split: Split, store: Store, name: str) -> Part:
 
 def _licence(recipe: Recipe) -> str | None:
     """Licence of the pretrained weights; None for a file of the user's, whose licence only the user knows."""
+    if recipe.weights == "random":
+        return "none: trained from scratch"
     if recipe.weights or not timm.is_model(recipe.backbone):
         return None
     licence: str | None = timm.get_pretrained_cfg_value(recipe.backbone, "license")

@@ -1,0 +1,21 @@
+"""`gliascope compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `run` or `evaluate` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for compare.html, .json and .png.")],
+    protocol: Annotated[
+        str | None, typer.Option(help="One that all runs have; else the first run's headline.")
+    ] = None,
+) -> None:
+    """Compare runs on the same test slices: accuracy, significance, training time, size, latency."""
+    from gliascope.cli.tables import print_comparison
+    from gliascope.pipeline.compare import compare as compare_runs
+
+    compare_runs(runs, out, protocol)
+    print_comparison(out)

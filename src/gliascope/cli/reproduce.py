@@ -1,0 +1,35 @@
+"""`gliascope reproduce`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import Cache, Devices, Overrides, protocol_names
+
+
+def reproduce(
+    data: Annotated[Path, typer.Option(help="Folder that holds the sources: masoud7023, sartaj3264, ct.")],
+    out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
+    recipes: Annotated[
+        str | None, typer.Option(help="Only these of the table, with commas between; else all.")
+    ] = None,
+    quickly: Annotated[
+        int | None,
+        typer.Option(min=1, help="A trial: so many slices of each source, class and part, an epoch a stage."),
+    ] = None,
+    overrides: Overrides = None,
+    devices: Devices = 1,
+    cache: Cache = True,
+) -> None:
+    """Train the recipes of five published systems, and set theirs against ours.
+
+    After an interruption, the same command goes on where it stopped. A recipe that cannot be trained is set
+    aside with its reason.
+    """
+    from gliascope.cli.tables import print_systems
+    from gliascope.pipeline.reproduce import reproduce as reproduce_all
+
+    chosen = protocol_names(recipes) if recipes else None
+    reproduce_all(data, out, chosen, overrides or (), quickly, devices, cache)
+    print_systems(out)

@@ -1,0 +1,103 @@
+"""Models that answered the same slices, against the best of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.replicates import group_sums
+from gliascope.evaluation.scores import Scores
+
+Bools = NDArray[np.bool_]
+FLIPS = 9_999
+_STREAM = 0xF11B
+
+
+def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[dict[str, Any]]:
+    """Rows, the most accurate first; of equals, the higher balanced accuracy, then the order given.
+
+    Keys: name, result (of `evaluate_scores`) and against_best, None in the first row, else {best_only,
+    this_only, p, p_holm, p_groups, p_groups_holm}: how many slices only the best, and only this one, gets
+    right; p of McNemar's exact test, by slices; p of the same question by groups (`flip_test`), for slices
+    of a group are not independent; and both by Holm's step-down over all rows.
+
+    The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
+    differ: then nothing is paired.
+    """
+    _check_paired(scores)
+    results = {name: evaluate_scores(one, resamples) for name, one in scores.items()}
+    ranked = sorted(
+        scores,
+        key=lambda name: [-results[name][key]["value"] for key in ("accuracy", "balanced_accuracy")],
+    )
+    best = scores[ranked[0]]
+    rows: list[dict[str, Any]] = [
+        {"name": name, "result": results[name], "against_best": None} for name in ranked
+    ]
+    others = rows[1:]
+    for row in others:
+        row["against_best"] = _against(best, scores[row["name"]])
+    for key in ("p", "p_groups"):
+        for row, value in zip(others, holm([row["against_best"][key] for row in others]), strict=True):
+            row["against_best"][f"{key}_holm"] = value
+    return rows
+
+
+def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:
+    """McNemar's exact test of two classifiers on the same slices (McNemar 1947, Psychometrika 12:153).
+
+    first, second: whether each is right, (n,). Returns how many slices only the first and only the second
+    gets right, and the two-sided p that a fair coin parts these discordant slices so unevenly; 1 where
+    there are none.
+    """
+    from scipy.stats import binomtest
+
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = only_first + only_second
+    p = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return only_first, only_second, p
+
+
+def flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
+    """Two-sided p of Fisher's randomisation test: the sign of each group's difference is a coin's.
+
+    differences: of two classifiers' right answers, summed within each group, (groups,). With groups of one
+    slice this is McNemar's test, but for the random draw: FLIPS of them, and the one observed (Phipson &
+    Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39), so p is at least 1 / (FLIPS + 1).
+    """
+    telling = differences[differences != 0]
+    if not len(telling):
+        return 1.0
+    coins = np.random.default_rng((_STREAM, seed)).integers(0, 2, (FLIPS, len(telling)), dtype=np.int8)
+    signs = 2 * coins - 1
+    extreme = np.abs(signs @ telling) >= abs(telling.sum())
+    return float((1 + extreme.sum()) / (FLIPS + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust for several tests: the chance of any false alarm is kept (Holm 1979, Scand. J. Stat. 6:65)."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = steps
+    return adjusted.tolist()
+
+
+def _against(best: Scores, other: Scores) -> dict[str, Any]:
+    best_only, this_only, p = mcnemar(best.correct, other.correct)
+    difference = best.correct.astype(np.float64) - other.correct
+    p_groups = flip_test(group_sums(best, difference[:, None])[:, 0])
+    return {"best_only": best_only, "this_only": this_only, "p": p, "p_groups": p_groups}
+
+
+def _check_paired(scores: Mapping[str, Scores]) -> None:
+    first_name, first = next(iter(scores.items()))
+    for name, other in scores.items():
+        if other.classes != first.classes:
+            raise ValueError(f"expected {name} to have the classes of {first_name} but got {other.classes}")
+        for what in ("labels", "group_codes"):
+            if not np.array_equal(getattr(first, what), getattr(other, what)):
+                raise ValueError(f"expected {name} to have the {what} of {first_name} but they differ")

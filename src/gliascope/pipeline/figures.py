@@ -1,0 +1,26 @@
+"""Figures beside the report, as PNG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gliascope.files import atomic_file
+from gliascope.pages.curves import training_sheet
+from gliascope.pages.drawing import Drawing
+from gliascope.pages.plots import Shown, confusion, predictions
+from gliascope.pages.report import ReportData
+
+
+def write_figures(folder: Path, report: ReportData, shown: Sequence[Shown]) -> None:
+    """Write confusion.png of the first protocol, predictions.png and, where there are curves, curves.png."""
+    name, headline = next(iter(report.protocols.items()))
+    figures = {"confusion": confusion(headline.result, name), "predictions": predictions(shown)}
+    if report.curves:
+        figures["curves"] = training_sheet(report.curves, report.chosen_epoch)
+    write_pngs(folder, figures)
+
+
+def write_pngs(folder: Path, figures: Mapping[str, Drawing]) -> None:
+    """Write each as NAME.png, atomically."""
+    for name, figure in figures.items():
+        with atomic_file(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(figure.png())

@@ -1,0 +1,47 @@
+"""predictions.parquet: what a model said of every test slice, beside its report."""
+
+from pathlib import Path
+
+import polars as pl
+
+from gliascope.data.catalog import Catalog, read_table, write_table
+from gliascope.data.split import Split
+from gliascope.evaluation.scores import Scores
+
+NAME = "predictions.parquet"
+SLICE = ["round", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
+KNOWN = ["source", "modality", "format"]  # what results are shown apart by
+FACTS = ["protocol", "round", "path", "index", *KNOWN, "pixel_hash", "group", "label"]
+PREFIX = "p_"
+
+
+def tested(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
+    """A row for each test slice of a split, in its order: FACTS, and a probability a class."""
+    columns = [
+        pl.Series(PREFIX + name, scores.probabilities[:, number])
+        for number, name in enumerate(scores.classes)
+    ]
+    key = ["source", "path", "index"]
+    known = catalog.frame.select(key + KNOWN[1:]).unique(key)
+    test = split.part("test").join(known, on=key, how="left", maintain_order="left")
+    return test.select(FACTS).with_columns(columns)
+
+
+def write_predictions(rows: pl.DataFrame, folder: Path) -> None:
+    """Write the rows of all protocols and rounds, as `tested` gives them, into one file, atomically."""
+    write_table(rows, folder / NAME)
+
+
+def load_predictions(folder: Path) -> pl.DataFrame:
+    """Read what `write_predictions` wrote. Raises GliascopeError where it is missing or something else."""
+    return read_table(folder / NAME, FACTS, "evaluate")
+
+
+def to_scores(frame: pl.DataFrame) -> Scores:
+    """The Scores of rows of one protocol. Raises ValueError where they are damaged."""
+    columns = [name for name in frame.columns if name.startswith(PREFIX) and not frame[name].is_null().all()]
+    classes = tuple(name.removeprefix(PREFIX) for name in columns)
+    labels = frame["label"].replace_strict(
+        list(classes), range(len(classes)), default=-1, return_dtype=pl.Int64
+    )
+    return Scores(frame.select(columns).to_numpy(), labels.to_numpy(), frame["group"].to_numpy(), classes)

@@ -1,0 +1,36 @@
+"""One process, or several that train together."""
+
+import os
+
+import torch
+from lightning.fabric import Fabric
+
+from gliascope.data.parallel import cores
+from gliascope.errors import RunError
+from gliascope.training.environment import keep_freed_memory
+
+
+def create_fabric(devices: int = 1) -> Fabric:
+    """Lightning Fabric on `devices` GPUs or, without any, CPU processes of this machine, data parallel.
+
+    Under `torchrun`, which has started the processes already, its numbers count. Raises RunError where
+    there are fewer GPUs.
+    """
+    if torch.distributed.is_torchelastic_launched():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // here
+        return Fabric(accelerator="auto", devices=here, num_nodes=nodes, strategy="ddp")
+    gpus = torch.cuda.device_count()
+    if gpus and devices > gpus:
+        raise RunError(f"--devices {devices}: this machine has {gpus}")
+    if devices == 1:
+        return Fabric(accelerator="auto", devices=1)
+    return Fabric(accelerator="auto", devices=devices, strategy="ddp_spawn")
+
+
+def settle(fabric: Fabric) -> None:
+    """Set up a process that others train beside: more threads than cores slow each other down."""
+    if fabric.world_size > 1:
+        keep_freed_memory()
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", fabric.world_size))
+        torch.set_num_threads(max(1, cores() // here))

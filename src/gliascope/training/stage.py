@@ -1,0 +1,200 @@
+"""One stage of training: what is frozen, what it is fed, its steps and its validation."""
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
+
+from gliascope.errors import RecipeError, RunError
+from gliascope.models.classifier import Classifier
+from gliascope.models.cut import cut
+from gliascope.models.freezing import frozen
+from gliascope.progress import progress
+from gliascope.recipes import Stage
+from gliascope.training.activations import Activations, Cached
+from gliascope.training.averaging import averaging
+from gliascope.training.history import Epoch, is_over
+from gliascope.training.inputs import Fresh, Host, Inputs, ahead, deployed_views
+from gliascope.training.losses import Criterion, mixup
+from gliascope.training.material import Material, Part
+from gliascope.training.optimizers import create_optimizer
+from gliascope.training.test_time import average
+
+
+class StageTraining:
+    """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
+
+    def __init__(self, fabric: Fabric, classifier: Classifier, material: Material, number: int) -> None:
+        self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
+        self.recipe = material.recipe
+        self.stage: Stage = self.recipe.stages[number]
+        fixed = frozen(classifier, self.stage.freeze)
+        classifier.requires_grad_(True)
+        prefix, tail = cut(classifier, fixed.cut) if fixed.cut else (None, classifier)
+        if prefix is not None:
+            prefix.eval().requires_grad_(False)
+        self.still = [classifier.get_submodule(name) for name in fixed.modules]
+        for module in self.still:
+            module.requires_grad_(False)
+        if self.stage.batch_norm == "frozen":
+            self.still += [part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)]
+        if not any(parameter.requires_grad for parameter in tail.parameters()):
+            raise RecipeError(f"stage {number + 1} freezes {self.stage.freeze!r}: nothing is left to train")
+        self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
+        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=material.classes)
+        self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
+        self.averaged: AveragedModel | None = None
+        self.deployed: nn.Module = tail
+        if self.recipe.ema:
+            update = averaging(self.recipe.ema)
+            self.averaged = AveragedModel(classifier, multi_avg_fn=update, use_buffers=True)
+            whole = self.averaged.module
+            self.deployed = cut(whole, fixed.cut)[1] if fixed.cut else whole
+        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage))
+        self.steps = max(1, round(len(material.train.rows) / self.stage.batch_size))
+        self.losses = torch.zeros(0)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that validation has seen."""
+        return self.classifier if self.averaged is None else self.averaged.module
+
+    def _inputs(self, prefix: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
+        """What training, validation and watching the test part are fed."""
+        material, recipe = self.material, self.recipe
+        fresh = Fresh(material.store, recipe, prefix, self.fabric.device)
+        if prefix is None or not material.cache:
+            return fresh, fresh, fresh
+        images = Fresh(material.store, recipe, None, self.fabric.device)
+        activations = Activations(images, prefix, str(name), self.fabric)
+        plain = deployed_views(recipe, recipe.tta.in_validation)
+        train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
+        val = fresh if recipe.augmented_validation else Cached(activations, plain, material.val.rows)
+        test = Cached(activations, plain, material.test.rows) if recipe.watch_test else fresh
+        return train, val, test
+
+    def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
+        """Train until the stage is over; `done` are its epochs so far."""
+        rows = list(done)
+        while not is_over(self.stage, rows):
+            began, epoch = time.perf_counter(), len(rows)
+            lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
+            views = [epoch + 1] if self.recipe.augmented_validation else self._plain
+            val_loss, val_accuracy = self._score(self.material.val, self.val_inputs, views)
+            test_accuracy = None
+            if self.recipe.watch_test:
+                test_accuracy = self._score(self.material.test, self.test_inputs, self._plain)[1]
+            for inputs in (self.inputs, self.val_inputs, self.test_inputs):
+                inputs.release()
+            if not np.isfinite([train_loss, val_loss]).all():
+                raise RunError(
+                    f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
+                    f"{val_loss} in validation; lower the rate, e.g. "
+                    f"--set stages.{self.number}.lr={self.stage.lr / 10:g}"
+                )
+            seconds = round(time.perf_counter() - began, 2)
+            figures = (lr, train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, seconds)
+            rows.append(Epoch(self.number, epoch, *figures))
+            yield rows[-1]
+
+    @property
+    def _plain(self) -> list[int]:
+        return deployed_views(self.recipe, self.recipe.tta.in_validation)
+
+    def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
+        recipe, train, device = self.recipe, self.material.train, self.fabric.device
+        slow = self.stage.plateau.product(val_losses) if self.stage.plateau else 1.0
+        losses, correct = [], torch.zeros((), device=device)
+        self.tail.train()
+        for module in self.still:
+            module.eval()
+        with progress(f"epoch {epoch + 1} of {self.stage.epochs}", len(train.rows)) as advance:
+            for number, (size, mine, views, loaded) in enumerate(ahead(self._batches(epoch))):
+                step = epoch * self.steps + number
+                rate = self.stage.schedule.rate(self.stage.lr, step, self.steps, self.stage.epochs)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate * slow
+                # Dropout is keyed by the step: resuming needs no state of the generator.
+                seed = (recipe.seed << 32) + (self.number << 24) + step
+                torch.manual_seed(seed ^ (self.fabric.global_rank << 20))
+                inputs = self.inputs.batch(views, loaded)
+                targets = self.fabric.to_device(torch.from_numpy(train.labels[mine]))
+                hits, loss = self._step(inputs, targets, size, step)
+                losses.append(loss)
+                correct += hits
+                advance(size)
+        self.losses = self._sum(torch.stack(losses)).cpu() / self.fabric.world_size
+        return rate * slow, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
+
+    def _batches(self, epoch: int) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], Host]]:
+        """Size of each batch; of this process's share: places in the part, views, and what was read."""
+        rows = self.material.train.rows
+        order = np.random.default_rng([self.recipe.seed, self.number, epoch]).permutation(len(rows))
+        views = self._views(epoch)
+        # Even batches: a last one of a few slices would upset the batch statistics.
+        for batch in np.array_split(order, self.steps):
+            mine = batch[self.fabric.global_rank :: self.fabric.world_size]
+            yield len(batch), mine, views[mine], self.inputs.load(views[mine], rows[mine])
+
+    def _views(self, epoch: int) -> NDArray[np.int64]:
+        """Number of the view that each training slice shows in this epoch."""
+        rows, views = self.material.train.rows, self.recipe.views
+        if views is None:
+            before = sum(stage.epochs for stage in self.recipe.stages[: self.number])
+            return np.full(len(rows), 1 + before + epoch)
+        # Which view a slice shows first follows from its content, so that a batch mixes views.
+        first = np.array([int(name[:8], 16) for name in self.material.store.hashes[rows]], dtype=np.int64)
+        return (first + epoch) % views
+
+    def _step(self, inputs: Tensor, targets: Tensor, size: int, step: int) -> tuple[Tensor, Tensor]:
+        """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
+        recipe, share, other = self.recipe, 1.0, targets
+        if recipe.mixup:
+            drawn = np.random.default_rng([recipe.seed, self.number, step]).beta(recipe.mixup, recipe.mixup)
+            share = max(drawn, 1 - drawn)  # the first of the two is the one that is counted as right
+            inputs, other = mixup(inputs, targets, share)
+        logits = self.tail(inputs)
+        losses = self.criterion(logits, targets)
+        if recipe.mixup:
+            losses = losses.lerp(self.criterion(logits, other), 1 - share)
+        # Processes average their gradients: this makes that the mean over the whole batch.
+        loss = losses.sum() * (self.fabric.world_size / size)
+        if recipe.head.l2:
+            weights = self.classifier.head.penalised
+            loss = loss + recipe.head.l2 * sum(weight.square().sum() for weight in weights)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.classifier)
+        return (logits.argmax(1) == targets).sum(), loss.detach()
+
+    @torch.inference_mode()
+    def _score(self, part: Part, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
+        """Cross-entropy and accuracy of the deployed network over some views, on a part."""
+        self.deployed.eval()
+        sums = torch.zeros(2, device=self.fabric.device)
+        mine = np.arange(len(part.rows))[self.fabric.global_rank :: self.fabric.world_size]
+        for batch in np.array_split(mine, max(1, len(mine) // 128)):
+            rows, logits = part.rows[batch], []
+            for number in numbers:
+                views = np.full(len(rows), number)
+                logits.append(self.deployed(inputs.batch(views, inputs.load(views, rows))))
+            merged = average(torch.stack(logits), self.recipe.tta.average)
+            targets = self.fabric.to_device(torch.from_numpy(part.labels[batch]))
+            sums[0] += cross_entropy(merged, targets, reduction="sum")
+            sums[1] += (merged.argmax(1) == targets).sum()
+        loss, accuracy = (self._sum(sums) / len(part.rows)).tolist()
+        return loss, accuracy
+
+    def _sum(self, mine: Tensor) -> Tensor:
+        """Over all processes."""
+        return cast(Tensor, self.fabric.all_reduce(mine, reduce_op="sum"))

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from gliascope.evaluation.comparison import compare_scores, flip_test, holm, mcnemar
+from gliascope.evaluation.scores import Scores
+
+CLASSES = ("glioma", "no_tumor")
+
+
+def scores(right, labels, groups=None, classes=CLASSES) -> Scores:
+    """Scores that are right where told, by a confidence of 0.9."""
+    right, labels = np.asarray(right, bool), np.asarray(labels)
+    said = np.where(right, labels, 1 - labels)
+    probabilities = np.full((len(labels), 2), 0.1)
+    probabilities[np.arange(len(labels)), said] = 0.9
+    return Scores(probabilities, labels, np.arange(len(labels)) if groups is None else groups, classes)
+
+
+def answers(both: int, first: int, second: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Who is right, of two classifiers."""
+    counts = (both, first, second, neither)
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    # By hand: 2 * sum of binomial(n, k) for k up to the smaller, over 2**n.
+    [(15, 5, 43_400 / 2**20), (5, 15, 43_400 / 2**20), (6, 0, 2 / 64), (4, 4, 1.0), (0, 0, 1.0)],
+)
+def test_mcnemar_is_the_exact_binomial_of_the_discordant_pairs(first, second, p):
+    assert mcnemar(*answers(50, first, second, 7)) == (first, second, pytest.approx(p))
+
+
+def test_holm_steps_down_and_keeps_the_order():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_the_test_by_groups_is_mcnemars_where_groups_are_slices():
+    first, second = answers(30, 14, 5)
+    assert flip_test(first.astype(float) - second) == pytest.approx(mcnemar(first, second)[2], abs=0.015)
+    assert flip_test(np.zeros(9)) == 1.0
+
+
+def test_copies_add_certainty_to_mcnemar_but_none_by_groups():
+    first, second = answers(30, 9, 3)
+    once = {"a": (first, np.arange(42)), "b": (second, np.arange(42))}
+    copied = {name: (np.tile(right, 8), np.tile(groups, 8)) for name, (right, groups) in once.items()}
+    p = {}
+    for name, runs in (("once", once), ("copied", copied)):
+        made = {
+            key: scores(right, np.zeros(len(right), int), groups) for key, (right, groups) in runs.items()
+        }
+        p[name] = compare_scores(made, 50)[1]["against_best"]
+    assert p["copied"]["p"] < 0.001
+    assert p["once"]["p"] > 0.1
+    assert p["copied"]["p_groups"] == p["once"]["p_groups"] > 0.1
+
+
+def test_runs_are_set_against_the_most_accurate_and_corrected_for_their_number():
+    labels = np.tile([0, 1], 50)
+    good, bad, worse = np.ones(100, bool), np.ones(100, bool), np.ones(100, bool)
+    bad[:12], worse[:30] = False, False
+    good[99] = False
+    rows = compare_scores(
+        {"worse": scores(worse, labels), "good": scores(good, labels), "bad": scores(bad, labels)}, 50
+    )
+    assert [row["name"] for row in rows] == ["good", "bad", "worse"]
+    assert [row["result"]["accuracy"]["value"] for row in rows] == [0.99, 0.88, 0.7]
+    assert rows[0]["against_best"] is None
+    against = rows[1]["against_best"]
+    assert (against["best_only"], against["this_only"]) == (12, 1)
+    assert against["p"] == pytest.approx(mcnemar(good, bad)[2])
+    smallest = rows[2]["against_best"]
+    assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
+    assert against["p_holm"] == pytest.approx(against["p"])
+
+
+def test_under_the_null_few_differences_are_called_significant():
+    rng = np.random.default_rng(5)
+    found = 0
+    for _ in range(300):
+        right = rng.random((2, 120)) < 0.8
+        found += mcnemar(*right)[2] < 0.05
+    assert found / 300 < 0.06
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (scores([1, 1], [0, 1], classes=("no", "yes")), "classes"),
+        (scores([1, 1], [1, 0]), "labels"),
+        (scores([1, 1], [0, 1], groups=np.array([3, 3])), "group"),
+        (scores([1, 1, 1], [0, 1, 1]), "labels"),
+    ],
+)
+def test_what_is_not_paired_is_refused(other, message):
+    with pytest.raises(ValueError, match=f"expected b to have the {message}.* of a but"):
+        compare_scores({"a": scores([1, 1], [0, 1]), "b": other})

@@ -1,0 +1,197 @@
+"""Every recipe, tiny: it trains what it should and nothing else, is saved, reloaded, exported."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny import LABELS
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from gliascope.data.catalog import Catalog
+from gliascope.data.scan import scan
+from gliascope.data.split import split
+from gliascope.data.store import store
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine
+from gliascope.models.backbones import complete, execution_order
+from gliascope.models.classifier import Classifier
+from gliascope.recipes import Recipe, load_recipe, recipe_names
+from gliascope.recipes.run import Run
+from gliascope.training import loop, run
+from gliascope.training.checkpoints import below, load_progress, load_weights
+from gliascope.training.history import Epoch
+from gliascope.training.stage import StageTraining
+from gliascope.training.test_time import Deployed
+
+SIZES = {"inception_v3.tv_in1k": 80}  # its stem leaves nothing of less than 75
+
+
+def tiny(name: str) -> list[str]:
+    """Overrides that keep what a recipe does, in the small: one step a stage, no weights to be had."""
+    recipe = load_recipe(name)
+    size = SIZES.get(recipe.backbone, 64)
+    stages = range(len(recipe.stages))
+    square = {"size": size} if recipe.preprocessing.centre is None else {"size": size + 8, "centre": size}
+    return [
+        "weights=random",
+        *(f"preprocessing.{key}={value}" for key, value in square.items()),
+        *(f"stages.{number}.epochs=1" for number in stages),
+        *(f"stages.{number}.batch_size=100" for number in stages),  # of 16 slices: one step
+    ]
+
+
+def _exported() -> list[str]:
+    """Recipes whose graph has a backbone, or a head, views or cut, that no recipe before has.
+
+    Exporting takes ten seconds and more, and numbers and widths make no other graph.
+    """
+    seen: set[str] = set()
+    chosen = []
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        head = recipe.head.model_dump(exclude={"dropout", "l2", "hidden"})
+        around = (head, len(recipe.head.hidden), recipe.tta, recipe.preprocessing.centre is None)
+        parts = {recipe.backbone.partition(".")[0].removesuffix("_keras"), str(around)}
+        if not parts <= seen:
+            chosen.append(name)
+        seen |= parts
+    return chosen
+
+
+EXPORTED = _exported()
+
+
+@dataclass
+class Watched:
+    """Weights before and after each stage, and whose they are."""
+
+    before: list[dict[str, Tensor]] = field(default_factory=list)
+    after: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Sees every stage. Weights are such that everything has a say, as in a network that has learned: timm
+    starts with closed branches, and averages of batch norm that fit no slice.
+    """
+    seen = Watched()
+    build = run.build_classifier
+
+    @cache  # drawing weights takes seconds
+    def built(recipe: Recipe, classes: int) -> Classifier:
+        classifier = build(recipe, classes)
+        for module in classifier.backbone.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.constant_(module.weight, 0.5)
+        update_bn([torch.randn(8, 3, *[recipe.preprocessing.input_size] * 2)], classifier.backbone)
+        return classifier
+
+    class Stage(StageTraining):
+        def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
+            seen.before.append(_copy(self.classifier))
+            yield from super().epochs(done)
+            seen.after.append(_copy(self.classifier))
+
+    monkeypatch.setattr(run, "build_classifier", lambda *arguments: copy.deepcopy(built(*arguments)))
+    monkeypatch.setattr(loop, "StageTraining", Stage)
+    return seen
+
+
+def _copy(classifier: Classifier) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in classifier.state_dict().items()}
+
+
+@pytest.fixture
+def catalog(make_source: Callable[..., Path]) -> Catalog:
+    parts = {"Training": 5, "Testing": 1}
+    return scan([make_source({f"{part}/{label}": n for part, n in parts.items() for label in LABELS})])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_contract(
+    name: str, catalog: Catalog, watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = complete(load_recipe(name, tiny(name)))
+    (parts,) = split(catalog, ["official"], validation=0.2)
+    images = store(catalog.frame, recipe.preprocessing)
+    exports = name in EXPORTED
+    if not exports:
+        monkeypatch.setattr(run, "export", lambda *_: SimpleNamespace(write=lambda _: None))
+    trained = run.train(recipe, parts.for_task(recipe.task), images, tmp_path / "run")
+
+    assert [row["stage"] for row in trained.history()] == list(range(len(recipe.stages)))
+    for number in range(len(recipe.stages)):
+        _check_changes(recipe, number, watched.before[number], watched.after[number])
+    _check_reloading(trained, watched.after[-1])
+    if exports:
+        _check_export(trained, images.pixels)
+
+
+def _network(recipe: Recipe) -> Classifier:
+    return run.build_classifier(recipe, 2 if recipe.task == "binary" else 4)
+
+
+def _check_changes(recipe: Recipe, number: int, before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
+    """Exactly the parameters that are not frozen change, and averages of batch norm that is in training."""
+    stage = recipe.stages[number]
+    classifier = _network(recipe)
+    free = _free(classifier, stage.freeze)
+    averages = before.keys() - dict(classifier.named_parameters()).keys()
+    learning = {key.rpartition(".")[0] for key in free}
+    moving = {
+        key
+        for key in averages
+        if key.rpartition(".")[0] in learning and (stage.batch_norm == "train" or key.startswith("head."))
+    }
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == free | moving
+
+
+def _free(classifier: Classifier, freeze: str | float | None) -> set[str]:
+    """What a stage should train, found by names and order alone."""
+    parameters = [key for key, _ in classifier.named_parameters()]
+    size = classifier.input_size
+    layers = execution_order(classifier, torch.zeros(1, 3, size, size))
+    backbone = [layer for layer in layers if layer.startswith("backbone.")]
+    if freeze is None:
+        frozen = []
+    elif isinstance(freeze, str):
+        last = max(n for n, layer in enumerate(layers) if f"{layer}.".startswith(f"{freeze}."))
+        frozen = list(layers[: last + 1])
+    else:
+        frozen = backbone[: round(freeze * len(backbone))]
+    assert len(frozen) < len(layers)
+    return {key for key in parameters if key.rpartition(".")[0] not in frozen}
+
+
+def _check_reloading(trained: Run, last: dict[str, Tensor]) -> None:
+    """What is on disk is what was in memory, to equal logits."""
+    network = _network(trained.recipe).eval()
+    size = trained.recipe.preprocessing.input_size
+    pictures = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
+    logits = []
+    for weights in (last, below(load_progress(trained.folder / "last.safetensors")[1], "model.")):
+        network.load_state_dict(weights)
+        with torch.inference_mode():
+            logits.append(network(pictures))
+    assert torch.equal(*logits)
+
+
+def _check_export(trained: Run, pixels: np.ndarray) -> None:
+    """ONNX Runtime gives the logits of the best weights, all test-time views included."""
+    classifier = _network(trained.recipe)
+    load_weights(trained.folder / "best.safetensors", classifier)
+    deployed = Deployed(classifier, trained.recipe).eval()
+    chosen = np.array(pixels[:5])
+    with torch.inference_mode():
+        expected = deployed(torch.from_numpy(chosen))[0].numpy()
+    found = Engine(Bundle.load(trained.model))(chosen).logits
+    assert found.shape == (5, len(trained.record.classes))
+    assert np.abs(found - expected).max() <= 1e-4 * max(1.0, float(np.abs(expected).max()))

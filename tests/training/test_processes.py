@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import TINY
+
+from gliascope.data.split import write_splits
+from gliascope.errors import RunError
+from gliascope.recipes import load_recipe
+from gliascope.recipes.run import Run
+from gliascope.training.processes import create_fabric
+from gliascope.training.run import train
+
+# Where batch statistics and dropout don't enter, how a batch is shared must not matter. SGD, since Adam's
+# first steps have the same length however small the gradient: they make rounding errors large.
+SAME = (
+    *TINY, "stages.0.batch_norm=frozen", "stages.0.optimizer=sgd", "stages.0.lr=0.01", "head.dropout=[0]",
+    "loss.class_weights=true", "head.l2=0.001",
+)  # fmt: skip
+
+
+def assert_equal_to_rounding(one: Path, other: Path) -> None:
+    a, b = (load_file(folder / "last.safetensors") for folder in (one, other))
+    moved = 0
+    for key in a:
+        assert torch.allclose(a[key].float(), b[key].float(), rtol=1e-4, atol=1e-5), key
+        moved += not torch.equal(a[key], b[key])
+    assert moved  # they were not computed in the same way
+    rows = [Run.load(folder).history() for folder in (one, other)]
+    for mine, theirs in zip(*rows, strict=True):
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+        assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-3)
+        assert mine["val_accuracy"] == pytest.approx(theirs["val_accuracy"])
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_two_processes_give_the_weights_of_one(prepared, tmp_path: Path, cache: bool) -> None:
+    recipe = load_recipe("quick", SAME)
+    train(recipe, prepared.split, prepared.store, tmp_path / "one", cache=cache)
+    run = train(recipe, prepared.split, prepared.store, tmp_path / "two", devices=2, cache=cache)
+    assert run.record.environment["processes"] == 2
+    assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
+
+
+def test_torchrun_gives_the_weights_of_one(prepared, tmp_path: Path) -> None:
+    recipe = load_recipe("quick", SAME)
+    train(recipe, prepared.split, prepared.store, tmp_path / "one")
+    prepared.catalog.write(tmp_path / "catalog.parquet")
+    write_splits([prepared.split], tmp_path / "split.parquet")
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+    arguments = ("train", tmp_path / "catalog.parquet", tmp_path / "split.parquet", "--out", tmp_path / "two")
+    sets = [word for override in SAME for word in ("--set", override)]
+    done = subprocess.run(
+        [*launch, "gliascope", *map(str, arguments), *sets],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two" / "model" / "model.onnx").exists()
+
+
+def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(RunError, match="--devices 3: this machine has 2"):
+        create_fabric(3)
