@@ -118,17 +118,17 @@ def print_comparison(folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from gliascope.pages.formats import count, decimal, duration, p_value, percent, span
+    from gliascope.pages.formats import duration, p_value, percent, span
 
     data: dict[str, Any] = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-    heads = ("run", "accuracy", "balanced", "macro AUROC", "p, Holm", "training", "parameters", "MB", "ms")
+    # What fits into 80 columns; the page has the rest.
+    heads = ("run", "accuracy", "balanced", "p, Holm", "training", "MB", "ms")
     table = Table(*heads, title=f"{data['n']} test slices, protocol {data['protocol']}")
     for run in data["runs"]:
         against = run["against_best"]
         cells = [f"{percent(run[key]['value'])}\n{span(run[key])}" for key in SHARES]
-        cells.append(f"{decimal(run['macro_auroc']['value'])}\n{span(run['macro_auroc'], 'decimal')}")
         cells += [p_value(against["p_holm"]) if against else "best", duration(run["seconds"])]
-        cells += [count(run["parameters"]), f"{run['bytes'] / 1e6:.1f}", f"{run['latency_ms']['value']:.1f}"]
+        cells += [f"{run['bytes'] / 1e6:.1f}", f"{run['latency_ms']['value']:.1f}"]
         table.add_row(escape(run["name"]), *cells)
     console = Console(highlight=False)
     console.print(table)
