@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validato
 from gliascope.data.preprocess import Preprocessing
 from gliascope.recipes.schedules import Cosine, Plateau, Schedule
 
-Probability = Field(default=0.0, ge=0, lt=1)
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,7 +71,7 @@ class Loss(_Part):
     """What training minimises; the kinds are in `training.losses`."""
 
     kind: str = "cross_entropy"
-    label_smoothing: float = Probability
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = Field(
         default=False, description="each class weighs slices / (classes × slices of it)"
     )

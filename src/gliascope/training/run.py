@@ -15,6 +15,7 @@ from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
 from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
+from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Record, Results, Run
 from gliascope.training.checkpoints import load_weights
@@ -112,7 +113,7 @@ def _part(split: Split, store: Store, name: str) -> Part:
 
 def _licence(recipe: Recipe) -> str | None:
     """Licence of the pretrained weights; None for a file of the user's, whose licence only the user knows."""
-    if recipe.weights == "random":
+    if recipe.weights == RANDOM:
         return "none: trained from scratch"
     if recipe.weights or not timm.is_model(recipe.backbone):
         return None

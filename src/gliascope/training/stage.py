@@ -49,7 +49,7 @@ class StageTraining:
         if not any(parameter.requires_grad for parameter in tail.parameters()):
             raise RecipeError(f"stage {number + 1} freezes {self.stage.freeze!r}: nothing is left to train")
         self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
-        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=material.classes)
+        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.classes)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
         self.averaged: AveragedModel | None = None
         self.deployed: nn.Module = tail
@@ -75,10 +75,9 @@ class StageTraining:
             return fresh, fresh, fresh
         images = Fresh(material.store, recipe, None, self.fabric.device)
         activations = Activations(images, prefix, str(name), self.fabric)
-        plain = deployed_views(recipe, recipe.tta.in_validation)
         train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
-        val = fresh if recipe.augmented_validation else Cached(activations, plain, material.val.rows)
-        test = Cached(activations, plain, material.test.rows) if recipe.watch_test else fresh
+        val = fresh if recipe.augmented_validation else Cached(activations, self._shown, material.val.rows)
+        test = Cached(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
         return train, val, test
 
     def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
@@ -87,11 +86,11 @@ class StageTraining:
         while not is_over(self.stage, rows):
             began, epoch = time.perf_counter(), len(rows)
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
-            views = [epoch + 1] if self.recipe.augmented_validation else self._plain
+            views = [epoch + 1] if self.recipe.augmented_validation else self._shown
             val_loss, val_accuracy = self._score(self.material.val, self.val_inputs, views)
             test_accuracy = None
             if self.recipe.watch_test:
-                test_accuracy = self._score(self.material.test, self.test_inputs, self._plain)[1]
+                test_accuracy = self._score(self.material.test, self.test_inputs, self._shown)[1]
             for inputs in (self.inputs, self.val_inputs, self.test_inputs):
                 inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
@@ -106,7 +105,8 @@ class StageTraining:
             yield rows[-1]
 
     @property
-    def _plain(self) -> list[int]:
+    def _shown(self) -> list[int]:
+        """The views that are averaged in validation."""
         return deployed_views(self.recipe, self.recipe.tta.in_validation)
 
     def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
