@@ -169,7 +169,7 @@ def test_an_empty_file_is_damaged(make):
         b"BM but not a bitmap",
         b"\0",
         b"\x1f\x8b",
-        gzip.compress(b"text"),
+        gzip.compress(b"text", mtime=0),  # else the time stands in the test's name
         bytes(5000),
         b"PK\x03\x04",
     ],
