@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import audit, jobs
+from benchmarks import audit, jobs, recipes
 from benchmarks.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,6 +32,7 @@ LONG: dict[str, Part] = {
     "sizes": audit.sizes,
     "shortcuts": jobs.shortcuts,
     "cropped": jobs.cropped,
+    "recipes": recipes.recipes,
 }
 
 

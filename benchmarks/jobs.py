@@ -31,7 +31,7 @@ def masoud7023(data: Path, work: Path) -> list[Row]:
     return [
         _accuracy(name, report, "official", "≥ 99.2 %"),
         _accuracy(name, report, "official-clean", "≥ 98.8 %"),
-        (f"{name}: epoch, chosen on validation", f"{report['chosen_epoch']} of {len(report['curves'])}", ""),
+        (f"{name}: epoch", f"{report['chosen_epoch']} of {len(report['curves'])}", ""),
         (f"{name}: whole job", f"{outcome.seconds / 60:.1f} minutes", "< 20 minutes"),
         (
             f"{name}: peak memory",

@@ -20,7 +20,7 @@ from gliascope.training.stage import StageTraining
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "best.safetensors") | load_file(folder / "last.safetensors")
+    return load_file(folder / "chosen.safetensors") | load_file(folder / "last.safetensors")
 
 
 def same(one: Path, other: Path) -> bool:
@@ -43,8 +43,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
     assert loaded.record.split == prepared.split.training
     rows = loaded.history()
     assert [row["epoch"] for row in rows] == [0, 1]
-    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    assert rows[loaded.record.results.best] == best
+    assert loaded.record.results.chosen == 1  # quick keeps the last epoch
     assert list((tmp_path / "run" / "tensorboard").iterdir())
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
@@ -56,13 +55,13 @@ def test_it_learns(prepared, tmp_path: Path) -> None:
     run = train(recipe, prepared.split, prepared.store, tmp_path / "run")
     rows = run.history()
     assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
-    assert rows[run.record.results.best]["val_accuracy"] >= 0.75  # chance is 0.25
+    assert rows[run.record.results.chosen]["val_accuracy"] >= 0.75  # chance is 0.25
 
 
 def test_only_what_is_after_the_cut_changes(prepared, tmp_path: Path) -> None:
     before = build_classifier(prepared.recipe, 4).state_dict()
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
-    after = load_file(tmp_path / "run" / "best.safetensors")
+    after = load_file(tmp_path / "run" / "chosen.safetensors")
     frozen = ("backbone.conv_stem", "backbone.bn1", *(f"backbone.blocks.{n}." for n in range(5)))
     for key, value in after.items():
         if key.startswith(frozen):
@@ -149,7 +148,7 @@ def test_interrupted_activations_are_not_used(
 
 def test_a_folder_with_another_run_is_refused_and_kept(prepared, tmp_path: Path) -> None:
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
-    before = (tmp_path / "run" / "best.safetensors").read_bytes()
+    before = (tmp_path / "run" / "chosen.safetensors").read_bytes()
     with pytest.raises(RunError, match="add --resume"):
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     other = prepared.recipe.model_copy(update={"seed": 1})
@@ -158,7 +157,7 @@ def test_a_folder_with_another_run_is_refused_and_kept(prepared, tmp_path: Path)
     (grouped,) = split(prepared.catalog, ["grouped"])
     with pytest.raises(RunError, match="another recipe, split or data"):
         train(prepared.recipe, grouped, prepared.store, tmp_path / "run", resume=True)
-    assert (tmp_path / "run" / "best.safetensors").read_bytes() == before
+    assert (tmp_path / "run" / "chosen.safetensors").read_bytes() == before
 
 
 def test_a_finished_run_is_not_trained_again(
@@ -175,7 +174,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_remedy(prepared, tmp_path: Pat
     )
     with pytest.raises(RunError, match=r"stage 1, epoch 1: the loss is nan in training.*lower the rate"):
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
-    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert not (tmp_path / "run" / "chosen.safetensors").exists()
 
 
 def test_damaged_runs_are_named(prepared, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def run(
     overrides: Overrides = None,
     devices: Devices = 1,
     cache: Cache = True,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="A trial: so many slices of each source, class and part.")
+    ] = None,
 ) -> None:
     """Folders of slices to a report and a deployable bundle: scan, audit, split, train, evaluate, bundle.
 
@@ -49,5 +52,5 @@ def run(
     chosen = load_recipe(recipe, overrides or ())
     grouping = GroupsFile.parse(groups, group_columns)
     names = protocol_names(protocol)
-    run_all(sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache)
+    run_all(sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit)
     print_report(out)

@@ -169,7 +169,7 @@ def _report(
         sources=_counts(catalog.frame, "source", sources),
         parts=_counts(split.frame, "part", list(PARTS)),
         curves=[row | {"epoch": number} for number, row in enumerate(trained.history(), start=1)],
-        chosen_epoch=results.pop("best") + 1,
+        chosen_epoch=results.pop("chosen") + 1,
         mistakes=mistakes,
         rejects=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
         recipe=yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False),

@@ -14,9 +14,9 @@ from gliascope.recipes.schema import Recipe
 
 
 class Results(BaseModel):
-    """What a finished run adds. `best` counts rows of metrics.csv from 0; `seconds` is the last session's."""
+    """What a finished run adds. `chosen`: row of metrics.csv, from 0; `seconds`: of the last session."""
 
-    best: int
+    chosen: int
     seconds: float
     parameters: int
 

@@ -100,7 +100,7 @@ class TestTime(_Part):
 
 
 class Stage(_Part):
-    """One stretch of training, from the best weights of the one before."""
+    """One stretch of training, from the kept weights of the one before."""
 
     epochs: int = Field(ge=1)
     freeze: str | float | None = Field(
@@ -165,6 +165,9 @@ class Recipe(_Part):
         default=0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are what is kept"
     )
     stages: tuple[Stage, ...] = Field(min_length=1)
+    keep: Literal["best", "last"] = Field(
+        default="best", description="the epoch whose weights go on: the best on validation, or the last"
+    )
     augmented_validation: bool = Field(
         default=False, description="reproduces a mistake: validation slices are augmented as well"
     )

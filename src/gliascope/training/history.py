@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -32,8 +33,12 @@ class Epoch:
     seconds: float
 
 
-def best_epoch(history: Sequence[Epoch]) -> int:
-    """Row with the highest validation accuracy, then the lowest validation loss; the first of equals."""
+def chosen_epoch(history: Sequence[Epoch], keep: Literal["best", "last"]) -> int:
+    """Row of the last epoch, or of that with the highest validation accuracy, then the lowest validation
+    loss; the first of equals.
+    """
+    if keep == "last":
+        return len(history) - 1
     return max(range(len(history)), key=lambda row: (history[row].val_accuracy, -history[row].val_loss))
 
 

@@ -15,7 +15,7 @@ from gliascope.training.checkpoints import (
     save_progress,
     save_weights,
 )
-from gliascope.training.history import Epoch, best_epoch, is_over, log
+from gliascope.training.history import Epoch, chosen_epoch, is_over, log
 from gliascope.training.material import Material
 from gliascope.training.stage import StageTraining
 
@@ -26,7 +26,7 @@ def load_history(folder: Path) -> list[Epoch]:
 
 
 def fit(fabric: Fabric, classifier: Classifier, material: Material, folder: Path) -> None:
-    """Train all stages; `folder` then holds best and last checkpoints and logs.
+    """Train all stages; `folder` then holds chosen and last checkpoints and logs.
 
     Continues from `folder/last.safetensors`, if any. Raises RunError for a loss that is not finite.
     """
@@ -49,8 +49,8 @@ def fit(fabric: Fabric, classifier: Classifier, material: Material, folder: Path
         for epoch in training.epochs(done):
             history.append(epoch)
             if fabric.is_global_zero:
-                if best_epoch(history) == len(history) - 1:
-                    save_weights(folder / "best.safetensors", training.kept)
+                if chosen_epoch(history, material.recipe.keep) == len(history) - 1:
+                    save_weights(folder / "chosen.safetensors", training.kept)
                 log(folder, history, training.losses)
                 state = {"history": [asdict(row) for row in history]}
                 save_progress(
@@ -64,10 +64,10 @@ def _epochs(progress: dict[str, Any]) -> list[Epoch]:
 
 
 def _start_stage(fabric: Fabric, folder: Path, number: int, classifier: Classifier) -> None:
-    """Load the best weights of the stages before. They are kept: the best may change before a resume."""
+    """Load the chosen weights of the stages before. They are kept: the choice may change before a resume."""
     start = folder / f"stage-{number}-start.safetensors"
     if not start.exists():
-        load_weights(folder / "best.safetensors", classifier)
+        load_weights(folder / "chosen.safetensors", classifier)
         fabric.barrier()
         if fabric.is_global_zero:
             save_weights(start, classifier)

@@ -21,7 +21,7 @@ from gliascope.recipes.run import Record, Results, Run
 from gliascope.training.checkpoints import load_weights
 from gliascope.training.environment import describe, set_determinism
 from gliascope.training.export import export
-from gliascope.training.history import best_epoch
+from gliascope.training.history import chosen_epoch
 from gliascope.training.loop import fit, load_history
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import create_fabric, settle
@@ -36,7 +36,7 @@ def train(
     devices: int = 1,
     cache: bool = True,
 ) -> Run:
-    """Train `recipe` on the training part, choose the epoch on the validation part, export the model.
+    """Train `recipe` on the training part, choose the epoch as the recipe says, export the model.
 
     With `resume`, a run in `folder` goes on where it stopped, and a finished one is returned as it is. On
     several `devices` each takes its share of every batch; under `torchrun` every process calls this.
@@ -54,9 +54,9 @@ def train(
     if not fabric.is_global_zero:
         return run
     classifier = build_classifier(recipe, len(split.classes))
-    load_weights(folder / "best.safetensors", classifier)
+    load_weights(folder / "chosen.safetensors", classifier)
     results = Results(
-        best=best_epoch(load_history(folder)),
+        chosen=chosen_epoch(load_history(folder), run.recipe.keep),
         seconds=round(time.perf_counter() - began, 1),
         parameters=sum(p.numel() for p in classifier.parameters()),
     )
