@@ -31,7 +31,8 @@ def _row(name: str, data: Path, out: Path) -> Row:
     environment = os.environ | {"GLIASCOPE_CACHE": str(out.parent / "cache-recipes")}
     run = [*command, *map(str, arguments)]
     began = time.perf_counter()
-    kept = _interrupt(run, environment, out / "run" / "metrics.csv")
+    _interrupt(run, environment, out / "run" / "last.safetensors")
+    kept = _rows(out / "run" / "metrics.csv")
     subprocess.run(run, env=environment, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began
     rows = _rows(out / "run" / "metrics.csv")
@@ -74,16 +75,15 @@ def _weights(name: str, data: Path) -> list[str]:
     return ["weights=random"]
 
 
-def _interrupt(command: list[str], environment: dict[str, str], metrics: Path) -> list[dict[str, Any]]:
-    """Stop the command by Ctrl-C once it has an epoch; the epochs it has left behind."""
+def _interrupt(command: list[str], environment: dict[str, str], checkpoint: Path) -> None:
+    """Stop the command by Ctrl-C once it has an epoch."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    while not metrics.exists():
+    while not checkpoint.exists():
         if process.poll() is not None:
             sys.exit(f"{' '.join(command)} ended before its first epoch")
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     process.wait()
-    return _rows(metrics)
 
 
 def _rows(metrics: Path) -> list[dict[str, Any]]:
