@@ -112,26 +112,30 @@ def sizes(data: Path, work: Path) -> list[Row]:
 
 
 def _search(catalog: Path, count: int) -> None:
-    from gliascope.data.audit.copies import images, near_copies
+    from gliascope.data.audit.copies import near_copies
 
-    frame = pl.read_parquet(catalog, columns=["thumbnail", "head_thumbnail"])
-    random = np.random.default_rng(0)
-    first, second = random.integers(0, frame.height, (2, count))
-    columns = {}
-    for name in frame.columns:
-        real = images(frame[name])
-        mixed = (
-            real[start] * np.float32(0.6) + real[end] * np.float32(0.4)
-            for start, end in zip(first, second, strict=True)
-        )
-        columns[name] = [image.astype(np.uint8).tobytes() for image in mixed]
-    mixed_frame = pl.DataFrame(columns).with_columns(
-        pixel_hash=pl.Series([f"{n:032x}" for n in range(count)])
-    )
-    del columns
+    frame = _mixed(catalog, count)
     began = time.perf_counter()
-    near_copies(mixed_frame)
+    near_copies(frame)
     print(time.perf_counter() - began)
+
+
+def _mixed(catalog: Path, count: int) -> pl.DataFrame:
+    """As many thumbnails, each a mixture of two of the catalogue's; made in batches, for a low peak."""
+    from gliascope.data.audit.copies import images
+    from gliascope.data.audit.vectors import batches
+
+    real = pl.read_parquet(catalog, columns=["thumbnail", "head_thumbnail"])
+    pixels = {name: images(real[name]) for name in real.columns}
+    first, second = np.random.default_rng(0).integers(0, real.height, (2, count))
+    parts = []
+    for batch in batches(count):
+        columns = {"pixel_hash": [f"{n:032x}" for n in range(count)[batch]]}
+        for name, grey in pixels.items():
+            mixed = grey[first[batch]] * np.float32(0.6) + grey[second[batch]] * np.float32(0.4)
+            columns[name] = [image.tobytes() for image in mixed.astype(np.uint8)]
+        parts.append(pl.DataFrame(columns))
+    return pl.concat(parts)
 
 
 if __name__ == "__main__":

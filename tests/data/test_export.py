@@ -320,7 +320,7 @@ def test_the_command_says_how_to_scan_the_tree(two_sources: list[Path], tmp_path
     decided = CliRunner().invoke(app, [*command, str(tmp_path / "2"), "--decisions", str(tmp_path / "d.csv")])
     assert decided.exit_code == 0, decided.output
     assert "1 dropped by decision" in decided.output
-    assert "1 of 1 decisions change something; d.csv, SHA-256" in decided.output
+    assert "Decisions of d.csv: 1 drop; SHA-256" in decided.output
     again = CliRunner().invoke(app, [*command, str(out)])
     assert again.exit_code == 2
     assert "already there" in again.stderr

@@ -230,6 +230,60 @@ def test_leaving_a_source_out_leaves_out_what_the_others_share_with_it() -> None
         split(catalog_of(many(9, label=lambda n: "ab"[n % 2])), ["leave-source-out"])
 
 
+def test_leaving_a_source_out_leaves_out_classes_of_one_source_alone(capsys) -> None:
+    rows = many(300, label=lambda n: "ab"[n % 2], source=lambda n: "stu"[n // 100])
+    for n in (3, 103, 105):  # two sources have c, s alone has d, u has neither
+        rows[n]["label"] = "c"
+    rows[5]["label"] = "d"
+    rounds = split(catalog_of(rows), ["leave-source-out"])
+    assert [made.round for made in rounds] == ["without s", "without t", "without u"]
+    assert {made.classes for made in rounds} == {("a", "b", "c")}
+    assert rounds[0].part("test")["label"].unique().sort().to_list() == ["a", "b", "c"]
+    assert rounds[2].part("test")["label"].unique().sort().to_list() == ["a", "b"]
+    assert "class 'd' is left out: s alone has it" in capsys.readouterr().err
+
+
+def test_leaving_a_source_out_leaves_out_rounds_that_training_cannot_serve(capsys) -> None:
+    rows = many(300, label=lambda n: "ab"[n % 2], source=lambda n: "stu"[n // 100])
+    rows[1]["label"] = rows[101]["label"] = "c"  # copies of one another: neither can train for the other
+    for n in range(200, 300):
+        rows[n]["label"] = "d"
+    catalog = catalog_of(rows)
+    audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
+    with pytest.raises(SplitError, match=r"leaves no round: .* --protocol grouped"):
+        split(catalog, ["leave-source-out"], 0, audit)
+    told = capsys.readouterr().err
+    assert "no round without s: no 'c' is left to train with" in told
+    assert "no round without u: no other source has a class of it" in told
+    rows[3]["label"] = "c"  # trains for t's
+    (made,) = split(catalog_of(rows), ["leave-source-out"], 0, audit)
+    assert made.round == "without t"
+
+
+def test_leaving_a_source_out_needs_two_classes_that_sources_share() -> None:
+    kinds = many(60, label=lambda n: "ab"[n % 2], source=lambda _: "s")
+    binary = many(60, label=lambda n: "bc"[n % 2], source=lambda _: "t", path=lambda n: f"t/{n}.png")
+    for n, row in enumerate(binary):
+        row["pixel_hash"] = f"{100 + n:032x}"
+    with pytest.raises(SplitError, match="the sources have a, b, c: name them alike by --labels"):
+        split(catalog_of(kinds + binary), ["leave-source-out"])
+
+
+def test_a_split_without_an_audit_says_so_to_whoever_reads_of_it(capsys, tmp_path: Path) -> None:
+    catalog = catalog_of(many(60, label=lambda n: "ab"[n % 2], official=lambda n: "test" if n < 9 else None))
+    official, grouped = split(catalog, ["official", "grouped"])
+    assert "No audit was given" in grouped.description
+    assert official.description == PROTOCOLS["official"].description
+    assert "--audit DIR" in capsys.readouterr().err
+    audited = split(catalog, ["official", "grouped"], 0, audit_of(catalog))
+    assert audited[1].description == PROTOCOLS["grouped"].description
+    assert "audit" not in capsys.readouterr().err
+    write_splits([official, grouped], tmp_path / "split.parquet")
+    assert [made.description for made in load_splits(tmp_path / "split.parquet")] == [
+        official.description, grouped.description
+    ]  # fmt: skip
+
+
 def test_decisions_drop_relabel_join_and_part(tmp_path: Path) -> None:
     catalog = catalog_of(many(60, label=lambda n: "ab"[n % 2]))
     audit = audit_of(catalog, (f"{4:032x}", f"{6:032x}"))
@@ -253,7 +307,8 @@ def test_decisions_drop_relabel_join_and_part(tmp_path: Path) -> None:
     assert by_path["s/3.png"]["group"] == by_path["s/5.png"]["group"]
     assert by_path["s/4.png"]["group"] != by_path["s/6.png"]["group"]
     assert made.decisions is not None
-    assert made.decisions.startswith("3 of 5 decisions change something; decisions.csv, SHA-256 ")
+    counts = "1 different, 1 drop, 1 keep, 1 relabel, 1 same"
+    assert made.decisions.startswith(f"Decisions of decisions.csv: {counts}; SHA-256 ")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import polars as pl
 
 from gliascope.data.audit.leaks import has_twin
 from gliascope.errors import SplitError
+from gliascope.progress import note
 
 VALIDATION = TEST = 0.15
 OF_TRAINING = 0.1  # for validation, where the test set has been taken already
@@ -90,22 +91,54 @@ def _shares(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
 
 
 def _leave_source_out(material: Material) -> Rounds:
-    """Each source tests once; what shares a group with it does not train."""
+    """Each source tests once; what shares a group with it does not train.
+
+    All rounds have the same classes: those that two sources have. A round whose training then lacks one, or
+    that has nothing to test, is left out.
+    """
     frame = material.frame
     sources = frame["source"].unique(maintain_order=True)
     if len(sources) < 2:
         raise SplitError(
             f"protocol 'leave-source-out' needs two sources or more; {sources[0]} is the only one"
         )
+    used = _in_two_sources(frame)
+    classes = set(frame["label"].filter(used))
     rounds = {}
     for source in sources:
         test = frame["source"] == source
-        # Not the merged set: the copy that was kept may be the other source's.
-        first = pl.struct("pixel_hash", "source").is_first_distinct()
-        conflict = pl.col("label").n_unique().over("pixel_hash") > 1
-        used = frame.select(first & ~conflict).to_series()
-        rounds[f"without {source}"] = _round(material, used & (test | ~_shares(frame, test)), test)
+        parts = _round(material, used & (test | ~_shares(frame, test)), test)
+        lacking = sorted(classes.difference(frame["label"].filter(parts == "train")))
+        if lacking:
+            note(f"leave-source-out: no round without {source}: no {lacking[0]!r} is left to train with")
+        elif not (parts == "test").any():
+            note(f"leave-source-out: no round without {source}: no other source has a class of it")
+        else:
+            rounds[f"without {source}"] = parts
+    if not rounds:
+        raise SplitError(
+            "protocol 'leave-source-out' leaves no round: the sources share too much to test one another; "
+            "use --protocol grouped"
+        )
     return rounds
+
+
+def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
+    """Which rows `leave-source-out` may use: each slice once a source, of classes that two sources have."""
+    # Not the merged set: the copy that was kept may be the other source's.
+    first = pl.struct("pixel_hash", "source").is_first_distinct()
+    conflict = pl.col("label").n_unique().over("pixel_hash") > 1
+    used = frame.select(first & ~conflict).to_series()
+    where = frame.filter(used).group_by("label").agg(pl.col("source").unique()).sort("label")
+    alone = where.filter(pl.col("source").list.len() == 1)
+    if where.height - alone.height < 2:
+        raise SplitError(
+            "protocol 'leave-source-out' needs two classes that more than one source has; the sources have "
+            f"{', '.join(where['label'])}: name them alike by --labels"
+        )
+    for label, (source,) in alone.iter_rows():
+        note(f"leave-source-out: class {label!r} is left out: {source} alone has it")
+    return used & ~frame["label"].is_in(alone["label"].implode())
 
 
 def _random(material: Material) -> Rounds:
@@ -198,7 +231,8 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "leave-source-out": Protocol(
         _leave_source_out,
-        "Every source is tested once, by a model that trained on the others, without what they share.",
+        "Every source is tested once, by a model that trained on the others, without what they share. Left "
+        "out are classes that one source alone has, and sources that the others share too much with.",
     ),
     "random": Protocol(
         _random,

@@ -20,8 +20,10 @@ from gliascope.errors import GliascopeError, SplitError
 from gliascope.progress import note
 
 PARTS = ("train", "val", "test")
+COPIES_STAY = {"official", "random"}  # protocols that part copies, audit or not
+UNAUDITED = "No audit was given, so near copies are not kept together: they may be on both sides."
 COLUMNS = [
-    "protocol", "round", "seed", "decisions",
+    "protocol", "round", "seed", "decisions", "audited",
     "path", "index", "source", "label", "pixel_hash", "group", "part",
 ]  # fmt: skip
 
@@ -50,6 +52,12 @@ class Split:
         """How many decisions of which file were applied; None where none was given."""
         text: str | None = self.frame["decisions"][0]
         return text
+
+    @property
+    def description(self) -> str:
+        """What a reader must know of the protocol, and whether the copies it speaks of were looked for."""
+        text = PROTOCOLS[self.protocol].description
+        return text if self.frame["audited"][0] or self.protocol in COPIES_STAY else f"{text} {UNAUDITED}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -132,11 +140,11 @@ def split(
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise SplitError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
-    if audit is None and not {"official", "random"}.issuperset(protocols):
-        note("no audit was given: near copies are not kept together")
+    if audit is None and not COPIES_STAY.issuperset(protocols):
+        note(f"{UNAUDITED} Add --audit DIR.")
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
-    frame = frame.with_columns(group=pl.Series(link(frame, pairs)))
+    frame = frame.with_columns(group=pl.Series(link(frame, pairs)), audited=pl.lit(audit is not None))
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         frame = frame.with_columns(set_aside=set_aside(frame))

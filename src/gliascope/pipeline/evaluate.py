@@ -109,8 +109,8 @@ def evaluate(
     deployed = {split.protocol for split in splits if split.training == splits[0].training}
     rows = pl.concat(predicted, how="diagonal")
     protocols = {
-        name: _result(name, results[name], rows.filter(protocol=name), thresholds[name], name in deployed)
-        for name in dict.fromkeys(split.protocol for split in splits)
+        name: _result(split, results[name], rows.filter(protocol=name), thresholds[name], name in deployed)
+        for name, split in {split.protocol: split for split in splits}.items()
     }
     model, scores, outputs = headline
     mistakes = _mistakes(splits[0], model.images, scores, outputs)
@@ -130,19 +130,19 @@ def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]
 
 
 def _result(
-    protocol: str, rounds: list[tuple[Scores, str]], rows: pl.DataFrame, threshold: float, deployed: bool
+    split: Split, rounds: list[tuple[Scores, str]], rows: pl.DataFrame, threshold: float, deployed: bool
 ) -> ProtocolResult:
-    """rounds: in the order of `rows`."""
+    """split: one round of a protocol; rounds: all, in the order of `rows`."""
     pooled = Scores.join([scores for scores, _ in rounds])
     several = len(rounds) > 1
     return ProtocolResult(
-        PROTOCOLS[protocol].description,
+        split.description,
         evaluate_scores(pooled),
         reliability(pooled),
         # Every round has a threshold of its own.
         None if several else accepted(pooled, threshold),
         summarise_rounds({name: scores for scores, name in rounds}) if several else None,
-        PROTOCOLS[protocol].leaky,
+        PROTOCOLS[split.protocol].leaky,
         deployed and not several,
         evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
     )

@@ -1,7 +1,10 @@
+import tracemalloc
+
 import numpy as np
+import polars as pl
 import pytest
 
-from gliascope.data.audit import index, search
+from gliascope.data.audit import copies, index, search
 from gliascope.data.audit.search import Search
 from gliascope.data.audit.vectors import TRANSFORMS, bounding, correlation, low_frequencies, turn_low
 
@@ -47,6 +50,18 @@ def test_low_frequencies_turn_as_the_image_does(transform: str) -> None:
     images = thumbnails(20)
     turned = np.ascontiguousarray(TRANSFORMS[transform](images))
     assert np.allclose(low_frequencies(turned), turn_low(low_frequencies(images), transform), atol=1e-5)
+
+
+def test_thumbnails_are_read_and_transformed_with_little_memory() -> None:
+    column = pl.Series([bytes(row) for row in thumbnails(2000).reshape(2000, -1)])
+    tracemalloc.start()
+    try:
+        images = copies.images(column)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * images.nbytes
+        low_frequencies(images)
+        assert tracemalloc.get_traced_memory()[1] < 5 * images.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_correlation_is_pearsons() -> None:

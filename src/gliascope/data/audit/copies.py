@@ -7,7 +7,7 @@ from gliascope.data.audit.index import make_search
 from gliascope.data.audit.register import cropped_pairs
 from gliascope.data.audit.result import PAIRS_SCHEMA
 from gliascope.data.audit.search import Pairs
-from gliascope.data.audit.vectors import TRANSFORMS, Pixels
+from gliascope.data.audit.vectors import TRANSFORMS, Pixels, batches
 from gliascope.data.scan import THUMBNAIL
 from gliascope.progress import progress
 
@@ -27,14 +27,14 @@ def near_copies(
     """
     distinct = distinct.sort("pixel_hash")
     hashes = distinct["pixel_hash"]
-    plain, heads = images(distinct["thumbnail"]), images(distinct["head_thumbnail"])
     lowest = threshold - doubt
-    found, recall = _searched(plain, "", lowest)
+    # The images are read anew for each search: two sets of them at once are what would fill the memory.
+    found, recall = _searched(images(distinct["thumbnail"]), "", lowest)
     found += [
         ("crop" if name == "none" else f"crop, {name}", pairs)
-        for name, pairs in _searched(heads, " without border", lowest)[0]
+        for name, pairs in _searched(images(distinct["head_thumbnail"]), " without border", lowest)[0]
     ]
-    found.append(("crop", cropped_pairs(plain, lowest)))
+    found.append(("crop", cropped_pairs(images(distinct["thumbnail"]), lowest)))
     frames = [
         pl.DataFrame(
             {
@@ -54,7 +54,11 @@ def near_copies(
 
 def images(thumbnails: pl.Series) -> Pixels:
     """A thumbnail column as uint8 (n, 64, 64)."""
-    return np.frombuffer(b"".join(thumbnails.to_list()), dtype=np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+    pixels = np.empty((len(thumbnails), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
+    for batch in batches(len(thumbnails)):
+        grey = np.frombuffer(b"".join(thumbnails[batch]), dtype=np.uint8)
+        pixels[batch] = grey.reshape(-1, THUMBNAIL, THUMBNAIL)
+    return pixels
 
 
 def _searched(

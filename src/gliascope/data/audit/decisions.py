@@ -43,10 +43,10 @@ class Decisions:
 
     @property
     def summary(self) -> str:
-        """How many of the decisions change anything, and the file they are from."""
-        changing = self.frame.filter(pl.col("action").is_in(["drop", "relabel", "same"])).height
-        of = f"{changing} of {self.frame.height}"
-        return f"{of} decisions change something; {self.file}, SHA-256 {self.sha256}"
+        """How many decisions there are of each action, and the file they are from."""
+        counts = self.frame["action"].value_counts().sort("action").iter_rows()
+        each = ", ".join(f"{count} {action}" for action, count in counts) or "none"
+        return f"Decisions of {self.file}: {each}; SHA-256 {self.sha256}"
 
     def pairs(self, action: str, frame: pl.DataFrame) -> pl.DataFrame:
         """Pixel hashes (columns a < b) of the pairs decided `same` or `different`."""

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.audit.search import Pairs
-from gliascope.data.audit.vectors import Array, Pixels, correlation, directions, low_frequencies, unit
+from gliascope.data.audit.vectors import (
+    Array,
+    Pixels,
+    batches,
+    correlation,
+    directions,
+    low_frequencies,
+    unit,
+)
 from gliascope.progress import progress
 
 DEPTHS = (0.025, 0.05)  # cut off at each side, as a fraction of it
@@ -29,24 +37,22 @@ def cropped_pairs(thumbnails: Pixels, threshold: float) -> Pairs:
     found = []
     for depth in DEPTHS:
         start = np.array([1 - 2 * depth, 1 - 2 * depth, 0.0, 0.0])
-        inside = _insides(thumbnails, start)
-        inner, outer = _nearest(
-            low, directions(low_frequencies(inside, LOW)), f"audit: crops of {depth:.1%} a side"
-        )
-        scores = [correlation(thumbnails[inner[b]], inside[outer[b]]) for b in _batches(len(inner))]
-        promising = np.concatenate(scores) >= PROMISING
-        inner, outer = inner[promising], outer[promising]
-        found += [_registered(thumbnails, inner[b], outer[b], start, threshold) for b in _batches(len(inner))]
+        inner, outer = _promising(thumbnails, low, start, f"audit: crops of {depth:.1%} a side")
+        found += [_registered(thumbnails, inner[b], outer[b], start, threshold) for b in batches(len(inner))]
     return Pairs.join(found)
 
 
-def _batches(n: int) -> list[slice]:
-    return [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
-
-
-def _insides(thumbnails: Pixels, warp: NDArray[np.float64]) -> Pixels:
-    """The part of each thumbnail that `warp` shows."""
-    return np.concatenate([_rounded(_warp(thumbnails[b], warp[None])) for b in _batches(len(thumbnails))])
+def _promising(
+    thumbnails: Pixels, low: Array, start: NDArray[np.float64], task: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs to register: rows of slices, and of others that the warp `start` makes much like them."""
+    inside = np.empty_like(thumbnails)
+    for batch in batches(len(thumbnails)):
+        inside[batch] = _rounded(_warp(thumbnails[batch], start[None]))
+    inner, outer = _nearest(low, directions(low_frequencies(inside, LOW)), task)
+    scores = [correlation(thumbnails[inner[b]], inside[outer[b]]) for b in batches(len(inner))]
+    promising = np.concatenate(scores) >= PROMISING
+    return inner[promising], outer[promising]
 
 
 def _nearest(low: Array, inside: Array, task: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -56,7 +62,7 @@ def _nearest(low: Array, inside: Array, task: str) -> tuple[NDArray[np.int64], N
     likeness = np.full((_BLOCK, -(-n // _LANE) * _LANE), _NEVER, dtype=np.float32)
     outer = np.empty((n, k), dtype=np.int64)
     with progress(task, n) as advance:
-        for batch in _batches(n):
+        for batch in batches(n, _BLOCK):
             rows = np.arange(len(low[batch]))
             np.matmul(low[batch], inside.T, out=likeness[: len(rows), :n])
             likeness[rows, rows + batch.start] = _NEVER

@@ -10,6 +10,7 @@ from gliascope.data.audit.vectors import (
     TRANSFORMS,
     Array,
     Pixels,
+    batches,
     bounding,
     correlation,
     low_frequencies,
@@ -17,6 +18,7 @@ from gliascope.data.audit.vectors import (
 )
 
 BLOCK = 4096
+SCORED = 64  # pairs at a time, whose float64 pixels fit a processor's cache
 ROUNDING = 1e-4  # far above what float32 products lose
 
 
@@ -73,8 +75,8 @@ class Search:
         self, rows: NDArray[np.int64], columns: NDArray[np.int64], transform: str, threshold: float
     ) -> Pairs:
         kept = []
-        for start in range(0, len(rows), BLOCK):
-            i, j = rows[start : start + BLOCK], columns[start : start + BLOCK]
+        for batch in batches(len(rows), SCORED):
+            i, j = rows[batch], columns[batch]
             scores = correlation(self.thumbnails[i], TRANSFORMS[transform](self.thumbnails[j]))  # type: ignore[arg-type]
             good = scores >= threshold
             kept.append(Pairs(i[good], j[good], scores[good]))

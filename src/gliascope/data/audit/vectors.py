@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gliascope.data.scan import THUMBNAIL
 
 LOW = 12  # LOW x LOW of the 64 x 64 DCT coefficients are kept: about three quarters of the energy
-_CHUNK = 4096
+_BATCH = 256  # thumbnails at a time: what is made of them fits a processor's cache
 
 Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -30,6 +30,11 @@ TRANSFORMS: dict[str, Callable[[NDArray[np.generic]], NDArray[np.generic]]] = {
     "flip, turn 180": _turned(2, flip=True),
     "flip, turn 270": _turned(3, flip=True),
 }
+
+
+def batches(n: int, size: int = _BATCH) -> list[slice]:
+    """Slices of `size` that cover n rows."""
+    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def correlation(a: Pixels, b: Pixels) -> NDArray[np.float64]:
@@ -71,9 +76,8 @@ def low_frequencies(thumbnails: Pixels, size: int = LOW) -> Array:
     from scipy.fft import dctn
 
     low = np.empty((len(thumbnails), size, size), dtype=np.float32)
-    for start in range(0, len(thumbnails), _CHUNK):
-        chunk = unit(thumbnails[start : start + _CHUNK])
-        low[start : start + _CHUNK] = dctn(chunk, axes=(1, 2), norm="ortho")[:, :size, :size]
+    for batch in batches(len(thumbnails)):
+        low[batch] = dctn(unit(thumbnails[batch]), axes=(1, 2), norm="ortho")[:, :size, :size]
     return low
 
 
