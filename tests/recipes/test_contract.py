@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +45,27 @@ def tiny(name: str) -> list[str]:
         *(f"stages.{number}.epochs=1" for number in stages),
         *(f"stages.{number}.batch_size=100" for number in stages),  # of 16 slices: one step
     ]
+
+
+def _exported() -> list[str]:
+    """Recipes whose graph has a backbone, or a head, views or cut, that no recipe before has.
+
+    Exporting takes ten seconds and more, and numbers and widths make no other graph.
+    """
+    seen: set[str] = set()
+    chosen = []
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        head = recipe.head.model_dump(exclude={"dropout", "l2", "hidden"})
+        around = (head, len(recipe.head.hidden), recipe.tta, recipe.preprocessing.centre is None)
+        parts = {recipe.backbone.partition(".")[0].removesuffix("_keras"), str(around)}
+        if not parts <= seen:
+            chosen.append(name)
+        seen |= parts
+    return chosen
+
+
+EXPORTED = _exported()
 
 
 @dataclass
@@ -93,17 +115,23 @@ def catalog(make_source: Callable[..., Path]) -> Catalog:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_contract(name: str, catalog: Catalog, watched: Watched, tmp_path: Path) -> None:
+def test_contract(
+    name: str, catalog: Catalog, watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = complete(load_recipe(name, tiny(name)))
     (parts,) = split(catalog, ["official"], validation=0.2)
     images = store(catalog.frame, recipe.preprocessing)
+    exports = name in EXPORTED
+    if not exports:
+        monkeypatch.setattr(run, "export", lambda *_: SimpleNamespace(write=lambda _: None))
     trained = run.train(recipe, parts.for_task(recipe.task), images, tmp_path / "run")
 
     assert [row["stage"] for row in trained.history()] == list(range(len(recipe.stages)))
     for number in range(len(recipe.stages)):
         _check_changes(recipe, number, watched.before[number], watched.after[number])
     _check_reloading(trained, watched.after[-1])
-    _check_export(trained, images.pixels)
+    if exports:
+        _check_export(trained, images.pixels)
 
 
 def _network(recipe: Recipe) -> Classifier:
