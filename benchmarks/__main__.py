@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import audit, jobs, recipes
+from benchmarks import audit, jobs, localisation, recipes, scope, studies
 from benchmarks.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,6 +32,10 @@ LONG: dict[str, Part] = {
     "sizes": audit.sizes,
     "shortcuts": jobs.shortcuts,
     "cropped": jobs.cropped,
+    "scope": scope.scope,
+    "studies": studies.studies,
+    "phantoms": localisation.phantoms,
+    "tcia": localisation.tcia,
     "recipes": recipes.recipes,
 }
 

@@ -6,10 +6,12 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import LABELS, TINY, slice_image
 
 from gliascope.inference.bundle import Bundle
+from gliascope.inference.judge import Judge, JudgeInfo, SpaceInfo
 from gliascope.recipes import load_recipe
 
 # Before torch is imported, here and in the processes that tests start: on tensors this small, threads
@@ -70,3 +72,21 @@ def bundle() -> Bundle:
     recipe = load_recipe("quick", TINY)
     classes = ("glioma", "meningioma", "no_tumor", "pituitary")
     return export(build_classifier(recipe, 4), recipe, classes, {"weights": "apache-2.0"})
+
+
+@pytest.fixture(scope="session")
+def judged(bundle: Bundle) -> Bundle:
+    """The same with a Judge for which all features are near, and which is sure of whatever it is told."""
+    info = JudgeInfo(
+        temperature=0.5,
+        method="lac",
+        level=0.95,
+        spaces={name: SpaceInfo(noise=1.0, unit=1e6) for name in ("features", "greys")},
+        references=2,
+    )
+    arrays = {method: np.arange(1, 40) / 40 for method in ("lac", "aps", "raps")}
+    for name, width in (("features", 1280), ("greys", 8)):
+        arrays[f"{name}.mean"] = np.zeros(width, dtype=np.float32)
+        arrays[f"{name}.components"] = np.eye(2, width, dtype=np.float32)
+        arrays[f"{name}.variances"] = np.ones(2, dtype=np.float32)
+    return bundle.with_judge(Judge(info, arrays))

@@ -67,9 +67,9 @@ def make_out(
     return folder
 
 
-def make_bundle(recipe: str, classes: tuple[str, ...]) -> Bundle:
+def make_bundle(recipe: str, classes: tuple[str, ...], slope: float = 1.0) -> Bundle:
     """Logits from the mean grey level of 16 × 16 slices."""
-    weights = np.arange(len(classes), dtype=np.float32)[None]
+    weights = slope * np.arange(len(classes), dtype=np.float32)[None]
     nodes = [
         helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["floats"], ["flat"]),
@@ -114,7 +114,9 @@ def _frame(protocol: str, scores: Scores) -> pl.DataFrame:
         "path": [f"source/{number:03d}.png" for number in range(n)],
         "index": pl.Series([0] * n, dtype=pl.Int32),
         "modality": ["MR"] * n,
+        "plane": pl.Series([None] * n, dtype=pl.String),
         "format": ["png"] * n,
+        "study": pl.Series([None] * n, dtype=pl.String),
         "pixel_hash": [f"{number:032x}" for number in range(n)],
         "group": scores.groups,
         "label": [scores.classes[label] for label in scores.labels],

@@ -57,6 +57,14 @@ class RunError(GliascopeError):
     """A run folder that is missing, damaged or made with other settings."""
 
 
+class ForeignError(GliascopeError):
+    """Predictions or a graph of someone else's model that fit neither the catalogue nor the options."""
+
+
+class DivergedError(RunError):
+    """Training whose loss is not finite any more."""
+
+
 class BundleError(GliascopeError):
     """A bundle that is missing, damaged or from an incompatible version."""
 

@@ -50,13 +50,32 @@ def test_groups_hold_a_few_slices_of_one_class_and_part(tmp_path):
     assert np.mean([len(paths) for paths in groups.values()]) > 1.5
 
 
+def test_every_slice_with_a_lesion_has_its_outline(tmp_path):
+    write_phantoms(tmp_path / "a", per_class=4, seed=2, size=64)
+    with (tmp_path / "a" / "masks.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["label"] for row in rows} == set(LABELS) - {"no_tumor"}
+    assert len(rows) == 12
+    with (tmp_path / "a" / "groups.csv").open(newline="") as stream:
+        groups = {row["path"]: row["group"] for row in csv.DictReader(stream)}
+    for row in rows:
+        assert groups[row["path"]] == row["group"]
+        with (
+            Image.open(tmp_path / "a" / row["path"]) as image,
+            Image.open(tmp_path / "a" / row["mask"]) as mask,
+        ):
+            inside, outside = np.asarray(mask), np.asarray(image) == 0
+            assert inside.shape == outside.shape
+            assert inside.any() and (inside & outside).sum() < inside.sum() / 4  # in the head, not beside it
+
+
 def test_writing_again_gives_the_same_bytes_and_another_seed_others(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_phantoms(tmp_path / name, per_class=3, seed=seed, size=48)
     write_phantoms(tmp_path / "c", per_class=2, seed=1, size=48)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     first, other = digests(tmp_path / "a"), digests(tmp_path / "c")
-    assert len(other) == len(first) - 4
+    assert len(other) == len(first) - 7  # a slice less of each class, and three outlines
     assert {first[name] for name in first if name.endswith(".jpg")}.isdisjoint(other.values())
 
 

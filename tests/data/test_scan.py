@@ -130,6 +130,9 @@ def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> N
     catalog.write(tmp_path / "out" / "catalog.parquet")
     loaded = Catalog.load(tmp_path / "out" / "catalog.parquet")
     assert loaded.frame.equals(catalog.frame)
+    older = tmp_path / "older.parquet"
+    catalog.frame.drop("plane").write_parquet(older)
+    assert Catalog.load(older).frame.equals(catalog.frame)
     assert loaded.rejects.equals(catalog.rejects)
 
 

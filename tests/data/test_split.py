@@ -344,3 +344,32 @@ def test_a_split_survives_its_file(make_source: Make, tmp_path: Path) -> None:
     assert loaded.class_numbers("train").tolist() == [
         ("no_tumor", "tumor").index(label) for label in loaded.part("train")["label"]
     ]
+
+
+def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> None:
+    catalog = catalog_of(many(400, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}"))
+    once, twice = (split(catalog, ["folds", "random"], 5, repeats=repeats) for repeats in (1, 2))
+    names = [(made.protocol, made.round) for made in twice]
+    folds = [f"fold {n}" for n in range(1, 6)]
+    assert names == [
+        *(("folds", name) for name in folds),
+        *(("folds", f"repeat 2, {name}") for name in folds),
+        ("random", ""),
+        ("random", "repeat 2"),
+    ]
+    kept = [made for made in twice if "repeat" not in made.round]
+    assert all(one.frame.equals(other.frame) for one, other in zip(once, kept, strict=True))
+    assert {made.seed for made in twice if "repeat" in made.round} == {6}
+    alone = split(catalog, ["folds"], 6)
+    assert [made.training for made in twice[5:10]] == [made.training for made in alone]
+    assert not {made.training for made in once} & {made.training for made in twice[5:10]}
+    # A group is the same in every drawing, so that pooled intervals count it once.
+    groups = [made.frame.select("path", "group").sort("path") for made in (twice[0], twice[5])]
+    assert groups[0].equals(groups[1])
+
+
+def test_a_protocol_that_draws_nothing_is_not_repeated() -> None:
+    given = {0: "train", 1: "train", 2: "val", 3: "test"}
+    catalog = catalog_of(many(80, label=lambda n: "ab"[n // 40], official=lambda n: given[n % 4]))
+    with pytest.raises(SplitError, match="'official' draws nothing here: leave out --repeats"):
+        split(catalog, ["official"], repeats=2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gliascope.evaluation.comparison import compare_scores, flip_test, holm, mcnemar
+from gliascope.evaluation.comparison import compare_scores, flip_test, gain, holm, mcnemar
 from gliascope.evaluation.scores import Scores
 
 CLASSES = ("glioma", "no_tumor")
@@ -99,3 +99,28 @@ def test_under_the_null_few_differences_are_called_significant():
 def test_what_is_not_paired_is_refused(other, message):
     with pytest.raises(ValueError, match=f"expected b to have the {message}.* of a but"):
         compare_scores({"a": scores([1, 1], [0, 1]), "b": other})
+
+
+def test_the_gain_over_members_is_the_difference_of_accuracies_with_an_interval_over_groups():
+    labels = np.arange(400) % 2
+    rng = np.random.default_rng(0)
+    members = [scores(rng.random(400) < 0.8, labels) for _ in range(3)]
+    found = gain(scores(rng.random(400) < 0.9, labels), members)
+    assert found["value"] == pytest.approx(0.1, abs=0.05)
+    assert 0 < found["low"] < found["value"] < found["high"]
+    # Ten slices of a patient go together: what is independent is less, and the interval wider.
+    grouped = [
+        scores(np.repeat(right[:40], 10), labels, np.arange(400) // 10)
+        for right in (rng.random(400) < share for share in (0.9, 0.8, 0.8))
+    ]
+    wider = gain(grouped[0], grouped[1:])
+    assert wider["high"] - wider["low"] > 1.5 * (found["high"] - found["low"])
+
+
+def test_no_gain_over_oneself_and_no_interval_of_one_group():
+    one = scores([True, False, True], [0, 1, 1])
+    assert gain(one, [one, one]) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    alone = scores([True, False, True], [0, 1, 1], np.zeros(3, int))
+    assert gain(alone, [alone]) == {"value": 0.0, "low": None, "high": None}
+    with pytest.raises(ValueError, match="labels"):
+        gain(one, [scores([True, False, True], [1, 1, 1])])

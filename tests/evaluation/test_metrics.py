@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from gliascope.evaluation.intervals import clopper_pearson
-from gliascope.evaluation.metrics import Scores, accepted, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.metrics import Scores, confident_mistakes, evaluate_scores, reliability
 from gliascope.evaluation.replicates import replicate, weighted_auroc
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -194,20 +194,6 @@ def test_certainty_falls_into_the_last_bin():
     rows = reliability(certain([0, 1], [0, 0], confidence=1.0), bins=10)
     assert rows[-1]["count"] == 2
     assert rows[-1]["accuracy"]["value"] == 0.5
-
-
-def test_accepted_counts_slices_at_or_over_the_threshold():
-    scores = Scores(
-        np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]]), np.array([0, 1, 0, 1]), np.arange(4), "ab"
-    )
-    result = accepted(scores, 0.8, resamples=200)
-    assert (result["threshold"], result["n"]) == (0.8, 2)
-    assert result["share"]["value"] == 0.5
-    assert result["accuracy"]["value"] == 0.5
-    assert result["accuracy"]["low"] < 0.5 < result["accuracy"]["high"]
-    assert accepted(scores, 0.95)["n"] == 0
-    assert accepted(scores, 0.95)["accuracy"] == {"value": None, "low": None, "high": None}
-    json.dumps(result, allow_nan=False)
 
 
 def test_confident_mistakes_come_most_confident_first_and_one_of_a_group():

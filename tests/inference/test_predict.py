@@ -13,8 +13,8 @@ from gliascope.data.preprocess import preprocess, seen
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.inference.finding import make_finding
 from gliascope.inference.job import predict_job
+from gliascope.inference.judge import SpaceInfo
 from gliascope.inference.overlay import overlay
 
 Make = Callable[..., Path]
@@ -48,7 +48,10 @@ def test_json_lines_have_the_stated_keys(bundle: Bundle, make_source: Make, tmp_
     job = predict_job(bundle, [make_source({"yes": 2, "no": 1})], tmp_path / "f.jsonl", None)
     lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
     assert len(lines) == len(job.findings) == 3
-    assert set(lines[0]) == {"file", "slice", "study", "label", "probabilities", "verdict"}
+    keys = ("file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict")
+    assert tuple(lines[0]) == keys
+    assert lines[0]["prediction_set"] is None
+    assert lines[0]["outlier_score"] is None
 
 
 def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundle, tmp_path: Path) -> None:
@@ -57,7 +60,8 @@ def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundl
     findings = predict_job(bundle, [tmp_path / "v.nii.gz"], None, None).findings
     assert [finding.slice for finding in findings] == [0, 1, 2, 3, 4, None]
     slices = np.array([list(finding.probabilities.values()) for finding in findings])
-    assert np.allclose(slices[-1], slices[:-1].mean(axis=0))
+    most = slices[:-1][:, bundle.info.classes.index("no_tumor")].argmin()  # of five slices, a tenth is one
+    assert np.allclose(slices[-1], slices[most])
     assert len({finding.study for finding in findings}) == 1
 
 
@@ -123,13 +127,44 @@ def test_an_overlay_tints_within_the_box_of_the_map(box: tuple[int, int, int, in
     assert (image[outside] == 100).all()
 
 
-@pytest.mark.parametrize(
-    ("threshold", "verdict"), [(None, "unchecked"), (0.6, "accepted"), (0.7, "uncertain")]
-)
-def test_verdicts(bundle: Bundle, threshold: float | None, verdict: str) -> None:
-    info = bundle.info.model_copy(update={"classes": ("a", "b"), "confidence_threshold": threshold})
-    finding = make_finding(info, np.array([0.35, 0.65]), Path("f"), 0, None)
-    assert (finding.label, finding.verdict) == ("b", verdict)
+def test_a_judge_calibrates_and_gives_sets_scores_and_verdicts(
+    judged: Bundle, bundle: Bundle, make_source: Make, tmp_path: Path
+) -> None:
+    source = make_source({"yes": 2, "no": 1})
+    told = predict_job(judged, [source], tmp_path / "f.jsonl", None).findings
+    plain = predict_job(bundle, [source], None, None).findings
+    judge = judged.judge
+    assert judge is not None
+    for finding, before in zip(told, plain, strict=True):
+        assert finding.label == before.label
+        squared = np.array(list(before.probabilities.values())) ** 2  # a temperature of a half
+        assert list(finding.probabilities.values()) == pytest.approx(
+            (squared / squared.sum()).tolist(), abs=1e-5
+        )
+        within = [name for name, value in finding.probabilities.items() if 1 - value <= judge.quantile()]
+        assert finding.prediction_set == tuple(within)
+        assert finding.verdict == ("accepted" if len(within) == 1 else "uncertain")
+        assert finding.outlier_score is not None and 0 < finding.outlier_score < 1
+    lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    assert [tuple(line["prediction_set"]) for line in lines] == [finding.prediction_set for finding in told]
+    assert lines[0]["outlier_score"] == pytest.approx(told[0].outlier_score, abs=1e-4)
+
+
+def test_a_study_is_out_of_scope_where_most_of_its_slices_are(judged: Bundle, tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+    *slices, study = predict_job(judged, [tmp_path / "v.nii.gz"], None, None).findings
+    scores = np.array([finding.outlier_score for finding in slices])
+    assert study.outlier_score == pytest.approx(np.median(scores))
+    assert study.verdict != "out of scope"
+    info = judged.info.judge
+    assert info is not None
+    for share, verdict in ((0.999, "out of scope"), (1.001, study.verdict)):
+        unit = info.spaces["features"].unit * np.median(scores) * share
+        spaces = {name: SpaceInfo(noise=1.0, unit=unit) for name in info.spaces}
+        nearer = info.model_copy(update={"spaces": spaces})
+        strict = replace(judged, info=judged.info.model_copy(update={"judge": nearer}))
+        assert predict_job(strict, [tmp_path / "v.nii.gz"], None, None).findings[-1].verdict == verdict
 
 
 def test_an_overlay_tints_where_the_map_is_high() -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from gliascope.errors import RecipeError
-from gliascope.models.heads import POOLINGS, create_head
+from gliascope.models.heads import ACTIVATIONS, POOLINGS, ClassifierHead, create_head
 from gliascope.recipes import Head
 
 THREE_STAGE = Head(
@@ -32,12 +32,12 @@ def test_contract_every_pooling_maps_features_to_logits(pooling: str, options: d
     assert torch.allclose(logits, head.logits(head.features(maps_of())))
     # Pooling knows no places: neither their order nor how often all of them come.
     assert torch.allclose(head(maps_of().flip(-1).repeat(1, 1, 2, 1)), logits, atol=1e-5)
-    if head.has_maps:
-        assert head.activation_maps(maps_of()).shape == (4, classes, 4, 5)
+    assert head.has_maps
+    assert head.activation_maps(maps_of()).shape == (4, classes, 4, 5)
 
 
 def test_unknown_poolings_list_the_choices() -> None:
-    with pytest.raises(RecipeError, match="unknown pooling 'gsp'; choose from average, dual"):
+    with pytest.raises(RecipeError, match="unknown pooling 'gsp'; choose from average, max, dual"):
         create_head(Head(pooling="gsp"), channels=6, classes=3)
 
 
@@ -57,12 +57,38 @@ def test_maps_average_to_the_logits_without_bias(sigmoid: bool) -> None:
     assert sigmoid or torch.allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "other", [{"pooling": "dual"}, {"hidden": (3,), "dropout": (0, 0)}, {"batch_norm": True}]
-)
-def test_other_heads_declare_that_they_have_no_maps(other: dict) -> None:
-    assert create_head(Head(), channels=6, classes=3).has_maps
-    assert not create_head(Head(**other), channels=6, classes=3).has_maps
+def trained(head: ClassifierHead) -> ClassifierHead:
+    """Statistics of batch norm that differ from channel to channel."""
+    for seed in range(3):
+        head.train()(5 * maps_of(seed=seed) + torch.arange(6)[:, None, None])
+    return head.eval()
+
+
+@pytest.mark.parametrize("sigmoid", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("hidden", [(), (7,), (7, 5)])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_maps_are_grad_cam(
+    pooling: str, activation: str, hidden: tuple[int, ...], batch_norm: bool, sigmoid: bool
+) -> None:
+    """To rounding, what automatic differentiation gives (Selvaraju et al. 2017, equations 1 and 2)."""
+    torch.manual_seed(0)
+    dropout = (0.3,) * (len(hidden) + 1)
+    recipe = Head(
+        pooling=pooling, hidden=hidden, activation=activation, batch_norm=batch_norm,
+        dropout=dropout, sigmoid=sigmoid,
+    )  # fmt: skip
+    head = trained(create_head(recipe, channels=6, classes=2 if sigmoid else 3)).double()
+    maps = maps_of(seed=9).double().requires_grad_()
+    logits = head(maps)
+    if sigmoid:  # (0, z) says the same as (-z, z) / 2
+        logits = logits - logits.mean(1, keepdim=True)
+    found = head.activation_maps(maps)
+    for label in range(logits.shape[1]):
+        (slope,) = torch.autograd.grad(logits[:, label].sum(), maps, retain_graph=True)
+        expected = (slope.mean((2, 3), keepdim=True) * maps).sum(1)
+        assert torch.allclose(found[:, label] / 20, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_dense_layers_come_in_the_published_order() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from gliascope.pages.formats import day, decimal, duration, fact, p_value, percent, plural, span
+from gliascope.pages.formats import cell, day, decimal, duration, fact, p_value, percent, plural, points, span
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,10 @@ def test_span_rounds_its_low_end_down():
     assert span({"value": 0.9, "low": None, "high": None}) == ""
 
 
+def test_a_cell_holds_no_markup():
+    assert cell("a|b\n<script> & c") == "a\\|b &lt;script> &amp; c"
+
+
 def test_dates_and_facts_are_words():
     assert day("2026-11-03T14:05:22+00:00") == "3 November 2026, 14:05 UTC"
     assert day("2026-11-03T14:05:22") == "3 November 2026, 14:05"
@@ -44,6 +48,13 @@ def test_dates_and_facts_are_words():
     assert [fact(value) for value in (True, False, None, 13_500_000, 0.25, "cpu", ["a", 1])] == [
         *("yes", "no", "–", "13,500,000", "0.25", "cpu", "a, 1")
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0042, "+0.4"), (-0.0042, "\N{MINUS SIGN}0.4"), (-0.0004, "+0.0"), (None, "–")]
+)
+def test_differences_are_points_with_their_sign(value, text):
+    assert points(value) == text
 
 
 def test_one_slice_two_slices():

@@ -8,7 +8,10 @@ import pytest
 from html_page import Page, check_page
 from PIL import Image
 
-from gliascope.evaluation.metrics import Scores, accepted, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.calibration import evaluate_calibration
+from gliascope.evaluation.conformal import evaluate_sets
+from gliascope.evaluation.metrics import Scores, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 
 CLASSES = ("glioma", "notumor", "pituitary")
@@ -24,8 +27,35 @@ def protocol(n=240, classes=CLASSES, seed=0) -> tuple[ProtocolResult, Scores]:
     odds = np.exp(logits)
     scores = Scores(odds / odds.sum(axis=1, keepdims=True), labels, np.arange(n) // 2, classes)
     result = evaluate_scores(scores, resamples=50)
-    told = accepted(scores, 0.8, 50)
-    return ProtocolResult(f"Test number {seed}.", result, reliability(scores), told), scores
+    return ProtocolResult(f"Test number {seed}.", result, reliability(scores), **trust(scores)), scores
+
+
+def trust(scores: Scores) -> dict:
+    """What `pipeline.trust` gives, of a temperature of 0.5 and sets of what has a tenth of the probability."""
+    softer = np.sqrt(scores.probabilities)
+    before = Scores(softer / softer.sum(axis=1, keepdims=True), scores.labels, scores.groups, scores.classes)
+    numbers = evaluate_calibration(before, 50) | {"reliability": reliability(before)}
+    found = evaluate_sets(scores, scores.probabilities >= 0.1, 50)
+    given = ["out of scope", *np.where(scores.confidences > 0.8, "accepted", "uncertain")[1:]]
+    distances = np.random.default_rng(0).lognormal(-0.3, 0.2, len(scores))
+    return {
+        "calibration": evaluate_calibration(scores, 50) | {"temperatures": [0.5], "before": numbers},
+        "sets": {
+            "method": "lac",
+            "level": 0.95,
+            "groups": [300],
+            "needed": 19,
+            "bounds": (0.91, 0.98),
+            "methods": {"lac": found, "aps": found},
+            "curve": [
+                {"level": level, **{key: found[key] for key in ("coverage", "size")}} for level in (0.9, 0.95)
+            ],
+        },
+        "verdicts": {
+            "by_verdict": evaluate_verdicts(scores, given, ("accepted", "uncertain", "out of scope"), 50),
+            "outlier_scores": histogram(distances),
+        },
+    }
 
 
 def picture(kind="JPEG") -> bytes:
@@ -99,7 +129,8 @@ def test_json_has_the_stated_keys(folder, report):
     data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(data) == {
         *("title", "notice", "created", "gliascope", "protocols", "sources", "parts", "rejects", "curves"),
-        *("chosen_epoch", "leak", "mistakes", "recipe", "run", "model", "audit", "decisions"),
+        *("chosen_epoch", "leak", "mistakes", "recipe", "run", "model", "audit", "decisions", "foreign"),
+        *("overlaps", "origins"),
     }
     official = data["protocols"]["official"]
     assert official["n"] == 240
@@ -108,7 +139,9 @@ def test_json_has_the_stated_keys(folder, report):
     assert set(official["per_class"]) == set(CLASSES)
     assert np.sum(official["confusion"]) == 240
     assert len(official["reliability"]) == 15
-    assert official["accepted"]["threshold"] == 0.8
+    assert official["calibration"]["before"]["nll"]["value"] > official["calibration"]["nll"]["value"]
+    assert official["sets"]["methods"]["lac"]["size"]["value"] > 1
+    assert sum(entry["n"] for entry in official["verdicts"]["by_verdict"].values()) == 240
     assert official["description"] == "Test number 0."
     assert set(data["mistakes"][0]) == {"file", "label", "predicted", "probability"}
     assert data["mistakes"][0]["file"] == HOSTILE
@@ -132,7 +165,12 @@ def test_the_page_says_it_in_plain_words(html, report):
         "1,200",
         "3,376,164",
         "2 (chosen)",
-        "At the confidence threshold of 80.0",
+        "it was too modest",
+        "Its logits are divided by 0.50",
+        "At a level of 95.0",
+        "With 300 groups to calibrate on and 120 to test on, theory allows 91.0 to 98.0",
+        "for another scanner, hospital or way to pick slices, it does not hold",
+        "The rest it leaves to a person",
     ):
         assert words in text, words
 
@@ -149,7 +187,7 @@ def test_it_fetches_nothing_and_is_accessible(html):
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     figures = [attributes for tag, attributes in page.tags if attributes.get("role") == "img"]
     assert len(images) == 3
-    assert len(figures) == 4
+    assert len(figures) == 6
 
 
 def test_figures_follow_the_colours_of_the_page(html):
@@ -195,12 +233,33 @@ def test_a_watched_test_set_is_called_a_leak(html, report, tmp_path):
 
 def test_optional_parts_can_be_left_out(tmp_path):
     result, _ = protocol(n=30, classes=("no", "yes"))
-    bare = ReportData("Bare", "today", "0.1.0", {"grouped": replace(result, accepted=None)})
+    bare = ReportData("Bare", "today", "0.1.0", {"grouped": replace(result, sets=None, verdicts=None)})
     write_report(tmp_path, bare)
-    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    text = page.text
+    assert not {"sets", "verdicts", "training"} & {attributes.get("id") for _, attributes in page.tags}
     assert "None to show." in text
-    assert "Training" not in text
     assert "today" in text
+
+
+def test_a_model_without_a_judge_shows_the_calibration_it_has(tmp_path):
+    result, scores = protocol(n=30, classes=("no", "yes"))
+    alone = evaluate_calibration(scores, 20) | {"temperatures": [], "before": None}
+    bare = replace(result, calibration=alone, sets=None, verdicts=None)
+    write_report(tmp_path, ReportData("Bare", "today", "0.1.0", {"grouped": bare}))
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "Calibration" in text
+    assert "As trained" not in text
+    assert "grouped as trained" not in text  # the row of its table
+
+
+def test_too_few_groups_for_prediction_sets_are_said_first(report, tmp_path):
+    official = report.protocols["official"]
+    few = official.sets | {"groups": [7], "needed": 99, "level": 0.99, "bounds": None, "curve": []}
+    write_report(tmp_path, replace(report, protocols={"official": replace(official, sets=few)}))
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "Validation has 7 groups" in text
+    assert "need 99; until then, every set holds all classes" in text
 
 
 def test_undefined_numbers_are_shown_as_such(tmp_path):

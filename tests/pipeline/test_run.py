@@ -92,7 +92,8 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     model = Bundle.load(bundle)
     frame = parts.part("test")
     images = store(catalog.frame, model.info.preprocessing)
-    scored = Engine(model)(images.pixels[images.rows(frame["pixel_hash"])]).probabilities
+    assert model.judge is not None
+    scored = model.judge.calibrated(Engine(model)(images.pixels[images.rows(frame["pixel_hash"])]).logits)
     by_file = {"/".join(Path(f["file"]).parts[-4:]): list(f["probabilities"].values()) for f in findings}
     predicted = np.array([by_file[path] for path in frame["path"]])
     assert np.abs(predicted - scored).max() < 1e-4
@@ -101,7 +102,10 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     assert kept.select(of_split).equals(frame.select(of_split))
     assert set(kept["format"]) == {"png"}
     assert np.abs(kept.select(f"p_{name}" for name in model.info.classes).to_numpy() - scored).max() < 1e-6
-    assert {f["verdict"] for f in findings} <= {"accepted", "uncertain"}
+    assert {f["verdict"] for f in findings} <= {"accepted", "uncertain", "out of scope"}
+    assert {len(f["prediction_set"]) for f in findings} == {4}  # validation has too few groups for less
+    told = {name: entry["n"] for name, entry in result["verdicts"]["by_verdict"].items()}
+    assert told == {verdict: sum(f["verdict"] == verdict for f in findings) for verdict in told}
     assert model.info.metrics["official"]["n"] == 16
     assert "Research use only" in (bundle / "MODEL_CARD.md").read_text()
 

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from gliascope.errors import RunError
 from gliascope.inference.engine import Engine
-from gliascope.models.classifier import Classifier
-from gliascope.models.heads import ClassifierHead
-from gliascope.recipes import load_recipe
+from gliascope.models.classifier import Classifier, Normalise
+from gliascope.models.heads import ClassifierHead, create_head
+from gliascope.recipes import Head, load_recipe
 from gliascope.training import export as module
 from gliascope.training.export import export
 from gliascope.training.test_time import Deployed
@@ -57,5 +57,29 @@ def test_a_model_that_differs_after_export_is_refused(classifier: Classifier, mo
         return model
 
     monkeypatch.setattr(module, "to_onnx", damaged)
-    with pytest.raises(RunError, match="differs from the trained one"):
+    with pytest.raises(RunError, match="logits differ from the trained one's"):
         export(classifier, RECIPE, ("a", "b"), {})
+
+
+@pytest.mark.parametrize("head", [{}, {"pooling": "max"}, {"pooling": "dual", "batch_norm": True, "hidden": (6, 5)},
+                                  {"hidden": (6,), "activation": "swish", "sigmoid": True}])  # fmt: skip
+def test_the_graph_gives_the_maps_of_all_classes(head: dict) -> None:
+    """Torch's own maps, averaged over the slice and its mirror image."""
+    torch.manual_seed(0)
+    recipe = load_recipe("quick", TINY)
+    dropout = (0.0,) * (len(head.get("hidden", ())) + 1)
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3, stride=8), nn.Tanh())
+    classes = ("a", "b") if "sigmoid" in head else ("a", "b", "c")
+    classifier = Classifier(backbone, create_head(Head(dropout=dropout, **head), 8, len(classes)))
+    bundle = export(classifier, recipe, classes, {})
+    assert bundle.info.activation_maps
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    maps = Engine(bundle)(pixels).maps
+    with torch.no_grad():
+        images = Normalise(recipe.preprocessing)(torch.from_numpy(pixels))
+        plain, mirrored = (
+            classifier.head.activation_maps(classifier.backbone(view)) for view in (images, images.flip(-1))
+        )
+    expected = ((plain + mirrored.flip(-1)) / 2).numpy()
+    assert maps is not None and maps.shape == (3, len(classes), 8, 8)
+    assert np.abs(maps - expected).max() < 1e-5

@@ -15,12 +15,12 @@ from gliascope.recipes.run import Run
 from gliascope.training.processes import create_fabric
 from gliascope.training.run import train
 
-# Where batch statistics, dropout and mixup (a process mixes its own share) don't enter, how a batch is shared
+# Where batch statistics and dropout don't enter, how a batch is shared
 # must not matter. SGD, since Adam's first steps have the same length however small the gradient: they make
 # rounding errors large.
 SAME = (
     *TINY, "stages.0.batch_norm=frozen", "stages.0.optimizer=sgd", "stages.0.lr=0.01", "head.dropout=[0]",
-    "loss.class_weights=true", "head.l2=0.001", "mixup=0",
+    "loss.class_weights=true", "head.l2=0.001",
 )  # fmt: skip
 
 

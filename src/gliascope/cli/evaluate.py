@@ -6,28 +6,67 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, protocol_names
+from gliascope.errors import ForeignError
 
 
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(help="Runs that `train` wrote, one for each training.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Runs that `train` wrote, one for each training; none with --predictions or --onnx.",
+            default_factory=list,
+        ),
+    ],
     catalog: CatalogFile,
     split: SplitFile,
     protocol: Annotated[
         str | None, typer.Option(help="Of the protocols in the split, only these; several with commas.")
     ] = None,
     audit: AuditFolder = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="CSV of anyone's model: path, and a probability for each class.")
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX graph of anyone's model, to be run here.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Of --onnx: its classes with commas, in the order of its outputs.")
+    ] = None,
+    preprocessing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Of --onnx: a key as in recipes, like mean=[0.485,0.456,0.406] or fit=pad. Repeatable.",
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None, typer.Option(help="Of --onnx: logits or probabilities; else told from them.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path(),
 ) -> None:
-    """Score exported models on the test parts of all protocols in the split and write the report."""
+    """Score models on the test parts of all protocols in the split and write the report.
+
+    Ours are named by their runs; anyone else's by what it predicted, or as an ONNX graph.
+    """
     from gliascope.cli.tables import print_report
     from gliascope.data.audit import Audit
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import load_splits
     from gliascope.pipeline.evaluate import evaluate as evaluate_runs
+    from gliascope.pipeline.foreign import evaluate_onnx, evaluate_predictions
+    from gliascope.pipeline.graph import GraphOptions
     from gliascope.recipes.run import Run
 
+    if sum(map(bool, (runs, predictions, onnx))) != 1:
+        raise ForeignError("expected runs, --predictions FILE.csv or --onnx FILE, and only one of them")
+    if not onnx and (classes or preprocessing or outputs):
+        raise ForeignError("--classes, --preprocessing and --outputs say what --onnx is; leave them out")
+    options = GraphOptions.parse(classes, preprocessing or [], outputs) if onnx else None
     trained = [Run.load(run) for run in runs]
     found = Audit.load(audit) if audit else None
     splits = load_splits(split, protocol_names(protocol) if protocol else None)
-    evaluate_runs(trained, Catalog.load(catalog), splits, out, found)
+    if predictions:
+        evaluate_predictions(predictions, Catalog.load(catalog), splits, out, found)
+    elif onnx and options:
+        evaluate_onnx(onnx, options, Catalog.load(catalog), splits, out, found)
+    else:
+        evaluate_runs(trained, Catalog.load(catalog), splits, out, found)
     print_report(out)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gliascope.inference.job import Job
+    from gliascope.inference.judge import JudgeInfo
 
 ROWS = 40
 
 
-def print_findings(job: Job) -> None:
+def print_findings(job: Job, judge: JudgeInfo | None) -> None:
     """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
     from rich.console import Console
     from rich.markup import escape
@@ -19,28 +20,34 @@ def print_findings(job: Job) -> None:
 
     from gliascope import RESEARCH_USE
     from gliascope.data.folders import printable
+    from gliascope.data.studies import DESCRIPTION
     from gliascope.pages.formats import percent
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]
     studies = [finding for finding in job.findings if finding.slice is None]
-    table = Table(
-        Column("file", overflow="fold"), "slice", "label", "probability", "verdict", title=RESEARCH_USE
-    )
+    heads = (Column("file", overflow="fold"), "slice", "label", "probability", "prediction set", "verdict")
+    table = Table(*heads, title=RESEARCH_USE)
     for finding in slices[:ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
         probability = percent(finding.probabilities[finding.label])
-        table.add_row(
-            escape(printable(str(finding.file))), index, finding.label, probability, finding.verdict
-        )
+        among = "–" if finding.prediction_set is None else ", ".join(finding.prediction_set) or "empty"
+        name = escape(printable(str(finding.file)))
+        table.add_row(name, index, finding.label, probability, among, finding.verdict)
     console.print(table)
     if len(slices) > ROWS:
         counts = Counter((finding.label, finding.verdict) for finding in slices)
         console.print(f"{len(slices)} slices, the first {ROWS} shown; in all:")
         for (label, verdict), count in sorted(counts.items()):
             console.print(f"  {label}, {verdict}: {count}")
+    if judge:
+        console.print(
+            f"Prediction sets hold the truth for {percent(judge.level)} of patients, if they are like those "
+            "the model was validated on. uncertain: the set is not of one class; out of scope: unlike "
+            "all that the model learned from."
+        )
     if studies:
-        console.print("A study's probabilities are the mean of its slices'.")
+        console.print(f"A study's probabilities are {DESCRIPTION}.")
     for error in job.rejects[:10]:
         errors.print(f"set aside: {escape(printable(str(error)))}")
     if job.rejects:

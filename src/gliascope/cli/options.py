@@ -33,6 +33,9 @@ Validation = Annotated[
     float,
     typer.Option(min=0.01, max=0.9, help="Share of a given training part that validates."),
 ]
+Repeats = Annotated[
+    int, typer.Option(min=1, help="Draw the protocols so many times, by this seed and those after it.")
+]
 Devices = Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, that train together.")]
 Cache = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Keep on disk what frozen layers make of each view.")

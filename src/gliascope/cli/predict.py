@@ -15,10 +15,15 @@ def predict(
     explain: Annotated[
         Path | None, typer.Option(help="Also save class activation overlays in this folder.")
     ] = None,
+    level: Annotated[
+        float | None,
+        typer.Option(help="Share of patients whose prediction set holds the truth, if not the bundle's."),
+    ] = None,
 ) -> None:
     """Classify slices and volumes. Research use only; never a diagnosis."""
     from gliascope.cli.findings import print_findings
     from gliascope.inference.bundle import Bundle
     from gliascope.inference.job import predict_job
 
-    print_findings(predict_job(Bundle.load(bundle), paths, out, explain))
+    model = Bundle.load(bundle) if level is None else Bundle.load(bundle).at(level)
+    print_findings(predict_job(model, paths, out, explain), model.info.judge)

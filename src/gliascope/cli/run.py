@@ -15,6 +15,7 @@ from gliascope.cli.options import (
     Overrides,
     Protocols,
     RecipeName,
+    Repeats,
     Seed,
     Sources,
     Validation,
@@ -32,6 +33,7 @@ def run(
     group_columns: GroupColumns = "",
     decisions: DecisionsFile = None,
     seed: Seed = 0,
+    repeats: Repeats = 1,
     validation: Validation = 0.1,
     overrides: Overrides = None,
     devices: Devices = 1,
@@ -52,5 +54,8 @@ def run(
     chosen = load_recipe(recipe, overrides or ())
     grouping = GroupsFile.parse(groups, group_columns)
     names = protocol_names(protocol)
-    run_all(sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit)
+    run_all(
+        sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
+        repeats=repeats,
+    )  # fmt: skip
     print_report(out)

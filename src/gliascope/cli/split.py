@@ -10,6 +10,7 @@ from gliascope.cli.options import (
     CatalogFile,
     DecisionsFile,
     Protocols,
+    Repeats,
     Seed,
     Validation,
     protocol_names,
@@ -23,6 +24,7 @@ def split(
     audit: AuditFolder = None,
     decisions: DecisionsFile = None,
     seed: Seed = 0,
+    repeats: Repeats = 1,
     validation: Validation = 0.1,
 ) -> None:
     """Divide a catalogue into training, validation and test parts, under one or several protocols."""
@@ -36,7 +38,7 @@ def split(
     found = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None
     names = protocol_names(protocol)
-    splits = split_catalog(Catalog.load(catalog), names, seed, found, decided, validation)
+    splits = split_catalog(Catalog.load(catalog), names, seed, found, decided, validation, repeats)
     write_splits(splits, out)
     for result in splits:
         print_split(result)

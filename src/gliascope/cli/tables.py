@@ -118,7 +118,7 @@ def print_comparison(folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from gliascope.pages.formats import duration, p_value, percent, span
+    from gliascope.pages.formats import duration, p_value, percent, points, span
 
     data: dict[str, Any] = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
     # What fits into 80 columns; the page has the rest.
@@ -132,8 +132,40 @@ def print_comparison(folder: Path) -> None:
         table.add_row(escape(run["name"]), *cells)
     console = Console(highlight=False)
     console.print(table)
+    for row in data["ensembles"]:
+        value, low, high = (points(row["gain"][key]) for key in ("value", "low", "high"))
+        costs = f"{row['latency']:.1f} times their latency, {row['bytes']:.1f} times their size"
+        line = f"{row['name']}: {value} points ({low} to {high}) over the mean of its members here, {costs}"
+        console.print(line, markup=False)
     console.print(f"p: McNemar's exact test against the best. {RESEARCH_USE}")
     console.print(f"Page: {folder / 'compare.html'}", soft_wrap=True, markup=False)
+
+
+def print_tune(folder: Path) -> None:
+    """The best trials of folder/tune.json and where page and recipe are."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gliascope.pages.formats import decimal, percent
+
+    data: dict[str, Any] = json.loads((folder / "tune.json").read_text(encoding="utf-8"))
+    accuracy = data["objective"] == "val_accuracy"
+    done = [trial for trial in data["trials"] if not trial["pruned"]]
+    done.sort(key=lambda trial: -trial["value"] if accuracy else trial["value"])
+    keys = [axis["key"] for axis in data["axes"]]
+    title = f"{len(done)} complete trials, {len(data['trials']) - len(done)} pruned; the best:"
+    table = Table("trial", data["objective"], *map(escape, keys), title=title)
+    for trial in done[:10]:
+        value = percent(trial["value"]) if accuracy else decimal(trial["value"])
+        name = f"{trial['number']}{' (as it stands)' if trial['number'] == data['baseline'] else ''}"
+        shown = [trial["values"][key] for key in keys]
+        table.add_row(name, value, *(escape(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in shown))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"Judged by validation alone; its best is too good by some luck. {RESEARCH_USE}")
+    console.print(f"Recipe: {folder / 'best.yaml'}", soft_wrap=True, markup=False)
+    console.print(f"Page: {folder / 'tune.html'}", soft_wrap=True, markup=False)
 
 
 def print_systems(folder: Path) -> None:

@@ -22,6 +22,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "group": pl.String,  # from --groups
     "fold": pl.Int32,  # from --groups
     "modality": pl.String,
+    "plane": pl.String,  # axial, coronal or sagittal
     "format": pl.String,
     "height": pl.Int32,
     "width": pl.Int32,
@@ -66,8 +67,12 @@ class Catalog:
     def load(cls, path: Path) -> "Catalog":
         """Read what `write` wrote. Raises GliascopeError where it is missing or is something else."""
         rejects = path.parent / "rejects.parquet"
+        # Catalogues from before it was looked at know no plane.
+        frame = read_table(path, [name for name in SCHEMA if name != "plane"], "scan")
+        if "plane" not in frame.columns:
+            frame = frame.with_columns(plane=pl.lit(None, pl.String))
         return cls(
-            read_table(path, list(SCHEMA), "scan"),
+            frame.select(list(SCHEMA)),
             read_table(rejects, list(REJECTS_SCHEMA), "scan")
             if rejects.exists()
             else pl.DataFrame(schema=REJECTS_SCHEMA),

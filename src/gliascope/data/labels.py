@@ -28,6 +28,7 @@ DESCRIPTIONS = {
     "tumor": "A slice that its source says shows a tumour, of whatever kind.",
 }
 TUMOR_KINDS = ("glioma", "meningioma", "pituitary")
+NO_TUMOR = "no_tumor"
 _CLASS_OF = {alias: label for label, aliases in ALIASES.items() for alias in aliases}
 _PARTS = {
     "train": "train", "training": "train", "testing": "test", "test": "test",

@@ -161,6 +161,7 @@ def _row(
         "patient": f"{source}:{item.patient}" if item.patient else None,
         "study": item.study,
         "modality": item.modality or file.place.modality,
+        "plane": item.plane,
         "format": item.format,
         "height": item.pixels.shape[0],
         "width": item.pixels.shape[1],

@@ -15,6 +15,7 @@ class Slice:
     index: position within the file, 0 for single images.
     format: source format in lower case: jpeg, png, bmp, tiff, webp, dicom, nifti, figshare-mat.
     modality: DICOM code ("MR", "CT") where the file says so.
+    plane: axial, coronal or sagittal, the nearest, where the file says how the slice lies.
     spacing: mm between pixel centres, (row, column), where known.
     patient, study, series: pseudonyms (keyed by nothing but the original value) where known.
     label: class name where the file itself carries one.
@@ -36,3 +37,4 @@ class Slice:
     mask: NDArray[np.bool_] | None = None
     mode: str | None = None
     quantisation: float | None = None
+    plane: str | None = None

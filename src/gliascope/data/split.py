@@ -48,6 +48,11 @@ class Split:
         return str(self.frame["round"][0])
 
     @property
+    def seed(self) -> int:
+        """What was drawn by; each repeat of a protocol has one of its own."""
+        return int(self.frame["seed"][0])
+
+    @property
     def decisions(self) -> str | None:
         """How many decisions of which file were applied; None where none was given."""
         text: str | None = self.frame["decisions"][0]
@@ -129,13 +134,15 @@ def split(
     audit: Audit | None = None,
     decisions: Decisions | None = None,
     validation: float = OF_TRAINING,
+    repeats: int = 1,
 ) -> list[Split]:
     """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
 
     `validation` is the share of a given training part that validates, where the sources have no validation
-    part of their own. The same seed gives the same split on every machine. With an audit, groups also hold
-    near copies. Raises SplitError for an unknown protocol, one that the sources cannot satisfy, a class that
-    training lacks, or an empty part; LayoutError for decisions that do not fit the catalogue.
+    part of their own. The same seed gives the same split on every machine; `repeats` draws again with the
+    seeds that follow. With an audit, groups also hold near copies. Raises SplitError for an unknown protocol,
+    one that the sources cannot satisfy or that draws nothing to repeat, a class that training lacks, or an
+    empty part; LayoutError for decisions that do not fit the catalogue.
     """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
@@ -148,20 +155,32 @@ def split(
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         frame = frame.with_columns(set_aside=set_aside(frame))
-    material = Material(frame, pairs, seed, validation)
-    splits = []
+    facts = frame.with_columns(decisions=pl.lit(decisions.summary if decisions else None, pl.String))
+    splits: list[Split] = []
     for protocol in protocols:
-        for round_, parts in PROTOCOLS[protocol].assign(material).items():
-            used = frame.with_columns(
-                protocol=pl.lit(protocol),
-                round=pl.lit(round_),
-                seed=pl.lit(seed, pl.Int64),
-                decisions=pl.lit(decisions.summary if decisions else None, pl.String),
-                part=parts,
-            ).filter(pl.col("part").is_not_null())
-            splits.append(Split(used.select(COLUMNS)))
-            _check(splits[-1])
+        for repeat in range(repeats):
+            rounds = PROTOCOLS[protocol].assign(Material(frame, pairs, seed + repeat, validation))
+            drawn = [
+                _split(facts, protocol, _round(name, repeat), seed + repeat, parts)
+                for name, parts in rounds.items()
+            ]
+            if repeat and drawn[0].training == splits[-len(drawn)].training:
+                raise SplitError(f"protocol {protocol!r} draws nothing here: leave out --repeats")
+            splits += drawn
     return splits
+
+
+def _split(frame: pl.DataFrame, protocol: str, round_: str, seed: int, parts: pl.Series) -> Split:
+    named = {"protocol": pl.lit(protocol), "round": pl.lit(round_), "seed": pl.lit(seed, pl.Int64)}
+    used = frame.with_columns(**named, part=parts).filter(pl.col("part").is_not_null())
+    made = Split(used.select(COLUMNS))
+    _check(made)
+    return made
+
+
+def _round(name: str, repeat: int) -> str:
+    """The first drawing's rounds keep their names, so that asking for more of them finds what is trained."""
+    return ", ".join(part for part in (f"repeat {repeat + 1}" if repeat else "", name) if part)
 
 
 def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None) -> pl.DataFrame | None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.intervals import TAIL, group_draws
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
@@ -43,6 +44,31 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
         for row, value in zip(others, holm([row["against_best"][key] for row in others]), strict=True):
             row["against_best"][f"{key}_holm"] = value
     return rows
+
+
+def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> dict[str, float | None]:
+    """How much more accurate one is than others are on average, on the same slices: {value, low, high}.
+
+    The interval is the percentiles of the difference over resampled groups; None for fewer than two groups.
+    Raises ValueError where labels, groups or classes differ.
+    """
+    _check_paired({"the first": whole, **{f"member {n}": one for n, one in enumerate(members, start=1)}})
+    return paired(whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples)
+
+
+def paired(
+    scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
+) -> dict[str, float | None]:
+    """Mean of a difference between two answers to each slice, (n,): {value, low, high}.
+
+    The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
+    """
+    sums = group_sums(scores, np.stack([differences, np.ones(len(scores))], axis=1))
+    draws = group_draws(scores.group_count, len(scores), resamples, seed=0)
+    totals = np.concatenate([draw @ sums for draw in draws])
+    low, high = np.quantile(totals[:, 0] / totals[:, 1], [TAIL, 1 - TAIL]).tolist()
+    ends = {"low": low, "high": high} if scores.group_count > 1 else {"low": None, "high": None}
+    return {"value": float(differences.mean()), **ends}
 
 
 def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:

@@ -77,3 +77,9 @@ def error_interval(value: float, samples: NDArray[np.float64], units: int) -> In
         return None
     low, high = np.quantile(samples[np.isfinite(samples)], [TAIL, 1 - TAIL])
     return max(0.0, float(min(low, 2 * value - high))), float(max(high, 2 * value - low))
+
+
+def with_interval(value: float, interval: Interval) -> dict[str, float | None]:
+    """{value, low, high} for JSON; None for what is undefined."""
+    low, high = interval or (None, None)
+    return {"value": float(value) if np.isfinite(value) else None, "low": low, "high": high}

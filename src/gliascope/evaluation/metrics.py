@@ -10,20 +10,19 @@ from gliascope.evaluation.intervals import (
     Interval,
     clopper_pearson,
     error_interval,
-    group_draws,
     share_interval,
+    with_interval,
 )
 from gliascope.evaluation.replicates import (
     ECE_BINS,
     Floats,
     confidence_bin,
-    group_sums,
     mean_defined,
     replicate,
 )
 from gliascope.evaluation.scores import Scores
 
-__all__ = ["Scores", "accepted", "confident_mistakes", "evaluate_scores", "reliability"]
+__all__ = ["Scores", "confident_mistakes", "evaluate_scores", "reliability"]
 
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 ERRORS = ("ece", "brier")
@@ -47,11 +46,11 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
 
     def headline(name: str, interval: Callable[[float, Floats, int], Interval]) -> dict[str, float | None]:
         value = float(values[name])
-        return _number(value, interval(value, samples[name], int(units[name])))
+        return with_interval(value, interval(value, samples[name], int(units[name])))
 
     def of_class(name: str, index: int) -> dict[str, float | None]:
         value = float(values[name][index])
-        return _number(value, share_interval(value, samples[name][:, index], int(units[name][index])))
+        return with_interval(value, share_interval(value, samples[name][:, index], int(units[name][index])))
 
     confusion = _confusion(scores)
     return {
@@ -91,33 +90,10 @@ def reliability(scores: Scores, bins: int = ECE_BINS) -> list[dict[str, Any]]:
                 "upper": (number + 1) / bins,
                 "count": count,
                 "confidence": confidence,
-                "accuracy": _number(value, interval),
+                "accuracy": with_interval(value, interval),
             }
         )
     return rows
-
-
-def accepted(scores: Scores, threshold: float, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """What a confidence threshold does: {threshold, n, share, accuracy}, the last two with intervals.
-
-    n and share count the slices whose confidence is at least `threshold`, accuracy is that among them: one
-    point of the risk-coverage curve (El-Yaniv & Wiener 2010).
-    """
-    kept = scores.confidences >= threshold
-    right = kept & scores.correct
-    sums = group_sums(scores, np.stack([np.ones(len(scores)), kept, right], axis=1).astype(np.float64))
-    draws = group_draws(scores.group_count, len(scores), resamples, seed)
-    totals = np.concatenate([draw @ sums for draw in draws])
-    n = int(kept.sum())
-    share, accuracy = n / len(scores), float(right.sum() / n) if n else np.nan
-    samples = np.where(totals[:, 1] > 0, totals[:, 2] / np.maximum(totals[:, 1], 1), np.nan)
-    groups = len(np.unique(scores.group_codes[kept]))
-    return {
-        "threshold": float(threshold),
-        "n": n,
-        "share": _number(share, share_interval(share, totals[:, 1] / totals[:, 0], scores.group_count)),
-        "accuracy": _number(accuracy, share_interval(accuracy, samples, groups)),
-    }
 
 
 def summarise_rounds(rounds: Mapping[str, Scores]) -> dict[str, Any]:
@@ -134,12 +110,6 @@ def summarise_rounds(rounds: Mapping[str, Scores]) -> dict[str, Any]:
         values_of = np.array([row[key] for row in rows], dtype=np.float64)
         summary[key] = {"mean": float(values_of.mean()), "sd": float(values_of.std(ddof=1))}
     return summary
-
-
-def confidence_threshold(scores: Scores, acceptance: float = 0.95) -> float:
-    """The confidence that a share `acceptance` of the right predictions reach; 0 where none is right."""
-    right = scores.confidences[scores.correct]
-    return float(np.quantile(right, 1 - acceptance)) if len(right) else 0.0
 
 
 def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
@@ -224,8 +194,3 @@ def _units(scores: Scores) -> dict[str, Any]:
         "specificity": other,
         "auroc": pairs,
     }
-
-
-def _number(value: float, interval: Interval) -> dict[str, float | None]:
-    low, high = interval or (None, None)
-    return {"value": float(value) if np.isfinite(value) else None, "low": low, "high": high}

@@ -66,6 +66,13 @@ def group_sums(scores: Scores, values: Floats) -> Floats:
     return sums
 
 
+def resampled_sums(scores: Scores, values: Floats, resamples: int, seed: int) -> Floats:
+    """Sums over the slices of each resample, (resamples, k), of `values` (n, k)."""
+    sums = group_sums(scores, values)
+    draws = group_draws(scores.group_count, len(scores), resamples, seed)
+    return np.concatenate([drawn @ sums for drawn in draws])
+
+
 def confidence_bin(confidences: Floats, bins: int) -> NDArray[np.int64]:
     """Which of the equal-width bins (lower, upper] of 0 to 1 each confidence falls into, (n,)."""
     edges = np.linspace(0, 1, bins + 1)

@@ -8,16 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.parallel import cores
+from gliascope.data.preprocess import to_grey
 from gliascope.errors import BundleError
 from gliascope.inference.bundle import Bundle
+from gliascope.inference.judge import Looks, softmax
+
+GREYS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """logits (n, classes), features (n, channels), maps (n, classes, height, width) or None; all float32."""
+    """logits (n, classes), features (n, channels), maps (n, classes, height, width) or None; all float32.
+
+    greys (n, GREYS), of what the graph was given, are none of its outputs; see `grey_levels`.
+    """
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
+    greys: NDArray[np.float32]
     maps: NDArray[np.float32] | None
 
     @classmethod
@@ -27,25 +35,43 @@ class Outputs:
         return cls(
             np.concatenate([batch.logits for batch in batches]),
             np.concatenate([batch.features for batch in batches]),
+            np.concatenate([batch.greys for batch in batches]),
             np.concatenate(maps) if maps else None,
         )
 
     def at(self, rows: NDArray[np.int64]) -> "Outputs":
         """These rows, in this order."""
         maps = None if self.maps is None else self.maps[rows]
-        return Outputs(self.logits[rows], self.features[rows], maps)
+        return Outputs(self.logits[rows], self.features[rows], self.greys[rows], maps)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, (n, classes)."""
-        shifted = self.logits.astype(np.float64) - self.logits.max(axis=1, keepdims=True)
-        exponent = np.exp(shifted)
-        probabilities: NDArray[np.float64] = exponent / exponent.sum(axis=1, keepdims=True)
-        return probabilities
+        """Softmax of the logits, (n, classes): what the graph says, not calibrated (see `judge`)."""
+        return softmax(self.logits)
+
+    @property
+    def looks(self) -> Looks:
+        """What a Judge wants to know of the slices beside the logits."""
+        return {"features": self.features, "greys": self.greys}
 
 
-def open_session(model: bytes) -> Any:
-    """An ONNX Runtime session on all cores. Raises onnxruntime's own errors for what is no graph."""
+def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Square roots of the shares of pixels in GREYS equal ranges of grey, (n, GREYS).
+
+    Of slices, uint8 (n, height, width) or (n, height, width, 3). Between square roots, Euclidean distance is
+    that of Hellinger between histograms.
+    """
+    shares = [np.bincount(to_grey(one).ravel() // (256 // GREYS), minlength=GREYS) for one in pixels]
+    _, height, width = pixels.shape[:3]
+    roots: NDArray[np.float32] = np.sqrt(np.stack(shares) / (height * width)).astype(np.float32)
+    return roots
+
+
+def open_session(model: bytes | str) -> Any:
+    """An ONNX Runtime session on all cores, of a graph or the path of one.
+
+    Raises onnxruntime's own errors for what is no graph.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -69,4 +95,4 @@ class Engine:
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Preprocessed slices, uint8 (n, size, size) or (n, size, size, 3), to Outputs."""
         values = dict(zip(self.outputs, self.session.run(None, {"pixels": pixels}), strict=True))
-        return Outputs(values["logits"], values["features"], values.get("maps"))
+        return Outputs(values["logits"], values["features"], grey_levels(pixels), values.get("maps"))

@@ -8,15 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.folders import printable
-from gliascope.inference.bundle import BundleInfo
+from gliascope.inference.judge import Judgement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """One answer. `slice` is None where it is of a whole study, whose probabilities are its slices' mean.
+    """One answer. `slice` is None where it is of a whole study; see `data.studies.aggregate`.
 
-    verdict: `accepted`, or `uncertain` where the likeliest class is less probable than the bundle's
-    threshold, or `unchecked` where the bundle has none.
+    probabilities: calibrated, where the bundle has a Judge. prediction_set: the classes that the truth is
+    among, at the level of the bundle. outlier_score: distance from what the model learned from, of which 1 is
+    the farthest that is in scope; a study's is the median of its slices'.
+    verdict: `accepted`; `uncertain` where the prediction set is not of one class; `out of scope` where the
+    outlier score is past 1; `unchecked` where the bundle has no Judge, and neither set nor score.
     """
 
     file: Path
@@ -24,6 +27,8 @@ class Finding:
     study: str | None
     label: str
     probabilities: dict[str, float]
+    prediction_set: tuple[str, ...] | None
+    outlier_score: float | None
     verdict: str
     map: NDArray[np.float32] | None = None  # class activation map of `label`, (height, width)
 
@@ -36,25 +41,33 @@ class Finding:
                 "study": self.study,
                 "label": self.label,
                 "probabilities": {name: round(value, 6) for name, value in self.probabilities.items()},
+                "prediction_set": self.prediction_set,
+                "outlier_score": None if self.outlier_score is None else round(self.outlier_score, 4),
                 "verdict": self.verdict,
             }
         )
 
 
 def make_finding(
-    info: BundleInfo,
-    probabilities: NDArray[np.float64],
+    classes: tuple[str, ...],
+    judgement: Judgement,
+    number: int,
     file: Path,
     index: int | None,
     study: str | None,
     maps: NDArray[np.float32] | None = None,
 ) -> Finding:
-    """Name the likeliest class and judge it. probabilities: (classes,); maps: (classes, height, width)."""
+    """What a Judgement says of its slice `number`; maps: (n, classes, height, width)."""
+    probabilities, sets, scores = judgement.probabilities[number], judgement.sets, judgement.outlier_scores
     best = int(probabilities.argmax())
-    if info.confidence_threshold is None:
-        verdict = "unchecked"
-    else:
-        verdict = "accepted" if probabilities[best] >= info.confidence_threshold else "uncertain"
-    named = dict(zip(info.classes, probabilities.tolist(), strict=True))
-    map_ = None if maps is None else maps[best]
-    return Finding(file, index, study, info.classes[best], named, verdict, map_)
+    return Finding(
+        file,
+        index,
+        study,
+        classes[best],
+        dict(zip(classes, probabilities.tolist(), strict=True)),
+        None if sets is None else tuple(np.array(classes)[sets[number]].tolist()),
+        None if scores is None else float(scores[number]),
+        judgement.verdicts[number],
+        None if maps is None else maps[number, best],
+    )

@@ -13,10 +13,12 @@ from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import preprocess
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
+from gliascope.data.studies import aggregate
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.inference.finding import Finding, make_finding
+from gliascope.inference.judge import UNCHECKED, Judge, Judgement, unchecked
 
 BATCH = 16
 
@@ -44,7 +46,7 @@ def predict(
     A file that cannot be read goes to `on_reject` and the rest goes on.
     `on_slice` sees each slice with its finding while its pixels are at hand.
     """
-    engine = Engine(bundle)
+    engine, judge = Engine(bundle), bundle.judge
     studies: dict[str, list[Finding]] = {}
 
     def prepare(file: Path) -> list[tuple[Slice, NDArray[np.uint8]]] | ReadError:
@@ -63,25 +65,32 @@ def predict(
             continue
         batch += prepared or []
         while len(batch) >= BATCH or (prepared is None and batch):
-            for item, finding in _findings(engine, bundle, batch[:BATCH]):
+            for item, finding in _findings(engine, bundle, judge, batch[:BATCH]):
                 on_slice(item, finding)
                 if finding.study:
                     studies.setdefault(finding.study, []).append(finding)
                 yield finding
             batch = batch[BATCH:]
-    yield from (_study(bundle, findings) for findings in studies.values() if len(findings) > 1)
+    yield from (_study(bundle, judge, findings) for findings in studies.values() if len(findings) > 1)
 
 
 def _findings(
-    engine: Engine, bundle: Bundle, batch: list[tuple[Slice, NDArray[np.uint8]]]
+    engine: Engine, bundle: Bundle, judge: Judge | None, batch: list[tuple[Slice, NDArray[np.uint8]]]
 ) -> Iterator[tuple[Slice, Finding]]:
     outputs = engine(np.stack([pixels for _, pixels in batch]))
+    judgement = judge(outputs.logits, outputs.looks) if judge else unchecked(outputs.logits)
     for number, (item, _) in enumerate(batch):
-        maps = None if outputs.maps is None else outputs.maps[number]
-        probabilities = outputs.probabilities[number]
-        yield item, make_finding(bundle.info, probabilities, item.path, item.index, item.study, maps)
+        place = item.path, item.index, item.study
+        yield item, make_finding(bundle.info.classes, judgement, number, *place, outputs.maps)
 
 
-def _study(bundle: Bundle, findings: list[Finding]) -> Finding:
-    probabilities = np.mean([list(finding.probabilities.values()) for finding in findings], axis=0)
-    return make_finding(bundle.info, probabilities, findings[0].file, None, findings[0].study)
+def _study(bundle: Bundle, judge: Judge | None, findings: list[Finding]) -> Finding:
+    """The slices' probabilities put together, which promises no coverage, and the median of their scores."""
+    slices = np.array([list(finding.probabilities.values()) for finding in findings])
+    told = aggregate(slices, bundle.info.classes)[np.newaxis]
+    if judge:
+        scores = [finding.outlier_score for finding in findings]
+        judgement = judge.weigh(told, np.median(np.array(scores, dtype=np.float64), keepdims=True))
+    else:
+        judgement = Judgement(told, None, None, [UNCHECKED])
+    return make_finding(bundle.info.classes, judgement, 0, findings[0].file, None, findings[0].study)

@@ -1,5 +1,7 @@
 """What turns a backbone's feature map into logits. A new pooling is one row of POOLINGS."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,11 @@ from gliascope.recipes import Head
 
 
 class Average(nn.Module):
-    """Mean over places, (n, channels): Lin et al., Network in Network, 2014."""
+    """Mean over places, (n, channels): Lin et al., Network in Network, 2014.
+
+    Of every pooling here, the derivatives of a feature by its channel's places sum to 1: what is added to
+    all places is added to the feature. Grad-CAM in closed form rests on that.
+    """
 
     factor = 1
     """Features for each channel."""
@@ -16,6 +22,14 @@ class Average(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(n, channels, height, width) to (n, channels × factor)."""
         return maps.mean((2, 3))
+
+
+class Maximum(Average):
+    """Maximum over places, (n, channels)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """As the base class says."""
+        return maps.amax((2, 3))
 
 
 class Dual(Average):
@@ -28,9 +42,14 @@ class Dual(Average):
         return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
 
 
-POOLINGS: dict[str, type[Average]] = {"average": Average, "dual": Dual}
+POOLINGS: dict[str, type[Average]] = {"average": Average, "max": Maximum, "dual": Dual}
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "swish": nn.SiLU}
+_SLOPES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
+    nn.ReLU: lambda inputs: (inputs > 0).to(inputs.dtype),
+    nn.SiLU: lambda inputs: inputs.sigmoid() * (1 + inputs * (1 - inputs.sigmoid())),
+}
+"""Derivative of each of ACTIVATIONS."""
 
 
 class ClassifierHead(nn.Module):
@@ -38,7 +57,7 @@ class ClassifierHead(nn.Module):
 
     classes: int
     has_maps = False
-    """Whether the head has class activation maps in closed form."""
+    """Whether the head has Grad-CAM in closed form."""
 
     @property
     def penalised(self) -> list[Tensor]:
@@ -54,7 +73,11 @@ class ClassifierHead(nn.Module):
         raise NotImplementedError
 
     def activation_maps(self, maps: Tensor) -> Tensor:
-        """(n, channels, height, width) to (n, classes, height, width); only where `has_maps`."""
+        """Grad-CAM of every class, (n, classes, height, width), in evaluation mode; only where `has_maps`.
+
+        As Selvaraju et al. (Grad-CAM, 2017) define it, times the number of places, and before the final
+        ReLU: what is below 0 speaks against the class.
+        """
         raise NotImplementedError
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -65,10 +88,11 @@ class ClassifierHead(nn.Module):
 class DenseHead(ClassifierHead):
     """Pooling, dense layers with an activation, and a linear layer: one neuron a class, or one for two."""
 
+    has_maps = True
+
     def __init__(self, head: Head, channels: int, classes: int) -> None:
         super().__init__()
         self.classes, self.sigmoid, self.pool = classes, head.sigmoid, POOLINGS[head.pooling]()
-        self.has_maps = head.pooling == "average" and not head.hidden and not head.batch_norm
         width, hidden = channels * self.pool.factor, nn.Sequential()
         for number, outputs in enumerate(head.hidden):
             hidden.extend([*_before(head, number, width), nn.Linear(width, outputs)])
@@ -94,13 +118,48 @@ class DenseHead(ClassifierHead):
         return torch.cat([torch.zeros_like(output), output], dim=1) if self.sigmoid else output
 
     def activation_maps(self, maps: Tensor) -> Tensor:
-        """The linear layer at every place (Zhou et al., Learning Deep Features for Localization, 2016).
+        """Channels, weighted by the derivative of each class's logit by their features.
+
+        Grad-CAM weighs a channel by the mean over places of the logit's derivative; with these poolings that
+        is the derivative by the channel's features, over the number of places. With average pooling and no
+        dense layer it is the class activation map, whose mean is the logit without its bias (Zhou et al.,
+        Learning Deep Features for Localization, 2016).
 
         One neuron's map speaks for the second class, and by half each: what speaks for the first is its
-        negative. That shifts both maps alike, which no softmax sees.
+        negative. That shifts both logits alike, which no softmax sees.
         """
-        output = nn.functional.conv2d(maps, self.linear.weight[:, :, None, None])
+        slopes = self._slopes(self.pool(maps))
+        neurons = slopes.shape[1]
+        weights = slopes.reshape(-1, neurons, self.pool.factor, maps.shape[1]).sum(2)
+        output = (weights @ maps.flatten(2)).reshape(-1, neurons, *maps.shape[2:])
         return torch.cat([-output, output], dim=1) / 2 if self.sigmoid else output
+
+    def _slopes(self, features: Tensor) -> Tensor:
+        """Derivative of each output neuron by each feature: (n or 1, neurons, features)."""
+        layers, inputs = [*self.hidden, *self.last], []
+        for layer in layers:
+            inputs.append(features)
+            features = layer(features)
+        slopes = self.linear.weight[None]
+        for layer, values in zip(reversed(layers), reversed(inputs), strict=True):
+            slopes = _pulled_back(slopes, layer, values)
+        return slopes
+
+
+def _pulled_back(slopes: Tensor, layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Derivatives by a layer's inputs, (n, k, inputs), from those by its outputs, (n, k, outputs).
+
+    inputs: (n, inputs), what the layer was given, in evaluation mode.
+    """
+    if isinstance(layer, nn.Linear):
+        return slopes @ layer.weight
+    if isinstance(layer, nn.BatchNorm1d):
+        # By then the running variance is a constant, and the layer a scale and a shift.
+        assert layer.running_var is not None  # noqa: S101 (heads keep statistics)
+        return slopes * (layer.weight * (layer.running_var + layer.eps) ** -0.5)
+    if isinstance(layer, nn.Dropout):
+        return slopes
+    return slopes * _SLOPES[type(layer)](inputs)[:, None]
 
 
 def _before(head: Head, number: int, width: int) -> list[nn.Module]:

@@ -3,12 +3,92 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gliascope.pages.checklist import answers, counts
+from gliascope.pages.claim import Report
+from gliascope.pages.formats import count, percent, span
 from gliascope.pages.templates import render
 
 
-def model_card(info: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+def model_card(info: Mapping[str, Any], report: Report) -> str:
     """Write the card from bundle.json and report.json.
 
-    Headings follow Mitchell et al., Model Cards for Model Reporting, 2019.
+    Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019; at the end, CLAIM 2024.
     """
-    return render("MODEL_CARD.md.j2", info=info, report=report)
+    import yaml
+
+    name, headline = next(iter(report["protocols"].items()))
+    found = answers(report)
+    return render(
+        "MODEL_CARD.md.j2",
+        info=info,
+        report=report,
+        recipe=yaml.safe_load(report["recipe"]) or {},
+        name=name,
+        headline=headline,
+        unused=sum(source["total"] for source in report["sources"])
+        - sum(part["total"] for part in report["parts"]),
+        caveats=caveats(report),
+        claim=found,
+        counts=counts(found),
+    )
+
+
+def caveats(report: Report) -> list[str]:
+    """What to keep in mind of a model, a sentence or two each. report: as report.json."""
+    closed = (
+        "Whatever it is shown, it names one of its classes: another disease, another organ, no head at all."
+    )
+    return [closed, *_of_verdicts(report), *_of_data(report), *_of_tests(report)]
+
+
+def _of_verdicts(report: Report) -> list[str]:
+    judge = report["model"].get("judge")
+    if not judge:
+        return ["Findings are `unchecked`: nothing is known of how far to go by them."]
+    return [
+        "A finding is `out of scope` where the slice is farther from the training slices than 95 % of the "
+        "validation slices are. That finds photographs, noise and other organs, but not every stranger.",
+        "A finding is `uncertain` where its prediction set is not of one class. The sets promise to hold the "
+        f"truth for {percent(judge['level'])} of patients like those the model was validated on, and promise "
+        "nothing for another scanner or hospital.",
+    ]
+
+
+def _of_data(report: Report) -> list[str]:
+    said = ["Labels are what the sources call their slices; no tissue and no report was looked at."]
+    audit = report["audit"]
+    if audit is None:
+        return [
+            *said,
+            "No audit was made: copies of training slices may be in the test, and the numbers too high.",
+        ]
+    if audit["protocol"] not in report["protocols"]:
+        said.append(
+            f"The audit calls for protocol `{audit['protocol']}`, which was not tested: the numbers here are "
+            "likely too high."
+        )
+    return [
+        *said,
+        "Patients whom no file names may be on both sides of a test, and numbers too high for that, too.",
+    ]
+
+
+def _of_tests(report: Report) -> list[str]:
+    said = []
+    if report["foreign"]:
+        said.append("It was trained elsewhere. If slices tested here trained it, the numbers are too high.")
+    elif outside := report["protocols"].get("leave-source-out"):
+        right = outside["accuracy"]
+        interval = f" ({span(right)})" if span(right) else ""
+        said.append(
+            f"On sources that had no part in training, models of this recipe are right on "
+            f"{percent(right['value'])}{interval} of {count(outside['n'])} slices. Expect no more elsewhere."
+        )
+    else:
+        said.append("It was tested on no source but those it was trained on. Expect less from others.")
+    if not any(result["studies"] for result in report["protocols"].values()):
+        said.append(
+            "It was tested on single slices that someone had picked. Most slices of a whole scan show no "
+            "tumour; how it does on those is not known."
+        )
+    return [*said, "Test it on slices of your own, with labels you trust, before you build anything on it."]

@@ -28,6 +28,8 @@ class ComparisonData:
     rows: the most accurate first, of `comparison.compare_scores`, with place, recipe, seconds (of one
     training), device, parameters, bytes (of the model), latency_ms {value, low, high}: median and quartiles,
     leak (see `curves.leak`).
+    ensembles: runs that join others of them: name, members (those compared) of how many, gain {value, low,
+    high} in accuracy over their mean, and how many times their mean latency, bytes and seconds are.
     """
 
     title: str
@@ -38,6 +40,7 @@ class ComparisonData:
     leaky: bool
     rounds: int
     rows: Sequence[dict[str, Any]]
+    ensembles: Sequence[dict[str, Any]] = ()
 
     @property
     def figure(self) -> Drawing:
@@ -70,6 +73,7 @@ class ComparisonData:
             "best": self.rows[0]["name"],
             "equal_to_best": self.equals,
             "runs": [_flat(row) for row in self.rows],
+            "ensembles": self.ensembles,
         }
 
 

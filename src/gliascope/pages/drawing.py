@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Places in Matplotlib's colour cycle: what is drawn in them gets the colours of the medium.
-INK, ACCENT, ALARM = "C0", "C1", "C2"
+INK, ACCENT, ALARM, PAPER = "C0", "C1", "C2", "C3"
 FAINT = 0.18
 DPI = 144
 
 # Nobody's colours, replaced by those of the page, so that one figure serves light and dark.
-_PAGE = {"#010203": "currentColor", "#040506": "var(--accent)", "#070809": "var(--alarm)"}
+_PAGE = {
+    "#010203": "currentColor",
+    "#040506": "var(--accent)",
+    "#070809": "var(--alarm)",
+    "#0a0b0c": "var(--paper)",
+}
 # A PNG has the page's light colours and paper, wherever it is shown.
-_PICTURE, _PAPER = ("#1d2125", "#0b6b73", "#a8321f"), "#fbfaf8"
+_PAPER = "#fbfaf8"
+_PICTURE = ("#1d2125", "#0b6b73", "#a8321f", _PAPER)
 
 _STYLE: dict[Any, Any] = {
     "axes.facecolor": "none",

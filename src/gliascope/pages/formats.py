@@ -28,6 +28,13 @@ def percent(value: float | None, unit: bool = True) -> str:
     return _rounded(100 * value, 100, 1) + (f"{_SPACE}%" if unit else "")
 
 
+def points(value: float | None) -> str:
+    """A difference of two shares in percentage points: -0.0042 as "−0.4"."""
+    if value is None or not math.isfinite(value):
+        return UNDEFINED
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
 def decimal(value: float | None, digits: int = 4) -> str:
     """0.99871 as "0.9987"; like `percent`, it keeps 1 and 0 for the exact values."""
     if value is None or not math.isfinite(value):
@@ -79,6 +86,12 @@ def fact(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(fact(entry) for entry in value)
     return str(value)
+
+
+def cell(text: Any) -> str:
+    """Any text on one line of Markdown: nothing in it is HTML, or ends a column of a table."""
+    line = " ".join(str(text).split())
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def data_uri(image: bytes) -> str:

@@ -7,47 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
+from gliascope.pages.drawing import ACCENT, ALARM, INK, Drawing
 from gliascope.pages.formats import count, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-def reliability_diagram(rows: Sequence[dict[str, Any]]) -> Drawing:
-    """Accuracy against confidence with intervals, and how many slices are in each bin.
-
-    rows: what `metrics.reliability` returns.
-    """
-    filled = [row for row in rows if row["count"]]
-    confidence = [row["confidence"] for row in filled]
-    accuracy = [row["accuracy"]["value"] for row in filled]
-    below = [max(0.0, row["accuracy"]["value"] - row["accuracy"]["low"]) for row in filled]
-    above = [max(0.0, row["accuracy"]["high"] - row["accuracy"]["value"]) for row in filled]
-
-    def draw(figure: "Figure") -> None:
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        top.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="perfectly calibrated")
-        top.errorbar(
-            confidence, accuracy, [below, above], fmt="o", color=ACCENT, markersize=5, lw=1.3, label="model"
-        )
-        top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
-        top.grid(color=INK, alpha=FAINT, lw=0.5)
-        top.legend(loc="upper left")
-        bottom.bar(
-            [(row["lower"] + row["upper"]) / 2 for row in filled],
-            [row["count"] for row in filled],
-            width=0.9 / len(rows),
-            color=ACCENT,
-            alpha=0.75,
-        )
-        bottom.set(xlabel="confidence (probability of the predicted class)", ylabel="slices", yscale="log")
-        bottom.set_ylim(bottom=0.7)
-        bottom.yaxis.set_major_formatter("{x:,.0f}")
-        bottom.minorticks_off()
-
-    return Drawing("reliability", (5.4, 4.6), draw)
 
 
 def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], name: str) -> Drawing:

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from gliascope import RESEARCH_USE
-from gliascope.pages import plots
+from gliascope.data.studies import DESCRIPTION
+from gliascope.pages import trust
+from gliascope.pages.card import caveats
+from gliascope.pages.checklist import answers, counts
 from gliascope.pages.curves import QUANTITIES, leak, leak_sentence, training_curve
+from gliascope.pages.discrimination import precision_recall_curves, roc_curves
 from gliascope.pages.drawing import Drawing
 from gliascope.pages.output import write_page
 from gliascope.pages.templates import render
@@ -19,21 +23,29 @@ class ProtocolResult:
 
     description: one sentence, such as "The source's own test set; copies in training are not removed."
     result: of `metrics.evaluate_scores`; reliability: of `metrics.reliability`, and subgroups: of
-    `subgroups.evaluate_subgroups`, on the same scores; accepted: of `metrics.accepted` at the confidence
-    threshold of the bundle, if it has one.
-    rounds: of `metrics.summarise_rounds`, where the protocol tests several models.
+    `subgroups.evaluate_subgroups`, on the same scores.
+    rounds: of `metrics.summarise_rounds`, where the protocol tests several models; under `repeats`, of the
+    drawings, where those models are of several.
     leaky: whether copies or patients are on both sides by design.
     deployed: whether it tests the model that is deployed, and no other of the same recipe.
+    operating, curves, studies: of `operating.operating_points`, `curves.evaluate_curves` and
+    `studies.evaluate_studies`, on the same scores.
+    calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Judge.
     """
 
     description: str
     result: Mapping[str, Any]
     reliability: Sequence[dict[str, Any]]
-    accepted: Mapping[str, Any] | None = None
     rounds: Mapping[str, Any] | None = None
     leaky: bool = False
     deployed: bool = True
     subgroups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    operating: Mapping[str, Any] | None = None
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    studies: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    sets: Mapping[str, Any] | None = None
+    verdicts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +85,10 @@ class ReportData:
     val_loss, val_accuracy and, where the test part was watched, test_accuracy (None: not measured).
     mistakes: most confident first, under the headline protocol.
     rejects: reason to number of files. recipe: YAML text in full.
-    audit: the verdict of audit.json; decisions: which of them were applied, from which file.
+    audit: the verdict of audit.json, overlaps: its `between_sources`; decisions: which of them were applied,
+    from which file. origins: what `sources.origin` knows of a source, by name; others are left out.
     run, model: facts by name (seed, devices, wall time, versions …; parameters, size …); values may be maps.
+    foreign: whether someone else trained the model, on slices that are not known here.
     """
 
     title: str
@@ -91,7 +105,10 @@ class ReportData:
     run: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] | None = None
+    overlaps: Sequence[Mapping[str, Any]] = ()
     decisions: str | None = None
+    origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    foreign: bool = False
 
     def __post_init__(self) -> None:
         if not self.protocols:
@@ -115,7 +132,12 @@ class ReportData:
                     **protocol.result,
                     "reliability": protocol.reliability,
                     "subgroups": protocol.subgroups,
-                    "accepted": protocol.accepted,
+                    "operating": protocol.operating,
+                    "curves": protocol.curves,
+                    "studies": protocol.studies,
+                    "calibration": protocol.calibration,
+                    "sets": protocol.sets,
+                    "verdicts": protocol.verdicts,
                     "rounds": protocol.rounds,
                     "leaky": protocol.leaky,
                     "deployed": protocol.deployed,
@@ -141,7 +163,10 @@ class ReportData:
             "run": self.run,
             "model": self.model,
             "audit": self.audit,
+            "overlaps": self.overlaps,
             "decisions": self.decisions,
+            "origins": self.origins,
+            "foreign": self.foreign,
         }
 
 
@@ -156,6 +181,8 @@ def write_report(folder: Path | str, report: ReportData) -> None:
 def render_report(report: ReportData) -> str:
     """report.html as text. Raises ValueError if an image is neither PNG nor JPEG."""
     name, headline = next(iter(report.protocols.items()))
+    content = report.to_json()
+    claim = answers(content)
     curves: dict[str, Drawing] = {}
     if report.curves:
         curves = {
@@ -169,10 +196,23 @@ def render_report(report: ReportData) -> str:
         report=report,
         name=name,
         headline=headline,
-        reliability=plots.reliability_diagram(headline.reliability),
+        reliability=_reliability(headline),
+        coverage=trust.coverage(headline.sets["curve"], headline.sets["level"]) if headline.sets else None,
+        outliers=trust.outlier_histogram(headline.verdicts["outlier_scores"]) if headline.verdicts else None,
         curves=curves,
+        roc=roc_curves(headline.curves, headline.result) if headline.curves else None,
+        precision_recall=precision_recall_curves(headline.curves) if headline.curves else None,
+        aggregation=DESCRIPTION,
         leak=leak_sentence(report.leak) if report.leak else "",
+        caveats=caveats(content),
+        claim=claim,
+        counts=counts(claim),
     )
+
+
+def _reliability(headline: ProtocolResult) -> Drawing:
+    before = headline.calibration and headline.calibration["before"]
+    return trust.reliability_diagram(headline.reliability, before["reliability"] if before else None)
 
 
 def _counts(counts: Counts) -> dict[str, Any]:

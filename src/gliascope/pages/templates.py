@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FILTERS = (
     describe,
+    formats.cell,
     formats.count,
     formats.data_uri,
     formats.day,
@@ -22,6 +23,7 @@ FILTERS = (
     formats.p_value,
     formats.percent,
     formats.plural,
+    formats.points,
     formats.span,
 )
 

@@ -1,6 +1,7 @@
 """Run + Report in, Bundle out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,13 @@ def bundle(trained: Run, report: Path, folder: Path) -> None:
     content = _read_report(report)
     if content["model"].get("sha256") != model.info.model_sha256:
         raise RunError(f"{report}: is the report of another run; evaluate {trained.folder} first")
-    threshold = float(content["model"]["confidence_threshold"])
     metrics = {
         name: {key: result[key] for key in HEADLINE}
         for name, result in content["protocols"].items()
         if result["deployed"]
     }
-    info = model.info.model_copy(update={"confidence_threshold": threshold, "metrics": metrics})
-    Bundle(info, model.model).write(folder, model_card(info.model_dump(mode="json"), content))
+    info = model.info.model_copy(update={"metrics": metrics})
+    replace(model, info=info).write(folder, model_card(info.model_dump(mode="json"), content))
 
 
 def _read_report(path: Path) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _read_report(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: not a report ({error}); make one with `gliascope evaluate`") from None
-    missing = {"protocols", "run", "model"} - set(content)
+    missing = {"protocols", "run", "model", "origins"} - set(content)
     if missing:
         raise RunError(f"{path}: lacks {', '.join(sorted(missing))}; make it again with `gliascope evaluate`")
     return content

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ import polars as pl
 
 from gliascope import __version__
 from gliascope.errors import GliascopeError, RunError
-from gliascope.evaluation.comparison import compare_scores
+from gliascope.evaluation.comparison import compare_scores, gain
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
@@ -36,6 +36,12 @@ class Candidate:
     bundle: Bundle
     frame: pl.DataFrame
     scores: Scores
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Those of an ensemble, by number."""
+        found: dict[str, Any] = (self.report["run"].get("ensemble") or {"members": {}})["members"]
+        return found
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -68,6 +74,7 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
     latencies = dict(zip(by_name, measure([candidate.bundle for candidate in candidates]), strict=True))
     for row in rows:
         row.update(by_name[row["name"]].facts, latency_ms=latencies[row["name"]])
+    facts = {row["name"]: row for row in rows}
     tested = first.report["protocols"][protocol]
     data = ComparisonData(
         title=first.report["title"].partition(" on ")[2],
@@ -78,6 +85,7 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
         leaky=tested["leaky"],
         rounds=first.frame["round"].n_unique(),
         rows=rows,
+        ensembles=[found for one in candidates if (found := _against_members(one, candidates, facts))],
     )
     write_pngs(folder, {"compare": data.figure})
     write_comparison(folder, data)
@@ -106,6 +114,31 @@ def measure(bundles: Sequence[Bundle]) -> list[dict[str, float]]:
                 break
     quartiles = [np.quantile(taken, [0.5, 0.25, 0.75]).tolist() for taken in times]
     return [dict(zip(("value", "low", "high"), found, strict=True)) for found in quartiles]
+
+
+def _against_members(
+    whole: Candidate, candidates: Sequence[Candidate], facts: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What an ensemble gains over those of its members that are compared, and how many times their mean it
+    costs; None for other runs, and where none of them is.
+    """
+    known = {member["model_sha256"] for member in whole.members.values()}
+    members = [one for one in candidates if one.report["model"]["sha256"] in known]
+    if not members:
+        return None
+
+    def times(cost: Callable[[Any], float]) -> float:
+        return cost(facts[whole.name]) / float(np.mean([cost(facts[one.name]) for one in members]))
+
+    return {
+        "name": whole.name,
+        "members": [one.name for one in members],
+        "of": len(whole.members),
+        "gain": gain(whole.scores, [one.scores for one in members]),
+        "latency": times(lambda row: row["latency_ms"]["value"]),
+        "bytes": times(lambda row: row["bytes"]),
+        "seconds": times(lambda row: row["seconds"]),
+    }
 
 
 def _open_all(places: Sequence[Path], protocol: str | None) -> tuple[list[Candidate], str]:

@@ -1,13 +1,13 @@
 """Runs + Splits in, Report out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,68 +15,31 @@ from gliascope import __version__
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.protocols import PROTOCOLS
+from gliascope.data.sources import origin
 from gliascope.data.split import PARTS, Split
-from gliascope.data.store import Store, store
 from gliascope.errors import RunError
+from gliascope.evaluation.curves import evaluate_curves
 from gliascope.evaluation.metrics import (
-    accepted,
-    confidence_threshold,
     confident_mistakes,
     evaluate_scores,
     reliability,
     summarise_rounds,
 )
+from gliascope.evaluation.operating import operating_points
 from gliascope.evaluation.scores import Scores
+from gliascope.evaluation.studies import evaluate_studies
 from gliascope.evaluation.subgroups import evaluate_subgroups
-from gliascope.inference.bundle import Bundle
-from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import overlay
 from gliascope.pages.plots import Shown
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 from gliascope.pipeline.figures import write_figures
+from gliascope.pipeline.model import Answers, Model, OwnModel
 from gliascope.pipeline.predictions import KNOWN, tested, write_predictions
-from gliascope.progress import progress
+from gliascope.pipeline.trust import calibration, prediction_sets, verdicts
 from gliascope.recipes.run import Run
 
-BATCH = 32
 MISTAKES = 12
 DRAWN = 24
-
-
-class _Model:
-    """A run's exported model and what it says about the test slices of every split it serves."""
-
-    def __init__(self, trained: Run, catalog: Catalog, splits: Sequence[Split]) -> None:
-        trained.check_finished()
-        self.trained = trained
-        self.bundle = Bundle.load(trained.model)
-        self.images = store(catalog.frame, self.bundle.info.preprocessing)
-        self.engine = Engine(self.bundle)
-        self.validation = self._scores(splits[0], "val", self._outputs(self._rows(splits[0], "val"), "val"))
-        self.threshold = confidence_threshold(self.validation)
-        self.tested = np.unique(np.concatenate([self._rows(split, "test") for split in splits]))
-        self.outputs = self._outputs(self.tested, "test")
-
-    def test(self, split: Split) -> tuple[Scores, Outputs]:
-        """Scores and outputs of the split's test slices, in its order."""
-        outputs = self.outputs.at(np.searchsorted(self.tested, self._rows(split, "test")))
-        return self._scores(split, "test", outputs), outputs
-
-    def _rows(self, split: Split, part: str) -> NDArray[np.int64]:
-        return self.images.rows(split.part(part)["pixel_hash"])
-
-    def _outputs(self, rows: NDArray[np.int64], part: str) -> Outputs:
-        batches = []
-        with progress(f"score {part}", len(rows)) as advance:
-            for start in range(0, len(rows), BATCH):
-                batch = rows[start : start + BATCH]
-                batches.append(self.engine(self.images.pixels[batch]))
-                advance(len(batch))
-        return Outputs.join(batches)
-
-    def _scores(self, split: Split, part: str, outputs: Outputs) -> Scores:
-        groups = split.part(part)["group"].to_numpy()
-        return Scores(outputs.probabilities, split.class_numbers(part), groups, split.classes)
 
 
 def evaluate(
@@ -89,35 +52,72 @@ def evaluate(
     unfinished.
     """
     splits = [split.for_task(runs[0].recipe.task) for split in splits]
-    results: dict[str, list[tuple[Scores, str]]] = {}
-    headline: tuple[_Model, Scores, Outputs] | None = None
+    report_on(_models(runs, catalog, splits), catalog, splits, folder, audit)
+
+
+def report_on(
+    models: Iterable[tuple[Model, Sequence[Split]]],
+    catalog: Catalog,
+    splits: Sequence[Split],
+    folder: Path,
+    audit: Audit | None = None,
+) -> None:
+    """As `evaluate`, of any models, each with those of `splits` that it answers: the first is the headline's.
+
+    The labels of `splits` are among each model's classes.
+    """
+    results: dict[str, list[tuple[Scores, Split]]] = {}
+    said: dict[str, list[Answers]] = {}
+    headline: tuple[Model, Scores, Answers] | None = None
     predicted: list[pl.DataFrame] = []
-    thresholds: dict[str, float] = {}
-    for training, trained in _by_training(runs, splits).items():
-        served = [split for split in splits if split.training == training]
-        if not served:
-            continue
-        model = _Model(trained, catalog, served)
+    validations: dict[str, Scores | None] = {}
+    for model, served in models:
+        validated = _scores(model, served[0], "val")
         for split in served:
-            scores, outputs = model.test(split)
-            results.setdefault(split.protocol, []).append((scores, split.round))
+            found = _scores(model, split, "test")
+            assert found is not None  # noqa: S101 (None is for validation only)
+            scores, answers = found
+            results.setdefault(split.protocol, []).append((scores, split))
+            said.setdefault(split.protocol, []).append(answers)
             predicted.append(tested(split, catalog, scores))
-            thresholds[split.protocol] = model.threshold
+            validations[split.protocol] = validated and validated[0]
             if split is splits[0]:
-                headline = model, scores, outputs
-    assert headline is not None  # noqa: S101 (the first split has a run)
+                headline = model, scores, answers
+    assert headline is not None  # noqa: S101 (the first split has a model)
     deployed = {split.protocol for split in splits if split.training == splits[0].training}
     rows = pl.concat(predicted, how="diagonal")
     protocols = {
-        name: _result(split, results[name], rows.filter(protocol=name), thresholds[name], name in deployed)
+        name: _result(
+            split, results[name], said[name], rows.filter(protocol=name), validations[name], name in deployed
+        )
         for name, split in {split.protocol: split for split in splits}.items()
     }
-    model, scores, outputs = headline
-    mistakes = _mistakes(splits[0], model.images, scores, outputs)
-    report = _report(model, catalog, splits[0], protocols, mistakes, audit)
+    model, scores, answers = headline
+    mistakes = _mistakes(splits[0], model, scores, answers)
+    facts = model.facts()
+    report = _report(model, facts, catalog, splits[0], protocols, mistakes, audit)
     write_predictions(rows, folder)
-    write_figures(folder, report, _drawn(splits[0], model, scores))
+    write_figures(folder, report, _drawn(splits[0], model, scores, report.run.get("seed", 0)))
     write_report(folder, report)
+
+
+def _models(
+    runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split]
+) -> Iterator[tuple[Model, list[Split]]]:
+    """Each run that a split was trained by, with those splits; one at a time is held in memory."""
+    for training, trained in _by_training(runs, splits).items():
+        served = [split for split in splits if split.training == training]
+        if served:
+            yield OwnModel(trained, catalog), served
+
+
+def _scores(model: Model, split: Split, part: str) -> tuple[Scores, Answers] | None:
+    frame = split.part(part)
+    answers = None if frame.is_empty() else model.answer(frame, part)
+    if answers is None:
+        return None
+    labels = np.array([model.classes.index(label) for label in frame["label"]], dtype=np.int64)
+    return Scores(answers.probabilities, labels, frame["group"].to_numpy(), model.classes), answers
 
 
 def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]:
@@ -130,26 +130,49 @@ def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]
 
 
 def _result(
-    split: Split, rounds: list[tuple[Scores, str]], rows: pl.DataFrame, threshold: float, deployed: bool
+    split: Split,
+    rounds: list[tuple[Scores, Split]],
+    said: list[Answers],
+    rows: pl.DataFrame,
+    validation: Scores | None,
+    deployed: bool,
 ) -> ProtocolResult:
-    """split: one round of a protocol; rounds: all, in the order of `rows`."""
+    """split: one round of a protocol; rounds: all, and what was `said` in each, in the order of `rows`."""
     pooled = Scores.join([scores for scores, _ in rounds])
     several = len(rounds) > 1
+    # Every round has thresholds of its own.
+    chosen_on = None if several else validation
     return ProtocolResult(
         split.description,
         evaluate_scores(pooled),
         reliability(pooled),
-        # Every round has a threshold of its own.
-        None if several else accepted(pooled, threshold),
-        summarise_rounds({name: scores for scores, name in rounds}) if several else None,
+        _spread(rounds) if several else None,
         PROTOCOLS[split.protocol].leaky,
         deployed and not several,
         evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
+        operating=operating_points(pooled, chosen_on),
+        curves=evaluate_curves(pooled),
+        studies=evaluate_studies(pooled, rows["study"].to_list()),
+        calibration=calibration(pooled, said),
+        sets=prediction_sets(pooled, said),
+        verdicts=verdicts(pooled, said),
     )
 
 
+def _spread(rounds: list[tuple[Scores, Split]]) -> dict[str, Any]:
+    """Numbers of each round and, under `repeats`, of each drawing where rounds were drawn several times."""
+    drawings: dict[int, list[Scores]] = {}
+    for scores, split in rounds:
+        drawings.setdefault(split.seed, []).append(scores)
+    repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
+    return summarise_rounds({split.round: scores for scores, split in rounds}) | {
+        "repeats": summarise_rounds(repeats) if 1 < len(repeats) < len(rounds) else None
+    }
+
+
 def _report(
-    model: _Model,
+    model: Model,
+    facts: dict[str, Any],
     catalog: Catalog,
     split: Split,
     protocols: dict[str, ProtocolResult],
@@ -157,41 +180,32 @@ def _report(
     audit: Audit | None,
 ) -> ReportData:
     sources = catalog.frame["source"].unique().sort().to_list()
-    trained = model.trained
-    record = trained.record.model_dump(mode="json")
-    results = record.pop("results")
-    run_facts = {"seed": trained.recipe.seed, "deterministic": trained.recipe.deterministic}
     return ReportData(
-        title=f"{trained.recipe.name} on {', '.join(sources)}",
+        title=f"{model.name} on {', '.join(sources)}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,
         protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
         parts=_counts(split.frame, "part", list(PARTS)),
-        curves=[row | {"epoch": number} for number, row in enumerate(trained.history(), start=1)],
-        chosen_epoch=results.pop("chosen") + 1,
         mistakes=mistakes,
         rejects=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
-        recipe=yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False),
-        run=record | run_facts,
-        model=results
-        | {
-            "confidence_threshold": model.threshold,
-            "onnx_bytes": len(model.bundle.model),
-            "sha256": model.bundle.info.model_sha256,
-        },
         audit=None if audit is None else audit.facts["verdict"],
+        overlaps=[] if audit is None else audit.facts["between_sources"],
         decisions=split.decisions,
+        origins=_origins(catalog.frame),
+        foreign=model.foreign,
+        **facts,
     )
 
 
-def _mistakes(split: Split, images: Store, test: Scores, outputs: Outputs) -> list[Mistake]:
+def _mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> list[Mistake]:
     frame = split.part("test")
-    rows = images.rows(frame["pixel_hash"])
+    numbers = confident_mistakes(test, MISTAKES)
+    maps = None if answers.outputs is None else answers.outputs.maps
     found = []
-    for number in confident_mistakes(test, MISTAKES).tolist():
-        pixels, predicted = images.pixels[rows[number]], int(test.predictions[number])
-        map_ = None if outputs.maps is None else outputs.maps[number, predicted]
+    for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
+        predicted = int(test.predictions[number])
+        map_ = None if maps is None else maps[number, predicted]
         found.append(
             Mistake(
                 file=frame["path"][number],
@@ -205,18 +219,18 @@ def _mistakes(split: Split, images: Store, test: Scores, outputs: Outputs) -> li
     return found
 
 
-def _drawn(split: Split, model: _Model, test: Scores) -> list[Shown]:
-    """DRAWN test slices at random, as the store holds them."""
-    rows = model.images.rows(split.part("test")["pixel_hash"])
-    order = np.random.default_rng(model.trained.recipe.seed).permutation(len(rows))
+def _drawn(split: Split, model: Model, test: Scores, seed: int) -> list[Shown]:
+    """DRAWN test slices at random."""
+    frame = split.part("test")
+    numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
     return [
         Shown(
-            model.images.pixels[rows[number]],
+            pixels,
             test.classes[int(test.labels[number])],
             test.classes[int(test.predictions[number])],
             float(test.confidences[number]),
         )
-        for number in order[:DRAWN].tolist()
+        for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True)
     ]
 
 
@@ -224,6 +238,13 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     content = BytesIO()
     Image.fromarray(pixels).save(content, format="png")
     return content.getvalue()
+
+
+def _origins(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """What is known of sources that `fetch` brought, as long as their folders are there."""
+    folders = frame.select("root", "source").unique().sort(pl.all())
+    found = {name: origin(Path(root) / name) for root, name in folders.iter_rows()}
+    return {name: known.model_dump(mode="json") for name, known in found.items() if known}
 
 
 def _counts(frame: pl.DataFrame, column: str, names: list[str]) -> list[Counts]:

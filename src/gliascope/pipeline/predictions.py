@@ -6,12 +6,13 @@ import polars as pl
 
 from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.split import Split
+from gliascope.data.studies import study_keys
 from gliascope.evaluation.scores import Scores
 
 NAME = "predictions.parquet"
 SLICE = ["round", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
-KNOWN = ["source", "modality", "format"]  # what results are shown apart by
-FACTS = ["protocol", "round", "path", "index", *KNOWN, "pixel_hash", "group", "label"]
+KNOWN = ["source", "modality", "plane", "format"]  # what results are shown apart by
+FACTS = ["protocol", "round", "path", "index", *KNOWN, "study", "pixel_hash", "group", "label"]
 PREFIX = "p_"
 
 
@@ -22,7 +23,8 @@ def tested(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
         for number, name in enumerate(scores.classes)
     ]
     key = ["source", "path", "index"]
-    known = catalog.frame.select(key + KNOWN[1:]).unique(key)
+    studies = study_keys(catalog.frame)
+    known = catalog.frame.select(key + KNOWN[1:]).with_columns(studies).unique(key)
     test = split.part("test").join(known, on=key, how="left", maintain_order="left")
     return test.select(FACTS).with_columns(columns)
 

@@ -35,12 +35,13 @@ def run(
     devices: int = 1,
     cache: bool = True,
     limit: int | None = None,
+    repeats: int = 1,
 ) -> None:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
     The bundle is of the first protocol's (first) run. After an interruption the same call goes on: stores,
-    activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. Raises
-    GliascopeError for whatever the verbs cannot do.
+    activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats: as
+    `split`. Raises GliascopeError for whatever the verbs cannot do.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -53,7 +54,7 @@ def run(
         catalog = catalog.sample(limit)
     decided = Decisions.load(decisions) if decisions else None
     found = audit(catalog)
-    splits = split(catalog, protocols, seed, found, decided, validation)
+    splits = split(catalog, protocols, seed, found, decided, validation, repeats)
     recipe = complete(recipe)
     asked = [split.for_task(recipe.task) for split in splits]
     for place, first in run_folders(asked, folder / "run").items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from gliascope.data.catalog import Catalog
 from gliascope.data.split import Split
 from gliascope.data.store import store
+from gliascope.pipeline.judge import judge
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
 
@@ -22,7 +23,8 @@ def train(
 ) -> list[Run]:
     """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
-    The first run goes into `folder`, others beside it (see `run_folders`). Raises as training.run.train.
+    The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge.
+    Raises as training.run.train.
     """
     from gliascope.models.backbones import complete
     from gliascope.training.environment import keep_freed_memory
@@ -31,10 +33,11 @@ def train(
     keep_freed_memory()
     recipe = complete(recipe)
     images = store(catalog.frame, recipe.preprocessing)
-    return [
-        train_run(recipe, split, images, place, resume, devices, cache)
-        for place, split in run_folders([split.for_task(recipe.task) for split in splits], folder).items()
-    ]
+    runs = []
+    for place, split in run_folders([split.for_task(recipe.task) for split in splits], folder).items():
+        runs.append(train_run(recipe, split, images, place, resume, devices, cache))
+        judge(runs[-1], images, split)
+    return runs
 
 
 def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:

@@ -14,11 +14,30 @@ from gliascope.recipes.schema import Recipe
 
 
 class Results(BaseModel):
-    """What a finished run adds. `chosen`: row of metrics.csv, from 0; `seconds`: of the last session."""
+    """What a finished run adds. `chosen`: row of metrics.csv, from 0; `seconds`: of the last session.
 
-    chosen: int
+    An ensemble has no epochs of its own; its seconds and parameters are the sum of its members'.
+    """
+
+    chosen: int | None
     seconds: float
     parameters: int
+
+
+class Member(BaseModel):
+    """One run of an ensemble: its recipe's name and seed, the split it was trained on, and its model."""
+
+    recipe: str
+    seed: int
+    split: str
+    model_sha256: str
+
+
+class Ensemble(BaseModel):
+    """Of what the members' answers are averaged, and the members by number, from 1."""
+
+    average: str
+    members: dict[str, Member]
 
 
 class Record(BaseModel):
@@ -36,11 +55,15 @@ class Record(BaseModel):
     weights_licence: str | None
     environment: dict[str, str | int]
     results: Results | None = None
+    ensemble: Ensemble | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/; model/ once finished."""
+    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/; model/ once finished.
+
+    That of an ensemble has neither metrics nor checkpoints, but members/: recipe.yaml and run.json of each.
+    """
 
     folder: Path
     recipe: Recipe
@@ -50,6 +73,14 @@ class Run:
     def model(self) -> Path:
         """The exported model: a Bundle that no evaluation has been added to yet."""
         return self.folder / "model"
+
+    def beside(self, name: str, given: Path | None) -> Path:
+        """What the run was made from: `given`, else the file of this name beside it. RunError without it."""
+        path = given or self.folder.parent / name
+        if not path.exists():
+            option = f"--{name.removesuffix('.parquet')}"
+            raise RunError(f"{path}: not found; name by {option} what {self.folder} was trained on")
+        return path
 
     def check_inputs(self, recipe: Recipe, split: str) -> None:
         """Raise RunError unless the run is of this recipe and of the split with this `training` hash."""
@@ -67,7 +98,9 @@ class Run:
             )
 
     def history(self) -> list[dict[str, Any]]:
-        """Rows of metrics.csv: stage and epoch as int, the rest as float."""
+        """Rows of metrics.csv: stage and epoch as int, the rest as float; an ensemble has none."""
+        if self.record.ensemble:
+            return []
         with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
             return [
                 {key: int(value) if key in ("stage", "epoch") else float(value) for key, value in row.items()}

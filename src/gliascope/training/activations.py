@@ -51,8 +51,6 @@ class Activations:
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
-        few = len(self.store.hashes) * (self.recipe.views or 1) < EXPORTED
-        run = self.prefix if few or self.device.type != "cpu" else self._exported
         path = self.folder / f"{self._name(view)}.npy"
         done = self._done(path)
         missing = np.setdiff1d(rows, np.flatnonzero(done))
@@ -61,7 +59,7 @@ class Activations:
             advance(len(rows) - len(missing))
             for start in range(0, len(missing), BATCH * FLUSH * world):
                 piece = missing[start : start + BATCH * FLUSH * world]
-                self._compute(run, view, piece[rank::world], path, advance)
+                self._compute(view, piece[rank::world], path, advance)
                 self.fabric.barrier()
                 done[piece] = True
                 if self.fabric.is_global_zero:
@@ -88,6 +86,11 @@ class Activations:
             return np.zeros(len(self.store.hashes), dtype=np.bool_)
 
     @cached_property
+    def _run(self) -> Callable[[Tensor], Tensor]:
+        few = len(self.store.hashes) * (self.recipe.views or 1) < EXPORTED
+        return self.prefix if few or self.device.type != "cpu" else self._exported
+
+    @cached_property
     def _exported(self) -> Callable[[Tensor], Tensor]:
         """The frozen part on ONNX Runtime, which fuses its layers: half the time of torch on a CPU."""
         model = to_onnx(self.prefix, self._batch(0, np.arange(2)), "images", ["activations"])
@@ -95,17 +98,10 @@ class Activations:
         return lambda images: torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
     @torch.inference_mode()
-    def _compute(
-        self,
-        run: Callable[[Tensor], Tensor],
-        view: int,
-        rows: Rows,
-        path: Path,
-        advance: Callable[[int], None],
-    ) -> None:
+    def _compute(self, view: int, rows: Rows, path: Path, advance: Callable[[int], None]) -> None:
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            activations = run(self._batch(view, batch)).half().cpu().numpy()
+            activations = self._run(self._batch(view, batch)).half().cpu().numpy()
             if not path.exists():
                 with new_file(path) as temporary:
                     shape = (len(self.store.hashes), *activations.shape[1:])

@@ -1,5 +1,6 @@
 """The training loop: stages, their epochs, and what is kept of each."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,23 @@ def load_history(folder: Path) -> list[Epoch]:
     return _epochs(load_progress(folder / "last.safetensors")[0])
 
 
-def fit(fabric: Fabric, classifier: Classifier, material: Material, folder: Path) -> None:
+def fit(
+    fabric: Fabric,
+    classifier: Classifier,
+    material: Material,
+    folder: Path,
+    watch: Callable[[Sequence[Epoch]], None] = lambda _: None,
+) -> None:
     """Train all stages; `folder` then holds chosen and last checkpoints and logs.
 
-    Continues from `folder/last.safetensors`, if any. Raises RunError for a loss that is not finite.
+    Continues from `folder/last.safetensors`, if any. `watch` sees the epochs so far whenever a checkpoint
+    holds them. Raises DivergedError for a loss that is not finite.
     """
     history: list[Epoch] = []
     saved = load_progress(folder / "last.safetensors") if (folder / "last.safetensors").exists() else None
     if saved:
         history = _epochs(saved[0])
+        watch(history)
     fabric.to_device(classifier)
     for number, stage in enumerate(material.recipe.stages):
         done = [epoch for epoch in history if epoch.stage == number]
@@ -57,6 +66,7 @@ def fit(fabric: Fabric, classifier: Classifier, material: Material, folder: Path
                     folder / "last.safetensors", classifier, training.averaged, training.optimizer, state
                 )
             fabric.barrier()
+            watch(history)
 
 
 def _epochs(progress: dict[str, Any]) -> list[Epoch]:

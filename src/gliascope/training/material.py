@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.data.split import Split
 from gliascope.data.store import Store
 from gliascope.recipes import Recipe
 
@@ -15,6 +16,14 @@ class Part:
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, split: Split, store: Store, name: str) -> "Part":
+        """One part of a split. Raises GliascopeError where the store is of another catalogue."""
+        rows, labels = store.rows(split.part(name)["pixel_hash"]), split.class_numbers(name)
+        # Not the catalogue's order, which follows that of the sources on the command line.
+        order = np.lexsort((labels, rows))
+        return cls(rows[order], labels[order])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import timm
 from lightning.fabric import Fabric
 from timm.layers.norm_act import convert_sync_batchnorm
@@ -47,7 +46,7 @@ def train(
     run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)), resume)
     if run.model.exists():
         return run
-    train_part, val, test = (_part(split, store, name) for name in PARTS)
+    train_part, val, test = (Part.of(split, store, name) for name in PARTS)
     material = Material(recipe, store, len(split.classes), train_part, val, test, cache)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
     fabric.launch(partial(_fit, run=run, material=material))
@@ -95,20 +94,13 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Recor
         version=__version__,
         classes=split.classes,
         protocol=split.protocol,
-        split_seed=int(split.frame["seed"][0]),
+        split_seed=split.seed,
         split=split.training,
         store=store.key,
         slices=dict(split.frame.group_by("part").len().rows()),
         weights_licence=_licence(recipe),
         environment={**describe(fabric.device), "processes": fabric.world_size},
     )
-
-
-def _part(split: Split, store: Store, name: str) -> Part:
-    rows, labels = store.rows(split.part(name)["pixel_hash"]), split.class_numbers(name)
-    # Not the catalogue's order, which follows that of the sources on the command line.
-    order = np.lexsort((labels, rows))
-    return Part(rows[order], labels[order])
 
 
 def _licence(recipe: Recipe) -> str | None:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
-from gliascope.errors import RecipeError, RunError
+from gliascope.errors import DivergedError, RecipeError
 from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut
 from gliascope.models.freezing import frozen
@@ -94,7 +94,7 @@ class StageTraining:
             for inputs in (self.inputs, self.val_inputs, self.test_inputs):
                 inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
-                raise RunError(
+                raise DivergedError(
                     f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
                     f"{val_loss} in validation; lower the rate, e.g. "
                     f"--set stages.{self.number}.lr={self.stage.lr / 10:g}"

@@ -186,3 +186,21 @@ def test_nothing_of_the_patient_is_printed(make, ramp):
     assert "DamagedFileError" in done.stdout
     assert "SECRET" not in done.stdout + done.stderr
     assert "warning" not in done.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "plane"),
+    [
+        ([1, 0, 0, 0, 1, 0], "axial"),
+        ([0.98, 0.1, 0.17, -0.1, 0.99, 0.05], "axial"),  # oblique: the nearest
+        ([1, 0, 0, 0, 0, -1], "coronal"),
+        ([0, 1, 0, 0, 0, -1], "sagittal"),
+        ([1, 0, 0, 1, 0, 0], None),
+        ([1, 0, 0], None),
+        (None, None),
+    ],
+)
+def test_the_plane_is_that_of_the_orientation(make, ramp, orientation, plane):
+    stated = {} if orientation is None else {"ImageOrientationPatient": orientation}
+    (slice_,) = read(make.dicom(ramp, **stated))
+    assert slice_.plane == plane

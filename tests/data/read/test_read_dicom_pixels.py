@@ -176,6 +176,7 @@ def test_functional_groups_speak_for_their_frames(make):
     shared = group(
         PixelMeasuresSequence={"PixelSpacing": [0.5, 0.25]},
         PixelValueTransformationSequence={"RescaleSlope": 2, "RescaleIntercept": 0},
+        PlaneOrientationSequence={"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
     )
     path = make.dicom(
         frames, frames=2, PixelSpacing=[9, 9],
@@ -184,6 +185,7 @@ def test_functional_groups_speak_for_their_frames(make):
     )  # fmt: skip
     first, second = read(path)
     assert first.spacing == second.spacing == (0.5, 0.25)
+    assert first.plane == second.plane == "coronal"
     assert (first.pixels[0, 0], second.pixels[0, 0]) == (128, 255)
 
 

@@ -42,6 +42,7 @@ def test_every_storage_order_gives_the_same_slices(make, axes):
     slices = read(path)
     assert np.array_equal(body(slices), body(read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, zooms))))
     assert slices[0].spacing == (3.0, 2.0)
+    assert slices[0].plane == "axial"
 
 
 def test_an_oblique_volume_is_not_resampled(make):
@@ -59,6 +60,13 @@ def test_a_volume_one_voxel_thick_is_one_slice_in_its_plane(make, shape, axis):
     assert slice_.pixels[0, 0] == 255
     columns, rows = np.delete([2.0, 3.0, 4.0], axis)
     assert slice_.spacing == (rows, columns)
+    assert slice_.plane == ("sagittal", "coronal", "axial")[axis]
+
+
+def test_without_a_transform_the_plane_is_not_known(make):
+    volume = np.zeros((3, 4, 5), np.uint8)
+    assert {slice_.plane for slice_ in read(make.nifti(volume, sform_code=0))} == {None}
+    assert {slice_.plane for slice_ in read(make.nifti(volume, sform_code=0, qform_code=1))} == {"axial"}
 
 
 def test_two_axes_are_one_slice(make):

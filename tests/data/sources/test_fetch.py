@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.data.scan import scan
-from gliascope.data.sources import fetch, figshare, find, http
+from gliascope.data.sources import fetch, figshare, find, http, origin
 from gliascope.errors import FetchError
 
 FIGSHARE, KAGGLE = "figshare-cheng", "br35h"  # a set of each kind
@@ -87,8 +87,20 @@ def test_figshare_comes_whole(article: Any, tmp_path: Path) -> None:
     record = json.loads((out / ".source.json").read_text())
     assert (record["name"], record["version"], record["licence"]) == (FIGSHARE, "8", "CC-BY-4.0")
     assert record["home"] == str(find(FIGSHARE).home)
+    known = origin(out)
+    assert known is not None
+    assert (known.name, known.version, known.overlaps) == (FIGSHARE, "8", find(FIGSHARE).overlaps)
     assert leftovers(tmp_path / "new") == {"cheng"}
     assert scan([out]).frame["label"].to_list() == ["glioma", "glioma", "pituitary"]
+
+
+def test_the_origin_of_a_folder_that_fetch_did_not_bring_is_not_known(tmp_path: Path) -> None:
+    folder = tmp_path / FIGSHARE  # a name proves nothing
+    folder.mkdir()
+    assert origin(folder) is None
+    for text in ("", "[]", json.dumps({"name": FIGSHARE, "licence": "CC0-1.0"})):
+        (folder / ".source.json").write_text(text)
+        assert origin(folder) is None
 
 
 def test_a_cut_connection_goes_on_by_itself(article: Any, tmp_path: Path) -> None:

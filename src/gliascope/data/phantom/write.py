@@ -1,7 +1,7 @@
 """Phantoms as a source folder in the layout of the public sets."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from PIL import Image
 
 from gliascope.data.parallel import parallel_map
 from gliascope.data.phantom.atlas import atlas
+from gliascope.data.phantom.lesions import LESIONS
 from gliascope.data.phantom.patient import LABELS, Patient, generator
 from gliascope.errors import GliascopeError
 from gliascope.files import atomic_folder
@@ -20,7 +21,8 @@ _NOTICE = """\
 These images are synthetic. They show no patient: Gliascope computed every one of them.
 They serve demonstrations and tests, and say nothing about how well a model works on real images.
 
-synthetic/ is a source folder; groups.csv says which of its slices share a simulated patient.
+synthetic/ is a source folder; groups.csv says which of its slices share a simulated patient, and masks.csv
+where in masks/ the outline of a slice's lesion is.
 
 The anatomy is bent out of the ICBM 152 average brain (2009a, symmetric), distributed with nilearn:
 Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute,
@@ -44,20 +46,31 @@ class _Job:
     first: int
     count: int
 
+    @property
+    def group(self) -> str:
+        """Name of the simulated patient."""
+        return f"{self.label}-{self.seed}"
+
     def names(self) -> list[str]:
         """Paths of the slices below the folder written."""
+        return [f"{SOURCE}/{stem}.jpg" for stem in self._stems()]
+
+    def masks(self) -> list[str]:
+        """Paths of their lesions' outlines; none without tumour."""
+        return [f"masks/{stem}.png" for stem in self._stems()] if self.label in LESIONS else []
+
+    def _stems(self) -> list[str]:
         numbers = range(self.first, self.first + self.count)
-        return [
-            f"{SOURCE}/{self.part}/{self.label}/phantom-{self.label}-{number:05d}.jpg" for number in numbers
-        ]
+        return [f"{self.part}/{self.label}/phantom-{self.label}-{number:05d}" for number in numbers]
 
 
 def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int = 240) -> None:
     """Write `per_class` slices of each class, about a fifth of them for testing, to a new folder.
 
     It holds the source folder `synthetic/` with `Training/<class>/phantom-<class>-<number>.jpg` and
-    `Testing/…`; beside that, NOTICE.txt and `groups.csv` (path, group). A simulated patient has two to four
-    slices, all in one part.
+    `Testing/…`; beside that, NOTICE.txt, `groups.csv` (path, group) and, for `explain`, `masks.csv` (path,
+    mask, label, group) with the lesions' outlines in `masks/`. A simulated patient has two to four slices,
+    all in one part.
     Raises GliascopeError if `folder` holds something else than phantoms, or `per_class` is under 2.
     """
     folder = Path(folder)
@@ -69,21 +82,34 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int 
     jobs = [job for label in LABELS for job in _jobs(label, per_class, seed)]
     with atomic_folder(folder) as target:
         for job in jobs:
-            (target / SOURCE / job.part / job.label).mkdir(parents=True, exist_ok=True)
+            for name in job.names()[:1] + job.masks()[:1]:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
         for _ in parallel_map(lambda job: _write(target, job, size), jobs, "Phantoms"):
             pass
         (target / "NOTICE.txt").write_text(_NOTICE, encoding="utf-8")
-        with (target / "groups.csv").open("w", encoding="utf-8", newline="") as stream:
-            rows = csv.writer(stream, lineterminator="\n")
-            rows.writerow(("path", "group"))
-            rows.writerows((name, f"{job.label}-{job.seed}") for job in jobs for name in job.names())
+        groups = [(name, job.group) for job in jobs for name in job.names()]
+        _write_table(target / "groups.csv", ("path", "group"), groups)
+        masks = [
+            (name, mask, job.label, job.group)
+            for job in jobs
+            for name, mask in zip(job.names(), job.masks(), strict=False)
+        ]
+        _write_table(target / "masks.csv", ("path", "mask", "label", "group"), masks)
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(rows)
 
 
 def _replaceable(folder: Path) -> bool:
     """Whether nothing is lost with `folder`: it is empty, or phantoms from before."""
     notice = folder / "NOTICE.txt"
     if notice.exists():
-        return notice.read_text(encoding="utf-8", errors="replace") == _NOTICE
+        written = notice.read_text(encoding="utf-8", errors="replace")
+        return written.startswith(_NOTICE.splitlines()[0])
     return folder.is_dir() and not any(folder.iterdir())
 
 
@@ -104,3 +130,5 @@ def _write(folder: Path, job: _Job, size: int) -> None:
     slices = Patient.draw(job.label, job.seed).slices(job.count, size)
     for name, one in zip(job.names(), slices, strict=True):
         Image.fromarray(one.pixels).save(folder / name, quality=quality, comment=COMMENT)
+    for name, one in zip(job.masks(), slices, strict=False):
+        Image.fromarray(one.mask).save(folder / name)

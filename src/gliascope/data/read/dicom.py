@@ -30,7 +30,8 @@ warnings.filterwarnings("ignore", module=r"pydicom\.")
 def read(path: Path, file: BinaryIO) -> list[Slice]:
     """Read a DICOM file, with or without preamble, one slice a frame; `index` is the frame within the file.
 
-    `dicom_pixels.frames` says how values become uint8. `spacing` is PixelSpacing, else ImagerPixelSpacing.
+    `dicom_pixels.frames` says how values become uint8. `spacing` is PixelSpacing, else ImagerPixelSpacing;
+    `plane` is that of ImageOrientationPatient.
     `patient`, `study` and `series` are pseudonyms (`facts.pseudonym`) of PatientID, StudyInstanceUID and
     SeriesInstanceUID; no other text of the file is kept, and errors quote none of it.
 
@@ -46,8 +47,8 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
             pseudonym(_text(dataset, name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
         )
         return [
-            Slice(pixels, path, index, "dicom", code, spacing, patient, study, series)
-            for index, (pixels, spacing) in enumerate(frames(path, dataset))
+            Slice(pixels, path, index, "dicom", code, spacing, patient, study, series, plane=plane)
+            for index, (pixels, spacing, plane) in enumerate(frames(path, dataset))
         ]
     except (ReadError, MemoryError):
         raise

@@ -11,39 +11,44 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from gliascope.data.read import intensity, isolated
-from gliascope.data.read.facts import millimetres
+from gliascope.data.read.facts import millimetres, plane
 from gliascope.data.read.intensity import Pixels, Values
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 Spacing = tuple[float, float] | None
 
-_GROUPS = ("PixelMeasuresSequence", "PixelValueTransformationSequence", "FrameVOILUTSequence")
+_GROUPS = (
+    "PixelMeasuresSequence",
+    "PlaneOrientationSequence",
+    "PixelValueTransformationSequence",
+    "FrameVOILUTSequence",
+)
 
 
-def frames(path: Path, dataset: FileDataset) -> list[tuple[Pixels, Spacing]]:
-    """Decode all frames; return for each its pixels and its spacing (row, column) in mm.
+def frames(path: Path, dataset: FileDataset) -> list[tuple[Pixels, Spacing, str | None]]:
+    """Decode all frames; return for each its pixels, its spacing (row, column) in mm, and its plane.
 
     Grey goes through the modality LUT or rescale, then the first of: VOI LUT; first window; for CT in
     Hounsfield units (rescaled or signed) the brain window; for unsigned values of up to 8 bits, which are
     meant for display as they are, their full range; else `intensity.spread` over all such frames of the file.
     MONOCHROME1 is inverted. Colour, also by palette, becomes RGB. What a frame's functional groups say of
-    rescale, window and spacing goes before what the data set says (PS3.3 C.7.6.16).
+    rescale, window, spacing and plane goes before what the data set says (PS3.3 C.7.6.16).
 
     Raises DamagedFileError; what pydicom raises on damaged content is left to the caller.
     """
-    shown, spacings = [], []
+    shown, facts = [], []
     for index, stored in enumerate(_decode(path, dataset)):
         places = [*_functional_groups(dataset, index), dataset]
         colour = _colour(dataset, stored)
         shown.append(_grey(dataset, stored, places) if colour is None else colour)
-        spacings.append(_spacing(places))
+        facts.append((_spacing(places), _plane(places)))
     unscaled = [values for values in shown if values.dtype != np.uint8]
     low, high = intensity.spread(path, unscaled) if unscaled else (0.0, 0.0)
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     result = []
-    for values, spacing in zip(shown, spacings, strict=True):
+    for values, (spacing, lying) in zip(shown, facts, strict=True):
         pixels = values if values.dtype == np.uint8 else intensity.scale(values, low, high)
-        result.append((~pixels if inverted else pixels, spacing))
+        result.append((~pixels if inverted else pixels, spacing, lying))
     return result
 
 
@@ -134,6 +139,11 @@ def _spacing(places: Sequence[Dataset]) -> Spacing:
             if found:
                 return found
     return None
+
+
+def _plane(places: Sequence[Dataset]) -> str | None:
+    found = (plane(_numbers(place, "ImageOrientationPatient")) for place in places)
+    return next((name for name in found if name), None)
 
 
 def _first(places: Sequence[Dataset], name: str) -> float | None:

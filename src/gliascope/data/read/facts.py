@@ -4,6 +4,11 @@ import hashlib
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+PLANES = ("sagittal", "coronal", "axial")
+"""By the axis that the slice lies across: to the patient's left or right, to front or back, up or down."""
+
 
 def pseudonym(identifier: str) -> str | None:
     """16 hex digits of the BLAKE2b of an identifier; None if it is blank.
@@ -14,6 +19,17 @@ def pseudonym(identifier: str) -> str | None:
     """
     identifier = identifier.strip().strip("\0")
     return hashlib.blake2b(identifier.encode(), digest_size=8).hexdigest() if identifier else None
+
+
+def plane(orientation: Sequence[float]) -> str | None:
+    """The plane nearest to a slice whose rows and columns run so (ImageOrientationPatient, C.7.6.2.1.1).
+
+    None unless these are two directions in six finite numbers.
+    """
+    if len(orientation) != 6 or not all(map(math.isfinite, orientation)):
+        return None
+    across = np.abs(np.cross(orientation[:3], orientation[3:]))
+    return PLANES[int(across.argmax())] if across.max() > 0 else None
 
 
 def millimetres(spacing: Sequence[float]) -> tuple[float, float] | None:

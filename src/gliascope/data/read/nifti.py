@@ -11,7 +11,7 @@ from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 
 from gliascope.data.read import intensity, limits
-from gliascope.data.read.facts import millimetres
+from gliascope.data.read.facts import PLANES, millimetres
 from gliascope.data.read.intensity import Pixels, Values
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError
@@ -54,8 +54,11 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality = _images(path, planes, header)
     columns, rows = np.delete(_zooms(header)[order], axis)
+    spacing = millimetres((rows, columns))
+    # Without either transform the axes are only assumed.
+    plane = PLANES[axis] if header["qform_code"] > 0 or header["sform_code"] > 0 else None
     return [
-        Slice(np.ascontiguousarray(image), path, index, "nifti", modality, millimetres((rows, columns)))
+        Slice(np.ascontiguousarray(image), path, index, "nifti", modality, spacing, plane=plane)
         for index, image in enumerate(images)
     ]
 

@@ -6,7 +6,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gliascope.data.sources.public import PublicSet, find
+from pydantic import ValidationError
+
+from gliascope.data.sources.public import Origin, PublicSet, find
 from gliascope.errors import FetchError
 
 LABELS = ".labels.yaml"  # hidden, so that `scan` passes over it
@@ -40,6 +42,14 @@ def fetch(name: str, out: Path) -> Path:
         with suppress(OSError):  # stays where it holds something to go on with
             work.rmdir()
     return out
+
+
+def origin(folder: Path) -> Origin | None:
+    """What `fetch` wrote of this folder; None of a folder that it did not bring, whatever its name."""
+    try:
+        return Origin.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _download(public: PublicSet, work: Path) -> str:

@@ -45,6 +45,13 @@ class PublicSet(BaseModel):
         return self
 
 
+class Origin(PublicSet):
+    """What `fetch` brought, and when: the set as it was described then, its version there, ISO 8601 time."""
+
+    version: str
+    fetched: str
+
+
 @cache
 def public_sets() -> dict[str, PublicSet]:
     """All sets of the catalogue by name, in its order."""

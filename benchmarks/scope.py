@@ -1,0 +1,166 @@
+"""What is out of scope: which outlier score was chosen and why, and what the deployed one does.
+
+Needs what `masoud7023` made, and scikit-image for its pictures.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from benchmarks.jobs import OUT
+from benchmarks.measure import Row
+from benchmarks.strangers import Kinds, Picture, chosen_on, judged_on, package_files, readable
+from gliascope.data.preprocess import preprocess
+from gliascope.data.split import Split, load_splits
+from gliascope.evaluation.outliers import ACCEPTANCE, fit_subspace, units
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine, Outputs
+from gliascope.inference.judge import SPACES, Judge, distances
+from gliascope.pipeline.judge import REFERENCES
+
+Score = Callable[[Outputs], NDArray[np.float64]]
+CHANGED = 80  # slices that are turned, blurred …
+# Heads, or what may be one; the others of pydicom's and nibabel's files are none, or no MR.
+MAY_BE_HEADS = ("MR", "anat", "0.dcm", "1.dcm", "standard.nii", "examples_overlay", "dicomdirtests/98892003")
+
+
+def scope(data: Path, work: Path) -> list[Row]:
+    bundle = Bundle.load(work / OUT / "bundle")
+    engine = Engine(bundle)
+    splits = {split.protocol: split for split in load_splits(work / OUT / "split.parquet")}
+    clean = splits["official-clean"]
+
+    def answer(pictures: list[Picture]) -> Outputs:
+        prepared = np.stack([preprocess(pixels, bundle.info.preprocessing) for pixels in pictures])
+        return Outputs.join([engine(prepared[start : start + 32]) for start in range(0, len(prepared), 32)])
+
+    validation = answer(_slices(clean, "val", data))
+    known = answer(_slices(clean, "train", data, REFERENCES))
+    rows = _choice(known, validation, answer, chosen_on(_slices(clean, "val", data, CHANGED)))
+    assert bundle.judge is not None
+    test = answer(_slices(clean, "test", data))
+    return rows + _judged(
+        bundle.judge, test, answer, judged_on(_slices(clean, "test", data, CHANGED), data, work)
+    )
+
+
+def _slices(split: Split, part: str, data: Path, count: int | None = None) -> list[Picture]:
+    frame = split.part(part).unique("pixel_hash").sort("pixel_hash")
+    chosen = frame if count is None or count >= frame.height else frame.sample(count, seed=0)
+    return [pixels for path in chosen["path"] for pixels in readable(data / path)]
+
+
+def _choice(
+    known: Outputs, validation: Outputs, answer: Callable[[list[Picture]], Outputs], kinds: Kinds
+) -> list[Row]:
+    """By candidate: how well it tells validation slices from each kind of other picture."""
+    others = {kind: answer(pictures) for kind, pictures in kinds.items()}
+    rows = []
+    for name, score in _candidates(known, validation).items():
+        inside = score(validation)
+        threshold = np.quantile(inside, ACCEPTANCE)
+        outside = {kind: score(outputs) for kind, outputs in others.items()}
+        areas = {kind: _auroc(inside, found) for kind, found in outside.items()}
+        worst = min(areas, key=lambda kind: areas[kind])
+        refused = np.mean([(found > threshold).mean() for found in outside.values()])
+        told = (
+            f"{np.mean(list(areas.values())):.4f}; lowest {areas[worst]:.3f} ({worst}); {refused:.1%} refused"
+        )
+        rows.append((f"scope, chosen by: {name}: mean AUROC of {len(kinds)} kinds", told, ""))
+    return rows
+
+
+def _candidates(known: Outputs, validation: Outputs) -> dict[str, Score]:
+    """Scores fitted on training slices; higher is stranger."""
+    features, said = known.features.astype(np.float64), known.logits.argmax(axis=1)
+    means = np.stack([features[said == number].mean(axis=0) for number in np.unique(said)])
+    own = np.searchsorted(np.unique(said), said)
+    spread = features.std(axis=0) + 1e-6
+    return {
+        "energy of logits (Liu et al. 2020)": lambda outputs: -np.logaddexp.reduce(outputs.logits, axis=1),
+        "nearest neighbour, unit length (Sun et al. 2022)": _nearest(features, 1.0),
+        "nearest neighbour, standardised, unit length": _nearest(features, spread),
+        "Mahalanobis by class, Ledoit-Wolf (Lee et al. 2018)": _mahalanobis(features, means, own),
+        "Mahalanobis, Ledoit-Wolf": _mahalanobis(features, features.mean(axis=0, keepdims=True), own * 0),
+        "Mahalanobis, probabilistic components": _components(known, validation, ("features",)),
+        "the same of grey levels": _components(known, validation, ("greys",)),
+        "the longer of both (deployed)": _components(known, validation, SPACES),
+    }
+
+
+def _nearest(features: NDArray[np.float64], scale: NDArray[np.float64] | float) -> Score:
+    def unit(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        scaled = values / scale
+        return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+
+    fitted = NearestNeighbors(n_neighbors=1).fit(unit(features))
+    return lambda outputs: fitted.kneighbors(unit(outputs.features))[0][:, 0]
+
+
+def _mahalanobis(features: NDArray[np.float64], means: NDArray[np.float64], own: NDArray[np.int64]) -> Score:
+    precision = LedoitWolf(assume_centered=True).fit(features - means[own]).precision_
+
+    def score(outputs: Outputs) -> NDArray[np.float64]:
+        away = [outputs.features - mean for mean in means]
+        return np.min([((one @ precision) * one).sum(axis=1) for one in away], axis=0)
+
+    return score
+
+
+def _components(known: Outputs, validation: Outputs, spaces: Sequence[str]) -> Score:
+    """The deployed distance, in these spaces; the longer one counts."""
+    fitted = {name: fit_subspace(known.looks[name]) for name in spaces}
+
+    def apart(outputs: Outputs) -> list[NDArray[np.float64]]:
+        return [
+            distances(outputs.looks[name], space.mean, space.components, space.variances, space.noise)
+            for name, space in fitted.items()
+        ]
+
+    far = units(apart(validation))
+    return lambda outputs: np.max([one / unit for one, unit in zip(apart(outputs), far, strict=True)], axis=0)
+
+
+def _judged(
+    judge: Judge, test: Outputs, answer: Callable[[list[Picture]], Outputs], kinds: Kinds
+) -> list[Row]:
+    """What the Judge in the bundle does with test slices, and with everything else."""
+    inside = judge.outlier_scores(test.looks)
+    rows = [
+        (
+            "scope: test slices accepted, official-clean",
+            f"{(inside <= 1).mean():.1%} of {len(inside)}",
+            "≥ 94 %",
+        )
+    ]
+    aims = dict.fromkeys(("natural photos", "noise", "blank", "text pages"), "≥ 0.99") | {"CT": "≥ 0.95"}
+    for kind, pictures in kinds.items():
+        outside = judge.outlier_scores(answer(pictures).looks)
+        told = (
+            f"AUROC {_auroc(inside, outside):.4f}; {(outside > 1).mean():.1%} of {len(outside)} out of scope"
+        )
+        rows.append((f"scope: {kind}", told, aims.get(kind, "")))
+    return rows + _files(judge, answer)
+
+
+def _files(judge: Judge, answer: Callable[[list[Picture]], Outputs]) -> list[Row]:
+    """pydicom's and nibabel's own: a file is out of scope if all its slices are."""
+    found = {name: judge.outlier_scores(answer(slices).looks) > 1 for name, slices in package_files().items()}
+    heads = {name for name in found if any(mark in name for mark in MAY_BE_HEADS)}
+    rows = []
+    for what, names, aim in (("no head MR", set(found) - heads, "all"), ("perhaps head MR", heads, "")):
+        inside = sorted(name for name in names if not found[name].all())
+        missed = f"; in scope: {', '.join(inside)}" if inside else ""
+        told = f"{len(names) - len(inside)} of {len(names)} out of scope{missed}"
+        rows.append((f"scope: files of pydicom and nibabel, {what}", told, aim))
+    return rows
+
+
+def _auroc(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
+    labels = np.repeat([0, 1], [len(inside), len(outside)])
+    return float(roc_auc_score(labels, np.concatenate([inside, outside])))

@@ -1,0 +1,61 @@
+"""`gliascope crossval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import (
+    Cache,
+    DecisionsFile,
+    Devices,
+    GroupColumns,
+    Groups,
+    Labels,
+    Overrides,
+    RecipeName,
+    Repeats,
+    Seed,
+    Sources,
+    Validation,
+)
+
+
+def crossval(
+    sources: Sources,
+    out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
+    recipe: RecipeName = "quick",
+    labels: Labels = None,
+    groups: Groups = None,
+    group_columns: GroupColumns = "",
+    decisions: DecisionsFile = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    validation: Validation = 0.1,
+    overrides: Overrides = None,
+    devices: Devices = 1,
+    cache: Cache = True,
+) -> None:
+    """Test every slice by a model that trained on the other folds: `run --protocol folds`.
+
+    Folds share stored slices and cached activations. After an interruption, or with more --repeats, the same
+    command goes on where it stopped.
+    """
+    from gliascope.cli.run import run
+
+    run(
+        sources,
+        out,
+        recipe,
+        protocol="folds",
+        labels=labels,
+        groups=groups,
+        group_columns=group_columns,
+        decisions=decisions,
+        seed=seed,
+        repeats=repeats,
+        validation=validation,
+        overrides=overrides,
+        devices=devices,
+        cache=cache,
+    )

@@ -1,0 +1,70 @@
+"""`gliascope explain`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import RunFolder
+
+
+def explain(
+    run: RunFolder,
+    masks: Annotated[
+        list[Path],
+        typer.Option(
+            help="CSV with the columns path, mask, label[, group], paths from its own folder; or a folder of "
+            "figshare .mat files, which carry their masks. Repeatable."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for explain.html, explain.json and figures.")] = Path(
+        "explain"
+    ),
+    methods: Annotated[
+        str,
+        typer.Option(help="Also occlusion (seconds a slice) and score_cam (a minute); several with commas."),
+    ] = "grad_cam,hires_cam",
+    split: Annotated[
+        Path | None,
+        typer.Option(help="The run's split, to leave out what it learned from; else the one beside it."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Of each --masks, at most so many slices.")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="Slices of each --masks that the slow checks see.")] = 16,
+) -> None:
+    """Hold saliency maps against outlined lesions: do they point there, and does the answer hang on it?"""
+    from gliascope.cli.options import protocol_names as names
+    from gliascope.pipeline.explain import explain_run
+    from gliascope.recipes.run import Run
+
+    explain_run(Run.load(run), masks, out, names(methods), split, limit, sample)
+    _print(out)
+
+
+def _print(out: Path) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gliascope import RESEARCH_USE
+    from gliascope.pages.explanation import NAMES
+    from gliascope.pages.formats import percent, span
+
+    content = json.loads((out / "explain.json").read_text(encoding="utf-8"))
+    console = Console(highlight=False)
+    table = Table(
+        "slices", "map", "pointing game", "in the lesion itself", "energy in it", title=RESEARCH_USE
+    )
+    for name, one in content["sets"].items():
+        for method, row in one["figures"].items():
+            shares = [
+                f"{percent(row[key]['value'])} ({span(row[key]) or '–'})" for key in ("pointing", "inside")
+            ]
+            place = f"{escape(name)}, {one['n']}"
+            table.add_row(place, NAMES.get(method, method), *shares, percent(row["energy"]["value"]))
+    console.print(table)
+    for method, row in content["randomised"].items():
+        last = list(row["steps"].values())[-1]
+        console.print(f"{NAMES.get(method, method)}: correlation {last:.2f} with the map of random weights")
+    console.print(f"{escape(str(out / 'explain.html'))}", soft_wrap=True)

@@ -1,0 +1,58 @@
+"""`gliascope robustness`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import RunFolder
+
+
+def robustness(
+    run: RunFolder,
+    catalog: Annotated[
+        Path | None, typer.Option(help="The run's catalogue; else the one beside the run.")
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="The run's split; else the one beside the run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many test slices, drawn at random.")] = 300,
+    out: Annotated[
+        Path, typer.Option(help="Folder for robustness.html, robustness.json and figures.")
+    ] = Path("robustness"),
+) -> None:
+    """Test a model under ever more noise, blur, bias, gamma, rotation, ghosts, JPEG and downsampling."""
+    from gliascope.data.catalog import Catalog
+    from gliascope.data.split import load_splits
+    from gliascope.pipeline.robustness import robustness as test_robustness
+    from gliascope.recipes.run import Run
+
+    trained = Run.load(run)
+    splits = load_splits(trained.beside("split.parquet", split))
+    test_robustness(trained, Catalog.load(trained.beside("catalog.parquet", catalog)), splits, out, limit)
+    _print(out)
+
+
+def _print(out: Path) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gliascope import RESEARCH_USE
+    from gliascope.pages.formats import percent, points, span
+
+    content = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
+    columns = ("at its worst", "strength", "accuracy", "", "lost", "wrong and accepted")
+    table = Table(*columns, title=RESEARCH_USE)
+    rows = [("as it is", content["clean"] | {"strength": 0.0})]
+    for one in content["disturbances"].values():
+        rows += [(one["title"], row) for row in one["strengths"] if row["strength"] == one["worst"]]
+    for title, row in rows:
+        accuracy, unnoticed = row["accuracy"], row["unnoticed"]
+        table.add_row(
+            escape(title), f"{row['strength']:g}", percent(accuracy["value"]), span(accuracy),
+            points(row["loss"]["value"]), percent(unnoticed["value"] if unnoticed else None),
+        )  # fmt: skip
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{escape(str(out / 'robustness.html'))}", soft_wrap=True)

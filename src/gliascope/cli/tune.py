@@ -1,0 +1,41 @@
+"""`gliascope tune`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.cli.options import Cache, CatalogFile, Overrides, RecipeName, SplitFile
+
+
+def tune(
+    catalog: CatalogFile,
+    split: SplitFile,
+    space: Annotated[
+        Path, typer.Option(help="YAML: fields of the recipe with ranges or choices, see docs/tune.md.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the study, its page and the best recipe.")],
+    recipe: RecipeName = "quick",
+    overrides: Overrides = None,
+    protocol: Annotated[str | None, typer.Option(help="One of those in the split; else the first.")] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many in all, those of earlier calls included.")
+    ] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    cache: Cache = True,
+) -> None:
+    """Search for a better recipe by validation alone: the test part is never loaded.
+
+    After an interruption the same command goes on; started several times at once, it shares the work.
+    """
+    from gliascope.cli.tables import print_tune
+    from gliascope.data.catalog import Catalog
+    from gliascope.data.split import load_splits
+    from gliascope.pipeline.tune import tune as tune_recipe
+    from gliascope.recipes.space import load_space
+
+    splits = load_splits(split, [protocol] if protocol else None)
+    rounds = [one for one in splits if one.protocol == splits[0].protocol]
+    searched = load_space(space)
+    tune_recipe(recipe, overrides or (), searched, Catalog.load(catalog), rounds, out, trials, seed, cache)
+    print_tune(out)

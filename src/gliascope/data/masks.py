@@ -1,0 +1,84 @@
+"""Slices whose lesion is outlined: what saliency maps are held against."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.folders import files_below
+from gliascope.data.labels import canonical
+from gliascope.data.read import read
+from gliascope.data.slices import Slice
+from gliascope.errors import LayoutError
+
+COLUMNS = ("path", "mask", "label")
+_LOSSY = ("jpeg", "webp")
+
+
+def masked_slices(place: Path) -> Iterator[Slice]:
+    """Slices that show a lesion, each with `mask`, `label` and `patient`: what must not be taken apart.
+
+    place: a CSV with the columns path, mask, label and, where known, group (a patient). Its paths start at
+    its own folder. A mask is an image, or a volume of as many slices; what is not black is lesion. Or
+    `place` is a folder, or a file, of slices that carry mask and label themselves, as figshare's .mat do.
+    They come in an order that looks random and is always the same, so that the first of them are a sample.
+
+    Raises LayoutError for a table without these columns and a mask that does not fit its slice, ReadError for
+    a file that cannot be read.
+    """
+    if not place.exists():
+        raise LayoutError(f"{place}: not found; give a CSV with the columns {', '.join(COLUMNS)}")
+    own = place.suffix.lower() != ".csv"
+    rows = [{"path": str(path)} for path in (files_below(place) if place.is_dir() else [place])]
+    for row in sorted(rows if own else _table(place), key=_shuffled):
+        for item in _own(row) if own else _paired(place, row):
+            if item.mask is not None and item.mask.any() and item.label:
+                yield item
+
+
+def _shuffled(row: dict[str, str]) -> bytes:
+    name = "/".join(Path(row["path"]).parts[-2:])  # wherever the folder lies
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()
+
+
+def _table(place: Path) -> list[dict[str, str]]:
+    try:
+        with place.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LayoutError(f"{place}: cannot be read as CSV ({error})") from None
+    if (
+        not rows
+        or not set(COLUMNS).issubset(rows[0])
+        or any(not row[name] for row in rows for name in COLUMNS)
+    ):
+        raise LayoutError(f"{place}: expected rows with the columns {', '.join(COLUMNS)}, none of them empty")
+    return rows
+
+
+def _paired(place: Path, row: dict[str, str]) -> Iterator[Slice]:
+    """The slices of one row of the table, with their masks."""
+    path, mask_path = place.parent / row["path"], place.parent / row["mask"]
+    slices, masks = read(path), [_lesion(item) for item in read(mask_path)]
+    if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
+        raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {place}")
+    for item, mask in zip(slices, masks, strict=True):
+        group = row.get("group") or item.patient or item.study or row["path"]
+        yield replace(item, mask=mask, label=canonical(row["label"]), patient=group)
+
+
+def _own(row: dict[str, str]) -> Iterator[Slice]:
+    """The slices of a file that carries its masks."""
+    for item in read(Path(row["path"])):
+        yield replace(item, patient=item.patient or item.study or row["path"])
+
+
+def _lesion(item: Slice) -> NDArray[np.bool_]:
+    """Where it is marked, (height, width). Readers spread a volume's values over all grey levels."""
+    least = 127 if item.format in _LOSSY else 0  # lossy compression leaves grey around the white
+    pixels = item.pixels if item.pixels.ndim == 2 else item.pixels.max(axis=2)
+    return np.asarray(pixels > least)

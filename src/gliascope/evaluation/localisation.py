@@ -1,0 +1,117 @@
+"""Whether saliency maps lie on the lesion: arrays in, numbers out.
+
+A saliency map is (height, width) of its slice; what is above 0 speaks for the class. Its peak is judged by
+the pointing game (Zhang et al., Top-Down Neural Attention by Excitation Backprop, IJCV 2018), all of it by
+the energy-based one (Wang et al., Score-CAM, CVPR Workshops 2020).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.evaluation.comparison import flip_test, mcnemar
+from gliascope.evaluation.intervals import group_draws, share_interval
+
+Floats = NDArray[np.float64]
+Box = tuple[int, int, int, int]  # top, bottom, left, right
+TOLERANCE = 15 / 224
+"""How far a hit may miss, as a share of the slice's longer side: the pointing game has 15 pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """How one method's maps of n slices lie on their lesions, each (n,).
+
+    distance: from the map's peak to the lesion, as a share of the slice's longer side; 0 within it, infinite
+    for a map that is nowhere above 0. energy: share of what is above 0 that lies in the lesion.
+    """
+
+    distance: Floats
+    energy: Floats
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Whether the peak lies at most TOLERANCE from the lesion."""
+        return np.asarray(self.distance <= TOLERANCE)
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Whether it lies in the lesion itself."""
+        return np.asarray(self.distance == 0)
+
+
+def locate(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """Distance and energy, as Points has them, of one map, (height, width), and its lesion, bool.
+
+    A map that speaks for the class nowhere points nowhere: infinite distance, no energy.
+    Raises ValueError where shapes differ or the mask is empty.
+    """
+    if saliency.shape != mask.shape:
+        raise ValueError(f"expected `mask` of shape {saliency.shape} but got {mask.shape}")
+    if not mask.any():
+        raise ValueError("expected a lesion in `mask` but it is empty")
+    positive = np.maximum(saliency.astype(np.float64), 0)
+    total = positive.sum()
+    if not total > 0:
+        return float("inf"), 0.0
+    row, column = np.unravel_index(positive.argmax(), positive.shape)
+    rows, columns = np.nonzero(mask)
+    distance = float(np.hypot(rows - row, columns - column).min()) / max(mask.shape)
+    return distance, float(positive[mask].sum() / total)
+
+
+def centre_of_head(shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
+    """The map that looks at nothing: a Gaussian hill, (height, width), in the middle of the head's box.
+
+    Its standard deviations are a quarter of the box's sides. A method that localises must beat it.
+    """
+    top, bottom, left, right = box
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    down = (y + 0.5 - (top + bottom) / 2) / ((bottom - top) / 4)
+    across = (x + 0.5 - (left + right) / 2) / ((right - left) / 4)
+    hill: NDArray[np.float32] = np.exp(-0.5 * (down**2 + across**2)).astype(np.float32)
+    return hill
+
+
+def summarise(
+    points: Mapping[str, Points], baseline: str, groups: NDArray[Any], resamples: int = 2000, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Figures of each method, with 95 % intervals over groups, and against the baseline.
+
+    points: by method, all of the same n slices. groups: (n,), equal for slices that are not independent.
+    Of each method: pointing, inside, energy {value, low, high}, silent (maps that point nowhere), and, for
+    all but the baseline, against_baseline {method_only, baseline_only, p, p_groups}: how many slices only one
+    of the two hits, with p of McNemar's test and of `comparison.flip_test` by groups.
+    """
+    codes = np.unique(groups, return_inverse=True)[1]
+    base = points[baseline].hits
+    result: dict[str, dict[str, Any]] = {}
+    for name, one in points.items():
+        row: dict[str, Any] = {
+            "pointing": mean_share(one.hits.astype(np.float64), codes, resamples, seed),
+            "inside": mean_share(one.inside.astype(np.float64), codes, resamples, seed),
+            "energy": mean_share(one.energy, codes, resamples, seed),
+            "silent": int(np.isinf(one.distance).sum()),
+        }
+        if name != baseline:
+            mine, its, p = mcnemar(one.hits, base)
+            sums = np.bincount(codes, weights=one.hits.astype(np.float64) - base).astype(np.float64)
+            row["against_baseline"] = {
+                "method_only": mine, "baseline_only": its, "p": p, "p_groups": flip_test(sums)
+            }  # fmt: skip
+        result[name] = row
+    return result
+
+
+def mean_share(values: Floats, codes: NDArray[np.int64], resamples: int, seed: int) -> dict[str, Any]:
+    """Mean of values from 0 to 1, (n,), and its interval over groups numbered 0, 1, 2 …, (n,)."""
+    sums, counts = np.bincount(codes, weights=values), np.bincount(codes).astype(np.float64)
+    drawn = [
+        (draws @ sums) / (draws @ counts) for draws in group_draws(len(counts), len(values), resamples, seed)
+    ]
+    value = float(values.mean())
+    low, high = share_interval(value, np.concatenate(drawn), len(counts)) or (None, None)
+    return {"value": value, "low": low, "high": high}

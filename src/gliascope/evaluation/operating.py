@@ -1,0 +1,122 @@
+"""Operating points: what a classifier finds of the tumours at a stated rate of false alarms, and the reverse.
+
+The question is tumour or no tumour, whatever kind. The score is the probability of all kinds together; a
+slice is called a tumour where it reaches the threshold.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.labels import NO_TUMOR
+from gliascope.evaluation.curves import counts_by_threshold, resampled_counts, side_groups
+from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
+from gliascope.evaluation.replicates import Floats, group_sums
+from gliascope.evaluation.scores import Scores
+
+LEVEL = 0.95
+AIMS = ("specificity", "sensitivity")
+_ROUNDING = 1e-9
+
+
+def operating_points(
+    test: Scores, validation: Scores | None = None, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any] | None:
+    """Both points, by what is held: {"specificity": …, "sensitivity": …}, ready for JSON.
+
+    Each is {level, value, threshold, chosen}. value {value, low, high}: the highest sensitivity that any
+    threshold has on `test` with a specificity of at least `level`, or the reverse; its interval finds the
+    threshold anew on each resample of groups. threshold: the one that has it. chosen: None, or what the
+    threshold chosen in the same way on `validation` does on `test`: {threshold, sensitivity, specificity}.
+    That is what a user gets; `value` alone had the test set to choose on.
+
+    None where there is no class `no_tumor`, or all slices are on one side.
+    """
+    sides = tumour_side(test)
+    if sides is None:
+        return None
+    score, tumour = sides
+    known = None if validation is None else tumour_side(validation)
+    resampled = [
+        [_held(up, down, aim)[0] for aim in AIMS]
+        for up, down in resampled_counts(test, score, tumour, resamples, seed)
+    ]
+    points = {}
+    for aim, samples in zip(AIMS, np.concatenate(resampled, axis=1), strict=True):
+        value, threshold = _best(score, tumour, aim)
+        # Both sides bear on it: one sets the threshold, the other is counted.
+        interval = share_interval(value, samples, min(side_groups(test, tumour)))
+        points[aim] = {
+            "level": LEVEL,
+            "value": with_interval(value, interval),
+            "threshold": threshold,
+            "chosen": known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
+        }
+    return points
+
+
+def tumour_side(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
+    """Probability of a tumour of any kind, and whether there is one: (n,) each; None as above."""
+    if NO_TUMOR not in scores.classes:
+        return None
+    absent = scores.classes.index(NO_TUMOR)
+    tumour = scores.labels != absent
+    if tumour.all() or not tumour.any():
+        return None
+    # The sum of the others, and not 1 - p: that would round what is nearly sure to a tie.
+    return np.delete(scores.probabilities, absent, axis=1).sum(axis=1), tumour
+
+
+def _best(score: Floats, tumour: NDArray[np.bool_], aim: str) -> tuple[float, float]:
+    """The highest sensitivity at the aimed specificity, or the reverse, and its threshold."""
+    up, down = counts_by_threshold(score, tumour, np.ones((1, len(score))))
+    value, place = _held(up, down, aim)
+    thresholds = np.unique(score)[::-1]
+    # Without any threshold that fits, none is called a tumour.
+    threshold = float(thresholds[place[0]]) if place[0] >= 0 else float(np.nextafter(thresholds[0], np.inf))
+    return float(value[0]), threshold
+
+
+def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]]:
+    """Of each resample, the best of one rate where the aimed one is held, and the index of its threshold.
+
+    NaN where a side has no weight; index -1 stands for a threshold above all scores.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = up / up[:, -1:]
+        specificity = 1 - down / down[:, -1:]
+    if aim == "specificity":
+        # The lower the threshold, the more is found: the last that holds. Above all scores, nothing is.
+        place = (specificity >= LEVEL - _ROUNDING).sum(axis=1) - 1
+        wanted, otherwise = sensitivity, 0.0
+    else:
+        # The first that holds; the lowest threshold calls all a tumour, and so holds always.
+        place = np.argmax(sensitivity >= LEVEL - _ROUNDING, axis=1)
+        wanted, otherwise = specificity, 0.0
+    values = np.where(place >= 0, wanted[np.arange(len(up)), place], otherwise)
+    undefined = (up[:, -1] <= 0) | (down[:, -1] <= 0)
+    return np.where(undefined, np.nan, values), place.astype(np.int64)
+
+
+def _applied(
+    test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Sensitivity and specificity on a test set at a threshold that it had no say in."""
+    called = score >= threshold
+    columns = np.stack([tumour, tumour & called, ~tumour, ~tumour & ~called], axis=1).astype(np.float64)
+    sums = group_sums(test, columns)
+    draws = np.concatenate([d @ sums for d in group_draws(test.group_count, len(test), resamples, seed)])
+    positives, negatives = side_groups(test, tumour)
+    return {
+        "threshold": threshold,
+        "sensitivity": _share(columns.sum(axis=0)[:2], draws[:, :2], positives),
+        "specificity": _share(columns.sum(axis=0)[2:], draws[:, 2:], negatives),
+    }
+
+
+def _share(counts: Floats, samples: Floats, groups: int) -> dict[str, float | None]:
+    value = float(counts[1] / counts[0])
+    undefined = np.full(len(samples), np.nan)
+    shares = np.divide(samples[:, 1], samples[:, 0], out=undefined, where=samples[:, 0] > 0)
+    return with_interval(value, share_interval(value, shares, groups))

@@ -1,0 +1,58 @@
+"""Whether a model's answer hangs on the places a saliency map names: arrays in, numbers out.
+
+Insertion and deletion (Petsiuk et al., RISE, BMVC 2018): pixels are shown, or taken away, from the most
+salient to the least, and the probability of the class is followed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+STEPS = 16
+BLUR = 0.045
+"""Standard deviation of the blur that insertion starts from, as a share of the side: 10 pixels of 224."""
+
+Score = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+"""Pictures (n, size, size[, 3]), uint8, to the probability of the class in question, (n,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Probability of the class after each of STEPS equal parts of the pixels, (STEPS + 1,) each."""
+
+    insertion: NDArray[np.float64]
+    deletion: NDArray[np.float64]
+
+    @property
+    def areas(self) -> dict[str, float]:
+        """Area under each; good maps have much under insertion and little under deletion."""
+        return {
+            "insertion": float(np.trapezoid(self.insertion) / STEPS),
+            "deletion": float(np.trapezoid(self.deletion) / STEPS),
+        }
+
+
+def perturb(pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: Score) -> Curves:
+    """Curves of one picture, uint8 (size, size[, 3]), in the order of its saliency map, (size, size).
+
+    Deletion blackens pixels; insertion sharpens those of a blurred picture, so that no edge between shown and
+    hidden looks like a lesion. Equal places come in a random order, the same every time.
+    Raises ValueError where shapes differ.
+    """
+    if saliency.shape != pixels.shape[:2]:
+        raise ValueError(f"expected `saliency` of shape {pixels.shape[:2]} but got {saliency.shape}")
+    tie = np.random.default_rng(0).permutation(saliency.size)
+    order = tie[np.argsort(-saliency.ravel()[tie], kind="stable")]
+    rank = np.empty(saliency.size)
+    rank[order] = np.arange(saliency.size) / saliency.size
+    # Of each step, which pixels have had their turn: (STEPS + 1, size, size).
+    past = rank.reshape(saliency.shape) < (np.arange(STEPS + 1) / STEPS)[:, None, None]
+    past = past[..., None] if pixels.ndim == 3 else past
+    blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(BLUR * max(saliency.shape)))
+    return Curves(
+        insertion=score(np.where(past, pixels, np.asarray(blurred))),
+        deletion=score(np.where(past, np.uint8(0), pixels)),
+    )

@@ -1,0 +1,68 @@
+"""What a disturbance does to answers: how many go wrong, and how many of these are accepted all the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.evaluation.calibration import evaluate_calibration
+from gliascope.evaluation.comparison import paired
+from gliascope.evaluation.intervals import share_interval, with_interval
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.replicates import resampled_sums
+from gliascope.evaluation.scores import Scores
+from gliascope.evaluation.verdicts import evaluate_verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Answers to a test set. verdicts: of each slice, or None where nothing judges them."""
+
+    scores: Scores
+    verdicts: Sequence[str] | None
+
+    def wrongly(self, verdict: str) -> NDArray[np.float64]:
+        """1 where a slice has this verdict and the answer is wrong, else 0; (n,)."""
+        return np.asarray((np.array(self.verdicts) == verdict) & ~self.scores.correct, dtype=np.float64)
+
+
+def evaluate_disturbed(
+    disturbed: Judged, clean: Judged, kinds: Sequence[str], resamples: int = 2000
+) -> dict[str, Any]:
+    """Numbers of disturbed slices, each {value, low, high} over groups, but confidence.
+
+    clean: answers to the same slices, in the same order, as they are. kinds: the verdicts there are, that of
+    an answer to go by first.
+    accuracy, balanced_accuracy: of `evaluate_scores`. ece, confidence: of `evaluate_calibration`.
+    loss: how much accuracy is less than when clean, paired by slice.
+    With verdicts, else None: verdicts, of `evaluate_verdicts`; unnoticed: share of all slices whose answer is
+    accepted and wrong; unnoticed_more: how much that is more than when clean, paired by slice.
+    """
+    scores, verdicts = disturbed.scores, disturbed.verdicts
+    shares, calibration = evaluate_scores(scores, resamples), evaluate_calibration(scores, resamples)
+    found: dict[str, Any] = {
+        "accuracy": shares["accuracy"],
+        "balanced_accuracy": shares["balanced_accuracy"],
+        "ece": calibration["ece"],
+        "confidence": calibration["confidence"],
+        "loss": paired(scores, clean.scores.correct.astype(np.float64) - scores.correct, resamples),
+        "verdicts": None,
+        "unnoticed": None,
+        "unnoticed_more": None,
+    }
+    if verdicts is not None:
+        past, before = disturbed.wrongly(kinds[0]), clean.wrongly(kinds[0])
+        found["verdicts"] = evaluate_verdicts(scores, verdicts, kinds, resamples)
+        found["unnoticed"] = _share(scores, past, resamples)
+        found["unnoticed_more"] = paired(scores, past - before, resamples)
+    return found
+
+
+def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> dict[str, float | None]:
+    """Share of slices that are members, (n,) of 0 and 1."""
+    columns = np.stack([member, np.ones(len(scores))], axis=1)
+    sums = resampled_sums(scores, columns, resamples, seed=0)
+    value = float(member.mean())
+    return with_interval(value, share_interval(value, sums[:, 0] / sums[:, 1], scores.group_count))

@@ -1,0 +1,102 @@
+"""Numbers of whole studies (volumes, or all slices of a patient), by each way to put slices together."""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.labels import NO_TUMOR
+from gliascope.data.studies import AGGREGATION, METHODS, aggregate
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.operating import tumour_side
+from gliascope.evaluation.replicates import Floats
+from gliascope.evaluation.scores import Scores
+
+NUMBERS = ("accuracy", "balanced_accuracy", "macro_auroc")
+
+
+def evaluate_studies(
+    scores: Scores, studies: Sequence[str | None], resamples: int = 2000, seed: int = 0
+) -> dict[str, Any] | None:
+    """How studies are told by each of `data.studies.METHODS`; None where none has two slices.
+
+    studies: of which study each slice is; None where that is not known, and the slice is left out.
+    Keys: n, slices, left_out (slices), median_slices, classes (studies of each), healthy_slices (share of
+    the slices of tumour studies that are labelled `no_tumor`; None without that class), aggregation (what
+    `predict` does), methods. Each method has accuracy, balanced_accuracy and macro_auroc over studies and,
+    with a class `no_tumor`, tumor: {sensitivity, specificity, auroc}, whatever kind is named; all as in
+    `evaluate_scores`, with intervals over groups.
+
+    A study is of the kind of tumour that most of its slices show, and of none where no slice shows one.
+    """
+    known = np.array([study is not None for study in studies])
+    if not known.any():
+        return None
+    inside = scores.at(known)
+    names, codes = np.unique([study for study in studies if study is not None], return_inverse=True)
+    members = [np.flatnonzero(codes == number) for number in range(len(names))]
+    if max(map(len, members)) < 2:
+        return None
+    labels = np.array([_label(inside.labels[rows], inside.classes) for rows in members])
+    groups = np.array([inside.group_codes[rows[0]] for rows in members])
+    methods = {}
+    for method in METHODS:
+        told = [aggregate(inside.probabilities[rows], inside.classes, method) for rows in members]
+        methods[method] = _numbers(Scores(np.stack(told), labels, groups, inside.classes), resamples, seed)
+    return {
+        "n": len(names),
+        "slices": len(inside),
+        "left_out": int((~known).sum()),
+        "median_slices": float(median(map(len, members))),
+        "classes": {name: int((labels == number).sum()) for number, name in enumerate(inside.classes)},
+        "healthy_slices": _healthy(inside, labels[codes]),
+        "aggregation": AGGREGATION,
+        "methods": methods,
+    }
+
+
+def _label(labels: NDArray[np.int64], classes: tuple[str, ...]) -> int:
+    counts = np.bincount(labels, minlength=len(classes))
+    if NO_TUMOR in classes:
+        absent = classes.index(NO_TUMOR)
+        if counts[absent] < len(labels):
+            counts[absent] = 0
+    return int(counts.argmax())
+
+
+def _healthy(scores: Scores, of_study: NDArray[np.int64]) -> float | None:
+    """of_study: label of each slice's study, (n,)."""
+    if NO_TUMOR not in scores.classes:
+        return None
+    absent = scores.classes.index(NO_TUMOR)
+    labels = scores.labels[of_study != absent]
+    return float((labels == absent).mean()) if len(labels) else None
+
+
+def _numbers(scores: Scores, resamples: int, seed: int) -> dict[str, Any]:
+    found = evaluate_scores(scores, resamples, seed)
+    return {name: found[name] for name in NUMBERS} | {"tumor": _tumour(scores, resamples, seed)}
+
+
+def _tumour(scores: Scores, resamples: int, seed: int) -> dict[str, Any] | None:
+    sides = tumour_side(scores)
+    if sides is None:
+        return None
+    score, tumour = sides
+    called = scores.predictions != scores.classes.index(NO_TUMOR)
+    # The class that is named decides what is called a tumour, not whether the kinds together pass a half.
+    named = evaluate_scores(_binary(called.astype(np.float64), tumour, scores), resamples, seed)
+    ranked = evaluate_scores(_binary(score, tumour, scores), resamples, seed)
+    return {
+        "sensitivity": named["per_class"]["tumor"]["recall"],
+        "specificity": named["per_class"]["tumor"]["specificity"],
+        "auroc": ranked["per_class"]["tumor"]["auroc"],
+    }
+
+
+def _binary(score: Floats, tumour: NDArray[np.bool_], scores: Scores) -> Scores:
+    score = score.clip(0, 1)
+    probabilities = np.stack([1 - score, score], axis=1)
+    return Scores(probabilities, tumour.astype(np.int64), scores.groups, (NO_TUMOR, "tumor"))

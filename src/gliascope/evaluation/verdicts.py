@@ -1,0 +1,54 @@
+"""What verdicts do to a test set: how many slices are answered, and how well."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.evaluation.intervals import share_interval, with_interval
+from gliascope.evaluation.replicates import Floats, resampled_sums
+from gliascope.evaluation.scores import Scores
+
+WIDTH = 0.02  # of a bin, in decades
+
+
+def evaluate_verdicts(
+    scores: Scores, verdicts: Sequence[str], kinds: Sequence[str], resamples: int = 2000, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """By verdict, in the order of `kinds`: {n, share, accuracy}, the last two {value, low, high} over groups.
+
+    verdicts: of each slice. accuracy: among those with the verdict; None where there is none. Of the
+    accepted, a point of the risk-coverage curve (El-Yaniv & Wiener, J. Mach. Learn. Res. 11:1605, 2010).
+    """
+    given = np.array(verdicts)
+    found = {}
+    for kind in kinds:
+        member = given == kind
+        right = member & scores.correct
+        columns = np.stack([np.ones(len(scores)), member, right], axis=1).astype(np.float64)
+        sums = resampled_sums(scores, columns, resamples, seed)
+        n = int(member.sum())
+        share, accuracy = n / len(scores), float(right.sum() / n) if n else np.nan
+        groups = len(np.unique(scores.group_codes[member]))
+        found[kind] = {
+            "n": n,
+            "share": with_interval(share, share_interval(share, sums[:, 1] / sums[:, 0], scores.group_count)),
+            "accuracy": with_interval(
+                accuracy, share_interval(accuracy, _ratio(sums[:, 2], sums[:, 1]), groups)
+            ),
+        }
+    return found
+
+
+def histogram(outlier_scores: NDArray[np.float64]) -> dict[str, list[float]]:
+    """Outlier scores (n,) counted in bins of a logarithmic scale, 1 among their edges: {edges, counts}."""
+    logs = np.log10(np.maximum(outlier_scores, 0.01))
+    first, last = np.floor(logs.min() / WIDTH), np.floor(logs.max() / WIDTH) + 1
+    edges = np.arange(first, last + 1) * WIDTH
+    return {"edges": (10**edges).tolist(), "counts": np.histogram(logs, edges)[0].tolist()}
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    undefined = np.full(len(whole), np.nan)
+    return np.asarray(np.divide(part, whole, out=undefined, where=whole > 0))

@@ -1,0 +1,185 @@
+"""What goes wrong with a slice before a model gets it, in grades. A new one is a row of DISTURBANCES.
+
+TorchIO where it disturbs a single slice (Pérez-García et al., Comput. Methods Programs Biomed. 208, 2021);
+its own noise seeds a generator that other threads draw from, and its antialiasing needs a volume.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliascope.errors import GliascopeError
+
+WHITE = 255
+GHOSTS = 4  # equal copies along the phase-encoding direction
+ORDER, COEFFICIENTS = 3, 20  # of the bias field's polynomial in three dimensions, as TorchIO has them
+GRID = 65  # places along a side at which the range of a bias field is looked up
+
+Pixels = NDArray[np.uint8]
+Change = Callable[[Pixels, float, int], Pixels]
+"""One slice, uint8 (height, width[, 3]), a strength and a seed to the disturbed slice, of the same shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """title: on pages. imitates: where it comes from, and what a strength is. told: format of a strength.
+
+    strengths: the mildest first, which need not be the smallest number. Of any disturbance, 0 is the slice as
+    it is.
+    """
+
+    title: str
+    imitates: str
+    told: str
+    strengths: tuple[float, ...]
+    change: Change
+
+
+def disturb(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
+    """A slice, uint8 (height, width[, 3]), disturbed; the same arguments give the same pixels.
+
+    seed: of what is drawn (the noise, the side that a head turns to), alike for all strengths. Colours are
+    disturbed as one grey would be. Raises GliascopeError for an unknown name, listing the choices.
+    """
+    if name not in DISTURBANCES:
+        raise GliascopeError(f"unknown disturbance {name!r}; choose from {', '.join(DISTURBANCES)}")
+    return DISTURBANCES[name].change(pixels, strength, seed) if strength else pixels
+
+
+def noise(pixels: Pixels, strength: float, seed: int) -> Pixels:
+    """Gaussian noise, its standard deviation in % of white."""
+    drawn = np.random.default_rng(seed).normal(0, strength / 100 * WHITE, pixels.shape[:2])
+    return _whole(pixels + drawn.reshape(*drawn.shape, *(1,) * (pixels.ndim - 2)))
+
+
+def blur(pixels: Pixels, strength: float, _seed: int) -> Pixels:
+    """Gaussian blur, its standard deviation in % of the shorter side."""
+    import torchio
+
+    sigma = strength / 100 * min(pixels.shape[:2])
+    return _through(torchio.Blur((sigma, sigma, 0)), pixels)
+
+
+def bias_field(pixels: Pixels, strength: float, seed: int) -> Pixels:
+    """A field that is brighter in one place than in another by so many %, within the slice's ellipse.
+
+    The logarithm of the field is a random polynomial (Van Leemput et al., IEEE Trans. Med. Imaging 18:885,
+    1999), scaled so that its ends lie alike above and below 0.
+    """
+    import torchio
+
+    drawn = np.random.default_rng(seed).uniform(-1, 1, COEFFICIENTS)
+    coarse = np.empty((1, GRID, GRID, 1))
+    field = np.log(torchio.BiasField.generate_bias_field(coarse, ORDER, drawn.tolist()))[..., 0]
+    rows, columns = np.mgrid[-1 : 1 : GRID * 1j, -1 : 1 : GRID * 1j]
+    inside = field[rows**2 + columns**2 <= 1]
+    drawn[0] -= (inside.max() + inside.min()) / 2
+    drawn *= np.log1p(strength / 100) / np.ptp(inside)
+    return _through(torchio.BiasField(drawn.tolist(), ORDER), pixels)
+
+
+def gamma(pixels: Pixels, strength: float, _seed: int) -> Pixels:
+    """Grey levels, black 0 and white 1, to the power of the strength."""
+    import torchio
+
+    return _through(torchio.Gamma(strength), pixels, scale=WHITE)
+
+
+def rotation(pixels: Pixels, strength: float, seed: int) -> Pixels:
+    """Turned about the centre by so many degrees, to either side; corners get the darkest grey."""
+    import torchio
+
+    angle = strength if seed % 2 else -strength
+    return _through(torchio.Affine((1, 1, 1), (0, 0, angle), (0, 0, 0)), pixels)
+
+
+def motion_ghost(pixels: Pixels, strength: float, seed: int) -> Pixels:
+    """Every GHOSTS-th line of k-space, but for the central one, weaker by so much of itself."""
+    import torchio
+
+    return _through(torchio.Ghosting(GHOSTS, seed % 2, strength, None), pixels)
+
+
+def jpeg(pixels: Pixels, strength: float, _seed: int) -> Pixels:
+    """Written as JPEG at this quality, and read again."""
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "jpeg", quality=round(strength))
+    return np.asarray(Image.open(file))
+
+
+def downsampling(pixels: Pixels, strength: float, _seed: int) -> Pixels:
+    """Made smaller, to so many pixels along the shorter side, and enlarged again; a smaller one stays."""
+    height, width = pixels.shape[:2]
+    scale = strength / min(height, width)
+    if scale >= 1:
+        return pixels
+    small = max(1, round(scale * width)), max(1, round(scale * height))
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(small, Image.Resampling.BILINEAR)
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+DISTURBANCES = {
+    "noise": Disturbance(
+        "Noise",
+        "Gaussian noise, as of a short scan or a weak coil. Its standard deviation in % of white.",
+        "{:g} %", (2, 5, 10, 15, 25), noise,
+    ),
+    "blur": Disturbance(
+        "Blur",
+        "A Gaussian blur, as of a thick slice or smoothing. Its standard deviation in % of the shorter side.",
+        "{:g} %", (0.25, 0.5, 1, 2, 4), blur,
+    ),
+    "bias_field": Disturbance(
+        "Bias field",
+        "A smooth change of brightness, as coils make it. How much brighter one place is than another.",
+        "{:g} %", (20, 40, 80, 160, 320), bias_field,
+    ),
+    "darker": Disturbance(
+        "Darker gamma",
+        "Another window or another screenshot. Grey levels to this power, above 1.",
+        "{:g}", (1.25, 1.5, 2, 2.5, 3), gamma,
+    ),
+    "brighter": Disturbance(
+        "Brighter gamma",
+        "The same the other way. Grey levels to this power, below 1.",
+        "{:g}", (0.8, 0.65, 0.5, 0.4, 0.3), gamma,
+    ),
+    "rotation": Disturbance(
+        "Rotation",
+        "A head that lies askew. Degrees, to either side.",
+        "{:g}°", (5, 10, 15, 20, 30), rotation,
+    ),
+    "motion_ghost": Disturbance(
+        "Motion ghost",
+        "Faint copies along one direction, as of pulsation or a moving head. How much of every fourth "
+        "line of k-space is missing; above 1, it is inverted.",
+        "{:g}", (0.25, 0.5, 0.75, 1, 1.5), motion_ghost,
+    ),
+    "jpeg": Disturbance(
+        "JPEG",
+        "Lossy files, as of slides and web pages. Pillow’s quality: the lower, the coarser.",
+        "q {:g}", (50, 30, 20, 10, 5), jpeg,
+    ),
+    "downsampling": Disturbance(
+        "Low resolution",
+        "A coarse matrix or a thumbnail, enlarged again. Pixels left along the shorter side.",
+        "{:g} px", (128, 96, 64, 48, 32), downsampling,
+    ),
+}  # fmt: skip
+
+
+def _through(transform: Any, pixels: Pixels, scale: float = 1) -> Pixels:
+    """A TorchIO transform of a slice: a volume one voxel of 1 mm deep, the colours its channels."""
+    colours = pixels.reshape(*pixels.shape[:2], -1)
+    volume = np.ascontiguousarray(colours.transpose(2, 0, 1)[..., None], dtype=np.float32)
+    changed = np.asarray(transform(volume / scale))[..., 0].transpose(1, 2, 0) * scale
+    return _whole(changed.reshape(pixels.shape))
+
+
+def _whole(values: NDArray[Any]) -> Pixels:
+    return np.asarray(np.rint(values).clip(0, WHITE).astype(np.uint8))

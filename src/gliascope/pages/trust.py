@@ -1,0 +1,103 @@
+"""Figures of what an answer is worth: calibration, prediction sets, distance from what was learned."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from gliascope.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def reliability_diagram(rows: Rows, before: Rows | None = None) -> Drawing:
+    """Accuracy against confidence with intervals, and how many slices are in each bin; and as it was before.
+
+    rows, before: what `metrics.reliability` returns.
+    """
+
+    def draw(figure: "Figure") -> None:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        top.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="perfectly calibrated")
+        if before is not None:
+            _points(top, before, color=INK, alpha=0.55, fmt="s", mfc="none", markersize=5, label="as trained")
+        label = "model" if before is None else "calibrated"
+        _points(top, rows, color=ACCENT, fmt="o", markersize=5, lw=1.3, label=label)
+        top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
+        top.grid(color=INK, alpha=FAINT, lw=0.5)
+        top.legend(loc="upper left")
+        _bars(bottom, rows, color=ACCENT, alpha=0.75)
+        if before is not None:
+            _bars(bottom, before, fill=False, edgecolor=INK, alpha=0.55, lw=0.9)
+        bottom.set(xlabel="confidence (probability of the predicted class)", ylabel="slices", yscale="log")
+        bottom.set_ylim(bottom=0.7)
+        bottom.yaxis.set_major_formatter("{x:,.0f}")
+        bottom.minorticks_off()
+
+    return Drawing("reliability", (5.4, 4.6), draw)
+
+
+def coverage(curve: Rows, chosen: float) -> Drawing:
+    """Coverage and mean size of prediction sets against the level they promise.
+
+    curve: level, coverage and size {value, low, high} each; chosen: the level that is deployed.
+    """
+    levels = [row["level"] for row in curve]
+
+    def draw(figure: "Figure") -> None:
+        left, right = figure.subplots(1, 2)
+        left.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="as promised")
+        for axes, key in ((left, "coverage"), (right, "size")):
+            _points(axes, [{"confidence": row["level"], "accuracy": row[key]} for row in curve], color=ACCENT,
+                    fmt="o-", markersize=5, lw=1.3)  # fmt: skip
+            axes.axvline(chosen, color=ACCENT, alpha=0.35, lw=1, zorder=0)
+            axes.grid(color=INK, alpha=FAINT, lw=0.5)
+            axes.set(xlabel="promised level", xlim=(min(levels) - 0.02, 1.005))
+        left.set(ylabel="share of sets that hold the truth", ylim=(min(levels) - 0.02, 1.005))
+        left.legend(loc="upper left")
+        right.set(ylabel="classes in a set, mean")
+
+    return Drawing("coverage", (7.2, 3.2), draw)
+
+
+def outlier_histogram(found: Mapping[str, Sequence[float]]) -> Drawing:
+    """How far test slices are from what the model learned from; past the line, they are out of scope.
+
+    found: of `verdicts.histogram`.
+    """
+    edges, counts = found["edges"], found["counts"]
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        widths = [after - before for before, after in pairwise(edges)]
+        colours = [ALARM if edge > 1 - 1e-9 else ACCENT for edge in edges[:-1]]
+        axes.bar(edges[:-1], counts, widths, align="edge", color=colours, alpha=0.75)
+        axes.axvline(1, color=INK, lw=0.9, ls=(0, (4, 3)))
+        axes.text(1, 1.01, " out of scope", transform=axes.get_xaxis_transform(), fontsize=9)
+        axes.set(xlabel="outlier score (distance; 1 is the threshold)", ylabel="test slices", xscale="log")
+        axes.set_xlim(min(edges[0], 0.5), max(edges[-1], 2))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
+        axes.grid(axis="y", color=INK, alpha=FAINT, lw=0.5)
+
+    return Drawing("outliers", (5.4, 2.8), draw)
+
+
+def _points(axes: "Axes", rows: Rows, **look: Any) -> None:
+    """Where something was measured; whiskers where there is an interval."""
+    known = [row for row in rows if row["confidence"] is not None]
+    numbers = [row["accuracy"] for row in known]
+    ends = [
+        [0.0 if number[end] is None else abs(number[end] - number["value"]) for number in numbers]
+        for end in ("low", "high")
+    ]
+    axes.errorbar([row["confidence"] for row in known], [number["value"] for number in numbers], ends, **look)
+
+
+def _bars(axes: "Axes", rows: Rows, **look: Any) -> None:
+    filled = [row for row in rows if row["count"]]
+    middles = [(row["lower"] + row["upper"]) / 2 for row in filled]
+    axes.bar(middles, [row["count"] for row in filled], width=0.9 / len(rows), **look)

@@ -1,0 +1,41 @@
+"""Anyone's model under our protocols: its probabilities from a table, or its ONNX graph, run here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gliascope.data.audit import Audit
+from gliascope.data.catalog import Catalog
+from gliascope.data.split import Split
+from gliascope.pipeline.classes import fit_classes
+from gliascope.pipeline.evaluate import report_on
+from gliascope.pipeline.graph import Graph, GraphModel, GraphOptions
+from gliascope.pipeline.table import Table, TableModel
+
+
+def evaluate_predictions(
+    file: Path, catalog: Catalog, splits: Sequence[Split], folder: Path, audit: Audit | None = None
+) -> None:
+    """Score a CSV of a model's probabilities as `evaluate` scores our own; see `table.Table`.
+
+    Raises ForeignError for a CSV that is no such table, lacks a class, or lacks a slice that is tested.
+    """
+    table = Table.read(file, catalog)
+    splits, merge = fit_classes(list(table.columns), splits, file)
+    report_on([(TableModel(table, merge), splits)], catalog, splits, folder, audit)
+
+
+def evaluate_onnx(
+    file: Path,
+    options: GraphOptions,
+    catalog: Catalog,
+    splits: Sequence[Split],
+    folder: Path,
+    audit: Audit | None = None,
+) -> None:
+    """Run an ONNX graph on the slices that validate and test, and score what it says as `evaluate` does.
+
+    Raises ForeignError for a graph that cannot be run, or does not fit what is stated.
+    """
+    splits, merge = fit_classes(options.classes, splits, file)
+    graph = Graph(file, options)
+    report_on([(GraphModel(graph, merge, catalog, splits), splits)], catalog, splits, folder, audit)

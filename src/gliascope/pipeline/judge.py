@@ -1,0 +1,101 @@
+"""Run + Split in, Judge out: what a Run's model is worth, fitted on its own slices and kept in it."""
+
+import os
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.data.split import Split
+from gliascope.data.store import Store
+from gliascope.evaluation.calibration import fit_temperature
+from gliascope.evaluation.conformal import LEVELS, conformity, highest_level, needed
+from gliascope.evaluation.outliers import Subspace, fit_subspace, units
+from gliascope.evaluation.scores import Scores
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine, Outputs
+from gliascope.inference.judge import PARTS, SPACES, Judge, JudgeInfo, SpaceInfo, distances, softmax
+from gliascope.pipeline.model import Memory
+from gliascope.progress import note
+from gliascope.recipes.run import Run
+
+LEVEL = LEVELS[0]
+METHOD: Literal["lac"] = "lac"  # the smallest sets on all sets measured; see docs/trust.md
+REFERENCES = 2000  # training slices that distances are measured from
+
+
+def judge(trained: Run, images: Store, split: Split) -> None:
+    """Fit a Judge and write it into the run's model, unless it has one or another process of ours does."""
+    # Under torchrun, every process comes here; the first has exported the model.
+    if int(os.environ.get("RANK", "0")):
+        return
+    bundle = Bundle.load(trained.model)
+    if split.part("val").is_empty():  # an ensemble of folds
+        note(f"{trained.model}: no slice is left to validate on; its findings stay unchecked")
+    elif bundle.info.judge is None:
+        bundle.with_judge(fit_judge(bundle, images, split)).write(trained.model)
+
+
+def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
+    """Temperature, prediction sets and threshold from validation slices; distances from training slices.
+
+    The store holds the split's slices under the bundle's preprocessing.
+    """
+    answers = Memory(images, Engine(bundle))
+    frame = split.part("val")
+    validation, labels = answers(frame, "val"), split.class_numbers("val")
+    groups = frame["group"].to_numpy()
+    count = len(np.unique(groups))
+    temperature = fit_temperature(validation.logits, labels, count)
+    level = highest_level(count, LEVEL)
+    if count < needed(LEVEL):
+        note(_too_few(count, level))
+    fit = conformity(Scores(softmax(validation.logits / temperature), labels, groups, split.classes), level)
+    known = _references(split, answers)
+    spaces = {name: fit_subspace(known.looks[name]) for name in SPACES}
+    far = units(
+        [
+            distances(validation.looks[name], **_arrays(space), noise=space.noise)
+            for name, space in spaces.items()
+        ]
+    )
+    info = JudgeInfo(
+        temperature=temperature,
+        method=METHOD,
+        level=level,
+        penalty=fit.penalty,
+        free=fit.free,
+        spaces={
+            name: SpaceInfo(noise=space.noise, unit=unit)
+            for (name, space), unit in zip(spaces.items(), far, strict=True)
+        },
+        references=len(known.logits),
+    )
+    arrays = {
+        f"{name}.{part}": array for name, space in spaces.items() for part, array in _arrays(space).items()
+    }
+    return Judge(info, {"lac": fit.lac, "aps": fit.aps, "raps": fit.raps, **arrays})
+
+
+def _arrays(space: Subspace) -> dict[str, NDArray[np.float32]]:
+    return {part: getattr(space, part) for part in PARTS}
+
+
+def _references(split: Split, answers: Memory) -> Outputs:
+    """What the model says of up to REFERENCES distinct training slices, the same on every machine."""
+    distinct = split.part("train").unique("pixel_hash").sort("pixel_hash")
+    drawn = np.random.default_rng(0).permutation(distinct.height)[:REFERENCES]
+    return answers(distinct[np.sort(drawn)], "training")
+
+
+def _too_few(groups: int, level: float) -> str:
+    least = needed(LEVEL)
+    if groups >= needed(level):
+        return (
+            f"validation has {groups} groups, and prediction sets at {LEVEL:.0%} need {least}: "
+            f"they are made at {level:.0%}"
+        )
+    return (
+        f"validation has {groups} groups, too few for prediction sets (at {LEVEL:.0%} they need {least}): "
+        "they hold all classes, and no finding is accepted"
+    )

@@ -1,0 +1,139 @@
+"""A model under test, ours or anyone's: what `evaluate` asks of it, and ours."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import yaml
+from numpy.typing import NDArray
+
+from gliascope.data.catalog import Catalog
+from gliascope.data.store import Store, store
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine, Outputs
+from gliascope.inference.judge import Judge
+from gliascope.progress import progress
+from gliascope.recipes.run import Run
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of n slices.
+
+    probabilities: float64 (n, classes), calibrated where there is a Judge. outputs: of the graph, where the
+    model is ours.
+    """
+
+    probabilities: NDArray[np.float64]
+    outputs: Outputs | None = None
+    judge: Judge | None = None
+
+
+class Model(Protocol):
+    """Whatever names a probability a class for slices of a catalogue.
+
+    name: for the title of a report. classes: in the order of every probability vector.
+    foreign: whether it was trained elsewhere, on slices that we do not know.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    foreign: bool
+
+    def answer(self, frame: pl.DataFrame, part: str) -> Answers | None:
+        """What it says of these rows of a split; None where it says nothing of this part (val)."""
+
+    def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
+        """These slices as the model gets them, or as their files hold them."""
+
+    def facts(self) -> dict[str, Any]:
+        """What the report says of it: keyword arguments of ReportData, `model` and `run` among them."""
+
+
+class Memory:
+    """Runs a graph on rows of a store, each row once: protocols share test slices."""
+
+    def __init__(self, images: Store, graph: "Runs") -> None:
+        self.images = images
+        self.graph = graph
+        self.rows = np.empty(0, dtype=np.int64)  # sorted
+        self.outputs: Outputs | None = None
+
+    def __call__(self, frame: pl.DataFrame, part: str) -> Outputs:
+        """Outputs for these rows of a split, in their order. `part` is shown beside the progress."""
+        rows = self.images.rows(frame["pixel_hash"])
+        new = np.setdiff1d(rows, self.rows)
+        if len(new):
+            known = [] if self.outputs is None else [self.outputs]
+            order = np.argsort(np.concatenate([self.rows, new]))
+            self.outputs = Outputs.join([*known, *self._run(new, part)]).at(order)
+            self.rows = np.union1d(self.rows, new)
+        assert self.outputs is not None  # noqa: S101 (no part of a split is empty)
+        return self.outputs.at(np.searchsorted(self.rows, rows))
+
+    def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
+        """These slices as the store holds them."""
+        return list(self.images.pixels[self.images.rows(frame["pixel_hash"])])
+
+    def _run(self, rows: NDArray[np.int64], part: str) -> list[Outputs]:
+        batches = []
+        with progress(f"score {part}", len(rows)) as advance:
+            for start in range(0, len(rows), BATCH):
+                batch = rows[start : start + BATCH]
+                batches.append(self.graph(self.images.pixels[batch]))
+                advance(len(batch))
+        return batches
+
+
+class Runs(Protocol):
+    """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs."""
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Answer one batch."""
+
+
+class OwnModel:
+    """The exported model of a finished Run. Raises RunError where it is not finished."""
+
+    foreign = False
+
+    def __init__(self, trained: Run, catalog: Catalog) -> None:
+        trained.check_finished()
+        self.trained = trained
+        self.bundle = Bundle.load(trained.model)
+        self.name = trained.recipe.name
+        self.classes = self.bundle.info.classes
+        self.judge = self.bundle.judge
+        self.memory = Memory(store(catalog.frame, self.bundle.info.preprocessing), Engine(self.bundle))
+
+    def answer(self, frame: pl.DataFrame, part: str) -> Answers:
+        """What it says of these rows of a split."""
+        outputs = self.memory(frame, part)
+        said = self.judge.calibrated(outputs.logits) if self.judge else outputs.probabilities
+        return Answers(said, outputs, self.judge)
+
+    def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
+        """These slices as the store holds them."""
+        return self.memory.pictures(frame)
+
+    def facts(self) -> dict[str, Any]:
+        """The Run's record, recipe and curves."""
+        record = self.trained.record.model_dump(mode="json")
+        results = record.pop("results")
+        chosen = results.pop("chosen")
+        if record["ensemble"] is None:
+            del record["ensemble"]
+        recipe = self.trained.recipe
+        return {
+            "recipe": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
+            "run": record | {"seed": recipe.seed, "deterministic": recipe.deterministic},
+            "curves": [row | {"epoch": number} for number, row in enumerate(self.trained.history(), start=1)],
+            "chosen_epoch": None if chosen is None else chosen + 1,
+            "model": results
+            | {"onnx_bytes": len(self.bundle.model), "sha256": self.bundle.info.model_sha256}
+            | {"activation_maps": self.bundle.info.activation_maps}
+            | {"judge": None if self.judge is None else self.judge.info.model_dump(mode="json")},
+        }

@@ -1,0 +1,142 @@
+"""A Run and disturbed test slices in, robustness.html out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from gliascope import __version__
+from gliascope.data.catalog import Catalog
+from gliascope.data.split import Split
+from gliascope.errors import GliascopeError, RunError
+from gliascope.evaluation.robustness import Judged, evaluate_disturbed
+from gliascope.evaluation.scores import Scores
+from gliascope.explain.disturbances import DISTURBANCES
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.judge import ACCEPTED, VERDICTS
+from gliascope.pages.robustness import Answer, Disturbed, Grade, RobustnessData, write_robustness
+from gliascope.pipeline.disturbed import CONDITIONS, Answered, answers, disturbed, original, sample
+from gliascope.pipeline.figures import write_pngs
+from gliascope.progress import progress
+from gliascope.recipes.run import Run
+
+LIMIT = 300
+
+
+def robustness(
+    trained: Run, catalog: Catalog, splits: Sequence[Split], folder: Path, limit: int = LIMIT
+) -> None:
+    """Disturb test slices by DISTURBANCES and test the deployed model on them.
+
+    Writes robustness.html, robustness.json and figures. Slices are disturbed as their files hold them; the
+    rest is the one prediction path. The first of `splits` that the run was trained on is tested, on at most
+    `limit` slices, drawn by the recipe's seed; files that cannot be read or have changed are set aside and
+    counted. Raises RunError for an unfinished run, or none of whose splits leaves a slice to test;
+    GliascopeError for another catalogue, or where no file can be read.
+    """
+    trained.check_finished()
+    bundle, split, seed = Bundle.load(trained.model), _own(trained, splits), trained.recipe.seed
+    frame = sample(split, catalog, limit, seed)
+    rejects = Counter[str]()
+    answered = list(answers(bundle, frame, seed, rejects))
+    if not answered:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+        raise GliascopeError(f"none of {frame.height} test slices can be used ({reasons}); scan them again")
+    judged = _judged(bundle, frame, answered)
+    data = RobustnessData(
+        title=f"{trained.recipe.name}, disturbed",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        run={
+            "recipe": trained.recipe.name,
+            "folder": str(trained.folder),
+            "protocol": split.protocol,
+            "seed": seed,
+        },
+        slices=len(answered),
+        groups=judged[0].scores.group_count,
+        tested=split.part("test").height,
+        rejects=dict(sorted(rejects.items())),
+        judged=bundle.judge is not None,
+        tests=_tests(judged, _shown(bundle, frame, answered, judged[0], seed)),
+    )
+    write_pngs(folder, data.figures)
+    write_robustness(folder, data)
+
+
+def _own(trained: Run, splits: Sequence[Split]) -> Split:
+    """The first split of the run's training that leaves something to test, with the run's labels."""
+    own = [split.for_task(trained.recipe.task) for split in splits]
+    own = [split for split in own if split.training == trained.record.split]
+    if not own:
+        raise RunError(f"{trained.folder}: was trained on another split; name its own by --split")
+    tested = [split for split in own if not split.part("test").is_empty()]
+    if not tested:
+        raise RunError(f"{trained.folder}: its split leaves no slice to test; disturb its members' instead")
+    return tested[0]
+
+
+def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered]) -> list[Judged]:
+    """Answers to all slices, and the truth, under each of CONDITIONS."""
+    rows = frame[[one.row for one in answered]]
+    classes = bundle.info.classes
+    labels = np.array([classes.index(label) for label in rows["label"]], dtype=np.int64)
+    groups = rows["group"].to_numpy()
+    return [
+        Judged(
+            Scores(np.stack([one.probabilities[number] for one in answered]), labels, groups, classes),
+            [one.verdicts[number] for one in answered] if bundle.judge else None,
+        )
+        for number in range(len(CONDITIONS))
+    ]
+
+
+def _tests(judged: Sequence[Judged], shown: Sequence[Answer]) -> dict[str, Disturbed]:
+    """Numbers by disturbance, each from the slices as they are on."""
+    found = []
+    with progress("intervals", len(CONDITIONS)) as advance:
+        for one in judged:
+            found.append(evaluate_disturbed(one, judged[0], VERDICTS))
+            advance(1)
+    tests = {}
+    for name, known in DISTURBANCES.items():
+        places = [0, *(place for place, condition in enumerate(CONDITIONS) if condition[0] == name)]
+        tests[name] = Disturbed(
+            known.title,
+            known.imitates,
+            [
+                Grade(strength, known.told.format(strength) if strength else "as it is", found[at], shown[at])
+                for at, strength in ((place, CONDITIONS[place][1]) for place in places)
+            ],
+        )
+    return tests
+
+
+def _shown(
+    bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered], clean: Judged, seed: int
+) -> list[Answer]:
+    """One slice under each of CONDITIONS: the first with a tumour that is answered right, and accepted."""
+    classes = bundle.info.classes
+
+    def fitness(number: int) -> int:
+        label = classes[clean.scores.labels[number]]
+        accepted = clean.verdicts is None or clean.verdicts[number] == ACCEPTED
+        return 4 * bool(clean.scores.correct[number]) + 2 * accepted + bool(label != "no_tumor")
+
+    number = max(range(len(answered)), key=fitness)
+    one, label = answered[number], int(clean.scores.labels[number])
+    return [
+        Answer(
+            pixels,
+            label=classes[label],
+            said=classes[int(probabilities.argmax())],
+            probability=float(probabilities.max()),
+            verdict=verdict if bundle.judge else None,
+        )
+        for pixels, probabilities, verdict in zip(
+            disturbed(original(frame, one.row), seed), one.probabilities, one.verdicts, strict=True
+        )
+    ]

@@ -1,0 +1,96 @@
+"""What the deployed Judge does on test slices: the part of a report that says what an answer is worth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gliascope.evaluation.calibration import evaluate_calibration
+from gliascope.evaluation.conformal import coverage_bounds, evaluate_sets, needed
+from gliascope.evaluation.metrics import reliability
+from gliascope.evaluation.scores import Scores
+from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
+from gliascope.inference.judge import METHODS, VERDICTS, Judge, Judgement
+from gliascope.pipeline.model import Answers
+
+CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
+
+
+def calibration(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any]:
+    """Keys of `evaluate_calibration`; temperatures, one a model; before, where there are some: the same keys
+    and `reliability`, of the probabilities as the graphs gave them.
+
+    pooled: what was `said` by one model or several, in that order, and the truth.
+    """
+    judges = _judges(said)
+    numbers = evaluate_calibration(pooled) | {"temperatures": [judge.info.temperature for judge in judges]}
+    if not judges:
+        return numbers | {"before": None}
+    raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
+    as_given = Scores(raw, pooled.labels, pooled.groups, pooled.classes)
+    return numbers | {"before": evaluate_calibration(as_given) | {"reliability": reliability(as_given)}}
+
+
+def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
+    """What prediction sets do, or None without a Judge.
+
+    method, level, groups: what is deployed, and how many groups each model was calibrated on; needed: how
+    many the level takes; bounds: of `coverage_bounds`, None for several models, each of which had luck of its
+    own; methods: of `evaluate_sets` by method, those with too few groups left out; curve: level, coverage and
+    size of the deployed method at other levels.
+    """
+    judges = _judges(said)
+    if not judges:
+        return None
+    first = judges[0]
+    level = min(judge.info.level for judge in judges)
+    groups = {method: [judge.by(method, level).groups for judge in judges] for method in METHODS}
+    deployed = groups[first.info.method]
+
+    def measured(method: str, level: float) -> dict[str, Any]:
+        sets = [
+            judge.by(method, level).sets(one.probabilities) for judge, one in zip(judges, said, strict=True)
+        ]
+        return evaluate_sets(pooled, np.concatenate(sets))
+
+    curve = {one: measured(first.info.method, one) for one in CURVE if min(deployed) >= needed(one)}
+    return {
+        "method": first.info.method,
+        "level": level,
+        "groups": deployed,
+        "needed": needed(level),
+        "bounds": coverage_bounds(level, deployed[0], pooled.group_count) if len(judges) == 1 else None,
+        "methods": {
+            method: measured(method, level)
+            for method in METHODS
+            if method == first.info.method or min(groups[method]) >= needed(level)
+        },
+        "curve": [
+            {"level": one, "coverage": found["coverage"], "size": found["size"]}
+            for one, found in curve.items()
+        ],
+    }
+
+
+def verdicts(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
+    """by_verdict: of `evaluate_verdicts`; outlier_scores: of `histogram`; or None without a Judge."""
+    if not _judges(said):
+        return None
+    judgements = [_judgement(one) for one in said]
+    given = [verdict for judgement in judgements for verdict in judgement.verdicts]
+    distances = np.concatenate([one.outlier_scores for one in judgements if one.outlier_scores is not None])
+    return {
+        "by_verdict": evaluate_verdicts(pooled, given, VERDICTS),
+        "outlier_scores": histogram(distances),
+    }
+
+
+def _judges(said: Sequence[Answers]) -> list[Judge]:
+    """The Judges of all models; none where one has none."""
+    judges = [one.judge for one in said if one.judge]
+    return judges if len(judges) == len(said) else []
+
+
+def _judgement(one: Answers) -> Judgement:
+    assert one.judge is not None and one.outputs is not None  # noqa: S101 (`_judges` has looked)
+    return one.judge(one.outputs.logits, one.outputs.looks)

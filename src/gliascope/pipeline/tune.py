@@ -1,0 +1,250 @@
+"""Recipe + Space + Splits in, a study and its best recipe out. The test part is never loaded."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from gliascope.data.catalog import Catalog
+from gliascope.data.split import Split
+from gliascope.data.store import store
+from gliascope.errors import (
+    DivergedError,
+    GliascopeError,
+    RecipeError,
+    RunError,
+    SplitError,
+    WeightsError,
+)
+from gliascope.pipeline.study import completed, ended, write_study
+from gliascope.progress import note
+from gliascope.recipes import Recipe, load_recipe
+from gliascope.recipes.space import Choices, Space, as_text, override
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+    from gliascope.training.history import Epoch
+
+STUDY = "study.db"
+KEY = ["source", "path", "index"]
+_HEARTBEAT = 60  # seconds; a trial that was silent for two of them is taken up again
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all trials have in common. rounds: splits without their test parts; slices: of the catalogue."""
+
+    name: str
+    overrides: Sequence[str]
+    space: Space
+    rounds: Sequence[Split]
+    slices: pl.DataFrame
+    folder: Path
+    cache: bool
+
+    def recipe(self, values: dict[str, Any]) -> Recipe:
+        """The recipe with these fields. Raises RecipeError where they do not go together."""
+        return load_recipe(self.name, [*self.overrides, *(override(*item) for item in values.items())])
+
+    @property
+    def identity(self) -> str:
+        """What a study must be of to be gone on with."""
+        own = [part.model_dump(mode="json") for part in (self.recipe({}), self.space)]
+        return json.dumps([*own, *(split.training for split in self.rounds)], sort_keys=True)
+
+
+def tune(
+    name: str,
+    overrides: Sequence[str],
+    space: Space,
+    catalog: Catalog,
+    splits: Sequence[Split],
+    folder: Path,
+    trials: int,
+    seed: int = 0,
+    cache: bool = True,
+) -> None:
+    """Search `space` for the values with which recipe `name` does best in validation, for `trials` trials.
+
+    Each trains on the training part of every round in `splits`, which are of one protocol, and is judged by
+    the mean over their validation parts. The first is the recipe as it stands, where the space holds it.
+    What does worse than the median of the trials before is pruned. `folder` gets study.db (Optuna's own, in
+    SQLite), best.yaml, tune.html and tune.json. After an interruption the same call goes on; several at once
+    share the work. Raises RecipeError for a space that does not fit the recipe, SplitError as `untested`,
+    RunError where `folder` holds another study, GliascopeError where no trial comes to its end.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise RunError(
+            "torchrun would do the same trials in every process; start `tune` several times instead"
+        )
+    from gliascope.training.environment import keep_freed_memory
+
+    keep_freed_memory()
+    space.check(name, overrides)
+    base = load_recipe(name, overrides)
+    if base.watch_test:
+        raise RecipeError(
+            f"{name}: watches the test part, which tuning never sees; add --set watch_test=false"
+        )
+    rounds = untested([split.for_task(base.task) for split in splits])
+    used = pl.concat([split.frame.select(KEY) for split in rounds]).unique()
+    slices = catalog.frame.join(used, on=KEY, how="semi", maintain_order="left")
+    job = Job(name, overrides, space, rounds, slices, folder, cache and not space.remakes_activations)
+    study = _open(job, seed)
+    if not study.trials:
+        _enqueue(study, space, base)
+    try:
+        while (left := trials - len(ended(study))) > 0:
+            study.optimize(partial(_try, job=job), n_trials=left)
+    finally:  # an interruption shows what there is
+        _write(study, job)
+    if not completed(study):
+        reason = study.trials[0].user_attrs.get("why", "all were pruned")
+        raise GliascopeError(f"{folder}: no trial came to its end; the first: {reason}")
+
+
+def untested(splits: Sequence[Split]) -> list[Split]:
+    """Different trainings, without their test parts.
+
+    Raises SplitError where one tests what another trains on: then tuning would see its test slices.
+    """
+    rounds = list({split.training: split for split in reversed(splits)}.values())[::-1]
+    frame = pl.concat([split.frame.select(*KEY, "part") for split in rounds])
+    tests, seen = frame.filter(part="test"), frame.filter(pl.col("part") != "test")
+    if len(rounds) > 1 and tests.join(seen, on=KEY, how="semi").height:
+        raise SplitError(
+            f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
+            " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
+        )
+    return [Split(split.frame.filter(pl.col("part") != "test")) for split in rounds]
+
+
+def _open(job: Job, seed: int) -> "Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{(job.folder / STUDY).resolve()}",
+            heartbeat_interval=_HEARTBEAT,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+    study = optuna.create_study(
+        storage=storage,
+        study_name="gliascope",
+        direction="maximize" if job.space.objective == "val_accuracy" else "minimize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+        load_if_exists=True,
+    )
+    if study.user_attrs.get("identity", job.identity) != job.identity:
+        raise RunError(
+            f"{job.folder}: holds a study of another recipe, space or split; choose another folder"
+        )
+    study.set_user_attr("identity", job.identity)
+    # The same seed after an interruption would draw the same trials again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    return study
+
+
+def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
+    if (values := space.of(base)) is None:
+        note("the recipe as it stands lies outside the space, so no trial shows it")
+    else:
+        study.enqueue_trial(values)
+
+
+def _try(trial: "Trial", job: Job) -> float:
+    """Mean over the rounds of what validation says."""
+    import optuna
+
+    drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
+    same = next((one for one in completed(trial.study) if one.params == trial.params), None)
+    if same is not None:
+        return float(same.values[0])
+    try:
+        return _train(trial, job, job.recipe(drawn))
+    except (DivergedError, RecipeError, WeightsError) as error:
+        trial.set_user_attr("why", str(error))
+        raise optuna.TrialPruned(str(error)) from None
+    except KeyboardInterrupt:
+        trial.study.enqueue_trial(trial.params)
+        raise
+
+
+def _draw(trial: "Trial", key: str, space: Space) -> Any:
+    field = space.fields[key]
+    if isinstance(field, Choices):  # Optuna knows text and numbers; a choice may be a list
+        texts = [as_text(value) for value in field.choices]
+        return field.choices[texts.index(trial.suggest_categorical(key, texts))]
+    if field.whole:
+        return trial.suggest_int(
+            key, int(field.low), int(field.high), step=int(field.step or 1), log=field.log
+        )
+    return trial.suggest_float(key, field.low, field.high, step=field.step, log=field.log)
+
+
+def _train(trial: "Trial", job: Job, recipe: Recipe) -> float:
+    import optuna
+
+    from gliascope.models.backbones import complete
+    from gliascope.training.history import chosen_epoch
+    from gliascope.training.trial import validate
+
+    recipe = complete(recipe)
+    images = store(job.slices, recipe.preprocessing)
+    # Named by what it is: a trial that was interrupted is taken up by another number.
+    name = hashlib.blake2b(recipe.model_dump_json().encode(), digest_size=6).hexdigest()
+    place, longest = job.folder / "trials" / name, sum(stage.epochs for stage in recipe.stages)
+    values: list[float] = []  # of the rounds that are done
+    reported = 0
+
+    def value(history: Sequence["Epoch"]) -> float:
+        return float(getattr(history[chosen_epoch(history, recipe.keep)], job.space.objective))
+
+    def watch(history: Sequence["Epoch"]) -> None:
+        nonlocal reported
+        before = longest * len(values)
+        for step in range(max(reported, before) + 1, before + len(history) + 1):
+            so_far = [*values, value(history[: step - before])]
+            trial.report(sum(so_far) / len(so_far), step)
+            reported = step
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        for number, split in enumerate(job.rounds):
+            values.append(value(validate(recipe, split, images, place / str(number), watch, job.cache)))
+    except (optuna.TrialPruned, DivergedError):
+        _forget(place)
+        raise
+    _forget(place)
+    return sum(values) / len(values)
+
+
+def _forget(place: Path) -> None:
+    """Remove weights: a trial is judged by its figures, and only an interrupted one goes on."""
+    for weights in place.rglob("*.safetensors"):
+        weights.unlink()
+
+
+def _write(study: "Study", job: Job) -> None:
+    if completed(study):
+        best = {key: _value(job.space, key, value) for key, value in study.best_params.items()}
+        write_study(study, job.space, job.rounds, job.recipe({}), job.recipe(best), job.folder)
+
+
+def _value(space: Space, key: str, drawn: Any) -> Any:
+    field = space.fields[key]
+    if isinstance(field, Choices):
+        return next(value for value in field.choices if as_text(value) == drawn)
+    return drawn

@@ -1,0 +1,142 @@
+"""What `tune` may vary: fields of a recipe, each with a range or choices, as YAML."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from gliascope.errors import RecipeError, explain
+from gliascope.recipes.load import load_recipe
+from gliascope.recipes.schema import Recipe
+
+# Fields that change what a frozen part makes of a view: another value is another set of activations.
+_BEFORE_THE_CUT = ("preprocessing", "augmentation", "backbone", "weights", "seed")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(_Part):
+    """Numbers from `low` to `high`, both included: whole ones where both are, else any."""
+
+    low: int | float
+    high: int | float
+    log: bool = Field(default=False, description="even in the logarithm")
+    step: int | float | None = Field(default=None, gt=0, description="from low on; null: any")
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError(f"expected low below high but got {self.low} and {self.high}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log needs a low above 0, and no step")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds whole numbers alone."""
+        return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Values that must be valid for all between to be so."""
+        return self.low, self.high
+
+    def holds(self, value: Any) -> bool:
+        """Whether it may be drawn."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not self.low <= value <= self.high
+        ):
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        return abs(steps - round(steps)) < 1e-9 if self.whole or self.step else True
+
+
+class Choices(_Part):
+    """A few values of any kind."""
+
+    choices: tuple[Any, ...] = Field(min_length=2)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.choices
+
+    def holds(self, value: Any) -> bool:
+        """Whether it is one of them."""
+        return as_text(value) in map(as_text, self.choices)
+
+
+def _kind(field: Any) -> str:
+    """Which of the two is meant, so that an error speaks of that one."""
+    return (
+        "choices"
+        if isinstance(field, Choices) or (isinstance(field, dict) and "choices" in field)
+        else "range"
+    )
+
+
+Values = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
+
+
+class Space(_Part):
+    """What is varied, and by which number of validation a trial is judged."""
+
+    objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    fields: dict[str, Values] = Field(min_length=1)
+
+    @property
+    def remakes_activations(self) -> bool:
+        """Whether nearly every trial would need activations of its own."""
+        return any(
+            isinstance(field, Range) and (key.startswith(_BEFORE_THE_CUT) or key.endswith(".freeze"))
+            for key, field in self.fields.items()
+        )
+
+    def check(self, name: str, overrides: Sequence[str]) -> None:
+        """Raise RecipeError, naming the key, where the recipe does not take the ends of a field."""
+        for key, field in self.fields.items():
+            for value in field.ends:
+                load_recipe(name, [*overrides, override(key, value)])
+
+    def of(self, recipe: Recipe) -> dict[str, Any] | None:
+        """The recipe's own values by key, choices as text; None where one lies outside the space."""
+        content = recipe.model_dump(mode="json")
+        values = {key: _at(content, key) for key in self.fields}
+        if not all(self.fields[key].holds(value) for key, value in values.items()):
+            return None
+        return {
+            key: as_text(value) if isinstance(self.fields[key], Choices) else value
+            for key, value in values.items()
+        }
+
+
+def load_space(path: Path) -> Space:
+    """Read a space. Raises RecipeError where the file is missing, or is something else."""
+    try:
+        return Space.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {explain(error)}; expected like docs/tune.md") from None
+
+
+def override(key: str, value: Any) -> str:
+    """What `--set` takes."""
+    return f"{key}={as_text(value)}"
+
+
+def as_text(value: Any) -> str:
+    """A value as YAML in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+
+
+def _at(content: Any, key: str) -> Any:
+    for part in key.split("."):
+        content = content[int(part)] if isinstance(content, list) else content[part]
+    return content

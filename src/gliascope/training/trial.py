@@ -1,0 +1,41 @@
+"""Recipe + Split + Store in, figures of validation out: no model is kept, and no test slice looked at."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gliascope.data.split import Split
+from gliascope.data.store import Store
+from gliascope.models.classifier import build_classifier
+from gliascope.recipes import Recipe
+from gliascope.training.environment import set_determinism
+from gliascope.training.history import Epoch
+from gliascope.training.loop import fit, load_history
+from gliascope.training.material import Material, Part
+from gliascope.training.processes import create_fabric
+
+
+def validate(
+    recipe: Recipe,
+    split: Split,
+    store: Store,
+    folder: Path,
+    watch: Callable[[Sequence[Epoch]], None],
+    cache: bool = True,
+) -> list[Epoch]:
+    """Train on the split's training part; what validation said of each epoch.
+
+    `watch` sees the epochs so far after each one, and ends the training by raising. `folder` then holds what
+    it takes to go on: the same call does. Raises DivergedError for a loss that is not finite.
+    """
+    set_determinism(recipe.deterministic)
+    nothing = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    train, val = (Part.of(split, store, name) for name in ("train", "val"))
+    material = Material(recipe, store, len(split.classes), train, val, nothing, cache)
+    classifier = build_classifier(recipe, len(split.classes))
+    fabric = create_fabric()
+    # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
+    fabric.launch(partial(fit, classifier=classifier, material=material, folder=folder, watch=watch))
+    return load_history(folder)

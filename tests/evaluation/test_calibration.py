@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from gliascope.evaluation.calibration import TEMPERATURES, evaluate_calibration, fit_temperature
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.scores import Scores
+
+CLASSES = ("a", "b", "c")
+
+
+def simulated(n: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `temperature` times as sure as they should be, and labels."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, (n, 3))
+    labels = (logits + random.gumbel(size=(n, 3))).argmax(axis=1)
+    return (logits * temperature).astype(np.float32), labels
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponent / exponent.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_the_temperature_that_was_put_in_is_found(temperature: float) -> None:
+    logits, labels = simulated(20_000, 0, temperature)
+    assert fit_temperature(logits, labels, 20_000) == pytest.approx(temperature, rel=0.05)
+
+
+def test_a_model_without_mistakes_is_as_sure_as_the_rule_of_succession() -> None:
+    for groups in (20, 500):
+        labels = np.arange(200) % 3
+        logits = (7 * np.eye(3)[labels]).astype(np.float32)
+        sure = softmax(logits / fit_temperature(logits, labels, groups)).max(axis=1)
+        assert sure == pytest.approx(1 - 1 / (groups + 2), abs=1e-3)
+
+
+def test_logits_that_say_nothing_stay_within_bounds() -> None:
+    temperature = fit_temperature(np.zeros((9, 3), dtype=np.float32), np.arange(9) % 3, 9)
+    assert TEMPERATURES[0] <= temperature <= TEMPERATURES[1]
+
+
+def test_calibrating_lowers_every_error_of_a_model_that_is_too_sure() -> None:
+    logits, labels = simulated(3000, 1, 3.0)
+    wrong = Scores(softmax(logits), labels, np.arange(3000), CLASSES)
+    temperature = fit_temperature(*simulated(3000, 2, 3.0), 3000)
+    right = Scores(softmax(logits / temperature), labels, np.arange(3000), CLASSES)
+    before, after = (evaluate_calibration(scores, 200) for scores in (wrong, right))
+    assert before["confidence"] > right.correct.mean() + 0.05
+    assert after["confidence"] == pytest.approx(right.correct.mean(), abs=0.02)
+    for key in ("ece", "adaptive_ece", "classwise_ece", "nll", "brier"):
+        assert after[key]["high"] < before[key]["low"], key
+    assert (wrong.predictions == right.predictions).all()
+
+
+def test_errors_are_what_their_definitions_say() -> None:
+    """By hand, bin by bin, and by scikit-learn where it has them."""
+    logits, labels = simulated(400, 3, 2.0)
+    scores = Scores(softmax(logits), labels, np.arange(400) // 4, CLASSES)
+    found = evaluate_calibration(scores, 100)
+    confidence, correct = scores.confidences, scores.correct
+    assert found["nll"]["value"] == pytest.approx(log_loss(labels, scores.probabilities, labels=range(3)))
+    others = evaluate_scores(scores, 100)
+    assert found["ece"]["value"] == pytest.approx(others["ece"]["value"])
+    assert found["brier"]["value"] == pytest.approx(others["brier"]["value"])
+    equal = np.array_split(np.argsort(confidence, kind="stable"), 15)
+    adaptive = sum(len(rows) * abs(correct[rows].mean() - confidence[rows].mean()) for rows in equal) / 400
+    assert found["adaptive_ece"]["value"] == pytest.approx(adaptive, abs=2e-3)  # bins of 26 and 27 slices
+    classwise = 0.0
+    for c in range(3):
+        column, truth = scores.probabilities[:, c], labels == c
+        for number in range(15):
+            rows = (column > number / 15) & (column <= (number + 1) / 15)
+            if rows.any():
+                classwise += rows.mean() * abs(truth[rows].mean() - column[rows].mean()) / 3
+    assert found["classwise_ece"]["value"] == pytest.approx(classwise)
+    assert all(
+        found[key]["low"] <= found[key]["value"] <= found[key]["high"] for key in ("nll", "classwise_ece")
+    )
+
+
+def test_what_is_ruled_out_and_true_all_the_same_costs_a_finite_amount() -> None:
+    scores = Scores(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]), np.arange(2), ("a", "b"))
+    assert evaluate_calibration(scores, 50)["nll"]["value"] == pytest.approx(-np.log(np.finfo(float).eps) / 2)
+
+
+def test_one_group_has_numbers_without_intervals() -> None:
+    logits, labels = simulated(30, 4)
+    found = evaluate_calibration(Scores(softmax(logits), labels, np.zeros(30, dtype=int), CLASSES), 50)
+    assert found["ece"]["value"] > 0
+    assert found["ece"]["low"] is None

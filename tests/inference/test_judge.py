@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from gliascope.errors import GliascopeError
+from gliascope.inference.judge import ARRAYS, Judge, JudgeInfo, softmax, unchecked
+
+UNITS = {"features": {"noise": 1.0, "unit": 2.0}, "greys": {"noise": 1.0, "unit": 1.0}}
+INFO = {"temperature": 2.0, "method": "lac", "level": 0.9, "spaces": UNITS, "references": 10}
+
+
+def make_judge(**changes) -> Judge:
+    """Nineteen groups whose scores are 0.05, 0.10 …; two spaces of two axes, the first the component."""
+    arrays = {method: np.arange(1, 20) / 20 for method in ("lac", "aps", "raps")}
+    for space in UNITS:
+        arrays[f"{space}.mean"] = np.zeros(2, dtype=np.float32)
+        arrays[f"{space}.components"] = np.array([[1.0, 0.0]], dtype=np.float32)
+        arrays[f"{space}.variances"] = np.array([4.0], dtype=np.float32)
+    return Judge(JudgeInfo(**(INFO | changes)), arrays)
+
+
+def looks(features: list[list[float]], greys: list[list[float]]) -> dict[str, np.ndarray]:
+    return {"features": np.array(features, dtype=np.float32), "greys": np.array(greys, dtype=np.float32)}
+
+
+def test_probabilities_are_softmax_at_the_temperature() -> None:
+    logits = np.array([[2.0, 0.0, -2.0]], dtype=np.float32)
+    said = make_judge()(logits, looks([[0, 0]], [[0, 0]]))
+    assert said.probabilities == pytest.approx(softmax(logits / 2))
+    assert softmax(np.array([[1e4, 0.0]])) == pytest.approx(np.array([[1.0, 0.0]]))
+
+
+def test_distance_weighs_each_direction_by_what_it_varies_and_the_longer_one_counts() -> None:
+    features = [[4.0, 0.0], [0.0, 4.0], [0.0, 0.0], [0.0, 0.0]]  # 2, 4, 0 and 0 of a unit of 2
+    greys = [[0.0, 0.0], [0.0, 1.0], [0.0, 3.0], [4.0, 0.0]]  # 0, 1, 3 and 2 of a unit of 1
+    assert make_judge().outlier_scores(looks(features, greys)) == pytest.approx([1, 2, 3, 2])
+
+
+def test_verdicts() -> None:
+    """Out of scope comes first; what is in scope is accepted if its set is of one class."""
+    judge = make_judge()
+    assert judge.quantile() == pytest.approx(0.9)  # the 18th of 19: 0.9 × 20
+    sure, torn, lost = [0.95, 0.03, 0.02], [0.5, 0.48, 0.02], [0.08, 0.08, 0.84]
+    said = judge.weigh(np.array([sure, torn, lost, sure]), np.array([0.5, 1.0, 0.5, 1.01]))
+    assert said.verdicts == ["accepted", "uncertain", "accepted", "out of scope"]
+    assert said.sets.sum(axis=1).tolist() == [1, 2, 1, 1]
+
+
+def test_sets_by_lac_may_be_empty_and_are_uncertain_then() -> None:
+    said = make_judge(level=0.5).weigh(np.array([[0.45, 0.3, 0.25]]), np.zeros(1))
+    assert said.sets.sum() == 0
+    assert said.verdicts == ["uncertain"]
+
+
+@pytest.mark.parametrize(("method", "sizes"), [("aps", [1, 2, 3]), ("raps", [1, 2, 2])])
+def test_sets_by_aps_and_raps_hold_the_likeliest_class_and_more_until_the_quantile(
+    method: str, sizes: list[int]
+) -> None:
+    probabilities = np.array([[0.03, 0.95, 0.02], [0.2, 0.75, 0.05], [0.3, 0.2, 0.5]])
+    judge = make_judge(method=method, penalty=0.2, free=1.0)
+    sets = judge.sets(probabilities)
+    assert sets.sum(axis=1).tolist() == sizes
+    assert sets[np.arange(3), probabilities.argmax(axis=1)].all()
+
+
+def test_another_level_is_another_quantile_and_too_high_a_one_an_error() -> None:
+    judge = make_judge()
+    assert judge.at(0.95).quantile() == pytest.approx(0.95)
+    assert judge.at(0.5).quantile() == pytest.approx(0.5)
+    for level in (0.96, 0.99, 0.0, 1.0, 7.0):
+        with pytest.raises(GliascopeError, match=r"the 19 groups .*at most 0\.95"):
+            judge.at(level)
+    assert judge.by("lac", 0.99).sets(np.array([[1.0, 0.0, 0.0]])).all()
+
+
+def test_it_is_the_same_after_writing_and_reading() -> None:
+    judge = make_judge(method="raps", penalty=0.1, free=2.0)
+    content = judge.to_bytes()
+    again = Judge.from_bytes(judge.info, content)
+    assert again.to_bytes() == content
+    assert all(np.array_equal(again.arrays[name], judge.arrays[name]) for name in ARRAYS)
+
+
+def test_without_a_judge_there_are_probabilities_alone() -> None:
+    said = unchecked(np.array([[1.0, 0.0], [0.0, 3.0]], dtype=np.float32))
+    assert said.verdicts == ["unchecked", "unchecked"]
+    assert said.sets is None
+    assert said.outlier_scores is None
