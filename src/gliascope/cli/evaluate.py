@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, protocol_names
+from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, comma_separated
 from gliascope.errors import ForeignError
 
 
@@ -62,7 +62,7 @@ def evaluate(
     options = GraphOptions.parse(classes, preprocessing or [], outputs) if onnx else None
     trained = [Run.load(run) for run in runs]
     found = Audit.load(audit) if audit else None
-    splits = load_splits(split, protocol_names(protocol) if protocol else None)
+    splits = load_splits(split, comma_separated(protocol) if protocol else None)
     if predictions:
         evaluate_predictions(predictions, Catalog.load(catalog), splits, out, found)
     elif onnx and options:

@@ -32,11 +32,11 @@ def explain(
     sample: Annotated[int, typer.Option(min=1, help="Slices of each --masks that the slow checks see.")] = 16,
 ) -> None:
     """Hold saliency maps against outlined lesions: do they point there, and does the answer hang on it?"""
-    from gliascope.cli.options import protocol_names as names
+    from gliascope.cli.options import comma_separated
     from gliascope.pipeline.explain import explain_run
     from gliascope.recipes.run import Run
 
-    explain_run(Run.load(run), masks, out, names(methods), split, limit, sample)
+    explain_run(Run.load(run), masks, out, comma_separated(methods), split, limit, sample)
     _print(out)
 
 

@@ -43,6 +43,6 @@ Cache = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]
 
 
-def protocol_names(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """The names in a comma-separated list, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",")))

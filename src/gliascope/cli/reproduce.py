@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cache, Devices, Overrides, protocol_names
+from gliascope.cli.options import Cache, Devices, Overrides, comma_separated
 
 
 def reproduce(
@@ -30,6 +30,6 @@ def reproduce(
     from gliascope.cli.tables import print_systems
     from gliascope.pipeline.reproduce import reproduce as reproduce_all
 
-    chosen = protocol_names(recipes) if recipes else None
+    chosen = comma_separated(recipes) if recipes else None
     reproduce_all(data, out, chosen, overrides or (), quickly, devices, cache)
     print_systems(out)

@@ -19,7 +19,7 @@ from gliascope.cli.options import (
     Seed,
     Sources,
     Validation,
-    protocol_names,
+    comma_separated,
 )
 
 
@@ -53,7 +53,7 @@ def run(
 
     chosen = load_recipe(recipe, overrides or ())
     grouping = GroupsFile.parse(groups, group_columns)
-    names = protocol_names(protocol)
+    names = comma_separated(protocol)
     run_all(
         sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
         repeats=repeats,

@@ -13,7 +13,7 @@ from gliascope.cli.options import (
     Repeats,
     Seed,
     Validation,
-    protocol_names,
+    comma_separated,
 )
 
 
@@ -37,7 +37,7 @@ def split(
 
     found = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None
-    names = protocol_names(protocol)
+    names = comma_separated(protocol)
     splits = split_catalog(Catalog.load(catalog), names, seed, found, decided, validation, repeats)
     write_splits(splits, out)
     for result in splits:

@@ -20,7 +20,7 @@ from gliascope.progress import note
 from gliascope.recipes.run import Run
 
 LEVEL = LEVELS[0]
-METHOD: Literal["lac"] = "lac"  # the smallest sets on all sets measured; see docs/trust.md
+METHOD: Literal["lac"] = "lac"  # the smallest sets of the three; see docs/trust.md
 REFERENCES = 2000  # training slices that distances are measured from
 
 
