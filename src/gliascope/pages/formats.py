@@ -76,13 +76,13 @@ def day(iso: str) -> str:
 
 
 def fact(value: Any) -> str:
-    """A fact of a run in words: yes or no, "3,376,164", lists with commas between."""
+    """A fact of a run in words: yes or no, "3,376,164", six digits of 0.900450, lists with commas between."""
     if value is None or isinstance(value, bool):
         return {None: UNDEFINED, True: "yes", False: "no"}[value]
     if hasattr(value, "item"):  # a NumPy number
         value = value.item()
     if isinstance(value, int | float):
-        return f"{value:,}"
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
     if isinstance(value, list | tuple):
         return ", ".join(fact(entry) for entry in value)
     return str(value)
