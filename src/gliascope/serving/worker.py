@@ -56,7 +56,6 @@ class DecodeLimits:
 
     workers: processes. seconds: of one file. memory_bytes: of address space, of each worker and of the helper
     it may start; half a GiB is libraries. file_bytes: of what is written of one file. slices: of one file.
-    megapixels: of one slice. tasks: files until a worker is replaced.
     """
 
     workers: int
@@ -64,7 +63,6 @@ class DecodeLimits:
     memory_bytes: int
     file_bytes: int
     slices: int
-    megapixels: float
     tasks: int
 
     @classmethod
@@ -76,7 +74,6 @@ class DecodeLimits:
             memory_bytes=settings.decode_mb * 2**20,
             file_bytes=2 * read_limits.MAX_BYTES,
             slices=settings.frames,
-            megapixels=settings.megapixels,
             tasks=settings.decode_recycle,
         )
 
@@ -102,7 +99,6 @@ def set_up(limits: DecodeLimits) -> None:
         resource.setrlimit(kind, (allowed, allowed))
     # So that `read` tells from the header what the server does not take.
     read_limits.MAX_SLICES = min(read_limits.MAX_SLICES, limits.slices)
-    read_limits.MAX_MEGAPIXELS = min(read_limits.MAX_MEGAPIXELS, limits.megapixels)
     # A helper that hangs is killed by its worker, which then lives on.
     isolated.TIMEOUT = _HELPER_SHARE * limits.seconds
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gliascope.errors import DamagedFileError, TooLargeError
 
-MAX_MEGAPIXELS = 64.0
+MAX_MEGAPIXELS = 64
 """Millions of pixels in one slice."""
 
 MAX_BYTES = 512 * 2**20
@@ -27,7 +27,7 @@ def check_slice(path: Path, height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise DamagedFileError(path, "impossible size", f"{width} x {height} pixels")
     if height * width > MAX_MEGAPIXELS * 1_000_000:
-        raise TooLargeError(path, f"over {MAX_MEGAPIXELS:g} megapixels a slice", f"{width} x {height} pixels")
+        raise TooLargeError(path, f"over {MAX_MEGAPIXELS} megapixels a slice", f"{width} x {height} pixels")
 
 
 def check_total(path: Path, slices: int, size: int) -> None:

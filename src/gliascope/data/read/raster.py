@@ -37,7 +37,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         image = Image.open(file, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = str(error).partition(" exceeds")[0]
-        raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS:g} megapixels a slice", size) from None
+        raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
     except UnidentifiedImageError:
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
