@@ -107,8 +107,8 @@ def _members(archive: zipfile.ZipFile, files: int) -> list[zipfile.ZipInfo]:
 
 
 def _hidden(member: zipfile.ZipInfo) -> bool:
-    parts = member.filename.split("/")
-    return parts[-1].startswith(".") or any(part.startswith(".") or part == "__MACOSX" for part in parts[:-1])
+    parts = [part for part in member.filename.split("/") if part not in (".", "..")]
+    return "__MACOSX" in parts or any(part.startswith(".") for part in parts)
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, most: int) -> int:
