@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     trust_proxy: bool = Field(
         False, description="believe X-Forwarded-For and -Proto of a proxy on this machine"
     )
-    rate: str = Field("600/minute", description="requests a key, or without keys an address, may make")
+    rate: str = Field("6000/minute", description="requests a key, or without keys an address, may make")
     temporary: Path | None = Field(None, description="folder for uploads and jobs; None: the system's")
 
     upload_mb: PositiveInt = Field(512, description="MiB a request may send")
@@ -37,7 +37,6 @@ class Settings(BaseSettings):
     upload_seconds: PositiveFloat = Field(600, description="time to receive a request's files in")
     zip_mb: PositiveInt = Field(2_048, description="MiB that zips of a request may unpack to")
     zip_ratio: PositiveFloat = Field(200, description="most times a zip may grow by unpacking")
-    megapixels: PositiveFloat = Field(64, description="millions of pixels a slice may have")
     frames: PositiveInt = Field(4_096, description="slices one file may hold")
 
     workers: PositiveInt = Field(default_factory=cores, description="processes that decode files")
@@ -49,10 +48,12 @@ class Settings(BaseSettings):
     batch_slices: PositiveInt = Field(16, description="most slices that the graph is given at once")
     request_seconds: PositiveFloat = Field(60, description="time to answer in once files are received")
 
+    jobs_running: PositiveInt = Field(2, description="jobs that run at a time")
     jobs_waiting: PositiveInt = Field(16, description="jobs queued or running, all keys together")
     jobs_kept: PositiveInt = Field(20, description="finished jobs kept for each key")
     jobs_minutes: PositiveFloat = Field(60, description="how long a finished job is kept")
     jobs_mb: PositiveInt = Field(8_192, description="MiB on disk that jobs may take")
+    job_slices: PositiveInt = Field(20_000, description="slices a job may have")
     job_seconds: PositiveFloat = Field(3_600, description="time a job may run for")
 
     shutdown_seconds: PositiveFloat = Field(60, description="time to finish in what was taken, at SIGTERM")
@@ -61,6 +62,11 @@ class Settings(BaseSettings):
     def tls(self) -> bool:
         """Whether the server itself speaks TLS."""
         return self.tls_cert is not None
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """`origins`, one by one."""
+        return [origin.strip() for origin in self.origins.split(",") if origin.strip()]
 
     @property
     def loopback(self) -> bool:

@@ -1,0 +1,105 @@
+"""One process: uvicorn, and what signals do."""
+
+import asyncio
+import copy
+import resource
+import signal
+import socket
+from collections.abc import Coroutine, Sequence
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
+
+from gliascope.errors import GliascopeError
+from gliascope.serving.app import create_app
+from gliascope.serving.context import Context
+from gliascope.serving.models import Source
+from gliascope.serving.settings import Settings
+
+_BACKLOG = 2048
+_KEEP_ALIVE = 20
+_LAST_SECONDS = 2
+
+
+def run(settings: Settings, sources: Sequence[Source]) -> None:
+    """Serve until SIGTERM or Ctrl-C; SIGHUP reloads.
+
+    Raises GliascopeError where the address is taken, or a Bundle or the file of keys cannot be loaded.
+    """
+    _raise_open_files()
+    app = create_app(settings, sources)
+    listening = _listen(settings)
+    _Server(app, settings).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but told to end it first finishes what it took, and still answers meanwhile.
+
+    By itself it would close the door at once: nobody could fetch the job that was just finished.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        log = copy.deepcopy(LOGGING_CONFIG)
+        log["loggers"]["gliascope"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+        config = uvicorn.Config(
+            app,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            proxy_headers=settings.trust_proxy,
+            forwarded_allow_ips="127.0.0.1",
+            server_header=False,
+            access_log=False,
+            log_config=log,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_LAST_SECONDS,
+        )
+        super().__init__(config)
+        self._app = app
+        self._context: Context = app.state.context
+        self._seconds = settings.shutdown_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._context.reload(self._app)))
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal asks to finish, the second to stop at once."""
+        if self._stopping or self._loop is None:
+            self.should_exit = self.force_exit = True
+        else:
+            self._stopping = True
+            self._loop.call_soon_threadsafe(lambda: self._begin(self._finish()))
+
+    async def _finish(self) -> None:
+        await self._context.drain(self._seconds)
+        self.should_exit = True
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the loop alone would not keep it alive
+        task.add_done_callback(self._tasks.discard)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise GliascopeError(f"{where}: {error.strerror}; choose another --host or --port") from None
+
+
+def _raise_open_files() -> None:
+    """A request's decoded slices are mapped files, and many systems let a process open but 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
