@@ -14,7 +14,6 @@ from starlette.requests import Request
 from gliascope.serving import uploads
 from gliascope.serving.parts import printable_name
 from gliascope.serving.refusal import UploadError
-from gliascope.serving.settings import Settings
 from gliascope.serving.uploads import Upload, UploadLimits, receive_files, sweep, upload_folder
 
 LIMITS = UploadLimits(
@@ -225,8 +224,3 @@ def test_other_errors_of_the_disk_are_not_the_clients(
     monkeypatch.setattr("gliascope.serving.parts.FileParts.flush", fail)
     with pytest.raises(OSError, match="Input/output"):
         receive(tmp_path, *multipart(named(("a", b"x"))))
-
-
-def test_limits_are_those_of_the_settings() -> None:
-    limits = UploadLimits.of(Settings(upload_mb=3, upload_files=7))
-    assert (limits.total_bytes, limits.files) == (3 * 2**20, 7)

@@ -16,10 +16,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from gliascope.data.read.limits import MAX_BYTES
 from gliascope.serving.parts import FileParts
 from gliascope.serving.refusal import UploadError, too_large
-from gliascope.serving.settings import Settings
 from gliascope.serving.unzip import is_zip, unzip
 
 PREFIX = "gliascope-upload-"
@@ -42,18 +40,6 @@ class UploadLimits:
     unpacked_bytes: int
     ratio: float
     seconds: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> "UploadLimits":
-        """Those of the settings; a file may have what `read` allows."""
-        return cls(
-            total_bytes=settings.upload_mb * 2**20,
-            file_bytes=MAX_BYTES,
-            files=settings.upload_files,
-            unpacked_bytes=settings.zip_mb * 2**20,
-            ratio=settings.zip_ratio,
-            seconds=settings.upload_seconds,
-        )
 
 
 @dataclass(frozen=True, slots=True)
