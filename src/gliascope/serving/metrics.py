@@ -7,6 +7,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -18,6 +19,7 @@ class Metrics:
     """Counts and times of one server."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # of every series the time when it began, which nobody asks for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

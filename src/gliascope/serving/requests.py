@@ -16,6 +16,7 @@ from gliascope.serving.errors import error_response
 from gliascope.serving.refusal import Refusal
 
 Result = TypeVar("Result")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _GONE = 499
 """As nginx calls it: nobody reads the answer any more."""
 
@@ -55,9 +56,9 @@ class Requests:
             self._count(scope, status or _GONE, time.perf_counter() - start)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        # The route's template: a path may hold what a client wrote. Its methods are few, a client's are not.
+        # The route's template, and methods that we know: there must not be a series for all that clients write.
         route = str(getattr(scope.get("route"), "path", "none"))
-        method = scope["method"] if route != "none" else "none"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
         self.context.metrics.seconds.labels(route).observe(seconds)
         if self.context.audit and route.startswith("/v1/"):

@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import logging
+import os
 import resource
 import signal
 import socket
@@ -13,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 
+from gliascope import RESEARCH_USE
 from gliascope.errors import GliascopeError
 from gliascope.serving.app import create_app
 from gliascope.serving.context import Context
@@ -22,6 +25,7 @@ from gliascope.serving.settings import Settings
 _BACKLOG = 2048
 _KEEP_ALIVE = 20
 _LAST_SECONDS = 2
+_log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, sources: Sequence[Source]) -> None:
@@ -31,8 +35,7 @@ def run(settings: Settings, sources: Sequence[Source]) -> None:
     """
     _raise_open_files()
     app = create_app(settings, sources)
-    listening = _listen(settings)
-    _Server(app, settings).run(sockets=[listening])
+    _Server(app, settings).run(sockets=[_listen(settings)])
 
 
 class _Server(uvicorn.Server):
@@ -65,10 +68,16 @@ class _Server(uvicorn.Server):
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's."""
+        """As uvicorn's, which then says nothing of where it listens."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._context.reload(self._app)))
         await super().startup(sockets)
+        names = ", ".join(model.name for model in self._context.models)
+        scheme = "https" if self.config.is_ssl else "http"
+        for listening in sockets or ():
+            host, port = listening.getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
+            _log.info("serving %s on %s://%s:%d; Ctrl-C to stop. %s", names, scheme, host, port, RESEARCH_USE)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal asks to finish, the second to stop at once."""
@@ -95,8 +104,10 @@ def _listen(settings: Settings) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
+        # create_server tells the address again; getaddrinfo's errors have numbers of their own.
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
         where = f"{settings.host}:{settings.port}"
-        raise GliascopeError(f"{where}: {error.strerror}; choose another --host or --port") from None
+        raise GliascopeError(f"{where}: {why}; choose another --host or --port") from None
 
 
 def _raise_open_files() -> None:
