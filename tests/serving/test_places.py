@@ -19,7 +19,7 @@ def test_places_are_held_and_given_back() -> None:
 
 
 def test_more_than_there_ever_will_be_is_for_jobs() -> None:
-    with pytest.raises(Refusal, match="at most 10 slices .*/v1/jobs") as refused, Places(10).hold() as hold:
+    with pytest.raises(Refusal, match=r"at most 10 slices .*/v1/jobs") as refused, Places(10).hold() as hold:
         hold.reach(11)
     assert (refused.value.status, refused.value.code) == (413, "too_many_slices")
 

@@ -19,7 +19,7 @@ class Metrics:
     """Counts and times of one server."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # of every series the time when it began, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: nobody asks
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

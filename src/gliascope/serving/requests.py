@@ -56,7 +56,7 @@ class Requests:
             self._count(scope, status or _GONE, time.perf_counter() - start)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        # The route's template, and methods that we know: there must not be a series for all that clients write.
+        # Templates of routes, and known methods: what a client writes must not make a series of its own.
         route = str(getattr(scope.get("route"), "path", "none"))
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()

@@ -105,7 +105,8 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         # create_server tells the address again; getaddrinfo's errors have numbers of their own.
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
         where = f"{settings.host}:{settings.port}"
         raise GliascopeError(f"{where}: {why}; choose another --host or --port") from None
 

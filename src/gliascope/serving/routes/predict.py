@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Prepared
@@ -74,4 +75,4 @@ async def predict(
                     request, here.service.predict(order, _Watch(hold, len(uploads)))
                 )
             request.state.slices = len(prediction.slices)
-    return Response(prediction.model_dump_json(), media_type="application/json")
+    return Response(await run_in_threadpool(prediction.model_dump_json), media_type="application/json")
