@@ -140,6 +140,7 @@ function finish() {
 
 function startOver() {
   forget(runs);
+  overview.close();
   desk.close();
   [runs, files] = [[], []];
   find("results").hidden = true;

@@ -44,9 +44,12 @@ export function open(newRuns, newRows) {
   filter();
 }
 
-/** Let go of all pictures. */
+/** Let go of all that is shown. */
 export function close() {
   stages.forEach((stage) => stage.close());
+  list.show([], names);
+  for (const id of ["stages", "caption", "findings", "group", "verdict"]) fill(find(id));
+  find("place").removeAttribute("aria-valuetext");
   pictures.clear();
   [runs, rows, stages, shown, place] = [[], [], [], [], 0];
 }

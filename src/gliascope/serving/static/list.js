@@ -39,9 +39,8 @@ export function mark(place) {
   option.setAttribute("aria-selected", "true");
   list.setAttribute("aria-activedescendant", option.id);
   // Not scrollIntoView, which would also scroll the page away from the picture.
-  const above = option.offsetTop - list.offsetTop;
-  if (above < list.scrollTop) list.scrollTop = above;
-  const below = above + option.offsetHeight - list.clientHeight;
+  if (option.offsetTop < list.scrollTop) list.scrollTop = option.offsetTop;
+  const below = option.offsetTop + option.offsetHeight - list.clientHeight;
   if (below > list.scrollTop) list.scrollTop = below;
   return undefined;
 }

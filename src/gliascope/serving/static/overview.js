@@ -19,6 +19,11 @@ export function show(runs, rows) {
   fill(find("study-list"), found.map((study) => ofStudy(study, runs, found.length > 1)));
 }
 
+/** Let go of all that is shown. */
+export function close() {
+  for (const id of ["tallies", "rejects", "study-list"]) fill(find(id));
+}
+
 /** The same in a sentence. */
 export function sentence(runs) {
   return runs.map(({ model, prediction }) => {
@@ -69,8 +74,8 @@ function ofStudy({ key, name, rows, findings }, runs, several) {
   const facts = [count(rows.length, "slice"), one.modality, rows[0].plane].filter(Boolean).join(" · ");
   return make("article", { class: "study", "aria-label": name },
     make("div", { class: "margin" }, make("h3", {}, name), make("p", {}, facts),
-      make("p", { class: "small" }, `Told by ${one.aggregation}.`),
-      several && make("button", { type: "button", click: () => openStudy(key) }, "See its slices")),
+      make("p", { class: "small" }, `Told by ${one.aggregation}.`)),
     make("div", { class: "findings" }, findings.map((finding, column) =>
-      make("div", {}, runs.length > 1 ? make("h4", {}, runs[column].model.name) : null, card(finding, runs[column].model, true)))));
+      make("div", {}, runs.length > 1 ? make("h4", {}, runs[column].model.name) : null, card(finding, runs[column].model, true)))),
+    several && make("p", { class: "see" }, make("button", { type: "button", click: () => openStudy(key) }, "See its slices")));
 }

@@ -77,7 +77,7 @@ export function disagree({ findings }) {
 /** What the verdict filter offers, with counts: pairs of value and text. */
 export function choices(rows) {
   const having = (verdict) => rows.filter((row) => has(row, verdict)).length;
-  const pairs = [["", `any (${rows.length})`]];
+  const pairs = [["", `any verdict (${rows.length})`]];
   for (const verdict of VERDICTS) {
     const number = having(verdict);
     if (number) pairs.push([verdict, `${verdict} (${number})`]);
