@@ -1,13 +1,11 @@
 """Mutated files through `read`, each in a process with the limits of a decoding worker."""
 
 import itertools
-import os
 import resource
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -110,5 +108,5 @@ def fuzz(folder: Path, seed: int, numbers: Iterable[int], limits: DecodeLimits =
                 except (ProcessExpired, BrokenProcessPool) as error:
                     outcome = Outcome(number, kind, path, f"ends its process: {error}")
                 if outcome.fine:
-                    os.unlink(path)
+                    path.unlink()
                 yield outcome
