@@ -21,10 +21,14 @@ from gliascope.serving.worker import DecodeLimits
 _LOST = 5.0
 """Seconds after its time limit in which a worker must have been heard of."""
 
+_LOOK = 0.5
+"""Seconds between looks at whether a worker lives."""
+
 # Imported once, not by each new worker. Whichever is missing here is missed when it is needed.
 _PRELOADED = (worker.__name__, *(f"gliascope.data.read.{one.module}" for one in FORMATS), "h5py")
 
-_ENDED = (ProcessExpired, BrokenProcessPool)
+# Pebble raises a plain RuntimeError where a pool broke just before it is given a file.
+_ENDED = (ProcessExpired, RuntimeError)
 
 
 class Decoder:
@@ -93,21 +97,29 @@ class _Worker:
         self.pool = self._start()
 
     async def run(self, path: Path, preprocessing: Preprocessing, attempt: int) -> worker.Answer:
-        """Raises TimeoutError, ProcessExpired or BrokenProcessPool."""
+        """Raises TimeoutError, ProcessExpired or RuntimeError."""
         if not self.pool.active:  # it was killed while idle
             self._replace()
         limits = self.limits
-        task = self.pool.schedule(
-            worker.work,
-            (path, preprocessing, attempt, limits.seconds + _LOST),
-            timeout=limits.seconds,
-        )
+        what = path, preprocessing, attempt, limits.seconds + _LOST
         try:
-            # A worker that is killed just as it takes a file is never heard of again: hence a limit here too.
-            return await asyncio.wait_for(asyncio.wrap_future(task), limits.seconds + _LOST)
+            task = self.pool.schedule(worker.work, what, timeout=limits.seconds)
+            return await self._answer(asyncio.wrap_future(task))
         except BaseException:  # a cancelled request too: what its worker is at, nobody waits for
             self._replace()
             raise
+
+    async def _answer(self, answer: "asyncio.Future[worker.Answer]") -> worker.Answer:
+        """Wait, and look now and then: of a file that was on its way when its worker died, nobody tells."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + self.limits.seconds + _LOST
+        while not answer.done():
+            await asyncio.wait({answer}, timeout=_LOOK)
+            if not answer.done() and not self.pool.active:
+                raise BrokenProcessPool("the worker died before it had the file")
+            if not answer.done() and clock() > end:
+                raise TimeoutError
+        return answer.result()
 
     def stop(self) -> threading.Thread:
         """End the process; the thread ends when it has. SIGKILL follows SIGTERM after seconds."""
