@@ -95,7 +95,7 @@ class _Answering:
         return Prediction(
             model=ModelId(name=model.name, sha256=model.bundle.info.model_sha256),
             slices=self.slices,
-            studies=await run_in_threadpool(self._studies),
+            studies=self._studies(),
             rejects=self.rejects,
         )
 
@@ -129,11 +129,13 @@ class _Answering:
         return slice_finding(one, finding, self.names[one.item.path], self.service.studies, maps_by)
 
     def _studies(self) -> list[StudyFinding]:
-        told = []
-        for finding in self.order.predictor.studies(self.findings):
-            study = self.service.studies.name(finding.study or "")
-            told.append(study_finding(finding, [one for one in self.slices if one.study == study]))
-        return told
+        members: dict[str | None, list[SliceFinding]] = {}
+        for one in self.slices:
+            members.setdefault(one.study, []).append(one)
+        return [
+            study_finding(finding, members[self.service.studies.name(finding.study or "")])
+            for finding in self.order.predictor.studies(self.findings)
+        ]
 
     def _unreadable(self) -> Refusal:
         first = self.rejects[0]
