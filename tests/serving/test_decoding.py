@@ -155,11 +155,15 @@ def test_bombs_end_within_time_and_memory(tmp_path: Path) -> None:
         "slices": gzip.compress(flood(101)),
     }
     limits = replace(LIMITS, memory_bytes=2**30)
+    with (tmp_path / "mapped volume").open("wb") as file:
+        file.write(header.binaryblock)
+        file.truncate(352 + 2000 * 2000 * 16 * 8)
 
     async def each(decoder: Decoder) -> None:
         before = None
         for name, content in bombs.items():
             (tmp_path / name).write_bytes(content)
+        for name in (*bombs, "mapped volume"):
             began = time.monotonic()
             try:
                 await decoder.decode(tmp_path / name, PREPROCESSING)
@@ -170,6 +174,7 @@ def test_bombs_end_within_time_and_memory(tmp_path: Path) -> None:
             expected = {
                 "picture over the limit": "over 64 megapixels a slice",
                 "volume": "not enough memory to decode it",
+                "mapped volume": "not enough memory to decode it",
                 "slices": "over 100 slices",
             }
             assert outcome == expected.get(name, outcome)
