@@ -67,7 +67,7 @@ def test_a_full_disk_passes(client: TestClient, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Service, "predict", fail)
     answer = client.post("/v1/predict", files=send(("a.png", png())))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_full")
     assert "Retry-After" in answer.headers
     assert "/srv" not in answer.text
 

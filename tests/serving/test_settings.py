@@ -37,6 +37,9 @@ def test_on_this_machine_they_are_not(host: str) -> None:
 
 
 def test_tls_needs_both_files(tmp_path) -> None:
+    with pytest.raises(GliascopeError, match="setting tls_cert: "):
+        load_settings(tls_cert=tmp_path / "cert.pem")
+    (tmp_path / "cert.pem").touch()
     with pytest.raises(GliascopeError, match="both, --tls-cert and --tls-key"):
         load_settings(tls_cert=tmp_path / "cert.pem")
 

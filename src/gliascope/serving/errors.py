@@ -52,7 +52,7 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
             return Refusal(504, "timeout", "it took too long; send fewer files, or send them to /v1/jobs")
         case OSError() if error.errno in _FULL:
             message = "the server has no space left on its disk; try again later"
-            return Refusal(503, "disk_full", message, {"Retry-After": "30"})
+            return Refusal(507, "disk_full", message, {"Retry-After": "30"})
     # The message might quote the file that was read.
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames[-6:]))

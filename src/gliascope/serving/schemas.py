@@ -60,11 +60,7 @@ class Said(BaseModel):
     verdict: Literal["accepted", "uncertain", "out of scope", "unchecked"]
 
 
-class SliceFinding(Said):
-    """Of one slice."""
-
-    model_config = _example(_SLICE)
-
+class _Slice(BaseModel):
     file: str = Field(description="the name that the client gave the file")
     slice: int = Field(description="place within the file, from 0")
     study: str | None = Field(description="a salted hash of what the file calls its study")
@@ -72,21 +68,30 @@ class SliceFinding(Said):
     height: int = Field(description="in pixels")
     plane: str | None = Field(description="axial, coronal or sagittal, the nearest, where the file says")
     modality: str | None = Field(description="DICOM code, where the file says")
+
+
+class SliceFinding(Said, _Slice):
+    """Of one slice."""
+
+    model_config = _example(_SLICE)
+
     saliency: str | None = Field(
         None, description="base64 of an RGBA PNG of the slice's size; the more opaque, the more it counted"
     )
 
 
-class StudyFinding(Said):
-    """Of all slices of a study together."""
-
-    model_config = _example(_STUDY)
-
+class _Study(BaseModel):
     file: str = Field(description="the first of its files")
     study: str
     modality: str | None
     slices: int = Field(description="how many")
     aggregation: str = Field(DESCRIPTION, description="how the slices' probabilities were put together")
+
+
+class StudyFinding(Said, _Study):
+    """Of all slices of a study together."""
+
+    model_config = _example(_STUDY)
 
 
 class Reject(BaseModel):

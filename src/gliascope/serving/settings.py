@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import DirectoryPath, Field, FilePath, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gliascope.data.parallel import cores
@@ -19,8 +19,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
     keys: Path | None = Field(None, description="file of API keys; needed beyond loopback")
-    tls_cert: Path | None = Field(None, description="certificate chain (PEM) for TLS")
-    tls_key: Path | None = Field(None, description="private key (PEM) for TLS")
+    tls_cert: FilePath | None = Field(None, description="certificate chain (PEM) for TLS")
+    tls_key: FilePath | None = Field(None, description="private key (PEM) for TLS")
     audit_log: Path | None = Field(None, description="file to which who asked what when is appended")
     salt: SecretStr | None = Field(
         None, min_length=16, description="secret that study ids are hashed with; None: another at every start"
@@ -30,7 +30,9 @@ class Settings(BaseSettings):
         False, description="believe X-Forwarded-For and -Proto of a proxy on this machine"
     )
     rate: str = Field("6000/minute", description="requests a key, or without keys an address, may make")
-    temporary: Path | None = Field(None, description="folder for uploads and jobs; None: the system's")
+    temporary: DirectoryPath | None = Field(
+        None, description="folder for uploads and jobs, if not the system's"
+    )
 
     upload_mb: PositiveInt = Field(512, description="MiB a request may send")
     upload_files: PositiveInt = Field(2_000, description="files a request may send, those in zips included")

@@ -30,7 +30,7 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     "",
     status_code=202,
     response_model=Told,
-    responses=errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    responses=errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 507),
     openapi_extra=FILES,
 )
 async def submit(request: Request, here: Here, who: Who, model: Name = None, level: Level = None) -> Response:

@@ -49,7 +49,7 @@ class _Watch:
 @router.post(
     "/predict",
     response_model=Prediction,
-    responses=errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504),
+    responses=errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504, 507),
     openapi_extra=FILES,
 )
 async def predict(
