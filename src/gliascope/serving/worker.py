@@ -1,11 +1,13 @@
 """What runs in a decoding worker: one file to arrays on disk, under limits the process cannot lift."""
 
 import errno
+import math
 import os
 import resource
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +114,8 @@ def work(path: Path, preprocessing: Preprocessing, attempt: int, alarm: float) -
     signal.setitimer(signal.ITIMER_REAL, alarm)
     try:
         prepared = prepare(path, preprocessing)
-        pixels, ready = _beside(path, attempt)
-        _write(pixels, (one.item.pixels for one in prepared))
-        _write(ready, (one.ready for one in prepared))
+        arrays = chain((one.ready for one in prepared), (one.item.pixels for one in prepared))
+        _write(_beside(path, attempt), arrays)
         return [_facts(one.item) for one in prepared]
     except Exception as error:
         return _failure(path, error)
@@ -136,14 +137,15 @@ def _failure(path: Path, error: Exception) -> Failure:
 
 
 def restore(path: Path, preprocessing: Preprocessing, attempt: int, facts: list[Facts]) -> list[Prepared]:
-    """What `work` left, mapped and read-only."""
-    pixels, flat = (np.memmap(file, np.uint8, "r") for file in _beside(path, attempt))
-    ready = flat.reshape(len(facts), *preprocessing.shape)
-    prepared, start = [], 0
+    """What `work` left, mapped and read-only; one open file, for a process may have but so many."""
+    content: NDArray[np.uint8] = np.memmap(_beside(path, attempt), np.uint8, "r")
+    start = len(facts) * math.prod(preprocessing.shape)
+    ready = content[:start].reshape(len(facts), *preprocessing.shape)
+    prepared = []
     for number, one in enumerate(facts):
-        size = int(np.prod(one.shape))
+        size = math.prod(one.shape)
         item = Slice(
-            pixels[start : start + size].reshape(one.shape),
+            content[start : start + size].reshape(one.shape),
             path,
             one.index,
             one.format,
@@ -178,5 +180,5 @@ def _write(path: Path, arrays: Iterable[NDArray[np.uint8]]) -> None:
             file.write(np.ascontiguousarray(array).data)
 
 
-def _beside(path: Path, attempt: int) -> tuple[Path, Path]:
-    return path.with_name(f"{path.name}.{attempt}.pixels"), path.with_name(f"{path.name}.{attempt}.ready")
+def _beside(path: Path, attempt: int) -> Path:
+    return path.with_name(f"{path.name}.{attempt}.slices")
