@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     )
     rate: str = Field("6000/minute", description="requests a key, or without keys an address, may make")
     temporary: DirectoryPath | None = Field(
-        None, description="folder for uploads and jobs, if not the system's"
+        None, description="folder for uploads and jobs; None: the system's"
     )
 
     upload_mb: PositiveInt = Field(512, description="MiB a request may send")
