@@ -25,7 +25,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which(os.environ.get("CHROMIUM") or "chromium")
 FLAGS = ["--no-sandbox"] if os.geteuid() == 0 else []  # its sandbox refuses root
 CARD = "# Model card: quadrants\n\nIt **means** nothing.\n\n| class | slices |\n| --- | --- |\n| glioma | 1 |\n\n- `one`\n- <b>two</b>\n"
-SECONDS = 15
+SECONDS = 30  # for anything that a busy machine may be slow at
 
 
 @pytest.fixture(scope="session")

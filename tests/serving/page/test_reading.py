@@ -228,6 +228,25 @@ def test_starting_over_forgets_the_files_here_and_there(page, server, files):
     assert page.request.get(address).status == 404
 
 
+@pytest.mark.parametrize("when", ["done", "running"])
+def test_leaving_the_page_makes_the_server_forget(page, server, files, when):
+    if when == "running":
+        page.route(
+            "**/v1/jobs/*", lambda route: route.continue_() if route.request.method == "DELETE" else None
+        )
+    with page.expect_response(lambda response: response.url.endswith("/v1/jobs?model=quadrants")) as sent:
+        page.set_input_files("#files", str(files / "sure.png"))
+    page.wait_for_selector("#results:not([hidden])" if when == "done" else "#progress:not([hidden])")
+    address = f"{server}v1/jobs/{sent.value.json()['id']}"
+    page.wait_for_timeout(100)
+    page.goto("about:blank")
+    for _ in range(20):
+        if page.request.get(address).status == 404:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the server still knows the job")
+
+
 def _write_dicom(path: Path, pixels: np.ndarray, study: str) -> None:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage

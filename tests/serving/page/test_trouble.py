@@ -72,9 +72,9 @@ def test_a_rate_limit_is_waited_for_and_waiting_can_be_cancelled(page, files):
 )
 def test_a_refusal_is_said_in_the_servers_words_and_can_be_tried_again(page, files, status, code, said):
     page.watched.expected = str(status)
-    page.route(JOBS, refuse(status, code, "<b>the remedy</b>"), times=1)
+    page.route(JOBS, refuse(status, code, "the <b>remedy</b>"), times=1)
     send(page, files)
-    page.wait_for_selector(f"#failure:has-text('{said} <b>the remedy</b>')")
+    page.wait_for_selector(f"#failure:has-text('{said} The <b>remedy</b>')")
     page.click("#failure button")
     page.wait_for_selector("#results:not([hidden])")
     assert page.inner_text("#failure") == ""

@@ -20,6 +20,7 @@ const FAILED = {
   413: "That is more than the server takes.",
   422: "Nothing could be read.",
   504: "It took longer than the server allows.",
+  507: "The server has no room left.",
 };
 let served = []; // what /v1/model says of each
 let files = []; // read last: {file, name}
@@ -59,8 +60,13 @@ function listen() {
   find("save-json").addEventListener("click", () => save(toJson(runs), "json", "application/json"));
   find("model").addEventListener("change", offerAgain);
   find("again").addEventListener("click", () => read(files));
-  window.addEventListener("pagehide", (event) => {
-    if (!event.persisted) forget(runs);
+  window.addEventListener("pagehide", () => {
+    working?.abort(new DOMException("left", "AbortError"));
+    forget(runs);
+  });
+  // A page that comes back from the browser's memory would show findings whose pictures are gone.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
   });
 }
 
@@ -161,9 +167,12 @@ const forget = (done) => done.forEach(({ id }) => jobs.forget(id));
 function fail(error, retry) {
   if (!error) return fill(find("failure"));
   const why = FAILED[error.status] ?? "That did not work.";
-  const own = error instanceof ApiError ? error.message : `The page itself failed: ${error.message}`;
+  const own = error instanceof ApiError ? sentence(error.message) : `The page itself failed: ${error.message}`;
   return fill(find("failure"), make("p", {}, make("strong", {}, why), own ? ` ${own}` : ""),
     retry ? make("p", {}, make("button", { type: "button", click: retry }, "Try again")) : null);
 }
+
+// The server's messages begin as those of a command line do.
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 start();
