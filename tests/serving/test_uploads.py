@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mutations import case
 from starlette.requests import Request
 
 from gliascope.serving import uploads
@@ -22,7 +23,8 @@ LIMITS = UploadLimits(
 
 
 def multipart(files: list[tuple[str, tuple[str, bytes]]]) -> tuple[bytes, dict[str, str]]:
-    request = httpx.Request("POST", "http://server/", files=files)
+    kind = {"content-type": "multipart/form-data; boundary=limit"}
+    request = httpx.Request("POST", "http://server/", files=files, headers=kind)
     return request.read(), dict(request.headers)
 
 
@@ -224,3 +226,20 @@ def test_other_errors_of_the_disk_are_not_the_clients(
     monkeypatch.setattr("gliascope.serving.parts.FileParts.flush", fail)
     with pytest.raises(OSError, match="Input/output"):
         receive(tmp_path, *multipart(named(("a", b"x"))))
+
+
+def test_mutated_bodies_raise_upload_errors_only(tmp_path: Path) -> None:
+    series = zipped({"IM1": b"one", "IM2": bytes(range(200))})
+    whole, headers = multipart(named(("a.png", b"plain"), ("series", series), ("c", b"\r\n--" * 9)))
+    files, outcomes = {"body": whole, "archive": series}, []
+    for number in range(400):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        kind, body = case(files, 0, number)
+        sent = multipart(named(("series", body))) if kind == "archive" else (body, headers)
+        try:
+            outcomes.append(len(receive(folder, *sent, chunk=50)))
+        except UploadError as error:
+            outcomes.append(error.code)
+    assert {"bad_multipart", "bad_zip", 4, 2} <= set(outcomes)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{number}" for number in range(400)}
