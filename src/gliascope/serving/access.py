@@ -11,6 +11,7 @@ from gliascope.serving.ratelimit import within_rate
 from gliascope.serving.refusal import Refusal
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 def allowed(scope: Scope) -> Callable[..., Awaitable[Identity]]:
@@ -29,9 +30,13 @@ def allowed(scope: Scope) -> Callable[..., Awaitable[Identity]]:
 def _check_local(request: Request) -> None:
     """Let in, without keys, who asks this machine by its own name.
 
-    A page of another site may make its name point here (DNS rebinding); Host then holds that name.
+    A page of another site may make its name point here (DNS rebinding); Host then holds that name. And a
+    proxy asks for others, often by this machine's own name.
     """
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     if host not in _LOOPBACK:
         message = "a server without API keys answers as localhost only; make keys with `gliascope keys add`"
+        raise Refusal(403, "foreign_host", message)
+    if any(name in request.headers for name in _PROXY):
+        message = "behind a proxy the server needs API keys; make keys with `gliascope keys add`"
         raise Refusal(403, "foreign_host", message)

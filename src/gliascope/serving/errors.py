@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from gliascope.serving.metrics import Metrics
 from gliascope.serving.refusal import Refusal
 from gliascope.serving.schemas import Error, ErrorBody
 
@@ -30,9 +31,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer)
 
 
-def error_response(error: Exception, request_id: str) -> JSONResponse:
-    """What the client is told of an error."""
+def error_response(error: Exception, request_id: str, metrics: Metrics) -> JSONResponse:
+    """What the client is told of an error, which is counted by its code."""
     refusal = refusal_of(error, request_id)
+    metrics.refusals.labels(refusal.code).inc()
     body = ErrorBody(code=refusal.code, message=refusal.message, request_id=request_id)
     return JSONResponse(Error(error=body).model_dump(), refusal.status, refusal.headers)
 
@@ -66,4 +68,4 @@ def _first(errors: Any) -> str:
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
-    return error_response(error, request.state.request_id)
+    return error_response(error, request.state.request_id, request.app.state.context.metrics)

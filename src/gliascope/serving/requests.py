@@ -50,7 +50,7 @@ class Requests:
         except Exception as error:
             if status:  # half an answer is out: only the connection can be ended
                 raise
-            await error_response(error, name)(scope, receive, tell)
+            await error_response(error, name, self.context.metrics)(scope, receive, tell)
         finally:
             self.context.under_way -= 1
             self._count(scope, status or _GONE, time.perf_counter() - start)
