@@ -19,6 +19,7 @@ from gliascope.data.preprocess import Preprocessing
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.job import predict_job
 from gliascope.inference.overlay import placed
+from gliascope.serving.batching import Batcher
 from gliascope.serving.decoding import Decoder
 from gliascope.serving.models import Source
 
@@ -153,6 +154,23 @@ def test_a_volume_takes_a_place_for_each_slice(serve: Serve, tmp_path: Path) -> 
     answer = client.post("/v1/predict", files=send(("v.nii.gz", volume(tmp_path, 5))))
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_slices")
     assert client.app.state.context.places.used == 0
+
+
+def test_files_leave_the_disk_once_they_are_decoded(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones may hold large slices, and a request many of them."""
+    left: list[Path] = []
+    run = Batcher.run
+
+    async def look(self: Batcher, pixels):
+        left.extend(tmp_path.glob("*/*"))
+        return await run(self, pixels)
+
+    monkeypatch.setattr(Batcher, "run", look)
+    answer = serve(temporary=tmp_path).post("/v1/predict", files=send(("a.png", png()), ("a.txt", b"text")))
+    assert answer.json()["slices"][0]["label"] == "glioma"
+    assert left == []
 
 
 async def _never(self: Decoder, path: Path, preprocessing: Preprocessing) -> None:

@@ -121,6 +121,9 @@ class Jobs:
                 prediction = await self._service.predict(order, job)
             await run_in_threadpool(job.write, prediction)
             job.state = "done"
+        except TimeoutError:
+            limit = f"the job took over {self._settings.job_seconds:g} s; send fewer files at a time"
+            job.error, job.state = Refusal(504, "timeout", limit), "failed"
         except Exception as error:
             job.error = refusal_of(error, job.request_id)
             job.state = "failed"

@@ -25,12 +25,14 @@ def saliency_png(activation: NDArray[np.float32], shape: tuple[int, int], box: B
     `box` is what of the slice the network saw, as `preprocess.seen` tells. The strongest place is opaque;
     what speaks against the class, or was not seen, is transparent.
     """
-    positive = placed(np.maximum(activation, 0), shape, box)
-    peak = float(positive.max())
-    picture = np.empty((*shape, 4), dtype=np.uint8)
-    picture[:, :, :3] = COLOUR
-    picture[:, :, 3] = (255 * positive / peak).round() if peak > 0 else 0
-    return _png(Image.fromarray(picture))
+    strength = placed(np.maximum(activation, 0), shape, box)
+    peak = float(strength.max())
+    if peak > 0:
+        # In place: a slice may have 64 million pixels.
+        np.rint(np.multiply(strength, 255 / peak, out=strength), out=strength)
+    picture = Image.new("RGB", shape[::-1], COLOUR)
+    picture.putalpha(Image.fromarray(strength.astype(np.uint8)))
+    return _png(picture)
 
 
 def _png(image: Image.Image) -> bytes:

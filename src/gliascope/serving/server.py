@@ -24,6 +24,7 @@ from gliascope.serving.settings import Settings
 
 _BACKLOG = 2048
 _KEEP_ALIVE = 20
+_OPEN_FILES = 65_536
 _LAST_SECONDS = 2
 _log = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ class _Server(uvicorn.Server):
             app,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
-            proxy_headers=settings.trust_proxy,
-            forwarded_allow_ips="127.0.0.1",
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=settings.proxies,
             server_header=False,
             access_log=False,
             log_config=log,
@@ -112,6 +113,8 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _raise_open_files() -> None:
-    """A request's decoded slices are mapped files, and many systems let a process open but 1,024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Decoded slices are mapped files, and many systems let a process open but 1,024 unless it asks."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

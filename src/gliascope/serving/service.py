@@ -1,13 +1,16 @@
 """The one way from uploaded files to a Prediction, for requests and jobs."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 
+from gliascope.data.parallel import cores
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor, Prepared
@@ -20,6 +23,7 @@ from gliascope.serving.schemas import ModelId, Prediction, Reject, SliceFinding,
 from gliascope.serving.uploads import Upload
 from gliascope.serving.window import batches, each, in_order
 
+Result = TypeVar("Result")
 _RUNS = 2
 """Batches of one order at a time: one in the engine, one being judged and drawn."""
 
@@ -63,6 +67,12 @@ class Service:
         self.metrics = metrics
         self.studies = studies
         self.batch = batch
+        self._drawing = asyncio.Semaphore(cores())
+
+    async def draw(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call what works on pixels, in a thread; as many at a time as there are cores: slices may be large."""
+        async with self._drawing:
+            return await run_in_threadpool(function, *arguments)
 
     async def predict(self, order: Order, watch: Watch) -> Prediction:
         """Answer an order. A file that cannot be read is among the rejects; raises Refusal if none can."""
@@ -106,6 +116,7 @@ class _Answering:
         except ReadError as error:
             self.rejects.append(Reject(file=upload.name, reason=error.reason, detail=error.detail))
             self.service.metrics.rejects.labels(error.reason).inc()
+        _unlink(upload, prepared)
         self.watch.decoded(len(prepared))
         return prepared
 
@@ -121,7 +132,7 @@ class _Answering:
                 self.watch.keep(number, one, finding)
             return slices, [replace(finding, map=None) for finding in findings]
 
-        return await run_in_threadpool(judge)
+        return await self.service.draw(judge)
 
     def _tell(self, one: Prepared, finding: Finding) -> SliceFinding:
         self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()
@@ -143,3 +154,11 @@ class _Answering:
         files = len(self.order.uploads)
         which = "the file" if files == 1 else f"any of {files} files; the first"
         return Refusal(422, "unreadable", f"could not read {which}: {reason}")
+
+
+def _unlink(upload: Upload, prepared: list[Prepared]) -> None:
+    """Let the disk have the files back as soon as nobody maps them: small files may hold large slices."""
+    upload.path.unlink(missing_ok=True)
+    mapped = prepared[0].ready if prepared else None
+    if isinstance(mapped, np.memmap) and mapped.filename:
+        Path(mapped.filename).unlink(missing_ok=True)

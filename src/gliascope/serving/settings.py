@@ -26,9 +26,7 @@ class Settings(BaseSettings):
         None, min_length=16, description="secret that study ids are hashed with; None: another at every start"
     )
     origins: str = Field("", description="origins that CORS lets in, separated by commas; none by default")
-    trust_proxy: bool = Field(
-        False, description="believe X-Forwarded-For and -Proto of a proxy on this machine"
-    )
+    proxies: str = Field("", description="addresses or networks of proxies to believe, separated by commas")
     rate: str = Field("6000/minute", description="requests a key, or without keys an address, may make")
     temporary: DirectoryPath | None = Field(
         None, description="folder for uploads and jobs; None: the system's"

@@ -82,7 +82,7 @@ async def forget(here: Here, who: Who, job: Id) -> None:
 async def image(here: Here, who: Who, job: Id, number: Number) -> Response:
     """The slice as it was read: PNG, 8 bits, grey or RGB."""
     found = here.jobs.get(job, who.name)
-    return Response(await run_in_threadpool(found.image, number), media_type="image/png")
+    return Response(await here.service.draw(found.image, number), media_type="image/png")
 
 
 @router.get(
@@ -93,4 +93,4 @@ async def image(here: Here, who: Who, job: Id, number: Number) -> Response:
 async def saliency(here: Here, who: Who, job: Id, number: Number) -> Response:
     """Where the model looked: RGBA PNG of the slice's size, the more opaque, the more it counted."""
     found = here.jobs.get(job, who.name)
-    return Response(await run_in_threadpool(found.saliency, number), media_type="image/png")
+    return Response(await here.service.draw(found.saliency, number), media_type="image/png")

@@ -29,6 +29,7 @@ FILES: dict[str, Any] = {
     }
 }
 METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
+_RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
 _MEANINGS = {
     400: "the body is malformed",
     401: "no API key, or an unknown one",
@@ -47,7 +48,12 @@ _MEANINGS = {
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers these, too."""
-    return {status: {"model": Error, "description": _MEANINGS[status]} for status in statuses}
+    told: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        told[status] = {"model": Error, "description": _MEANINGS[status]}
+        if status in (429, 503, 507):
+            told[status]["headers"] = _RETRY
+    return told
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
