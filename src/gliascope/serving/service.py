@@ -70,7 +70,7 @@ class Service:
         self._drawing = asyncio.Semaphore(cores())
 
     async def draw(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Call what works on pixels, in a thread; as many at a time as there are cores: slices may be large."""
+        """Call what works on pixels, in a thread; no more at a time than cores: slices may be large."""
         async with self._drawing:
             return await run_in_threadpool(function, *arguments)
 
