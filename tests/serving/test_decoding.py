@@ -1,60 +1,27 @@
-"""Hostile files and workers that die, in real processes under real limits."""
+"""Files decoded in real processes under real limits, hostile ones too."""
 
-import asyncio
 import gzip
-import os
-import signal
 import struct
-import subprocess
-import sys
 import time
 import zlib
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
 import pytest
+from decoders import LIMITS, PREPROCESSING, decode, processes, rejected, with_decoder
 from PIL import Image
 
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.errors import ReadError
 from gliascope.inference.predict import prepare
-from gliascope.serving import decoding, worker
+from gliascope.serving import worker
 from gliascope.serving.decoding import Decoder
 from gliascope.serving.refusal import Refusal
 from gliascope.serving.settings import Settings
 from gliascope.serving.worker import DecodeLimits
-
-LIMITS = DecodeLimits(workers=1, seconds=20, memory_bytes=3 * 2**29, file_bytes=2**30, slices=100, tasks=100)
-PREPROCESSING = Preprocessing(size=32)
-T = TypeVar("T")
-
-
-def with_decoder(use: Callable[[Decoder], Awaitable[T]], limits: DecodeLimits = LIMITS) -> T:
-    async def main() -> T:
-        decoder = Decoder(limits)
-        try:
-            return await use(decoder)
-        finally:
-            decoder.close()
-
-    return asyncio.run(main())
-
-
-def decode(path: Path, limits: DecodeLimits = LIMITS):
-    return with_decoder(lambda decoder: decoder.decode(path, PREPROCESSING), limits)
-
-
-def rejected(reason: str):
-    return pytest.raises(ReadError, check=lambda error: error.reason == reason)
-
-
-def processes(decoder: Decoder) -> list[int]:
-    return [pid for one in decoder._workers for pid in one.pool._pool_manager.worker_manager.workers]
 
 
 @pytest.fixture
@@ -201,205 +168,10 @@ def test_a_dicom_that_claims_65535_frames_is_refused_from_its_header(tmp_path: P
         decode(tmp_path / "file")
 
 
-def hang(path: Path, *_: object) -> worker.Answer:
-    path.with_name("pid").write_text(str(os.getpid()))
-    while True:
-        sum(range(1000))
-
-
-def hang_deaf(path: Path, *arguments: object) -> worker.Answer:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return hang(path, *arguments)
-
-
-def die(path: Path, *_: object) -> worker.Answer:
-    with path.with_name("deaths").open("a") as file:
-        file.write("x")
-    os.kill(os.getpid(), signal.SIGSEGV)
-    return []
-
-
-def die_once(path: Path, preprocessing: Preprocessing, attempt: int, alarm: float) -> worker.Answer:
-    if not path.with_name("deaths").exists():
-        return die(path)
-    from gliascope.serving.worker import work
-
-    return work(path, preprocessing, attempt, alarm)
-
-
-def devour(path: Path, *_: object) -> worker.Answer:
-    from gliascope.serving.worker import _failure
-
-    try:
-        np.ones(2**32, np.uint8)
-    except MemoryError as error:
-        return _failure(path, error)
-    return []
-
-
-def fill(path: Path, *_: object) -> worker.Answer:
-    from gliascope.serving.worker import _failure, _write
-
-    try:
-        _write(path.with_name("large"), (np.zeros(2**20, np.uint8) for _ in range(2_000)))
-    except OSError as error:
-        return _failure(path, error)
-    return []
-
-
-def limits_seen(path: Path, *_: object) -> worker.Answer:
-    import resource
-
-    kinds = ("CORE", "AS", "FSIZE", "CPU")
-    seen = [resource.getrlimit(getattr(resource, f"RLIMIT_{kind}")) for kind in kinds]
-    return worker.Failure(repr(seen), repr([str(Path(f"/proc/self/fd/{n}").readlink()) for n in (0, 1, 2)]))
-
-
-@pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., worker.Answer]], None]:
-    """Let workers do another thing than `work`: they import it from this file."""
-    folder = str(Path(__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *sys.path]))
-    monkeypatch.syspath_prepend(folder)
-    import test_decoding as importable_self  # the module by a name that workers find
-
-    def put(function: Callable[..., worker.Answer]) -> None:
-        monkeypatch.setattr(decoding.worker, "work", getattr(importable_self, function.__name__))
-
-    return put
-
-
-def test_a_file_that_hangs_the_decoder_is_rejected_in_time(picture: Path, importable) -> None:
-    importable(hang)
-    limits = replace(LIMITS, seconds=1)
-    began = time.monotonic()
-    with rejected("decoding took too long"):
-        decode(picture, limits)
-    assert time.monotonic() - began < 6
-    assert_ended(picture.with_name("pid"))
-
-
-def test_a_decoder_deaf_to_sigterm_is_killed(picture: Path, importable) -> None:
-    importable(hang_deaf)
-    with rejected("decoding took too long"):
-        decode(picture, replace(LIMITS, seconds=0.5))
-    assert_ended(picture.with_name("pid"))
-
-
-def assert_ended(file: Path) -> None:
-    for _ in range(50):
-        try:
-            os.kill(int(file.read_text()), 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the worker still runs")
-
-
-def test_a_file_that_kills_the_decoder_is_rejected_after_two_tries(picture: Path, importable) -> None:
-    importable(die)
-    with rejected("decoding failed"):
-        decode(picture)
-    assert picture.with_name("deaths").read_text() == "xx"
-
-
-def test_a_worker_killed_from_outside_costs_one_retry(picture: Path, importable) -> None:
-    importable(die_once)
-    (one,) = decode(picture)
-    assert one.item.pixels.shape == (6, 8)
-
-
-def test_an_idle_worker_may_be_killed(picture: Path) -> None:
-    async def use(decoder: Decoder) -> None:
-        await decoder.decode(picture, PREPROCESSING)
-        for wait in (0.0, 0.5):
-            for pid in processes(decoder):
-                os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(wait)
-            assert len(await decoder.decode(picture, PREPROCESSING)) == 1
-
-    with_decoder(use, replace(LIMITS, workers=2))
-
-
-def test_a_cancelled_request_frees_its_worker(picture: Path, volume: Path, importable) -> None:
-    real = worker.work
-    importable(hang)
-
-    async def use(decoder: Decoder) -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(decoder.decode(picture, PREPROCESSING), 1)
-        decoding.worker.work = real
-        began = time.monotonic()
-        assert len(await decoder.decode(volume, PREPROCESSING)) == 5
-        assert time.monotonic() - began < 5
-
-    with_decoder(use)
-    assert_ended(picture.with_name("pid"))
-
-
-def test_memory_and_files_are_limited(picture: Path, importable) -> None:
-    importable(devour)
-    with rejected("not enough memory to decode it"):
-        decode(picture)
-    importable(fill)
-    with rejected("too large when decoded"):
-        decode(picture, replace(LIMITS, file_bytes=2**23))
-
-
-def test_limits_cannot_be_lifted_and_output_goes_nowhere(picture: Path, importable) -> None:
-    importable(limits_seen)
-    with pytest.raises(ReadError) as caught:
-        decode(picture)
-    most = (0, LIMITS.memory_bytes, LIMITS.file_bytes, int(LIMITS.tasks * LIMITS.seconds) + 1)
-    assert caught.value.reason == repr([(limit, limit) for limit in most])
-    assert caught.value.detail == repr([os.devnull] * 3)
-
-
-def test_workers_are_replaced_after_some_files(picture: Path) -> None:
-    async def use(decoder: Decoder) -> set[int]:
-        seen: set[int] = set()
-        for _ in range(6):
-            await decoder.decode(picture, PREPROCESSING)
-            seen |= set(processes(decoder))
-        return seen
-
-    assert len(with_decoder(use, replace(LIMITS, tasks=2))) >= 3
-
-
 def test_a_full_disk_is_507(small_disk: Path) -> None:
     Image.fromarray(np.zeros((1200, 1200), np.uint8)).save(small_disk / "zeros.png")
     with pytest.raises(Refusal, check=lambda error: (error.status, error.code) == (507, "disk_full")):
         decode(small_disk / "zeros.png")
-
-
-def test_workers_end_with_the_server(picture: Path) -> None:
-    """Killed without a chance to tidy up."""
-    code = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "from gliascope.data.preprocess import Preprocessing\n"
-        "from gliascope.serving.decoding import Decoder, DecodeLimits\n"
-        "async def main():\n"
-        "    decoder = Decoder(DecodeLimits(2, 9, 2**30, 2**30, 9, 9))\n"
-        f"    await decoder.decode(Path({str(picture)!r}), Preprocessing())\n"
-        "    pids = [p for w in decoder._workers for p in w.pool._pool_manager.worker_manager.workers]\n"
-        "    print(*pids, flush=True)\n"
-        "    await asyncio.sleep(60)\n"
-        "if __name__ == '__main__':\n"
-        "    asyncio.run(main())\n"
-    )
-    script = picture.with_name("server.py")
-    script.write_text(code)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    server = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment)
-    pids = [int(word) for word in server.stdout.readline().split()]
-    assert len(pids) == 2
-    server.kill()
-    server.wait()
-    for pid in pids:
-        file = picture.with_name(f"{pid}")
-        file.write_text(f"{pid}")
-        assert_ended(file)
 
 
 def test_limits_are_those_of_the_settings() -> None:
