@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fuzzing import LIMITS, Tally
+from fuzzing import fuzz as outcomes
+from mutations import case, corpus
+from quadrants import quadrant_bundle
+from served import serving
+
 from benchmarks.measure import Row
+from gliascope.serving.models import Source
 
 CASES = 20_000
 SEED = 0
@@ -26,14 +33,11 @@ FILES = 4
 
 SECONDS = 30.0
 KEPT = Path(__file__).parent / "results" / "fuzz"
-TESTS = Path(__file__).parent.parent / "tests"
 ANSWERS = (200, 413, 422)
 NOT_TYPED = ("decoding failed", "decoding took too long")
 
 
 def fuzz(_data: Path, temporary: Path, cases: int = CASES, seed: int = SEED) -> list[Row]:
-    # As pytest has it, here and in the workers, which import by the same path.
-    sys.path.append(str(TESTS))
     shutil.rmtree(KEPT, ignore_errors=True)
     parts = through_read(temporary, cases, seed), through_server(temporary, cases // SERVED, seed)
     if any(failures for _, failures in parts):
@@ -43,9 +47,6 @@ def fuzz(_data: Path, temporary: Path, cases: int = CASES, seed: int = SEED) -> 
 
 
 def through_read(temporary: Path, cases: int, seed: int) -> tuple[Row, int]:
-    from fuzzing import LIMITS, Tally
-    from fuzzing import fuzz as outcomes
-
     tally, began = Tally(), time.perf_counter()
     for outcome in outcomes(temporary, seed, range(cases)):
         tally.add(outcome)
@@ -65,11 +66,6 @@ def through_read(temporary: Path, cases: int, seed: int) -> tuple[Row, int]:
 
 def through_server(temporary: Path, cases: int, seed: int) -> tuple[Row, int]:
     """The app in this process, its decoding workers beside it."""
-    from quadrants import quadrant_bundle
-    from served import serving
-
-    from gliascope.serving.models import Source
-
     quadrant_bundle().write(temporary / "bundle")
     statuses: Counter[int] = Counter()
     rejects: Counter[str] = Counter()
@@ -102,8 +98,6 @@ def through_server(temporary: Path, cases: int, seed: int) -> tuple[Row, int]:
 
 
 def requests(cases: int, seed: int) -> Iterator[tuple[int, list[tuple[str, bytes]]]]:
-    from mutations import case, corpus
-
     whole = corpus()
     for start in range(0, cases, FILES):
         yield start, [case(whole, seed + 1, start + number) for number in range(FILES)]
