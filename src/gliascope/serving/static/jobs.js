@@ -6,6 +6,8 @@ import { headers } from "./key.js";
 
 const FIRST = 250; // milliseconds between looks at a job, growing to
 const LAST = 2000;
+// What a request would have been answered with for what a job failed by.
+const STATUS = { unreadable: 422, too_many_slices: 413, timeout: 504, disk_full: 507 };
 
 /**
  * Send files to a model and wait for its Prediction: {id, prediction}.
@@ -40,7 +42,7 @@ async function follow(id, signal, onProgress) {
   for (let delay = FIRST; ; delay = Math.min(1.3 * delay, LAST)) {
     const job = await (await request(address(id), { signal })).json();
     if (job.state === "done") return job.result;
-    if (job.state === "failed") throw new ApiError(422, job.error.code, job.error.message);
+    if (job.state === "failed") throw new ApiError(STATUS[job.error.code] ?? 500, job.error.code, job.error.message);
     onProgress(job.progress);
     await pause(delay, signal);
   }
