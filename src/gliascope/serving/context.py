@@ -51,7 +51,6 @@ class Context:
         self.upload_limits = _upload_limits(settings)
         self.temporary = Path(settings.temporary or tempfile.gettempdir())
         self.state: Literal["starting", "ok", "stopping"] = "starting"
-        self.under_way = 0
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -85,14 +84,14 @@ class Context:
         left = self.jobs.unfinished
 
         async def finish() -> None:
-            while self.under_way or any(not job.fetched for job in left if self.jobs.knows(job)):
+            while self.places.used or any(not job.fetched for job in left if self.jobs.knows(job)):
                 await asyncio.sleep(_POLL)
 
         try:
             await asyncio.wait_for(finish(), seconds)
         except TimeoutError:
-            left_over = self.under_way, len(self.jobs.unfinished)
-            _log.warning("stopping after %g s: %d requests and %d jobs are given up", seconds, *left_over)
+            left_over = self.places.used, len(self.jobs.unfinished)
+            _log.warning("stopping after %g s: %d slices and %d jobs are given up", seconds, *left_over)
 
     async def reload(self, app: FastAPI) -> Reloaded:
         """Read the keys and all Bundles again; what is damaged stays what it was."""

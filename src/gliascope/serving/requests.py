@@ -22,7 +22,7 @@ _GONE = 499
 
 
 class Requests:
-    """ASGI middleware: X-Request-ID, JSON for what nobody caught, metrics, audit, how many are under way."""
+    """ASGI middleware: X-Request-ID, JSON for what nobody caught, metrics, audit."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -44,7 +44,6 @@ class Requests:
                 MutableHeaders(scope=message)["X-Request-ID"] = name
             await send(message)
 
-        self.context.under_way += 1
         try:
             await self.app(scope, receive, tell)
         except Exception as error:
@@ -52,7 +51,6 @@ class Requests:
                 raise
             await error_response(error, name, self.context.metrics)(scope, receive, tell)
         finally:
-            self.context.under_way -= 1
             self._count(scope, status or _GONE, time.perf_counter() - start)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Coroutine, Sequence
 from types import FrameType
 from typing import Any
@@ -58,7 +59,6 @@ class _Server(uvicorn.Server):
             access_log=False,
             log_config=log,
             timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_LAST_SECONDS,
         )
         super().__init__(config)
         self._app = app
@@ -81,15 +81,20 @@ class _Server(uvicorn.Server):
             _log.info("serving %s on %s://%s:%d; Ctrl-C to stop. %s", names, scheme, host, port, RESEARCH_USE)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks to finish, the second to stop at once."""
+        """The first signal asks to finish, the second to give up what is under way, and tidy up."""
         if self._stopping or self._loop is None:
-            self.should_exit = self.force_exit = True
+            self.config.timeout_graceful_shutdown = _LAST_SECONDS
+            self.should_exit = True
         else:
             self._stopping = True
             self._loop.call_soon_threadsafe(lambda: self._begin(self._finish()))
 
     async def _finish(self) -> None:
+        _log.info("finishing what was taken; a second signal stops at once")
+        end = time.monotonic() + self._seconds
         await self._context.drain(self._seconds)
+        # Answers that are still being sent may take what is left of the time.
+        self.config.timeout_graceful_shutdown = max(_LAST_SECONDS, round(end - time.monotonic()))
         self.should_exit = True
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> None:

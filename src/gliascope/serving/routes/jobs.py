@@ -39,8 +39,8 @@ async def submit(request: Request, here: Here, who: Who, model: Name = None, lev
     chosen = here.models.get(model)
     predictor = at_level(chosen, level)
     with here.jobs.place(), ExitStack() as kept, ExitStack() as use:
-        await here.jobs.free_disk()
         use.enter_context(chosen.used())
+        await here.jobs.free_disk()
         folder = kept.enter_context(upload_folder(here.temporary))
         (folder / INPUTS).mkdir(mode=0o700)
         uploads = await receive_files(request, folder / INPUTS, here.upload_limits)
