@@ -35,7 +35,7 @@ class Watch(Protocol):
         """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
 
     def keep(self, number: int, one: Prepared, finding: Finding) -> None:
-        """The slice in this place of the Prediction; in another thread while its pixels are at hand."""
+        """The slice in this place of the Prediction, if the Order says so; in a thread, its pixels at hand."""
 
     def answered(self, slices: int) -> None:
         """So many slices have been answered in all."""
@@ -43,12 +43,16 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a client wants to know."""
+    """What a client wants to know.
+
+    saliency: whether maps are part of the answer. keep: whether the Watch keeps slices.
+    """
 
     model: Model
     predictor: Predictor
     uploads: Sequence[Upload]
     saliency: bool = False
+    keep: bool = False
 
 
 def at_level(model: Model, level: float | None) -> Predictor:
@@ -128,11 +132,14 @@ class _Answering:
         def judge() -> tuple[list[SliceFinding], list[Finding]]:
             findings = self.order.predictor.judged(batch, outputs)
             slices = [self._tell(one, finding) for one, finding in zip(batch, findings, strict=True)]
-            for number, (one, finding) in enumerate(zip(batch, findings, strict=True), first):
-                self.watch.keep(number, one, finding)
+            if self.order.keep:
+                for number, (one, finding) in enumerate(zip(batch, findings, strict=True), first):
+                    self.watch.keep(number, one, finding)
             return slices, [replace(finding, map=None) for finding in findings]
 
-        return await self.service.draw(judge)
+        # Without pictures it takes less than handing it to a thread.
+        drawn = self.order.saliency or self.order.keep
+        return await self.service.draw(judge) if drawn else judge()
 
     def _tell(self, one: Prepared, finding: Finding) -> SliceFinding:
         self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()

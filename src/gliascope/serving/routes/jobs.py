@@ -52,7 +52,7 @@ async def submit(request: Request, here: Here, who: Who, model: Name = None, lev
             model=chosen.name,
             files=len(uploads),
             maps_by=info.preprocessing if info.activation_maps else None,
-            order=Order(chosen, predictor, uploads),
+            order=Order(chosen, predictor, uploads, keep=True),
             folder=folder,
             most_slices=here.settings.job_slices,
             model_use=use.pop_all(),

@@ -75,4 +75,6 @@ async def predict(
                     request, here.service.predict(order, _Watch(hold, len(uploads)))
                 )
             request.state.slices = len(prediction.slices)
-    return Response(await run_in_threadpool(prediction.model_dump_json), media_type="application/json")
+    write = prediction.model_dump_json  # many mebibytes with maps
+    text = await run_in_threadpool(write) if saliency else write()
+    return Response(text, media_type="application/json")
