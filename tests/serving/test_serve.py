@@ -116,6 +116,16 @@ def test_sighup_reloads(running: Running, bundle: Path) -> None:
     assert answer.json()["slices"][0]["label"] == "pituitary"
 
 
+def test_answers_are_sent_at_once(running: Running) -> None:
+    """Not 40 ms later, when their heads are acknowledged."""
+    took = []
+    for _ in range(20):
+        start = time.perf_counter()
+        assert running.client.get("/healthz").status_code == 200
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.03
+
+
 def invoke(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["serve", *arguments])
     assert result.exit_code == 2

@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import logging
-import os
 import resource
 import signal
 import socket
@@ -104,17 +103,19 @@ class _Server(uvicorn.Server):
 
 
 def _listen(settings: Settings) -> socket.socket:
+    kind = socket.SOCK_STREAM
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=kind)[0]
+        # The protocol is named because asyncio sends at once only from sockets that name it: else the body of
+        # an answer waits until its head is acknowledged, 40 ms.
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+        return listening
     except OSError as error:
-        # create_server tells the address again; getaddrinfo's errors have numbers of their own.
-        number = error.errno or 0
-        why = os.strerror(number) if number > 0 else error.strerror
         where = f"{settings.host}:{settings.port}"
-        raise GliascopeError(f"{where}: {why}; choose another --host or --port") from None
+        raise GliascopeError(f"{where}: {error.strerror}; choose another --host or --port") from None
 
 
 def _raise_open_files() -> None:

@@ -35,7 +35,7 @@ class Watch(Protocol):
         """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
 
     def keep(self, number: int, one: Prepared, finding: Finding) -> None:
-        """The slice in this place of the Prediction, if the Order says so; in a thread, its pixels at hand."""
+        """The slice in this place of the Prediction, if the Order says so; in a thread."""
 
     def answered(self, slices: int) -> None:
         """So many slices have been answered in all."""
