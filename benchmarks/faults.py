@@ -9,10 +9,12 @@ from pathlib import Path
 
 from faulting import FAULTS, Setting
 
-from benchmarks.load import bodies_of, bundle_in
+from benchmarks.load import bodies_of, body_of, bundle_in
 from benchmarks.measure import Row
 
 CLIENTS, ROUNDS, PAUSE = 16, 10, 1.0
+LONG = 100
+"""Slices of a job."""
 
 
 def faults(data: Path, work: Path) -> list[Row]:
@@ -21,11 +23,12 @@ def faults(data: Path, work: Path) -> list[Row]:
 
 def rows(bundle: Path, slices: Path, work: Path) -> list[Row]:
     bodies = bodies_of(slices)
+    long = body_of(slices, LONG)
     found = []
     for fault in FAULTS:
         folder = work / fault.__name__
         folder.mkdir()
-        told = fault(Setting(bundle, folder, bodies, CLIENTS, ROUNDS, PAUSE))
+        told = fault(Setting(bundle, folder, bodies, long, CLIENTS, ROUNDS, PAUSE))
         answers = ", ".join(f"{count:,} × {name}" for name, count in told.answers.most_common())
         name = fault.__name__.replace("_", " ")
         note = f"; {told.note}" if told.note else ""

@@ -46,12 +46,22 @@ def bundle_in(work: Path) -> Path:
 
 def bodies_of(folder: Path) -> list[Body]:
     """Single slices, and one series to every 49 of them."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
-    chosen = [files[number * len(files) // _FILES] for number in range(min(_FILES, len(files)))]
-    read = [(path.name, path.read_bytes()) for path in chosen]
+    read = _slices_in(folder, _FILES)
     singles = [Body.of([one]) for one in read]
-    series = [Body.of(read[first : first + _SERIES]) for first in range(0, len(singles) // _EVERY)]
+    series = [Body.of(read[first : first + _SERIES]) for first in range(len(singles) // _EVERY)]
     return singles + series
+
+
+def body_of(folder: Path, slices: int) -> Body:
+    """So many at once."""
+    return Body.of(_slices_in(folder, slices))
+
+
+def _slices_in(folder: Path, count: int) -> list[tuple[str, bytes]]:
+    """Evenly from all over the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
+    chosen = [files[number * len(files) // count] for number in range(count)]
+    return [(path.name, path.read_bytes()) for path in chosen]
 
 
 @dataclass
@@ -110,7 +120,7 @@ def rows(bundle: Path, slices: Path, work: Path, minutes: float) -> list[Row]:
         (f"{name}: series of {_SERIES}", _times([one for one in answers if one.slices > 1]), ""),
         (f"{name}: answers", _statuses(answers), "200 only"),
         (f"{name}: memory of the server", usage.memory(), "flat"),
-        (f"{name}: CPU time of a slice", usage.cpu_per_slice(_slices(answers)), ""),
+        (f"{name}: CPU time of a slice", usage.cpu_per_slice(_answered(answers)), ""),
         (f"{name}: left in the temporary folder; exit code", f"{left}; {code}", "0; 0"),
         (f"{beyond}: answers", _statuses(over), "200, 503 + Retry-After"),
         (f"{beyond}: rate", f"{_rate(over, over_seconds):.1f} slices/s", ""),
@@ -130,12 +140,12 @@ async def _run(
     return answers, time.monotonic() - start
 
 
-def _slices(answers: Sequence[Answer]) -> int:
+def _answered(answers: Sequence[Answer]) -> int:
     return sum(one.slices for one in answers if one.status == 200)
 
 
 def _rate(answers: Sequence[Answer], seconds: float) -> float:
-    return _slices(answers) / seconds
+    return _answered(answers) / seconds
 
 
 def _times(answers: Sequence[Answer]) -> str:

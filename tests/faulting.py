@@ -6,20 +6,20 @@ answered otherwise than without the fault.
 """
 
 import asyncio
+import json
 import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from loading import HEADERS, SECONDS, Answer, Body, Server, alive, busy, children, serving
+from loading import SECONDS, Answer, Body, Server, alive, busy, children, serving
+from misbehaving import begin_upload, fill, follow, post, status_of, submit
 
 Bodies = Sequence[Body]
 
@@ -36,11 +36,12 @@ class Told:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """bundle: that is served, from a copy. folder: for it and what the server needs. clients: at a time.
-    rounds: of a fault that can be repeated. pause: seconds between them."""
+    rounds: of a fault that can be repeated. pause: seconds between them. long: takes a while."""
 
     bundle: Path
     folder: Path
     bodies: Bodies
+    long: Body
     clients: int
     rounds: int
     pause: float
@@ -105,11 +106,11 @@ def disk_full(setting: Setting) -> Told:
                 if filler.exists():
                     filler.unlink()
                 else:
-                    _fill(filler)
+                    fill(filler)
 
             told = _meanwhile(setting, server, fill_or_free)
             filler.unlink(missing_ok=True)
-            assert _post(server, setting.bodies[0]) == 200
+            assert post(server, setting.bodies[0]) == 200
             assert server.leftovers() == []
             assert told.answers["507"] > 0, told
     finally:
@@ -119,26 +120,12 @@ def disk_full(setting: Setting) -> Told:
 
 def told_to_end(setting: Setting) -> Told:
     """SIGTERM while all clients ask and a job waits: what was accepted is answered, and nothing is left."""
-    with serving(setting.bundle, setting.folder / "t") as server:
+    return _ended(setting, lambda server: server.process.send_signal(signal.SIGTERM))
 
-        async def end() -> tuple[list[Answer], float, str]:
-            async with busy(server.address, setting.bodies, setting.clients) as answers:
-                await asyncio.sleep(setting.pause)
-                job = await asyncio.to_thread(_submit, server, setting.bodies[:8])
-                signalled = time.monotonic()
-                server.process.send_signal(signal.SIGTERM)
-                state = await asyncio.to_thread(_follow, server, job)
-                await asyncio.to_thread(server.process.wait, SECONDS)
-                took = time.monotonic() - signalled
-            # Who asks a server that is about to close may find the door shut in mid-sentence.
-            return [one for one in answers if one.began < signalled or one.status], took, state
 
-        answers, took, state = asyncio.run(end())
-        code = server.process.returncode
-        assert code == 0, server.log.read_text()
-        assert server.leftovers() == []
-    lost = sum(one.lost for one in answers) + (state != "done")
-    return Told(_count(answers), lost, f"exit code {code} after {took:.1f} s; the job: {state}; nothing left")
+def all_told_to_end(setting: Setting) -> Told:
+    """The same to all its processes at once, as some supervisors do it."""
+    return _ended(setting, lambda server: os.killpg(server.process.pid, signal.SIGTERM))
 
 
 def killed(setting: Setting) -> Told:
@@ -163,6 +150,22 @@ def killed(setting: Setting) -> Told:
     return Told(told.answers, told.lost, f"{left} folders were left, and removed at the next start")
 
 
+def bundle_replaced(setting: Setting) -> Told:
+    """Another Bundle lies there each time, and is loaded."""
+    bundle = setting.copy()
+    with serving(bundle, setting.folder / "t") as server:
+        rounds = iter(range(setting.rounds))
+
+        def replace() -> None:
+            info = json.loads((bundle / "bundle.json").read_text())
+            info["recipe"] = f"round {next(rounds)}"
+            (bundle / "bundle.json").write_text(json.dumps(info))
+            assert server.client.post("/v1/models/reload").json()["models"] == {"model": "reloaded"}
+            assert server.client.get("/v1/model").json()["recipe"] == info["recipe"]
+
+        return _meanwhile(setting, server, replace)
+
+
 def broken_off(setting: Setting) -> Told:
     """Clients that end the connection in the middle of their files."""
     half = setting.bodies[0].content[: len(setting.bodies[0].content) // 2]
@@ -170,7 +173,7 @@ def broken_off(setting: Setting) -> Told:
 
         def break_off() -> None:
             for _ in range(setting.clients):
-                with _begin_upload(server) as connection:
+                with begin_upload(server) as connection:
                     connection.sendall(half)
 
         told = _meanwhile(setting, server, break_off)
@@ -181,14 +184,17 @@ def broken_off(setting: Setting) -> Told:
 def too_slow(setting: Setting) -> Told:
     """Clients that send a byte now and then: the others are answered, and these are told after their time."""
     with serving(setting.bundle, setting.folder / "t", upload_seconds=2) as server:
-        slow = [_begin_upload(server) for _ in range(4 * setting.clients)]
+        slow = [begin_upload(server) for _ in range(4 * setting.clients)]
+
+        rest = iter(setting.bodies[0].content)
 
         def a_byte() -> None:
+            byte = bytes([next(rest)])
             for connection in slow:
-                connection.sendall(b"-")
+                connection.sendall(byte)
 
         told = _meanwhile(setting, server, a_byte)
-        answers = Counter(_status_line(connection) for connection in slow)
+        answers = Counter(status_of(connection) for connection in slow)
         _until(lambda: server.taken() == 0 and server.leftovers() == [], "places or files are kept")
     assert set(answers) == {"408"}, answers
     return Told(told.answers, told.lost, f"the {len(slow)} slow ones: 408")
@@ -199,11 +205,36 @@ FAULTS: tuple[Callable[[Setting], Told], ...] = (
     all_workers_killed,
     disk_full,
     told_to_end,
+    all_told_to_end,
     killed,
     bundle_damaged,
+    bundle_replaced,
     broken_off,
     too_slow,
 )
+
+
+def _ended(setting: Setting, tell: Callable[[Server], None]) -> Told:
+    with serving(setting.bundle, setting.folder / "t") as server:
+
+        async def end() -> tuple[list[Answer], float, str]:
+            async with busy(server.address, setting.bodies, setting.clients) as answers:
+                await asyncio.sleep(setting.pause)
+                job = await asyncio.to_thread(submit, server, setting.long)
+                signalled = time.monotonic()
+                tell(server)
+                state = await asyncio.to_thread(follow, server, job)
+                await asyncio.to_thread(server.process.wait, SECONDS)
+                took = time.monotonic() - signalled
+            # Who asks a server that is about to close may find the door shut in mid-sentence.
+            return [one for one in answers if one.began < signalled or one.status], took, state
+
+        answers, took, state = asyncio.run(end())
+        code = server.process.returncode
+        assert code == 0, server.log.read_text()
+        assert server.leftovers() == []
+    lost = sum(one.lost for one in answers) + (state != "done")
+    return Told(_count(answers), lost, f"exit code {code} after {took:.1f} s; the job: {state}; nothing left")
 
 
 def _meanwhile(setting: Setting, server: Server, fault: Callable[[], None]) -> Told:
@@ -218,7 +249,7 @@ def _meanwhile(setting: Setting, server: Server, fault: Callable[[], None]) -> T
     answers = asyncio.run(_while(setting, server, happen()))
     assert server.process.poll() is None, server.log.read_text()
     assert "Traceback" not in server.log.read_text(), server.log.read_text()
-    assert _post(server, setting.bodies[0]) == 200
+    assert post(server, setting.bodies[0]) == 200
     return _told(answers)
 
 
@@ -235,53 +266,6 @@ def _told(answers: Sequence[Answer]) -> Told:
 
 def _count(answers: Sequence[Answer]) -> Counter[str]:
     return Counter(str(one.status or one.said) for one in answers)
-
-
-def _post(server: Server, body: Body) -> int:
-    return server.client.post("/v1/predict", content=body.content, headers=HEADERS).status_code
-
-
-def _submit(server: Server, bodies: Bodies) -> str:
-    """A job of the first; where it can be asked for."""
-    response = server.client.post("/v1/jobs", content=bodies[0].content, headers=HEADERS)
-    return response.headers["Location"]
-
-
-def _follow(server: Server, job: str) -> str:
-    """Its state once it has ended."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        state: str = server.client.get(job).json()["state"]
-        if state in ("done", "failed"):
-            return state
-        time.sleep(0.05)
-    return "late"
-
-
-def _begin_upload(server: Server) -> socket.socket:
-    """A connection that has sent the head of a long request."""
-    address = urlsplit(server.address)
-    connection = socket.create_connection((address.hostname, address.port), SECONDS)
-    head = (
-        f"POST /v1/predict HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {HEADERS['Content-Type']}\r\n"
-    )
-    connection.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode())
-    return connection
-
-
-def _status_line(connection: socket.socket) -> str:
-    with connection:
-        return connection.recv(4096).split(b" ")[1].decode()
-
-
-def _fill(filler: Path) -> None:
-    with filler.open("wb", buffering=0) as file:
-        size = 2**20
-        while size:
-            try:
-                file.write(b"\0" * size)
-            except OSError:
-                size //= 2
 
 
 def _until(true: Callable[[], bool], otherwise: str) -> None:

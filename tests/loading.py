@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx2
 
-SECONDS = 60
-"""Nobody waits longer, for a start, an answer or an end."""
+SECONDS = 90
+"""Nobody waits longer, for a start, an answer or an end. More than a server takes that goes by its own limits."""
 _BOUNDARY = "gliascope-load"
 _RETRY = 0.05
 
@@ -78,7 +78,7 @@ class Server:
         command = [sys.executable, "-m", "gliascope", "serve", f"model={bundle}"]
         with self.log.open("a") as log:
             start = log.tell()
-            self.process = subprocess.Popen(command, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stderr=log, env=environment, start_new_session=True)
         self.address = self._address(start)
         self.client = httpx2.Client(base_url=self.address, timeout=SECONDS)
 
