@@ -106,6 +106,20 @@ def test_one_slice_does_not_wait_for_a_volume() -> None:
     assert 1 in batching(use).runs[1]
 
 
+def test_a_series_does_not_wait_for_every_single_slice_at_each_of_its_own() -> None:
+    async def use(batcher: Batcher, engine: Slow) -> None:
+        first = await busy(batcher, engine)
+        series = asyncio.create_task(batcher.run(slices(*range(100, 108))))
+        lone = [asyncio.create_task(batcher.run(slices(n))) for n in range(1, 33)]
+        await asyncio.sleep(0.05)
+        engine.go_on.set()
+        await asyncio.gather(first, series, *lone)
+
+    runs = batching(use, size=16).runs
+    assert [run for run in runs if 100 in run] == [runs[1]]
+    assert {value for run in runs[1:4] for value in run} >= set(range(100, 108))
+
+
 def test_a_lone_slice_is_not_held_back() -> None:
     async def use(batcher: Batcher, engine: Slow) -> None:
         await batcher.run(slices(0))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gliascope.inference.engine import Engine, Outputs
 
 Pixels = NDArray[np.uint8]
+_TURNS = 4
+"""Requests that share a batch, where each has slices enough."""
 
 
 class Batcher:
@@ -19,7 +21,8 @@ class Batcher:
 
     It never waits for a batch to fill: it runs whatever is there, and meanwhile more arrives. So a lone slice
     is answered as fast as without batching, and the busier the server, the fuller its batches.
-    Requests take turns, so that one slice doesn't wait for all of a volume.
+    Requests take turns, so that one slice doesn't wait for all of a volume. A turn is a quarter of a batch at
+    least: of one slice each, a series among many single ones would wait through all of them for every slice.
 
     on_run is told, in this thread, of every run: slices and seconds.
     """
@@ -76,9 +79,9 @@ class Batcher:
         batch: list[tuple[_Work, Pixels]] = []
         room = self._size
         while room and self._turns:
-            share = max(1, room // len(self._turns))
+            share = max(1, self._size // _TURNS, room // len(self._turns))
             work = self._turns.popleft()
-            pixels = work.take(share)
+            pixels = work.take(min(share, room))
             if len(pixels):
                 batch.append((work, pixels))
                 room -= len(pixels)
