@@ -19,12 +19,14 @@ from gliascope.cli import (
     explore,
     export,
     fetch,
+    keys,
     predict,
     recipes,
     reproduce,
     robustness,
     run,
     scan,
+    serve,
     split,
     store,
     train,
@@ -38,6 +40,12 @@ _REMEDIES = {
     errno.EACCES: "; check its permissions",
     errno.EROFS: "; choose a folder that can be written",
 }
+
+
+_SERVING = {
+    "fastapi", "limits", "pebble", "prometheus_client", "pydantic_settings", "python_multipart", "starlette",
+    "uvicorn",
+}  # fmt: skip
 
 
 class _Group(TyperGroup):
@@ -54,7 +62,10 @@ class _Group(TyperGroup):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("gliascope"):
                 raise
-            message = f"{error.name} is missing: pip install 'gliascope[train]', or [data] to evaluate only"
+            extra = "'gliascope[train]', or [data] to evaluate only"
+            if (error.name or "").partition(".")[0] in _SERVING:
+                extra = "'gliascope[serve]'"
+            message = f"{error.name} is missing: pip install {extra}"
         except OSError as error:
             if error.strerror is None:
                 raise
@@ -90,11 +101,13 @@ for _command in (
     reproduce.reproduce,
     bundle.bundle,
     predict.predict,
+    serve.serve,
     export.export_dataset,
     recipes.recipes,
     cache.cache,
 ):
     app.command()(_command)
+app.add_typer(keys.app)
 
 
 def main() -> None:

@@ -76,6 +76,8 @@ def open_session(model: bytes | str) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
+    # Its threads would wait for each other at full speed: all waste wherever something else runs too.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

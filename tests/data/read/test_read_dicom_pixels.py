@@ -1,11 +1,14 @@
 """DICOM frames: modality LUT, VOI, colour, functional groups."""
 
+import warnings
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from gliascope.data.read import read
+from gliascope.errors import DamagedFileError
 
 # pytest undoes the filters that the readers set.
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:pydicom", "ignore::Warning:PIL")
@@ -193,3 +196,10 @@ def test_excess_bytes_are_no_frames(make, ramp):
     dataset = make.dataset(ramp)
     dataset.PixelData = ramp.tobytes() * 3
     assert np.array_equal(pixels(make.save(dataset)), ramp)
+
+
+def test_a_slope_may_take_values_beyond_any_float(make, deep):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DamagedFileError, match="no finite value"):
+            read(make.dicom(deep + 1, RescaleSlope="1e308", RescaleIntercept="0"))

@@ -1,5 +1,7 @@
 """NIfTI: orientation, scaling, Hounsfield units and what is refused."""
 
+import warnings
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -202,3 +204,27 @@ def test_a_wrong_checksum_is_damaged(make):
     content[-6] ^= 1
     with pytest.raises(DamagedFileError, match="CRC"):
         read(make.bytes(bytes(content)))
+
+
+def test_a_slope_may_take_values_beyond_any_float(make):
+    """Found by fuzzing: numpy warned, and the picture was black."""
+    volume = np.arange(64, dtype=np.float64).reshape(4, 4, 4) + 1
+    with pytest.raises(DamagedFileError, match="beyond any float"):
+        read(make.nifti(volume, version=2, scl_slope=1e308))
+    hot = np.full((16, 16, 4), 1e37, np.float32)
+    hot[0, 0, 0] = 3e38
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        brightest = max(slice_.pixels.max() for slice_ in read(make.nifti(hot, scl_slope=1000)))
+    assert brightest == 255
+
+
+def test_a_signalling_nan_is_a_nan(make):
+    """Found by fuzzing: numpy warned."""
+    volume = np.arange(64, dtype=np.float32).reshape(4, 4, 4)
+    volume.view(np.uint32)[-1, -1, 0] = 0x7FA00000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for slope in (0, 2):
+            (first, *_) = read(make.nifti(volume, scl_slope=slope))
+            assert first.pixels[0, 0] == 0

@@ -1,5 +1,6 @@
 """`read`: one file of any known format to a list of slices."""
 
+import errno
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,9 +70,9 @@ def read(path: Path | str) -> list[Slice]:
             return reader(path, file)
         except ReadError:
             raise
-        except MemoryError:
-            raise TooLargeError(path, "not enough memory to decode it") from None
         except Exception as error:
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+                raise TooLargeError(path, "not enough memory to decode it") from None
             # Malformed content makes libraries raise nearly anything, from struct.error to RecursionError.
             raise DamagedFileError(path, f"{format_.name} truncated or damaged", _one_line(error)) from None
 

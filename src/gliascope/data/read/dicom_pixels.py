@@ -99,7 +99,8 @@ def _grey(dataset: Dataset, stored: Values, places: Sequence[Dataset]) -> Values
         return intensity.window(values, *intensity.BRAIN_WINDOW)
     if stored.dtype.kind == "u" and dataset.BitsStored <= 8 and not rescaled:
         return _full_range(stored, int(dataset.BitsStored))
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _modality_values(dataset: Dataset, stored: Values, places: Sequence[Dataset]) -> tuple[Values, bool]:
@@ -109,7 +110,8 @@ def _modality_values(dataset: Dataset, stored: Values, places: Sequence[Dataset]
     slope, intercept = _first(places, "RescaleSlope"), _first(places, "RescaleIntercept")
     if slope is None or intercept is None or (slope, intercept) == (1.0, 0.0):
         return stored, False
-    return stored * slope + intercept, True
+    with np.errstate(over="ignore"):  # what is not finite counts as the lowest value
+        return stored * slope + intercept, True
 
 
 def _look_up(dataset: Dataset, item: Dataset, values: Values) -> tuple[Values, int]:

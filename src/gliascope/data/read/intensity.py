@@ -45,7 +45,8 @@ def scale(values: Values, low: float, high: float) -> Pixels:
 
     Where `low` equals `high` this is a threshold, so that a constant image is 0 everywhere.
     """
-    real = np.array(values, np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        real = np.array(values, np.float64)
     if values.dtype.kind == "f":
         real[~np.isfinite(real)] = low
     if not low < high:

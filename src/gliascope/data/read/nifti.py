@@ -119,9 +119,12 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
 
     def real(stored: Values | float) -> Any:
         # Plane by plane: the whole volume as floats could be four times as large.
-        return stored if slope is None else stored * slope + intercept
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as the lowest value
+            return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
 
     low, high = sorted(map(real, intensity.spread(path, [planes])))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise DamagedFileError(path, "no finite value", "the header's slope takes them beyond any float")
     if low < intensity.HOUNSFIELD_BELOW:
         return [intensity.window(real(plane), *intensity.BRAIN_WINDOW) for plane in planes], "CT"
     return [intensity.scale(real(plane), low, high) for plane in planes], None

@@ -1,0 +1,48 @@
+"""`gliascope keys`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliascope.data.folders import printable
+
+app = typer.Typer(name="keys", no_args_is_help=True, help="Make, list and remove the API keys of `serve`.")
+
+KeysFile = Annotated[Path, typer.Option("--file", help="The file that `serve --keys` reads.")]
+Name = Annotated[str, typer.Argument(help="Whose key it is: letters, digits and ._@-")]
+
+
+@app.command()
+def add(
+    name: Name,
+    file: KeysFile = Path("keys.json"),
+    scope: Annotated[
+        list[str] | None, typer.Option(help="predict (the default) or admin. Repeatable.")
+    ] = None,
+) -> None:
+    """Make a key and print it, once; the file keeps its hash only."""
+    from gliascope.serving.keys import KeyRing, scopes
+
+    ring = KeyRing.load(file) if file.exists() else KeyRing()
+    ring, secret = ring.add(name, scopes(scope or ["predict"]))
+    ring.save(file)
+    typer.echo(secret)
+    typer.echo(f"keep it: it is in {printable(str(file))} as a hash only", err=True)
+
+
+@app.command("list")
+def list_keys(file: KeysFile = Path("keys.json")) -> None:
+    """Show whose keys there are, their scopes, and when they were made."""
+    from gliascope.serving.keys import KeyRing
+
+    for key in KeyRing.load(file).keys:
+        typer.echo(f"{key.name}\t{','.join(key.scopes)}\t{key.created:%Y-%m-%d}")
+
+
+@app.command()
+def remove(name: Name, file: KeysFile = Path("keys.json")) -> None:
+    """Remove a key; a running server knows by its next reload, `POST /v1/models/reload` or SIGHUP."""
+    from gliascope.serving.keys import KeyRing
+
+    KeyRing.load(file).remove(name).save(file)

@@ -1,0 +1,38 @@
+"""`gliascope serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    bundles: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]BUNDLE...", help="Bundle folders, or .zip files; the first is the default model."
+        ),
+    ],
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of API keys (`gliascope keys`); needed beyond this machine.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key, PEM.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode files.", show_default="one a core")
+    ] = None,
+) -> None:
+    """Serve models over HTTP, and a page to use them. Research use only; never a diagnosis.
+
+    All other settings are environment variables GLIASCOPE_*.
+    """
+    from gliascope.serving.models import parse_sources
+    from gliascope.serving.server import run
+    from gliascope.serving.settings import load_settings
+
+    settings = load_settings(
+        host=host, port=port, keys=keys, tls_cert=tls_cert, tls_key=tls_key, workers=workers
+    )
+    run(settings, parse_sources(bundles))

@@ -1,0 +1,58 @@
+"""How many slices the server takes at once: beyond that it says so, instead of letting everybody wait."""
+
+from gliascope.serving.refusal import Refusal
+
+
+class Places:
+    """A bounded number of places, one a slice from when it is taken until it is answered.
+
+    For the event loop's thread alone, but for `answered`: `pace` (seconds a slice, of late) only tells who is
+    turned away when to come back.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.used = 0
+        self.pace = 0.05
+
+    def hold(self) -> "Hold":
+        """Nothing yet; give it back by leaving its `with` block."""
+        return Hold(self)
+
+    def answered(self, slices: int, seconds: float) -> None:
+        """Let the pace follow what the engine does, over some twenty batches."""
+        self.pace += 0.05 * (seconds / slices - self.pace)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until about half of what is taken is answered."""
+        return min(max(round(self.used * self.pace / 2), 1), 60)
+
+
+class Hold:
+    """The places of one request."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._held = 0
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._places.used -= self._held
+        self._held = 0
+
+    def reach(self, slices: int) -> None:
+        """Hold so many places in all. Raises Refusal: 413 beyond all there are, 503 beyond those free."""
+        places, more = self._places, slices - self._held
+        if slices > places.capacity:
+            message = f"at most {places.capacity} slices are answered at once; send more to /v1/jobs"
+            raise Refusal(413, "too_many_slices", message)
+        if more > 0 and places.used + more > places.capacity:
+            wait = places.retry_after
+            message = f"the server has all the slices it can take; try again in {wait} s"
+            raise Refusal(503, "busy", message, {"Retry-After": str(wait)})
+        if more > 0:
+            places.used += more
+            self._held = slices

@@ -1,0 +1,66 @@
+"""`/v1/models`, `/v1/model`: what answers."""
+
+from fastapi import APIRouter, Depends, Request
+
+from gliascope.data.labels import describe
+from gliascope.inference.judge import Judge
+from gliascope.serving.access import allowed
+from gliascope.serving.context import Here
+from gliascope.serving.models import Model
+from gliascope.serving.routes.openapi import errors
+from gliascope.serving.routes.predict import Name
+from gliascope.serving.schemas import JudgeFacts, ModelFacts, ModelSummary, Reloaded
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/models", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 429))
+async def models(here: Here) -> list[ModelSummary]:
+    """The models that can be chosen; the first is the default."""
+    return [
+        ModelSummary(
+            name=model.name,
+            sha256=model.bundle.info.model_sha256,
+            recipe=model.bundle.info.recipe,
+            classes=list(model.bundle.info.classes),
+            saliency=model.bundle.info.activation_maps,
+            default=number == 0,
+        )
+        for number, model in enumerate(here.models)
+    ]
+
+
+@router.get("/model", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 404, 429))
+async def model(here: Here, model: Name = None) -> ModelFacts:
+    """All that is known of a model: classes, thresholds, numbers, licences, its card."""
+    return _facts(here.models.get(model))
+
+
+@router.post("/models/reload", dependencies=[Depends(allowed("admin"))], responses=errors(401, 403, 429))
+async def reload(request: Request, here: Here) -> Reloaded:
+    """Load keys and models again from where they lie; a damaged one stays what it was."""
+    return await here.reload(request.app)
+
+
+def _promise(judge: Judge) -> JudgeFacts:
+    info = judge.info
+    return JudgeFacts(level=info.level, method=info.method, temperature=info.temperature, groups=judge.groups)
+
+
+def _facts(model: Model) -> ModelFacts:
+    info, judge = model.bundle.info, model.predictor.judge
+    known = describe(info.classes)
+    return ModelFacts(
+        name=model.name,
+        sha256=info.model_sha256,
+        recipe=info.recipe,
+        classes={name: known.get(name) for name in info.classes},
+        preprocessing=info.preprocessing.model_dump(),
+        judge=None if judge is None else _promise(judge),
+        metrics=info.metrics,
+        parameters=info.parameters,
+        saliency=info.activation_maps,
+        licences=info.licences,
+        versions=info.versions,
+        card=model.card,
+    )

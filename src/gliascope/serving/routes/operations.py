@@ -1,0 +1,36 @@
+"""For those who run the server: is it alive, does it take work, how is it doing."""
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from gliascope.serving.access import allowed
+from gliascope.serving.context import Here
+from gliascope.serving.routes.openapi import METRICS, errors
+from gliascope.serving.schemas import Health
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz(here: Here) -> Health:
+    """200 as long as the server lives."""
+    return Health(status=here.state)
+
+
+@router.get("/readyz", responses=errors(503))
+async def readyz(here: Here) -> Health:
+    """200 while the server takes work, 503 while it starts or stops."""
+    here.check_open()
+    return Health(status=here.state)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    dependencies=[Depends(allowed("admin"))],
+    responses=METRICS | errors(401, 403),
+)
+async def metrics(here: Here) -> Response:
+    """Counts and times, for Prometheus."""
+    here.measure()
+    return Response(here.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

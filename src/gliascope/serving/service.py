@@ -1,0 +1,171 @@
+"""The one way from uploaded files to a Prediction, for requests and jobs."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+
+from gliascope.data.parallel import cores
+from gliascope.errors import GliascopeError, ReadError
+from gliascope.inference.finding import Finding
+from gliascope.inference.predict import Predictor, Prepared
+from gliascope.serving.answers import Studies, slice_finding, study_finding
+from gliascope.serving.decoding import Decoder
+from gliascope.serving.metrics import Metrics
+from gliascope.serving.models import Model
+from gliascope.serving.refusal import Refusal
+from gliascope.serving.schemas import ModelId, Prediction, Reject, SliceFinding, StudyFinding
+from gliascope.serving.uploads import Upload
+from gliascope.serving.window import batches, each, in_order
+
+Result = TypeVar("Result")
+_RUNS = 2
+"""Batches of one order at a time: one in the engine, one being judged and drawn."""
+
+
+class Watch(Protocol):
+    """What a request or a job wants to know on the way."""
+
+    def decoded(self, slices: int) -> None:
+        """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
+
+    def keep(self, number: int, one: Prepared, finding: Finding) -> None:
+        """The slice in this place of the Prediction, if the Order says so; in a thread."""
+
+    def answered(self, slices: int) -> None:
+        """So many slices have been answered in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a client wants to know.
+
+    saliency: whether maps are part of the answer. keep: whether the Watch keeps slices.
+    """
+
+    model: Model
+    predictor: Predictor
+    uploads: Sequence[Upload]
+    saliency: bool = False
+    keep: bool = False
+
+
+def at_level(model: Model, level: float | None) -> Predictor:
+    """The model with prediction sets at the level, if one is wanted. Raises Refusal where it cannot be."""
+    try:
+        return model.predictor if level is None else model.predictor.at(level)
+    except GliascopeError as error:
+        raise Refusal(422, "bad_level", str(error)) from None
+
+
+class Service:
+    """Decodes in other processes, runs the graph in its thread, judges and draws in threads."""
+
+    def __init__(self, decoder: Decoder, metrics: Metrics, studies: Studies, batch: int) -> None:
+        self.decoder = decoder
+        self.metrics = metrics
+        self.studies = studies
+        self.batch = batch
+        self._drawing = asyncio.Semaphore(cores())
+
+    async def draw(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call what works on pixels, in a thread; no more at a time than cores: slices may be large."""
+        async with self._drawing:
+            return await run_in_threadpool(function, *arguments)
+
+    async def predict(self, order: Order, watch: Watch) -> Prediction:
+        """Answer an order. A file that cannot be read is among the rejects; raises Refusal if none can."""
+        return await _Answering(self, order, watch).run()
+
+
+class _Answering:
+    """One order on its way."""
+
+    def __init__(self, service: Service, order: Order, watch: Watch) -> None:
+        self.service = service
+        self.order = order
+        self.watch = watch
+        self.names = {upload.path: upload.name for upload in order.uploads}
+        self.taken = 0
+        self.slices: list[SliceFinding] = []
+        self.findings: list[Finding] = []
+        self.rejects: list[Reject] = []
+
+    async def run(self) -> Prediction:
+        service, model = self.service, self.order.model
+        decoded = in_order(self._decode, each(self.order.uploads), 2 * service.decoder.limits.workers)
+        async with aclosing(in_order(self._answer, batches(decoded, service.batch), _RUNS)) as answers:
+            async for slices, findings in answers:
+                self.slices += slices
+                self.findings += findings
+                self.watch.answered(len(self.slices))
+        if not self.slices:
+            raise self._unreadable()
+        return Prediction(
+            model=ModelId(name=model.name, sha256=model.bundle.info.model_sha256),
+            slices=self.slices,
+            studies=self._studies(),
+            rejects=self.rejects,
+        )
+
+    async def _decode(self, upload: Upload) -> list[Prepared]:
+        prepared: list[Prepared] = []
+        try:
+            prepared = await self.service.decoder.decode(upload.path, self.order.predictor.info.preprocessing)
+        except ReadError as error:
+            self.rejects.append(Reject(file=upload.name, reason=error.reason, detail=error.detail))
+            self.service.metrics.rejects.labels(error.reason).inc()
+        _unlink(upload, prepared)
+        self.watch.decoded(len(prepared))
+        return prepared
+
+    async def _answer(self, batch: list[Prepared]) -> tuple[list[SliceFinding], list[Finding]]:
+        first = self.taken
+        self.taken += len(batch)
+        outputs = await self.order.model.batcher.run(np.stack([one.ready for one in batch]))
+
+        def judge() -> tuple[list[SliceFinding], list[Finding]]:
+            findings = self.order.predictor.judged(batch, outputs)
+            slices = [self._tell(one, finding) for one, finding in zip(batch, findings, strict=True)]
+            if self.order.keep:
+                for number, (one, finding) in enumerate(zip(batch, findings, strict=True), first):
+                    self.watch.keep(number, one, finding)
+            return slices, [replace(finding, map=None) for finding in findings]
+
+        # Without pictures it takes less than handing it to a thread.
+        drawn = self.order.saliency or self.order.keep
+        return await self.service.draw(judge) if drawn else judge()
+
+    def _tell(self, one: Prepared, finding: Finding) -> SliceFinding:
+        self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()
+        maps_by = self.order.predictor.info.preprocessing if self.order.saliency else None
+        return slice_finding(one, finding, self.names[one.item.path], self.service.studies, maps_by)
+
+    def _studies(self) -> list[StudyFinding]:
+        members: dict[str | None, list[SliceFinding]] = {}
+        for one in self.slices:
+            members.setdefault(one.study, []).append(one)
+        return [
+            study_finding(finding, members[self.service.studies.name(finding.study or "")])
+            for finding in self.order.predictor.studies(self.findings)
+        ]
+
+    def _unreadable(self) -> Refusal:
+        first = self.rejects[0]
+        reason = first.reason + (f" ({first.detail})" if first.detail else "")
+        files = len(self.order.uploads)
+        which = "the file" if files == 1 else f"any of {files} files; the first"
+        return Refusal(422, "unreadable", f"could not read {which}: {reason}")
+
+
+def _unlink(upload: Upload, prepared: list[Prepared]) -> None:
+    """Let the disk have the files back as soon as nobody maps them: small files may hold large slices."""
+    upload.path.unlink(missing_ok=True)
+    mapped = prepared[0].ready if prepared else None
+    if isinstance(mapped, np.memmap) and mapped.filename:
+        Path(mapped.filename).unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+// One finding, of a slice or of a study.
+
+import { make } from "./dom.js";
+import { className, percent, promise, setOf, why } from "./words.js";
+
+let explained = false; // whether the classes are, which the next slice must not forget
+
+/** A verdict as a mark whose words say it, not its colour alone. */
+export const chip = (verdict) => make("span", { class: `chip ${verdict.replaceAll(" ", "-")}` }, verdict);
+
+/** All there is to say of a finding by the model that `info` is of. */
+export function card(finding, info, ofStudy = false) {
+  if (!finding) return make("p", { class: "muted" }, "This model has not read it.");
+  const set = promise(finding, info.judge?.level, ofStudy);
+  const told = [
+    make("p", { class: "answer" }, make("strong", {}, className(finding.label)), " ", chip(finding.verdict)),
+    make("p", { class: "why" }, why(finding)),
+    bars(finding),
+  ];
+  if (set) {
+    told.push(make("p", { class: "set" }, make("b", {}, "Prediction set: "), setOf(finding), ". ", make("span", { class: "muted" }, set)));
+  }
+  if (finding.outlier_score !== null) {
+    const past = "past 1 is out of scope";
+    told.push(make("p", { class: "set" }, make("b", {}, "Outlier score: "), finding.outlier_score.toFixed(2), ". ",
+      make("span", { class: "muted" }, ofStudy ? `The middle one of its slices; ${past}.` : `How far from what the model learned from; ${past}.`)));
+  }
+  if (!ofStudy) told.push(descriptions(info));
+  return make("div", { class: "finding" }, told);
+}
+
+/** What the classes of a model are, as a list; of those we do not know, that we do not. */
+export function classes(info) {
+  return make("dl", {}, Object.entries(info.classes).map(([name, text]) =>
+    make("div", {}, make("dt", {}, className(name)), make("dd", {}, text ?? "No description is known."))));
+}
+
+function bars({ probabilities, prediction_set: set, label }) {
+  const rows = Object.entries(probabilities).map(([name, share]) => {
+    const bar = make("span", { class: "bar", "aria-hidden": "true" });
+    bar.style.setProperty("--share", share);
+    const inside = set?.includes(name) ? "in the set" : "";
+    return make("tr", { class: name === label ? "chosen" : null },
+      make("th", { scope: "row" }, className(name), inside ? make("small", {}, inside) : null),
+      make("td", {}, percent(share)), make("td", { class: "bar-cell" }, bar));
+  });
+  return make("table", { class: "bars" }, make("caption", { class: "hidden" }, "Probabilities of the classes"),
+    make("thead", { class: "hidden" }, make("tr", {}, ["Class", "Probability", "As a bar"].map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, rows));
+}
+
+function descriptions(info) {
+  if (!Object.values(info.classes).some(Boolean)) return null;
+  const list = classes(info);
+  return make("details", { open: explained, toggle: (event) => { explained = event.target.open; } },
+    make("summary", {}, "What the classes are"), list);
+}
