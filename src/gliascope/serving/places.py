@@ -6,14 +6,16 @@ from gliascope.serving.refusal import Refusal
 class Places:
     """A bounded number of places, one a slice from when it is taken until it is answered.
 
-    For the event loop's thread alone, but for `answered`: `pace` (seconds a slice, of late) only tells who is
-    turned away when to come back.
+    capacity: places there are, or fewer where the engine would need more than half of so many seconds for
+    all: as requests take turns, they would all end late together, and the work would be for nothing.
+    For the event loop's thread alone, but for `answered`: it sets `pace`, seconds a slice, of late.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, seconds: float) -> None:
         self.capacity = capacity
+        self.seconds = seconds
         self.used = 0
-        self.pace = 0.05
+        self.pace = 0.1  # rather slow, until the engine has shown how fast it is
 
     def hold(self) -> "Hold":
         """Nothing yet; give it back by leaving its `with` block."""
@@ -22,6 +24,12 @@ class Places:
     def answered(self, slices: int, seconds: float) -> None:
         """Let the pace follow what the engine does, over some twenty batches."""
         self.pace += 0.05 * (seconds / slices - self.pace)
+
+    def room_for(self, slices: int, held: int) -> bool:
+        """Whether one who holds some can have so many in all. Who is alone may try how long it takes."""
+        others = self.used - held
+        used = others + slices
+        return used <= self.capacity and (others == 0 or used * self.pace <= self.seconds / 2)
 
     @property
     def retry_after(self) -> int:
@@ -49,7 +57,7 @@ class Hold:
         if slices > places.capacity:
             message = f"at most {places.capacity} slices are answered at once; send more to /v1/jobs"
             raise Refusal(413, "too_many_slices", message)
-        if more > 0 and places.used + more > places.capacity:
+        if more > 0 and not places.room_for(slices, self._held):
             wait = places.retry_after
             message = f"the server has all the slices it can take; try again in {wait} s"
             raise Refusal(503, "busy", message, {"Retry-After": str(wait)})
