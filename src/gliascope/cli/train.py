@@ -14,11 +14,13 @@ def train(
     out: Annotated[Path, typer.Option(help="Where the run goes; further ones beside it.")] = Path("run"),
     recipe: RecipeName = "quick",
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     devices: Devices = 1,
     cache: Cache = True,
 ) -> None:
-    """Train a recipe on each different training part in the split."""
+    """Train a recipe on each different training part in the split.
+
+    After an interruption, the same command goes on at the epoch where it stopped.
+    """
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import load_splits
     from gliascope.pipeline.train import train as train_recipe
@@ -26,5 +28,5 @@ def train(
 
     chosen = load_recipe(recipe, overrides or ())
     splits = load_splits(split)
-    for run in train_recipe(chosen, Catalog.load(catalog), splits, out, resume, devices, cache):
+    for run in train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache):
         typer.echo(f"{run.folder}")

@@ -1,12 +1,14 @@
 """Folders in, Catalog out."""
 
 import hashlib
+import json
 import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,21 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from gliascope import __version__
 from gliascope.data import labels
+from gliascope.data.blocks import Block, blocks, by_blocks
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
 from gliascope.data.folders import files_below, printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.merge import set_aside
-from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import to_grey
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
-ROWS = 1000
+_BLOCK = SCHEMA | REJECTS_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,41 +43,53 @@ class _File:
 
 
 def scan(
-    sources: Sequence[Path], labels_file: Path | None = None, groups: GroupsFile | None = None
+    sources: Sequence[Path],
+    labels_file: Path | None = None,
+    groups: GroupsFile | None = None,
+    kept: Path | None = None,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
-    A file that cannot be read becomes a row of `rejects`. Raises LayoutError for a missing, empty or
-    twice-named source, an unknown class folder, fewer than two classes, or labels that contradict each other.
+    A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
+    in until the caller removes it: after an interruption they are found there. Raises LayoutError for a
+    missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
+    contradict each other.
     """
     mapping = labels.load_mapping(labels_file)
     files = _list_files(sources, mapping)
     _check_unlabelled(files)
-    rows: list[dict[str, Any]] = []
-    frames = [pl.DataFrame(schema=SCHEMA)]
-    rejects: list[dict[str, Any]] = []
-    catalogue = partial(_catalogue, mapping=mapping)
-    for file, result in zip(files, parallel_map(catalogue, files, "scan"), strict=True):
-        if isinstance(result, ReadError):
-            rejects.append(
-                {
-                    "path": printable(file.name),
-                    "source": printable(file.name.split("/")[0]),
-                    "reason": result.reason,
-                    "detail": result.detail,
-                }
-            )
-        else:
-            rows += result
-        if len(rows) >= ROWS:  # as Python objects they take three times the memory
-            frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
-            rows = []
-    frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
-    frame = attach_groups(pl.concat(frames, rechunk=True), groups)
+    made_by = json.dumps([__version__, sorted(mapping.items())])
+    made = blocks(files, lambda file: file.path, made_by)
+    parts = [pl.DataFrame(schema=_BLOCK)]
+    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan"):
+        parts.append(pl.read_parquet(BytesIO(content)))  # as Python objects they take three times the memory
+    found = pl.concat(parts, rechunk=True)
+    frame = attach_groups(found.filter(pl.col("reason").is_null()).select(list(SCHEMA)), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
-    catalog = Catalog(frame, pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
+    rejects = found.filter(pl.col("reason").is_not_null()).select(list(REJECTS_SCHEMA))
+    catalog = Catalog(frame, rejects)
     _check_classes(catalog, sources)
     return catalog
+
+
+def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
+    """Rows of a block's files, slices and rejects in one Parquet file."""
+    rows: list[dict[str, Any]] = []
+    for file in block.items:
+        result = _catalogue(file, mapping)
+        rows += [_reject(file, result)] if isinstance(result, ReadError) else result
+    content = BytesIO()
+    pl.DataFrame(rows, schema=_BLOCK, orient="row").write_parquet(content, compression="uncompressed")
+    return content.getvalue()
+
+
+def _reject(file: _File, error: ReadError) -> dict[str, Any]:
+    return {
+        "path": printable(file.name),
+        "source": printable(file.name.split("/")[0]),
+        "reason": error.reason,
+        "detail": error.detail,
+    }
 
 
 def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> list[_File]:

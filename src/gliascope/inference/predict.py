@@ -1,7 +1,7 @@
 """The one prediction path: files to Findings."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -9,18 +9,86 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.folders import files_below
-from gliascope.data.parallel import parallel_map
-from gliascope.data.preprocess import preprocess
+from gliascope.data.parallel import in_order
+from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
 from gliascope.data.studies import aggregate
-from gliascope.errors import GliascopeError, ReadError
-from gliascope.inference.bundle import Bundle
-from gliascope.inference.engine import Engine
+from gliascope.errors import BundleError, GliascopeError, ReadError
+from gliascope.inference.bundle import Bundle, BundleInfo
+from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
 from gliascope.inference.judge import UNCHECKED, Judge, Judgement, unchecked
 
 BATCH = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A slice, and what the graph is given of it: uint8 of `Preprocessing.shape`."""
+
+    item: Slice
+    ready: NDArray[np.uint8]
+
+
+def prepare(file: Path, preprocessing: Preprocessing) -> list[Prepared]:
+    """Read a file and preprocess its slices. Raises ReadError where it cannot be read."""
+    slices = read(file)
+    if len(slices) > 1:  # a volume without identifiers is a study of its own
+        slices = [item if item.study else replace(item, study=str(file)) for item in slices]
+    return [Prepared(item, preprocess(item.pixels, preprocessing)) for item in slices]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictor:
+    """A Bundle's graph, loaded, and its Judge."""
+
+    info: BundleInfo
+    engine: Engine
+    judge: Judge | None
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Predictor":
+        """Load the graph. Raises BundleError where it cannot be."""
+        return cls(bundle.info, Engine(bundle), bundle.judge)
+
+    def at(self, level: float) -> "Predictor":
+        """The same graph with prediction sets at another level. Raises as `Bundle.at` does."""
+        if self.judge is None:
+            raise BundleError("this bundle has no judge, and so no prediction sets; predict without a level")
+        return replace(self, judge=self.judge.at(level))
+
+    def findings(self, batch: Sequence[Prepared]) -> list[Finding]:
+        """A Finding for every slice of the batch, in order."""
+        return self.judged(batch, self.engine(np.stack([one.ready for one in batch])))
+
+    def judged(self, batch: Sequence[Prepared], outputs: Outputs) -> list[Finding]:
+        """The same where the graph has already run: `outputs` are its answers on the batch."""
+        judgement = self.judge(outputs.logits, outputs.looks) if self.judge else unchecked(outputs.logits)
+        places = ((one.item.path, one.item.index, one.item.study) for one in batch)
+        return [
+            make_finding(self.info.classes, judgement, number, *place, outputs.maps)
+            for number, place in enumerate(places)
+        ]
+
+    def studies(self, findings: Sequence[Finding]) -> list[Finding]:
+        """A Finding for every study that several of the slices' findings belong to."""
+        members: dict[str, list[Finding]] = {}
+        for finding in findings:
+            if finding.study:
+                members.setdefault(finding.study, []).append(finding)
+        return [self.study(slices) for slices in members.values() if len(slices) > 1]
+
+    def study(self, findings: Sequence[Finding]) -> Finding:
+        """The slices' probabilities put together, which promises no coverage, and the median of their scores."""
+        slices = np.array([list(finding.probabilities.values()) for finding in findings])
+        told = aggregate(slices, self.info.classes)[np.newaxis]
+        if self.judge:
+            scores = [finding.outlier_score for finding in findings]
+            judgement = self.judge.weigh(told, np.median(np.array(scores, dtype=np.float64), keepdims=True))
+        else:
+            judgement = Judgement(told, None, None, [UNCHECKED])
+        return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study)
 
 
 def list_files(paths: Sequence[Path]) -> list[Path]:
@@ -36,61 +104,31 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def predict(
-    bundle: Bundle,
+    predictor: Predictor,
     files: Sequence[Path],
     on_reject: Callable[[ReadError], None],
     on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
 ) -> Iterator[Finding]:
-    """Yield a Finding for every slice, in order; after them, one for every study of several slices.
+    """Yield a Finding for every slice, in order.
 
     A file that cannot be read goes to `on_reject` and the rest goes on.
     `on_slice` sees each slice with its finding while its pixels are at hand.
     """
-    engine, judge = Engine(bundle), bundle.judge
-    studies: dict[str, list[Finding]] = {}
 
-    def prepare(file: Path) -> list[tuple[Slice, NDArray[np.uint8]]] | ReadError:
+    def prepare_or_reject(file: Path) -> list[Prepared] | ReadError:
         try:
-            slices = read(file)
-            if len(slices) > 1:  # a volume without identifiers is a study of its own
-                slices = [item if item.study else replace(item, study=str(file)) for item in slices]
-            return [(item, preprocess(item.pixels, bundle.info.preprocessing)) for item in slices]
+            return prepare(file, predictor.info.preprocessing)
         except ReadError as error:
             return error
 
-    batch: list[tuple[Slice, NDArray[np.uint8]]] = []
-    for prepared in chain(parallel_map(prepare, files, "predict"), [None]):
+    batch: list[Prepared] = []
+    for prepared in chain(in_order(prepare_or_reject, files), [None]):
         if isinstance(prepared, ReadError):
             on_reject(prepared)
             continue
         batch += prepared or []
         while len(batch) >= BATCH or (prepared is None and batch):
-            for item, finding in _findings(engine, bundle, judge, batch[:BATCH]):
-                on_slice(item, finding)
-                if finding.study:
-                    studies.setdefault(finding.study, []).append(finding)
+            for one, finding in zip(batch[:BATCH], predictor.findings(batch[:BATCH]), strict=True):
+                on_slice(one.item, finding)
                 yield finding
             batch = batch[BATCH:]
-    yield from (_study(bundle, judge, findings) for findings in studies.values() if len(findings) > 1)
-
-
-def _findings(
-    engine: Engine, bundle: Bundle, judge: Judge | None, batch: list[tuple[Slice, NDArray[np.uint8]]]
-) -> Iterator[tuple[Slice, Finding]]:
-    outputs = engine(np.stack([pixels for _, pixels in batch]))
-    judgement = judge(outputs.logits, outputs.looks) if judge else unchecked(outputs.logits)
-    for number, (item, _) in enumerate(batch):
-        place = item.path, item.index, item.study
-        yield item, make_finding(bundle.info.classes, judgement, number, *place, outputs.maps)
-
-
-def _study(bundle: Bundle, judge: Judge | None, findings: list[Finding]) -> Finding:
-    """The slices' probabilities put together, which promises no coverage, and the median of their scores."""
-    slices = np.array([list(finding.probabilities.values()) for finding in findings])
-    told = aggregate(slices, bundle.info.classes)[np.newaxis]
-    if judge:
-        scores = [finding.outlier_score for finding in findings]
-        judgement = judge.weigh(told, np.median(np.array(scores, dtype=np.float64), keepdims=True))
-    else:
-        judgement = Judgement(told, None, None, [UNCHECKED])
-    return make_finding(bundle.info.classes, judgement, 0, findings[0].file, None, findings[0].study)

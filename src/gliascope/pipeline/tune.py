@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split
+from gliascope.data.claim import claim
+from gliascope.data.split import Split, still_there
 from gliascope.data.store import store
 from gliascope.errors import (
     DivergedError,
@@ -222,8 +223,10 @@ def _train(trial: "Trial", job: Job, recipe: Recipe) -> float:
             raise optuna.TrialPruned
 
     try:
-        for number, split in enumerate(job.rounds):
-            values.append(value(validate(recipe, split, images, place / str(number), watch, job.cache)))
+        for number, split in enumerate(still_there(job.rounds, images)):
+            with claim(place / str(number), wait=True):  # of a worker that drew the same
+                done = validate(recipe, split, images, place / str(number), watch, job.cache)
+            values.append(value(done))
     except (optuna.TrialPruned, DivergedError):
         _forget(place)
         raise
@@ -238,7 +241,9 @@ def _forget(place: Path) -> None:
 
 
 def _write(study: "Study", job: Job) -> None:
-    if completed(study):
+    if not completed(study):
+        return
+    with claim(job.folder, wait=True):  # of workers beside this one
         best = {key: _value(job.space, key, value) for key, value in study.best_params.items()}
         write_study(study, job.space, job.rounds, job.recipe({}), job.recipe(best), job.folder)
 

@@ -94,7 +94,7 @@ class Run:
         """Raise RunError unless training has ended and the model is exported."""
         if self.record.results is None or not self.model.exists():
             raise RunError(
-                f"{self.folder}: training has not finished; go on with `gliascope train … --resume`"
+                f"{self.folder}: training has not finished; the command that began it goes on with it"
             )
 
     def history(self) -> list[dict[str, Any]]:

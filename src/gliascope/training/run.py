@@ -12,7 +12,6 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from gliascope import __version__
 from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
-from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
@@ -31,19 +30,18 @@ def train(
     split: Split,
     store: Store,
     folder: Path,
-    resume: bool = False,
     devices: int = 1,
     cache: bool = True,
 ) -> Run:
     """Train `recipe` on the training part, choose the epoch as the recipe says, export the model.
 
-    With `resume`, a run in `folder` goes on where it stopped, and a finished one is returned as it is. On
-    several `devices` each takes its share of every batch; under `torchrun` every process calls this.
-    Raises RunError where `folder` holds another run, or one and `resume` is false.
+    A run in `folder` goes on where it stopped, and a finished one is returned as it is. On several `devices`
+    each takes its share of every batch; under `torchrun` every process calls this. Raises RunError where
+    `folder` holds a run of another recipe or split, DivergedError for a loss that is not finite.
     """
     began = time.perf_counter()
     fabric = create_fabric(devices)
-    run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)), resume)
+    run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
     train_part, val, test = (Part.of(split, store, name) for name in PARTS)
@@ -79,11 +77,9 @@ def _fit(fabric: Fabric, run: Run, material: Material) -> None:
     fit(fabric, classifier, material, run.folder)
 
 
-def _open(new: Run, resume: bool) -> Run:
+def _open(new: Run) -> Run:
     if not (new.folder / "run.json").exists():
         return new
-    if not resume:
-        raise RunError(f"{new.folder}: holds a run; add --resume to go on with it, or choose another folder")
     old = Run.load(new.folder)
     old.check_inputs(new.recipe, new.record.split)
     return old
