@@ -24,11 +24,13 @@ from gliascope.cli import (
     reproduce,
     robustness,
     run,
+    runs,
     scan,
     split,
     store,
     train,
     tune,
+    verify,
 )
 from gliascope.data.folders import printable
 from gliascope.errors import GliascopeError
@@ -89,6 +91,8 @@ for _command in (
     robustness.robustness,
     reproduce.reproduce,
     bundle.bundle,
+    runs.runs,
+    verify.verify,
     predict.predict,
     export.export_dataset,
     recipes.recipes,

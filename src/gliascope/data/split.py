@@ -95,6 +95,17 @@ class Split:
         return np.searchsorted(self.classes, self.part(name)["label"].to_list()).astype(np.int64)
 
     @property
+    def fingerprints(self) -> dict[str, str]:
+        """By part: hash of the content and label of its slices, in any order."""
+        found = {}
+        for name in PARTS:
+            content = hashlib.blake2b(digest_size=10)
+            for row in self.part(name).select("pixel_hash", "label").sort(pl.all()).iter_rows():
+                content.update("\t".join(row).encode())
+            found[name] = content.hexdigest()
+        return found
+
+    @property
     def training(self) -> str:
         """Hash of the label and part of every slice that trains or validates: one training serves equals."""
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)

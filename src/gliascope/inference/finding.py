@@ -12,7 +12,6 @@ from gliascope.data.folders import printable
 from gliascope.errors import ReadError
 from gliascope.inference.judge import Judgement
 
-
 _PACKED = (
     "file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict",
 )  # fmt: skip

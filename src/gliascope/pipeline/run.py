@@ -44,7 +44,7 @@ def run(
     cache: bool = True,
     limit: int | None = None,
     repeats: int = 1,
-) -> None:
+) -> list[Run]:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
     The bundle is of the first protocol's (first) run. After an interruption the same call goes on: files,
@@ -75,6 +75,7 @@ def run(
         runs = train(recipe, catalog, splits, folder / RUN, devices=devices, cache=cache)
         evaluate(runs, catalog, splits, folder, found)
         bundle(runs[0], folder / "report.json", folder / "bundle")
+    return runs
 
 
 def _audited(catalog: Catalog, kept: Path) -> Audit:

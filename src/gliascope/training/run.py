@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Record, Results, Run
-from gliascope.training.checkpoints import load_weights
-from gliascope.training.environment import describe, set_determinism
+from gliascope.training.checkpoints import PREVIOUS, load_weights
+from gliascope.training.environment import describe, git_state, set_determinism
 from gliascope.training.export import export
 from gliascope.training.history import chosen_epoch
 from gliascope.training.loop import fit, load_history
@@ -62,6 +63,7 @@ def train(
     bundle = export(classifier, recipe, split.classes, licences)
     run.save()
     bundle.write(run.model)
+    (folder / PREVIOUS).unlink(missing_ok=True)
     return run
 
 
@@ -94,6 +96,9 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Recor
         split=split.training,
         store=store.key,
         slices=dict(split.frame.group_by("part").len().rows()),
+        data=split.fingerprints,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        git=git_state(),
         weights_licence=_licence(recipe),
         environment={**describe(fabric.device), "processes": fabric.world_size},
     )
