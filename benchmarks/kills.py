@@ -20,7 +20,7 @@ from benchmarks.measure import Row
 
 KILLS = 20  # of each verb
 CHAIN = 5  # kills of one job, at most, before it may come to its end
-PER_CLASS = 150
+MANY, FEW = 150, 25  # slices a class: for verbs that go through files, for those that train
 SETS = ("preprocessing.size=64", "views=2", "stages.0.epochs=4", "stages.0.batch_size=32")
 SPACE = "objective: val_loss\nfields:\n  stages.0.lr: {low: 1.0e-4, high: 1.0e-1, log: true}\n"
 _TIMES = {"seconds", "created", "started", "latency_ms"}  # what no two jobs have in common
@@ -45,10 +45,11 @@ def kills(_: Path, work: Path) -> list[Row]:
 def prepare(inputs: Path) -> Path:
     from gliascope.data.phantom import write_phantoms
 
-    write_phantoms(inputs / "phantoms", PER_CLASS)
-    source = inputs / "phantoms" / "synthetic"
-    own = inputs / "own"
-    start = partial(finish, place=own)
+    start = partial(finish, place=inputs / "own")
+    write_phantoms(inputs / "phantoms", MANY)
+    write_phantoms(inputs / "few", FEW)
+    start(["scan", inputs / "phantoms" / "synthetic", "--out", inputs / "many.parquet"])
+    source = inputs / "few" / "synthetic"
     start(["scan", source, "--out", inputs / "catalog.parquet"])
     start(["split", inputs / "catalog.parquet", "--out", inputs / "split.parquet"])
     tables = (inputs / "catalog.parquet", inputs / "split.parquet")
@@ -64,15 +65,15 @@ def sets(epochs: int = 4) -> list[str]:
 
 
 def verbs(inputs: Path) -> list[Verb]:
-    source = inputs / "phantoms" / "synthetic"
+    many, source = (inputs / name / "synthetic" for name in ("phantoms", "few"))
     tables = (inputs / "catalog.parquet", inputs / "split.parquet")
-    groups = ("--groups", inputs / "phantoms" / "groups.csv")
+    groups = ("--groups", inputs / "few" / "groups.csv")
     cross = ("crossval", source, *groups, *sets(1))
-    predict = ("predict", inputs / "bundle", source)
+    predict = ("predict", inputs / "bundle", many)
     tune = ("tune", *tables, "--space", inputs / "space.yaml", "--trials", 5, *sets(2))
     return [
-        Verb("scan", lambda place: ["scan", source, "--out", place / "out" / "c.parquet"], ["out"]),
-        Verb("store", lambda _: ["store", tables[0]], ["cache/store"]),
+        Verb("scan", lambda place: ["scan", many, "--out", place / "out" / "c.parquet"], ["out"]),
+        Verb("store", lambda _: ["store", inputs / "many.parquet"], ["cache/store"]),
         Verb("predict", lambda place: [*predict, "--out", place / "f.jsonl"], ["."]),
         Verb("train", lambda place: ["train", *tables, "--out", place / "run", *sets()], ["run"]),
         Verb("run", lambda place: ["run", source, *groups, "--out", place / "out", *sets()], ["out"]),

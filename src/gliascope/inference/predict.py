@@ -80,7 +80,7 @@ class Predictor:
         return [self.study(slices) for slices in members.values() if len(slices) > 1]
 
     def study(self, findings: Sequence[Finding]) -> Finding:
-        """The slices' probabilities put together, which promise no coverage, and the median of their scores."""
+        """The slices' probabilities together, which promise no coverage, and the median of their scores."""
         slices = np.array([list(finding.probabilities.values()) for finding in findings])
         told = aggregate(slices, self.info.classes)[np.newaxis]
         if self.judge:
