@@ -4,11 +4,11 @@ import hashlib
 import json
 import math
 import os
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
-_BLOCK = SCHEMA | REJECTS_SCHEMA
+ROWS = 1000
+_PICTURES = ("thumbnail", "head_thumbnail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +61,36 @@ def scan(
     _check_unlabelled(files)
     made_by = json.dumps([__version__, sorted(mapping.items())])
     made = blocks(files, lambda file: file.path, made_by)
-    parts = [pl.DataFrame(schema=_BLOCK)]
+    rows: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    frames = [pl.DataFrame(schema=SCHEMA)]
     for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan"):
-        parts.append(pl.read_parquet(BytesIO(content)))  # as Python objects they take three times the memory
-    found = pl.concat(parts, rechunk=True)
-    frame = attach_groups(found.filter(pl.col("reason").is_null()).select(list(SCHEMA)), groups)
+        for row in json.loads(content):
+            if "reason" in row:
+                rejects.append(row)
+            else:
+                rows.append(row | {name: b64decode(row[name]) for name in _PICTURES})
+        if len(rows) >= ROWS:  # as Python objects they take three times the memory
+            frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+            rows = []
+    frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+    frame = attach_groups(pl.concat(frames, rechunk=True), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
-    rejects = found.filter(pl.col("reason").is_not_null()).select(list(REJECTS_SCHEMA))
-    catalog = Catalog(frame, rejects)
+    catalog = Catalog(frame, pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
     _check_classes(catalog, sources)
     return catalog
 
 
 def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
-    """Rows of a block's files, slices and rejects in one Parquet file."""
+    """Rows of a block's files, slices and rejects, as JSON."""
     rows: list[dict[str, Any]] = []
     for file in block.items:
         result = _catalogue(file, mapping)
-        rows += [_reject(file, result)] if isinstance(result, ReadError) else result
-    content = BytesIO()
-    pl.DataFrame(rows, schema=_BLOCK, orient="row").write_parquet(content, compression="uncompressed")
-    return content.getvalue()
+        if isinstance(result, ReadError):
+            rows.append(_reject(file, result))
+        else:
+            rows += [row | {name: b64encode(row[name]).decode() for name in _PICTURES} for row in result]
+    return json.dumps(rows).encode()
 
 
 def _reject(file: _File, error: ReadError) -> dict[str, Any]:
