@@ -197,8 +197,11 @@ def test_what_is_not_as_recorded_is_said(made: Run, what: str) -> None:
     ) in output
 
 
-def test_mlflow_gets_recipe_epochs_results_and_files_once(made: Run, tmp_path: Path) -> None:
+def test_mlflow_gets_recipe_epochs_results_and_files_once(
+    made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)  # a store in SQLite has its artifacts in ./mlruns
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     (made.folder.parent / "report.html").write_text("")
     make_bundle("quick", made.record.classes).write(made.folder.parent / "bundle")
