@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gliascope.data.claim import claim, claim_file
-from gliascope.errors import BusyError
+from gliascope.errors import BusyError, LayoutError
 from gliascope.files import atomic_file, write_text
 
 HOLD = """
@@ -64,6 +64,13 @@ def test_what_is_kept_stays_until_the_end_is_good(tmp_path: Path) -> None:
     with claim_file(tmp_path / "a.txt") as kept:
         assert (kept / "block").read_text() == "half"
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_refused_command_kept_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError), claim(tmp_path / "out") as kept:
+        write_text(kept / "block", "half")
+        raise LayoutError("only one class")
+    assert not (tmp_path / "out").exists()
 
 
 def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:

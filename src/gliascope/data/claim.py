@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gliascope.errors import BusyError
+from gliascope.errors import BusyError, GliascopeError
 
 LOCK, KEPT = ".lock", ".unfinished"
 _LEFT = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)")  # what `gliascope.files` names its temporary siblings
@@ -20,10 +20,10 @@ _LEFT = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)")  # what `gliascope.files` name
 def claim(folder: Path, wait: bool = False) -> Iterator[Path]:
     """Keep other processes of ours out of `folder`; yield where its finished blocks may be kept.
 
-    Temporary files that a killed process left right in `folder` are removed. What is kept is removed where
-    the block ends well, and found by the next process where it does not. The lock is the system's own, so
-    that it ends with its process, however that ends. Raises BusyError, or waits, where another process has
-    it, and OSError where `folder` cannot be written.
+    Temporary files that a killed process left right in `folder` are removed. What is kept is found by the
+    next process where this one is interrupted or the disk is full, and removed where the block ends well or
+    is refused. The lock is the system's own, so that it ends with its process, however that ends. Raises
+    BusyError, or waits, where another process has it, and OSError where `folder` cannot be written.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (keeps symlinks' names)
     new = not folder.exists()
@@ -37,7 +37,11 @@ def claim(folder: Path, wait: bool = False) -> Iterator[Path]:
     try:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         _sweep(folder)
-        yield folder / KEPT
+        try:
+            yield folder / KEPT
+        except GliascopeError:  # the same command would meet it again
+            shutil.rmtree(folder / KEPT, ignore_errors=True)
+            raise
         shutil.rmtree(folder / KEPT, ignore_errors=True)
     finally:
         path.unlink(missing_ok=True)  # first: who waits for it sees that it is gone, and makes a new one
