@@ -1,9 +1,8 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from gliascope.files import atomic_file, atomic_folder, mapped_array, write_text
+from gliascope.files import atomic_file, atomic_folder, write_text
 
 
 def test_a_failed_block_leaves_the_old_content_and_no_remains(tmp_path: Path) -> None:
@@ -38,14 +37,3 @@ def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     write_text(tmp_path / "ours", "")
     (tmp_path / "plain").write_text("")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_mapped_array_reserves_its_space(tmp_path: Path) -> None:
-    array = mapped_array(tmp_path / "a.npy", np.uint8, (3, 1 << 20))
-    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes
-
-
-def test_mapped_array_fails_at_once_where_the_disk_is_too_small(small_disk: Path) -> None:
-    with pytest.raises(OSError, match="No space left"), atomic_file(small_disk / "a.npy") as temporary:
-        mapped_array(temporary, np.uint8, (2, 1 << 20))
-    assert not list(small_disk.iterdir())

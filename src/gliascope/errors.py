@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import ValidationError
 
 
@@ -57,12 +59,20 @@ class RunError(GliascopeError):
     """A run folder that is missing, damaged or made with other settings."""
 
 
+class BusyError(GliascopeError):
+    """A folder that another process is at work in."""
+
+
 class ForeignError(GliascopeError):
     """Predictions or a graph of someone else's model that fit neither the catalogue nor the options."""
 
 
 class DivergedError(RunError):
-    """Training whose loss is not finite any more."""
+    """Training whose loss is not finite any more. `slices`: of its first such batch, where it has one."""
+
+    def __init__(self, message: str, slices: "Sequence[str]" = ()) -> None:
+        self.slices = tuple(slices)
+        super().__init__(message)
 
 
 class BundleError(GliascopeError):

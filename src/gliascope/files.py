@@ -6,10 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 
 @contextmanager
@@ -27,20 +23,6 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """As `atomic_file`, but where `path` exists by then, it stays: another process was faster."""
-    with atomic_file(path.with_name(f".{os.getpid()}-{path.name}")) as temporary:
-        yield temporary
-    mine = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        os.link(mine, path)
-    except FileExistsError:
-        pass
-    finally:
-        mine.unlink()
 
 
 @contextmanager
@@ -70,34 +52,6 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def mapped_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Create a writable memory-mapped .npy file. Raises OSError where the disk cannot hold it.
-
-    The space is reserved at once: writing into a sparse mapping on a full disk kills the process.
-    """
-    array: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        try:
-            with path.open("r+b") as stream:
-                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-        except OSError as error:  # it does not say which file
-            raise OSError(error.errno, error.strerror, str(path)) from None
-    return array
-
-
-def write_rows(path: Path, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
-    """Write values[i] to row rows[i] of a .npy file, and wait for the disk. Raises OSError where it is full.
-
-    Not through a mapping: in a sparse file on a full disk that kills the process.
-    """
-    offset: int = np.load(path, mmap_mode="r").offset
-    with path.open("r+b", buffering=0) as stream:
-        for row, value in zip(rows.tolist(), values, strict=True):
-            stream.seek(offset + row * value.nbytes)
-            stream.write(np.ascontiguousarray(value).data)
-        os.fsync(stream.fileno())
 
 
 def write_text(path: Path | str, text: str) -> None:

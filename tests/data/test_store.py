@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from PIL import Image
 from gliascope.data import store as module
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.scan import scan
-from gliascope.data.store import cache_folder, store
+from gliascope.data.store import store
 from gliascope.errors import GliascopeError
 
 SMALL = Preprocessing(size=32)
@@ -34,7 +35,7 @@ def test_a_second_call_finds_it_and_other_preprocessing_does_not(
     first = store(frame, SMALL)
     other = store(frame, Preprocessing(size=48))
     assert other.key != first.key
-    monkeypatch.setattr(module, "_build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(module, "_store", lambda *_: pytest.fail("built again"))
     assert store(frame.reverse(), SMALL).key == first.key
 
 
@@ -47,31 +48,76 @@ def test_what_changes_no_stored_pixel_is_not_in_the_key(make_source: Make) -> No
     assert store(frame, Preprocessing(size=32, fit="cover")).key != built.key
 
 
-def test_a_half_built_one_is_never_used(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = scan([make_source({"yes": 40, "no": 40})]).frame
-    calls = iter(range(1000))
+def test_an_interrupted_one_goes_on_where_it_stopped(
+    make_source: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = scan([make_source({"yes": 120, "no": 120})]).frame
+    calls: list[int] = []
 
-    def interrupted(pixels: np.ndarray, wanted: Preprocessing) -> np.ndarray:
-        if next(calls) == 50:
+    def counting(pixels: np.ndarray, wanted: Preprocessing) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 230:
             raise KeyboardInterrupt
         return preprocess(pixels, wanted)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "preprocess", interrupted)
+        patch.setattr(module, "preprocess", counting)
         store(frame, SMALL)
-    assert not list((cache_folder() / "store").iterdir())
-    built = store(frame, SMALL)
-    assert (built.pixels.reshape(80, -1).max(axis=1) > 0).all()
+    calls.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "preprocess", counting)
+        built = store(frame, SMALL)
+    done = int(capsys.readouterr().err.split("store: ")[1].split(" of 240")[0])
+    assert done in (100, 200)
+    assert len(calls) == 240 - done
+    assert (built.pixels.reshape(240, -1).max(axis=1) > 0).all()
 
 
-def test_a_changed_or_missing_file_is_named(make_source: Make) -> None:
-    source = make_source({"yes": 2, "no": 2})
+def test_what_changed_or_went_is_set_aside_counted_and_named(
+    make_source: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_source({"yes": 3, "no": 3})
     frame = scan([source]).frame
     Image.new("L", (48, 48), 7).save(source / "yes" / "001.png")
-    with pytest.raises(GliascopeError, match=r"yes/001\.png: changed since the scan"):
-        store(frame, SMALL)
-    (source / "yes" / "001.png").unlink()
-    with pytest.raises(GliascopeError, match=r"yes/001\.png: not found"):
+    (source / "yes" / "002.png").unlink()
+    built = store(frame, SMALL)
+    told = capsys.readouterr().err
+    assert "yes/001.png (changed)" in told
+    assert "yes/002.png (not found)" in told
+    assert "2 of 6 slices are set aside" in told
+    left = built.without_lost(frame)
+    assert left["path"].to_list() == [
+        f"source/{name}.png" for name in ("no/000", "no/001", "no/002", "yes/000")
+    ]
+    assert len(built.rows(left["pixel_hash"])) == 4
+    with pytest.raises(GliascopeError, match="lost since the scan"):
+        built.rows(frame["pixel_hash"])
+
+
+def test_what_comes_back_is_stored_then(make_source: Make) -> None:
+    source = make_source({"yes": 3, "no": 3})
+    frame = scan([source]).frame
+    (source / "yes" / "002.png").rename(source / "away.png")
+    assert len(store(frame, SMALL).lost) == 1
+    (source / "away.png").rename(source / "yes" / "002.png")
+    built = store(frame, SMALL)
+    assert not len(built.lost)
+    assert (built.pixels.reshape(6, -1).max(axis=1) > 0).all()
+
+
+def test_a_copy_stands_in_for_a_file_that_is_gone(make_source: Make) -> None:
+    source = make_source({"yes": 2, "no": 2})
+    (source / "yes" / "copy.png").write_bytes((source / "yes" / "000.png").read_bytes())
+    frame = scan([source]).frame
+    (source / "yes" / "000.png").unlink()
+    assert not len(store(frame, SMALL).lost)
+
+
+def test_a_source_that_is_all_gone_is_an_error(make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    frame = scan([source]).frame
+    shutil.rmtree(source)
+    with pytest.raises(GliascopeError, match=r"all files are changed or gone.*no/000\.png \(not found\)"):
         store(frame, SMALL)
 
 

@@ -16,6 +16,7 @@ from gliascope.inference.engine import Engine
 from gliascope.inference.job import predict_job
 from gliascope.inference.judge import SpaceInfo
 from gliascope.inference.overlay import overlay
+from gliascope.inference.predict import Predictor, predict
 
 Make = Callable[..., Path]
 
@@ -96,7 +97,8 @@ def test_overlays_of_cropped_and_padded_slices_lie_where_the_model_looked(
     cropping = replace(bundle, info=bundle.info.model_copy(update={"preprocessing": wanted}))
     pixels = bordered(drawn_head(), 0, 0, 0, 300)
     Image.fromarray(pixels).save(tmp_path / "slice.png")
-    (finding,) = predict_job(cropping, [tmp_path / "slice.png"], None, tmp_path / "overlays").findings
+    (finding,) = predict(Predictor.of(cropping), [tmp_path / "slice.png"], pytest.fail)
+    predict_job(cropping, [tmp_path / "slice.png"], None, tmp_path / "overlays")
     expected = Engine(bundle)(preprocess(pixels, wanted)[None]).probabilities[0]
     assert list(finding.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
     (path,) = (tmp_path / "overlays").iterdir()

@@ -1,6 +1,7 @@
 """The search, mostly over a training that is a formula; one of them trains."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.data.catalog import Catalog
+from gliascope.data.claim import claim
 from gliascope.data.scan import scan
 from gliascope.data.split import split, write_splits
 from gliascope.errors import DivergedError, SplitError
@@ -268,3 +270,37 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     (stored,) = (place / "cache" / "store").glob("*/pixels.npy")
     assert len(np.load(stored, mmap_mode="r")) == 48
     assert Catalog.load(place / "catalog.parquet").frame.height == 64
+
+
+def complete(place: Path) -> list[dict]:
+    return [trial.params for trial in study(place).trials if trial.state.name == "COMPLETE"]
+
+
+def killed(place: Path, formula: Formula) -> Path:
+    """A study whose third trial was killed; folder of that trial."""
+    formula.calls.clear()
+    formula.raises = {3: SystemExit(9)}  # Optuna catches all that a living process can raise, but this
+    tune(place, "--trials", 5)
+    assert [trial.state.name for trial in study(place).trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
+    formula.raises = {}
+    return max(
+        (place / "out" / "trials").iterdir(), key=lambda path: (path / "0" / "last.safetensors").exists()
+    )
+
+
+def test_a_killed_trial_is_taken_up_at_once_and_those_after_are_what_they_would_have_been(
+    place: Path, formula: Formula
+) -> None:
+    assert tune(place, "--trials", 5)[0] == 0
+    whole = complete(place)
+    shutil.rmtree(place / "out")
+    killed(place, formula)
+    assert tune(place, "--trials", 5)[0] == 0
+    assert complete(place) == whole
+    assert [trial.state.name for trial in study(place).trials].count("RUNNING") == 0
+
+
+def test_a_trial_that_another_process_holds_is_left_alone(place: Path, formula: Formula) -> None:
+    with claim(killed(place, formula)):
+        assert tune(place, "--trials", 4)[0] == 0
+        assert [trial.state.name for trial in study(place).trials].count("RUNNING") == 1

@@ -156,7 +156,7 @@ def _check_reloading(trained: Run, last: dict[str, Tensor]) -> None:
     size = trained.recipe.preprocessing.input_size
     pictures = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     logits = []
-    for weights in (last, below(load_progress(trained.folder / "last.safetensors")[1], "model.")):
+    for weights in (last, below(load_progress(trained.folder)[1], "model.")):
         network.load_state_dict(weights)
         with torch.inference_mode():
             logits.append(network(pictures))

@@ -15,6 +15,7 @@ from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
 from gliascope.training import activations, inputs, loop
+from gliascope.training.loop import load_history
 from gliascope.training.run import train
 from gliascope.training.stage import StageTraining
 
@@ -90,7 +91,7 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_in_the_same_bits(
         patch.setattr(StageTraining, "_step", stopping)
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut")
     torch.rand(7)  # the state of the global generator must not matter
-    run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut", resume=True)
+    run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "cut")
     assert same(tmp_path / "whole", tmp_path / "cut")
     assert history(tmp_path / "whole") == history(tmp_path / "cut")
     assert run.check_finished() is None
@@ -117,13 +118,11 @@ def test_stages_follow_each_other_and_resume(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, after, stopping)
         train(recipe, prepared.split, prepared.store, tmp_path / "cut")
-    train(recipe, prepared.split, prepared.store, tmp_path / "cut", resume=True)
+    train(recipe, prepared.split, prepared.store, tmp_path / "cut")
     assert same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_interrupted_activations_are_not_used(
-    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_activations_go_on(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activations, "BATCH", 16)
     calls = 0
     augment = inputs.augment
@@ -139,8 +138,9 @@ def test_interrupted_activations_are_not_used(
         patch.setattr(inputs, "augment", stopping)
         train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     cache = activations.cache_folder() / "activations"
-    assert [path.name for path in cache.rglob("view-1.*")] == ["view-1.npy"]  # nothing says it is done
-    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True)
+    (done,) = cache.rglob("view-1.done")
+    assert sum(done.read_bytes()) == 16  # of 64
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     shutil.rmtree(cache)
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "whole")
     assert same(tmp_path / "run", tmp_path / "whole")
@@ -149,14 +149,12 @@ def test_interrupted_activations_are_not_used(
 def test_a_folder_with_another_run_is_refused_and_kept(prepared, tmp_path: Path) -> None:
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     before = (tmp_path / "run" / "chosen.safetensors").read_bytes()
-    with pytest.raises(RunError, match="add --resume"):
-        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     other = prepared.recipe.model_copy(update={"seed": 1})
     with pytest.raises(RunError, match="another recipe"):
-        train(other, prepared.split, prepared.store, tmp_path / "run", resume=True)
+        train(other, prepared.split, prepared.store, tmp_path / "run")
     (grouped,) = split(prepared.catalog, ["grouped"])
     with pytest.raises(RunError, match="another recipe, split or data"):
-        train(prepared.recipe, grouped, prepared.store, tmp_path / "run", resume=True)
+        train(prepared.recipe, grouped, prepared.store, tmp_path / "run")
     assert (tmp_path / "run" / "chosen.safetensors").read_bytes() == before
 
 
@@ -165,16 +163,32 @@ def test_a_finished_run_is_not_trained_again(
 ) -> None:
     done = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     monkeypatch.setattr("gliascope.training.run.fit", lambda *_: pytest.fail("trained again"))
-    assert train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True) == done
+    assert train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run") == done
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_remedy(prepared, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        activations.Cached, "batch", lambda _self, views, _: torch.full((len(views), 112, 4, 4), torch.nan)
-    )
-    with pytest.raises(RunError, match=r"stage 1, epoch 1: the loss is nan in training.*lower the rate"):
-        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
-    assert not (tmp_path / "run" / "chosen.safetensors").exists()
+def test_a_loss_that_is_not_finite_stops_with_batch_and_remedy(prepared, tmp_path: Path, monkeypatch) -> None:
+    step = StageTraining._step
+
+    def poisoned(self, inputs, targets, size, number):
+        if number == 7:  # the second of the second epoch
+            inputs = torch.full_like(inputs, torch.nan)
+        return step(self, inputs, targets, size, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageTraining, "_step", poisoned)
+        told = (
+            r"stage 1, epoch 2: the loss is nan in training.*first in step 2 of 6, on source/.*lower the rate"
+        )
+        with pytest.raises(RunError, match=told):
+            train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    slices = (tmp_path / "run" / "diverged.txt").read_text().splitlines()
+    assert len(slices) == len(set(slices)) == 8
+    assert set(slices) <= set(prepared.split.part("train")["path"])
+    # What was good before is there, and goes on.
+    assert len(load_history(tmp_path / "run")) == 1
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "whole")
+    assert same(tmp_path / "whole", tmp_path / "run")
 
 
 def test_damaged_runs_are_named(prepared, tmp_path: Path) -> None:
@@ -186,10 +200,29 @@ def test_damaged_runs_are_named(prepared, tmp_path: Path) -> None:
         Run.load(run.folder)
 
 
-def test_a_damaged_checkpoint_is_named(prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
-    (tmp_path / "run" / "last.safetensors").write_bytes(b"junk")
-    with pytest.raises(RunError, match=r"last\.safetensors: damaged checkpoint"):
-        train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run", resume=True)
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "both"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("gliascope.training.run.export", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(prepared.recipe, prepared.split, prepared.store, run)
+    last = run / "last.safetensors"
+    content = bytearray(last.read_bytes())
+    content[-5000] ^= 1
+    last.write_bytes({"cut": content[:-1], "flipped": content, "gone": b"", "both": b"junk"}[damage])
+    if damage == "gone":  # killed between keeping the one before and naming the new one
+        last.unlink()
+    if damage == "both":
+        (run / "previous.safetensors").write_bytes(b"")
+    capsys.readouterr()
+    train(prepared.recipe, prepared.split, prepared.store, run)
+    told = capsys.readouterr().err
+    epochs = [line.split(":")[0] for line in told.splitlines() if line.startswith("epoch")]
+    assert epochs == (["epoch 1", "epoch 2"] if damage == "both" else ["epoch 2"])
+    assert ("last.safetensors: damaged checkpoint" in told) == (damage != "gone")
+    assert ("going on from the one before" in told) == (damage != "gone")
+    assert ("going on from the start" in told) == (damage == "both")
+    train(prepared.recipe, prepared.split, prepared.store, tmp_path / "whole")
+    assert same(tmp_path / "whole", run)

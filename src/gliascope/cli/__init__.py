@@ -25,12 +25,14 @@ from gliascope.cli import (
     reproduce,
     robustness,
     run,
+    runs,
     scan,
     serve,
     split,
     store,
     train,
     tune,
+    verify,
 )
 from gliascope.data.folders import printable
 from gliascope.errors import GliascopeError
@@ -100,6 +102,8 @@ for _command in (
     robustness.robustness,
     reproduce.reproduce,
     bundle.bundle,
+    runs.runs,
+    verify.verify,
     predict.predict,
     serve.serve,
     export.export_dataset,

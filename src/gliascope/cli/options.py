@@ -40,6 +40,9 @@ Devices = Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, that 
 Cache = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Keep on disk what frozen layers make of each view.")
 ]
+Mlflow = Annotated[
+    str | None, typer.Option("--mlflow", metavar="URI", help="Also log the runs into this MLflow store.")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]
 
 

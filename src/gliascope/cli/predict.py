@@ -20,7 +20,10 @@ def predict(
         typer.Option(help="Share of patients whose prediction set holds the truth, if not the bundle's."),
     ] = None,
 ) -> None:
-    """Classify slices and volumes. Research use only; never a diagnosis."""
+    """Classify slices and volumes. Research use only; never a diagnosis.
+
+    With --out, the same command goes on after an interruption where it stopped.
+    """
     from gliascope.cli.findings import print_findings
     from gliascope.inference.bundle import Bundle
     from gliascope.inference.job import predict_job

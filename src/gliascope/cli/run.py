@@ -12,6 +12,7 @@ from gliascope.cli.options import (
     GroupColumns,
     Groups,
     Labels,
+    Mlflow,
     Overrides,
     Protocols,
     RecipeName,
@@ -41,6 +42,7 @@ def run(
     limit: Annotated[
         int | None, typer.Option(min=1, help="A trial: so many slices of each source, class and part.")
     ] = None,
+    mlflow: Mlflow = None,
 ) -> None:
     """Folders of slices to a report and a deployable bundle: scan, audit, split, train, evaluate, bundle.
 
@@ -49,13 +51,18 @@ def run(
     from gliascope.cli.tables import print_report
     from gliascope.data.groups import GroupsFile
     from gliascope.pipeline.run import run as run_all
+    from gliascope.pipeline.tracking import check_mlflow, track
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
     grouping = GroupsFile.parse(groups, group_columns)
     names = comma_separated(protocol)
-    run_all(
+    if mlflow:
+        check_mlflow()
+    runs = run_all(
         sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
         repeats=repeats,
     )  # fmt: skip
+    if mlflow:
+        track(mlflow, runs, out)
     print_report(out)

@@ -15,13 +15,19 @@ def scan(
     groups: Groups = None,
     group_columns: GroupColumns = "",
 ) -> None:
-    """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet."""
+    """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet.
+
+    After an interruption, the same command goes on where it stopped.
+    """
     from gliascope.cli.tables import print_catalog, print_merge
+    from gliascope.data.catalog import BESIDE
+    from gliascope.data.claim import claim_file
     from gliascope.data.groups import GroupsFile
     from gliascope.data.scan import scan as scan_sources
 
-    catalog = scan_sources(sources, labels, GroupsFile.parse(groups, group_columns))
-    catalog.write(out)
+    with claim_file(out, *BESIDE) as kept:
+        catalog = scan_sources(sources, labels, GroupsFile.parse(groups, group_columns), kept)
+        catalog.write(out)
     print_catalog(catalog)
     print_merge(catalog)
     typer.echo(f"{out}")

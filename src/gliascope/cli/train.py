@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cache, CatalogFile, Devices, Overrides, RecipeName, SplitFile
+from gliascope.cli.options import Cache, CatalogFile, Devices, Mlflow, Overrides, RecipeName, SplitFile
 
 
 def train(
@@ -14,17 +14,26 @@ def train(
     out: Annotated[Path, typer.Option(help="Where the run goes; further ones beside it.")] = Path("run"),
     recipe: RecipeName = "quick",
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     devices: Devices = 1,
     cache: Cache = True,
+    mlflow: Mlflow = None,
 ) -> None:
-    """Train a recipe on each different training part in the split."""
+    """Train a recipe on each different training part in the split.
+
+    After an interruption, the same command goes on at the epoch where it stopped.
+    """
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import load_splits
+    from gliascope.pipeline.tracking import check_mlflow, track
     from gliascope.pipeline.train import train as train_recipe
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
     splits = load_splits(split)
-    for run in train_recipe(chosen, Catalog.load(catalog), splits, out, resume, devices, cache):
+    if mlflow:
+        check_mlflow()
+    runs = train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache)
+    if mlflow:
+        track(mlflow, runs)
+    for run in runs:
         typer.echo(f"{run.folder}")

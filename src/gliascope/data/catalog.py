@@ -38,6 +38,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "head_thumbnail": pl.Binary,  # 64x64 grey of `head.mass_box`, which black borders do not move
     "set_aside": pl.String,  # why it is not part of the merged set, null where it is
 }
+BESIDE = ("rejects.parquet", "conflicts.csv")  # a catalogue
 REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,
     "source": pl.String,
@@ -55,18 +56,19 @@ class Catalog:
 
     def write(self, path: Path) -> None:
         """Write `path` and, beside it, rejects.parquet and any conflicts.csv; each atomically."""
-        write_table(self.rejects, path.parent / "rejects.parquet")
+        rejects, contradicting = (path.parent / name for name in BESIDE)
+        write_table(self.rejects, rejects)
         listed = conflicts(self.frame)
         if listed.is_empty():
-            (path.parent / "conflicts.csv").unlink(missing_ok=True)
+            contradicting.unlink(missing_ok=True)
         else:
-            write_text(path.parent / "conflicts.csv", listed.write_csv())
+            write_text(contradicting, listed.write_csv())
         write_table(self.frame, path)
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
         """Read what `write` wrote. Raises GliascopeError where it is missing or is something else."""
-        rejects = path.parent / "rejects.parquet"
+        rejects = path.parent / BESIDE[0]
         # Catalogues from before it was looked at know no plane.
         frame = read_table(path, [name for name in SCHEMA if name != "plane"], "scan")
         if "plane" not in frame.columns:

@@ -20,6 +20,14 @@ def cores() -> int:
 def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], description: str
 ) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order, and show how far it is."""
+    with progress(description, len(items)) as advance:
+        for result in in_order(function, items):
+            yield result
+            advance(1)
+
+
+def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order.
 
     Threads, because decoding, resizing and hashing release the interpreter lock; a bounded window,
@@ -29,14 +37,11 @@ def parallel_map(
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[Result]] = deque()
     try:
-        with progress(description, len(items)) as advance:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) >= 4 * workers:
-                    yield pending.popleft().result()
-                    advance(1)
-            while pending:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= 4 * workers:
                 yield pending.popleft().result()
-                advance(1)
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

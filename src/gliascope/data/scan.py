@@ -1,8 +1,10 @@
 """Folders in, Catalog out."""
 
 import hashlib
+import json
 import math
 import os
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +17,14 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from gliascope import __version__
 from gliascope.data import labels
+from gliascope.data.blocks import Block, blocks, by_blocks
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
 from gliascope.data.folders import files_below, printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.merge import set_aside
-from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import to_grey
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
@@ -29,6 +32,7 @@ from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
 ROWS = 1000
+_PICTURES = ("thumbnail", "head_thumbnail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +44,32 @@ class _File:
 
 
 def scan(
-    sources: Sequence[Path], labels_file: Path | None = None, groups: GroupsFile | None = None
+    sources: Sequence[Path],
+    labels_file: Path | None = None,
+    groups: GroupsFile | None = None,
+    kept: Path | None = None,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
-    A file that cannot be read becomes a row of `rejects`. Raises LayoutError for a missing, empty or
-    twice-named source, an unknown class folder, fewer than two classes, or labels that contradict each other.
+    A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
+    in until the caller removes it: after an interruption they are found there. Raises LayoutError for a
+    missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
+    contradict each other.
     """
     mapping = labels.load_mapping(labels_file)
     files = _list_files(sources, mapping)
     _check_unlabelled(files)
+    made_by = json.dumps([__version__, sorted(mapping.items())])
+    made = blocks(files, lambda file: file.path, made_by)
     rows: list[dict[str, Any]] = []
-    frames = [pl.DataFrame(schema=SCHEMA)]
     rejects: list[dict[str, Any]] = []
-    catalogue = partial(_catalogue, mapping=mapping)
-    for file, result in zip(files, parallel_map(catalogue, files, "scan"), strict=True):
-        if isinstance(result, ReadError):
-            rejects.append(
-                {
-                    "path": printable(file.name),
-                    "source": printable(file.name.split("/")[0]),
-                    "reason": result.reason,
-                    "detail": result.detail,
-                }
-            )
-        else:
-            rows += result
+    frames = [pl.DataFrame(schema=SCHEMA)]
+    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan"):
+        for row in json.loads(content):
+            if "reason" in row:
+                rejects.append(row)
+            else:
+                rows.append(row | {name: b64decode(row[name]) for name in _PICTURES})
         if len(rows) >= ROWS:  # as Python objects they take three times the memory
             frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
             rows = []
@@ -75,6 +79,27 @@ def scan(
     catalog = Catalog(frame, pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
     _check_classes(catalog, sources)
     return catalog
+
+
+def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
+    """Rows of a block's files, slices and rejects, as JSON."""
+    rows: list[dict[str, Any]] = []
+    for file in block.items:
+        result = _catalogue(file, mapping)
+        if isinstance(result, ReadError):
+            rows.append(_reject(file, result))
+        else:
+            rows += [row | {name: b64encode(row[name]).decode() for name in _PICTURES} for row in result]
+    return json.dumps(rows).encode()
+
+
+def _reject(file: _File, error: ReadError) -> dict[str, Any]:
+    return {
+        "path": printable(file.name),
+        "source": printable(file.name.split("/")[0]),
+        "reason": error.reason,
+        "detail": error.detail,
+    }
 
 
 def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> list[_File]:

@@ -16,6 +16,7 @@ from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
 from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material
+from gliascope.data.store import Store
 from gliascope.errors import GliascopeError, SplitError
 from gliascope.progress import note
 
@@ -94,6 +95,17 @@ class Split:
         return np.searchsorted(self.classes, self.part(name)["label"].to_list()).astype(np.int64)
 
     @property
+    def fingerprints(self) -> dict[str, str]:
+        """By part: hash of the content and label of its slices, in any order."""
+        found = {}
+        for name in PARTS:
+            content = hashlib.blake2b(digest_size=10)
+            for row in self.part(name).select("pixel_hash", "label").sort(pl.all()).iter_rows():
+                content.update("\t".join(row).encode())
+            found[name] = content.hexdigest()
+        return found
+
+    @property
     def training(self) -> str:
         """Hash of the label and part of every slice that trains or validates: one training serves equals."""
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)
@@ -125,6 +137,21 @@ def load_splits(path: Path, protocols: Sequence[str] | None = None) -> list[Spli
                 f"{path}: has no protocol {protocol!r}; make it with `gliascope split --protocol`"
             )
     return [split for protocol in protocols for split in splits if split.protocol == protocol]
+
+
+def still_there(splits: Sequence[Split], images: Store) -> list[Split]:
+    """Splits without the slices that the store lost, which are counted; groups and parts stay as they are.
+
+    Raises SplitError where a part, or a class of the training part, has lost all.
+    """
+    left = [Split(images.without_lost(one.frame)) for one in splits]
+    for before, after in zip(splits, left, strict=True):
+        if lost := before.frame.height - after.frame.height:
+            _check(after)
+            parts = [f"{before.part(name).height - after.part(name).height} of {name}" for name in PARTS]
+            named = f"protocol {after.protocol} {after.round}".rstrip()
+            note(f"{named} goes on without {lost} slices: {', '.join(parts)}")
+    return left
 
 
 def split(

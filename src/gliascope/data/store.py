@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,36 @@ from gliascope import __version__
 from gliascope.data.parallel import parallel_map
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
+from gliascope.data.rowfile import RowFile
 from gliascope.data.scan import pixel_hash
-from gliascope.errors import GliascopeError
-from gliascope.files import atomic_folder, mapped_array
+from gliascope.errors import GliascopeError, ReadError
+from gliascope.progress import note
+
+PIXELS = "pixels.npy"
+PIECE = 100  # slices; a kill loses no more a core
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file, and what is asked of it: index and hash of a slice, and its row in the store."""
+
+    path: Path
+    asked: list[tuple[int, str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """pixels: uint8 (slices, size, size[, 3]), memory-mapped; hashes: their pixel hashes, sorted.
 
-    Identical slices are stored once.
+    Identical slices are stored once. lost: rows whose files are gone, or hold something else since the scan.
     """
 
     folder: Path
     preprocessing: Preprocessing
     pixels: NDArray[np.uint8]
     hashes: NDArray[np.str_]
+    lost: NDArray[np.int64]
 
     @property
     def key(self) -> str:
@@ -41,20 +56,33 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process of ours maps the file again, rather than being sent the pixels."""
-        return Store.open, (self.folder, self.preprocessing, self.hashes)
+        return Store.open, (self.folder, self.preprocessing, self.hashes, self.lost)
 
     @classmethod
-    def open(cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_]) -> "Store":
+    def open(
+        cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], lost: NDArray[np.int64]
+    ) -> "Store":
         """Map the pixels that are in `folder`."""
-        return cls(folder, preprocessing, np.load(folder / "pixels.npy", mmap_mode="r"), hashes)
+        return cls(folder, preprocessing, RowFile(folder / PIXELS, len(hashes)).open(), hashes, lost)
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
-        """Rows of `pixels` that hold the given slices, in order. Raises GliascopeError for strangers."""
+        """Rows of `pixels` that hold the given slices, in order.
+
+        Raises GliascopeError for strangers, and for what was lost.
+        """
         wanted = pixel_hashes.to_numpy().astype(self.hashes.dtype)
         rows = np.searchsorted(self.hashes, wanted).clip(max=len(self.hashes) - 1)
         if (self.hashes[rows] != wanted).any():
             raise GliascopeError(f"{self.folder}: this store is of another catalogue; run `gliascope store`")
+        if np.isin(rows, self.lost).any():
+            raise GliascopeError(
+                f"{self.folder}: slices were lost since the scan; run `gliascope scan` again"
+            )
         return rows.astype(np.int64)
+
+    def without_lost(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a catalogue or split (column pixel_hash) whose slices are not lost."""
+        return frame.filter(~pl.col("pixel_hash").is_in(self.hashes[self.lost].tolist()))
 
 
 def cache_folder() -> Path:
@@ -84,36 +112,83 @@ def clear_cache() -> None:
 def store(frame: pl.DataFrame, preprocessing: Preprocessing) -> Store:
     """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
 
-    Raises GliascopeError, naming the file, where a file is gone or changed since the scan.
+    After an interruption it goes on where it stopped. A file that is gone or changed since the scan is set
+    aside: named, and its slices counted. Raises GliascopeError where none can be read.
     """
-    unique = frame.unique("pixel_hash", keep="first", maintain_order=True)
-    hashes = np.sort(unique["pixel_hash"].to_numpy().astype("U32"))
+    hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
     # What the exported graph does changes no stored pixel.
     content.update(preprocessing.model_dump_json(exclude={"centre", "mean", "std"}).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    if not folder.exists():
-        with atomic_folder(folder) as temporary:
-            _build(unique, hashes, preprocessing, temporary)
-    return Store.open(folder, preprocessing, hashes)
+    lost = _fill(RowFile(folder / PIXELS, len(hashes)), frame, hashes, preprocessing)
+    return Store.open(folder, preprocessing, hashes, lost)
 
 
-def _build(
-    unique: pl.DataFrame, hashes: NDArray[np.str_], preprocessing: Preprocessing, folder: Path
-) -> None:
-    pixels = mapped_array(folder / "pixels.npy", np.uint8, (len(hashes), *preprocessing.shape))
-    files = unique.group_by("root", "path", maintain_order=True).agg("index", "pixel_hash").rows()
+def _fill(
+    file: RowFile, frame: pl.DataFrame, hashes: NDArray[np.str_], preprocessing: Preprocessing
+) -> NDArray[np.int64]:
+    """Store what is missing, each slice from the first file that still holds it; rows that none does."""
+    done = file.done()
+    if done.all():
+        return np.empty(0, dtype=np.int64)
+    if done.any():
+        note(f"store: {done.sum()} of {len(done)} slices were done before an interruption")
+    file.create(np.uint8, preprocessing.shape, reserve=True)
+    rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
+    places = frame.select("root", "path", "index", "pixel_hash", row=pl.Series(rows))
+    work, failed = partial(_store, file=file, preprocessing=preprocessing), dict[str, str]()
+    for asked in (places.unique("row", keep="first", maintain_order=True), places):
+        left = asked.filter(~pl.Series(done)[asked["row"]])
+        for stored, reasons in parallel_map(work, _pieces(left), "store"):
+            done[stored] = True
+            failed |= reasons
+    if failed:
+        _tell(failed, int((~done).sum()), len(done))
+    return np.flatnonzero(~done)
 
-    def fill(file: tuple[str, str, list[int], list[str]]) -> None:
-        root, path, indices, expected = file
-        slices = {item.index: item for item in read(Path(root) / path)}
-        for index, wanted in zip(indices, expected, strict=True):
-            if index not in slices or pixel_hash(slices[index].pixels) != wanted:
-                raise GliascopeError(f"{root}/{path}: changed since the scan; run `gliascope scan` again")
-            pixels[np.searchsorted(hashes, wanted)] = preprocess(slices[index].pixels, preprocessing)
 
-    for _ in parallel_map(fill, files, "store"):
-        pass
-    pixels.flush()  # type: ignore[attr-defined]
+def _pieces(places: pl.DataFrame) -> list[list[_File]]:
+    """Files with what is asked of each, together about PIECE slices."""
+    pieces: list[list[_File]] = []
+    size = PIECE
+    grouped = places.group_by("root", "path", maintain_order=True).agg("index", "pixel_hash", "row")
+    for root, path, *asked in grouped.iter_rows():
+        if size >= PIECE:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(_File(Path(root) / path, list(zip(*asked, strict=True))))
+        size += len(asked[0])
+    return pieces
+
+
+def _store(
+    piece: list[_File], file: RowFile, preprocessing: Preprocessing
+) -> tuple[list[int], dict[str, str]]:
+    """The rows that could be stored, and what is wrong with files that hold something else than they did."""
+    pixels: dict[int, NDArray[np.uint8]] = {}
+    failed: dict[str, str] = {}
+    for one in piece:
+        try:
+            slices = {item.index: item.pixels for item in read(one.path)}
+        except ReadError as error:
+            failed[str(one.path)] = error.reason
+            continue
+        for index, wanted, row in one.asked:
+            if index in slices and pixel_hash(slices[index]) == wanted:
+                pixels[row] = preprocess(slices[index], preprocessing)
+            else:
+                failed[str(one.path)] = "changed"
+    if pixels:
+        file.write(np.array(list(pixels)), np.stack(list(pixels.values())))
+    return list(pixels), failed
+
+
+def _tell(failed: dict[str, str], lost: int, all_: int) -> None:
+    named = [f"{path} ({reason})" for path, reason in list(failed.items())[:NAMED]]
+    more = [f"{len(failed) - NAMED} more"] if len(failed) > NAMED else []
+    told = f"changed or gone since the scan: {', '.join(named + more)}"
+    if lost == all_:
+        raise GliascopeError(f"all files are {told}; run `gliascope scan` again")
+    note(f"store: {told}; {lost} of {all_} slices are set aside for it, run `gliascope scan` to forget them")

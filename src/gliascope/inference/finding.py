@@ -1,6 +1,7 @@
 """What a model says of one slice, or of a study."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.folders import printable
+from gliascope.errors import ReadError
 from gliascope.inference.judge import Judgement
+
+_PACKED = (
+    "file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +52,26 @@ class Finding:
                 "verdict": self.verdict,
             }
         )
+
+
+def pack(findings: Sequence[Finding], rejects: Sequence[ReadError]) -> bytes:
+    """Findings to the last bit, without their maps, and what could not be read."""
+    rows = [{name: getattr(one, name) for name in _PACKED} | {"file": str(one.file)} for one in findings]
+    return json.dumps([rows, [(str(one.path), one.reason, one.detail) for one in rejects]]).encode()
+
+
+def unpack(content: bytes) -> tuple[list[Finding], list[ReadError]]:
+    """What `pack` was given."""
+    rows, rejects = json.loads(content)
+    findings = []
+    for row in rows:
+        among = row["prediction_set"]
+        findings.append(
+            Finding(
+                **row | {"file": Path(row["file"]), "prediction_set": None if among is None else tuple(among)}
+            )
+        )
+    return findings, [ReadError(*reject) for reject in rejects]
 
 
 def make_finding(

@@ -1,19 +1,25 @@
 """Predict over many files, and keep what came of it."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnxruntime
+
+from gliascope import __version__
+from gliascope.data.blocks import Block, blocks, by_blocks
+from gliascope.data.claim import claim, claim_file
 from gliascope.data.preprocess import seen
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError, ReadError
-from gliascope.files import atomic_file
+from gliascope.files import atomic_file, write_text
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.finding import Finding
+from gliascope.inference.finding import Finding, pack, unpack
 from gliascope.inference.overlay import overlay
-from gliascope.inference.predict import list_files, predict
+from gliascope.inference.predict import Predictor, list_files, predict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +33,30 @@ class Job:
 def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain: Path | None) -> Job:
     """Predict every slice under `paths`; write JSON Lines to `out` and overlays into `explain`.
 
-    Raises GliascopeError where there is no file, none can be read, or the model gives no maps.
+    With `out`, the same call goes on after an interruption. Raises GliascopeError where there is no file,
+    none can be read, or the model gives no maps; BusyError where another process writes there.
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
     files = list_files(paths)
-    job = Job([], [])
+    with ExitStack() as stack:
+        if explain:
+            stack.enter_context(claim(explain))
+        kept = stack.enter_context(claim_file(out)) if out else None
+        job = _predict(bundle, files, kept, explain)
+        if not job.findings:
+            raise (
+                job.rejects[0]
+                if len(files) == 1
+                else GliascopeError(f"none of {len(files)} files can be read; the first: {job.rejects[0]}")
+            )
+        if out:
+            write_text(out, "".join(finding.to_json() + "\n" for finding in job.findings))
+    return job
+
+
+def _predict(bundle: Bundle, files: Sequence[Path], kept: Path | None, explain: Path | None) -> Job:
+    predictor = Predictor.of(bundle)
 
     def save_overlay(item: Slice, finding: Finding) -> None:
         if explain and finding.map is not None:
@@ -40,20 +64,20 @@ def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain
             with atomic_file(explain / _overlay_name(item)) as temporary:
                 overlay(item.pixels, finding.map, box).save(temporary, format="png")
 
-    with ExitStack() as stack:
-        lines = None
-        if out is not None:
-            lines = stack.enter_context(stack.enter_context(atomic_file(out)).open("w", encoding="utf-8"))
-        for finding in predict(bundle, files, job.rejects.append, save_overlay):
-            job.findings.append(finding)
-            if lines:
-                lines.write(finding.to_json() + "\n")
-        if not job.findings:
-            raise (
-                job.rejects[0]
-                if len(files) == 1
-                else GliascopeError(f"none of {len(files)} files can be read; the first: {job.rejects[0]}")
-            )
+    def work(block: Block[Path]) -> bytes:
+        rejects: list[ReadError] = []
+        findings = list(predict(predictor, block.items, rejects.append, save_overlay))
+        return pack(findings, rejects)
+
+    made_by = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
+    made = blocks(files, lambda file: file, json.dumps(made_by))
+    job = Job([], [])
+    # One after the other: the graph takes all cores.
+    for content in by_blocks(made, work, kept, "predict", threads=False):
+        findings, rejects = unpack(content)
+        job.findings.extend(findings)
+        job.rejects.extend(rejects)
+    job.findings.extend(predictor.studies(job.findings))
     return job
 
 

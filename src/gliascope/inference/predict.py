@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.folders import files_below
-from gliascope.data.parallel import parallel_map
+from gliascope.data.parallel import in_order
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
@@ -80,7 +80,7 @@ class Predictor:
         return [self.study(slices) for slices in members.values() if len(slices) > 1]
 
     def study(self, findings: Sequence[Finding]) -> Finding:
-        """The slices' probabilities put together, which promises no coverage, and their scores' median."""
+        """The slices' probabilities together, which promise no coverage, and the median of their scores."""
         slices = np.array([list(finding.probabilities.values()) for finding in findings])
         told = aggregate(slices, self.info.classes)[np.newaxis]
         if self.judge:
@@ -104,27 +104,25 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def predict(
-    bundle: Bundle,
+    predictor: Predictor,
     files: Sequence[Path],
     on_reject: Callable[[ReadError], None],
     on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
 ) -> Iterator[Finding]:
-    """Yield a Finding for every slice, in order; after them, one for every study of several slices.
+    """Yield a Finding for every slice, in order.
 
     A file that cannot be read goes to `on_reject` and the rest goes on.
     `on_slice` sees each slice with its finding while its pixels are at hand.
     """
-    predictor = Predictor.of(bundle)
-    of_studies: list[Finding] = []
 
     def prepare_or_reject(file: Path) -> list[Prepared] | ReadError:
         try:
-            return prepare(file, bundle.info.preprocessing)
+            return prepare(file, predictor.info.preprocessing)
         except ReadError as error:
             return error
 
     batch: list[Prepared] = []
-    for prepared in chain(parallel_map(prepare_or_reject, files, "predict"), [None]):
+    for prepared in chain(in_order(prepare_or_reject, files), [None]):
         if isinstance(prepared, ReadError):
             on_reject(prepared)
             continue
@@ -132,8 +130,5 @@ def predict(
         while len(batch) >= BATCH or (prepared is None and batch):
             for one, finding in zip(batch[:BATCH], predictor.findings(batch[:BATCH]), strict=True):
                 on_slice(one.item, finding)
-                if finding.study:
-                    of_studies.append(finding)
                 yield finding
             batch = batch[BATCH:]
-    yield from predictor.studies(of_studies)

@@ -27,7 +27,7 @@ def write_audit(found: Audit, catalog: Catalog, folder: Path) -> None:
 
 
 def _features(catalog: Catalog) -> Features:
-    import numpy as np
+    import polars as pl
     from lightning.fabric import Fabric
 
     from gliascope.training.environment import keep_freed_memory
@@ -37,4 +37,4 @@ def _features(catalog: Catalog) -> Features:
     recipe = load_recipe("quick")
     images = store(catalog.frame, recipe.preprocessing)
     device = Fabric(accelerator="auto", devices=1).device
-    return features(images, np.arange(len(images.hashes)), recipe, device)
+    return features(images, images.rows(pl.Series(images.hashes)), recipe, device)

@@ -38,7 +38,7 @@ def ensemble(
     protocol in common; BundleError where they cannot be joined.
     """
     runs = _load(places)
-    splits = _joint(runs, [_splits_of(trained, split) for trained in runs])
+    splits = _joint(runs, [splits_of(trained, split) for trained in runs])
     found = Catalog.load(runs[0].beside("catalog.parquet", catalog))
     made = _make(runs, splits[0], folder / "run", average)
     write_splits(splits, folder / "split.parquet")
@@ -67,8 +67,11 @@ def _load(places: Sequence[Path]) -> list[Run]:
     return runs
 
 
-def _splits_of(trained: Run, given: Path | None) -> list[Split]:
-    """All that the run's training serves, the first of each protocol."""
+def splits_of(trained: Run, given: Path | None) -> list[Split]:
+    """All that the run's training serves, the first of each protocol.
+
+    Raises RunError where that is none.
+    """
     path = trained.beside("split.parquet", given)
     served = {
         split.protocol: split
@@ -147,6 +150,7 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
             "protocol": own.protocol,
             "split": own.training,
             "slices": dict(own.frame.group_by("part").len().rows()),
+            "data": own.fingerprints,
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
             "environment": _merged([record.environment for record in records]),
             "results": Results(

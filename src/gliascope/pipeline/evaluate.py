@@ -16,7 +16,8 @@ from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.protocols import PROTOCOLS
 from gliascope.data.sources import origin
-from gliascope.data.split import PARTS, Split
+from gliascope.data.split import PARTS, Split, still_there
+from gliascope.data.store import store
 from gliascope.errors import RunError
 from gliascope.evaluation.curves import evaluate_curves
 from gliascope.evaluation.metrics import (
@@ -51,7 +52,8 @@ def evaluate(
     by the run that was trained on its training part. Raises RunError where there is none, or it is
     unfinished.
     """
-    splits = [split.for_task(runs[0].recipe.task) for split in splits]
+    images = store(catalog.frame, runs[0].recipe.preprocessing)
+    splits = [split.for_task(runs[0].recipe.task) for split in still_there(splits, images)]
     report_on(_models(runs, catalog, splits), catalog, splits, folder, audit)
 
 

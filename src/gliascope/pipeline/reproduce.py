@@ -68,7 +68,7 @@ def _attempt(
     place: Path,
     overrides: Sequence[str],
     quickly: int | None,
-    train: Callable[..., None],
+    train: Callable[..., object],
 ) -> Outcome:
     """Run one recipe, unless it has run already; a failure is an outcome, too."""
     try:

@@ -1,16 +1,23 @@
 """Folders of slices to a report and a Bundle."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from polars.selectors import binary
+
+from gliascope.data.audit import Audit
 from gliascope.data.audit.decisions import Decisions
+from gliascope.data.catalog import Catalog
+from gliascope.data.claim import claim
 from gliascope.data.groups import GroupsFile
 from gliascope.data.phantom import SOURCE, write_phantoms
 from gliascope.data.protocols import OF_TRAINING
 from gliascope.data.scan import scan
-from gliascope.data.split import split, write_splits
+from gliascope.data.split import Split, split, write_splits
 from gliascope.errors import RunError
+from gliascope.files import atomic_folder
 from gliascope.pipeline.audit import audit, write_audit
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
@@ -20,6 +27,7 @@ from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.run import Run
 
 DEMO_PER_CLASS = 200
+RUN, AUDIT = "run", "audit"
 
 
 def run(
@@ -36,12 +44,13 @@ def run(
     cache: bool = True,
     limit: int | None = None,
     repeats: int = 1,
-) -> None:
+) -> list[Run]:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
-    The bundle is of the first protocol's (first) run. After an interruption the same call goes on: stores,
-    activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats: as
-    `split`. Raises GliascopeError for whatever the verbs cannot do.
+    The bundle is of the first protocol's (first) run. After an interruption the same call goes on: files,
+    slices, activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats:
+    as `split`. Raises GliascopeError for whatever the verbs cannot do, BusyError where another process is in
+    `folder`.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -49,25 +58,42 @@ def run(
         )
     from gliascope.models.backbones import complete
 
-    catalog = scan(sources, labels, groups)
-    if limit is not None:
-        catalog = catalog.sample(limit)
-    decided = Decisions.load(decisions) if decisions else None
-    found = audit(catalog)
-    splits = split(catalog, protocols, seed, found, decided, validation, repeats)
-    recipe = complete(recipe)
+    with claim(folder) as kept, claim(folder / AUDIT):
+        catalog = scan(sources, labels, groups, kept)
+        if limit is not None:
+            catalog = catalog.sample(limit)
+        decided = Decisions.load(decisions) if decisions else None
+        found = _audited(catalog, kept)
+        splits = split(catalog, protocols, seed, found, decided, validation, repeats)
+        recipe = complete(recipe)
+        _refuse_others(recipe, splits, folder / RUN)
+        catalog.write(folder / "catalog.parquet")
+        write_audit(found, catalog, folder / AUDIT)
+        write_splits(splits, folder / "split.parquet")
+        if catalog.rejects.height:
+            note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
+        runs = train(recipe, catalog, splits, folder / RUN, devices=devices, cache=cache)
+        evaluate(runs, catalog, splits, folder, found)
+        bundle(runs[0], folder / "report.json", folder / "bundle")
+    return runs
+
+
+def _audited(catalog: Catalog, kept: Path) -> Audit:
+    """Audit a catalogue, or find what an interrupted call has found in it."""
+    facts = catalog.frame.drop(binary()).write_csv()  # thumbnails follow from the pixels' hashes
+    place = kept / f"audit-{hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()}"
+    if not place.exists():
+        with atomic_folder(place) as temporary:
+            audit(catalog).write(temporary)
+    return Audit.load(place)
+
+
+def _refuse_others(recipe: Recipe, splits: Sequence[Split], folder: Path) -> None:
+    """Raise RunError for a run that is in the way, before anything is written."""
     asked = [split.for_task(recipe.task) for split in splits]
-    for place, first in run_folders(asked, folder / "run").items():
+    for place, first in run_folders(asked, folder).items():
         if (place / "run.json").exists():
             Run.load(place).check_inputs(recipe, first.training)
-    catalog.write(folder / "catalog.parquet")
-    write_audit(found, catalog, folder / "audit")
-    write_splits(splits, folder / "split.parquet")
-    if catalog.rejects.height:
-        note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
-    runs = train(recipe, catalog, splits, folder / "run", resume=True, devices=devices, cache=cache)
-    evaluate(runs, catalog, splits, folder, found)
-    bundle(runs[0], folder / "report.json", folder / "bundle")
 
 
 def demo(folder: Path) -> None:

@@ -1,15 +1,18 @@
 """What an Optuna study found, as a recipe and a page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import yaml
 
 from gliascope import __version__
+from gliascope.data.claim import claim
 from gliascope.data.split import Split
+from gliascope.errors import BusyError, RunError
 from gliascope.files import write_text
 from gliascope.pages.tune import Axis, TrialRow, TuneData, write_tune
 from gliascope.recipes import Recipe
@@ -19,8 +22,59 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-BEST = "best.yaml"
+STUDY, BEST = "study.db", "best.yaml"
 _ENOUGH = 5  # complete trials, from which importances are worth a look
+
+
+def open_study(folder: Path, space: Space, identity: str) -> "Study":
+    """Make or go on with a study. Raises RunError where `folder` holds one of another identity."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=f"sqlite:///{(folder / STUDY).resolve()}",
+        study_name="gliascope",
+        direction="maximize" if space.objective == "val_accuracy" else "minimize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+        load_if_exists=True,
+    )
+    if study.user_attrs.get("identity", identity) != identity:
+        raise RunError(f"{folder}: holds a study of another recipe, space or split; choose another folder")
+    study.set_user_attr("identity", identity)
+    return study
+
+
+def revive(study: "Study", space: Space, place: Callable[[dict[str, Any]], Path]) -> None:
+    """Take up trials whose worker is dead: nobody holds the folder that `place` gives their values.
+
+    Not told by the time since they were heard of, as Optuna's heartbeats do: clocks jump.
+    """
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if set(trial.params) == set(space.fields):  # else it has just begun
+            with suppress(BusyError), claim(place(drawn_values(trial.params, space))):
+                study.enqueue_trial(trial.params)
+                study.tell(trial.number, state=TrialState.FAIL)
+
+
+def seed_sampler(study: "Study", seed: int) -> None:
+    """Let what is drawn next follow from what came before, interrupted or not."""
+    import optuna
+
+    living = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(living))
+
+
+def drawn_values(params: dict[str, Any], space: Space) -> dict[str, Any]:
+    """Values of the recipe's fields for Optuna's parameters, which hold a choice as text."""
+    values = dict(params)
+    for key, drawn in params.items():
+        field = space.fields[key]
+        if isinstance(field, Choices):
+            values[key] = next(value for value in field.choices if as_text(value) == drawn)
+    return values
 
 
 def completed(study: "Study") -> "list[FrozenTrial]":

@@ -1,11 +1,14 @@
 """Recipe + Splits + Catalog in, Runs out."""
 
+import os
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split
+from gliascope.data.claim import claim
+from gliascope.data.split import Split, still_there
 from gliascope.data.store import store
 from gliascope.pipeline.judge import judge
 from gliascope.recipes import Recipe
@@ -17,14 +20,14 @@ def train(
     catalog: Catalog,
     splits: Sequence[Split],
     folder: Path,
-    resume: bool = False,
     devices: int = 1,
     cache: bool = True,
 ) -> list[Run]:
     """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
-    The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge.
-    Raises as training.run.train.
+    The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge. After
+    an interruption the same call goes on. Raises as training.run.train, and BusyError where another process
+    is in one of the folders.
     """
     from gliascope.models.backbones import complete
     from gliascope.training.environment import keep_freed_memory
@@ -33,11 +36,18 @@ def train(
     keep_freed_memory()
     recipe = complete(recipe)
     images = store(catalog.frame, recipe.preprocessing)
+    splits = still_there(splits, images)
     runs = []
     for place, split in run_folders([split.for_task(recipe.task) for split in splits], folder).items():
-        runs.append(train_run(recipe, split, images, place, resume, devices, cache))
-        judge(runs[-1], images, split)
+        with _claim(place):
+            runs.append(train_run(recipe, split, images, place, devices, cache))
+            judge(runs[-1], images, split)
     return runs
+
+
+def _claim(folder: Path) -> AbstractContextManager[Path]:
+    """Keep others out; under torchrun the first process does it for all."""
+    return nullcontext(folder) if int(os.environ.get("RANK", "0")) else claim(folder)
 
 
 def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:

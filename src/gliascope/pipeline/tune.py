@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split
+from gliascope.data.claim import claim
+from gliascope.data.split import Split, still_there
 from gliascope.data.store import store
 from gliascope.errors import (
     DivergedError,
@@ -23,7 +23,15 @@ from gliascope.errors import (
     SplitError,
     WeightsError,
 )
-from gliascope.pipeline.study import completed, ended, write_study
+from gliascope.pipeline.study import (
+    completed,
+    drawn_values,
+    ended,
+    open_study,
+    revive,
+    seed_sampler,
+    write_study,
+)
 from gliascope.progress import note
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.space import Choices, Space, as_text, override
@@ -33,9 +41,7 @@ if TYPE_CHECKING:
 
     from gliascope.training.history import Epoch
 
-STUDY = "study.db"
 KEY = ["source", "path", "index"]
-_HEARTBEAT = 60  # seconds; a trial that was silent for two of them is taken up again
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,11 @@ class Job:
     def recipe(self, values: dict[str, Any]) -> Recipe:
         """The recipe with these fields. Raises RecipeError where they do not go together."""
         return load_recipe(self.name, [*self.overrides, *(override(*item) for item in values.items())])
+
+    def place(self, values: dict[str, Any]) -> Path:
+        """Folder of a trial, named by what it is: one that was interrupted is taken up by another number."""
+        name = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
+        return self.folder / "trials" / name
 
     @property
     def identity(self) -> str:
@@ -98,12 +109,14 @@ def tune(
     used = pl.concat([split.frame.select(KEY) for split in rounds]).unique()
     slices = catalog.frame.join(used, on=KEY, how="semi", maintain_order="left")
     job = Job(name, overrides, space, rounds, slices, folder, cache and not space.remakes_activations)
-    study = _open(job, seed)
+    study = open_study(folder, space, job.identity)
     if not study.trials:
         _enqueue(study, space, base)
     try:
-        while (left := trials - len(ended(study))) > 0:
-            study.optimize(partial(_try, job=job), n_trials=left)
+        while len(ended(study)) < trials:
+            revive(study, space, job.place)
+            seed_sampler(study, seed)
+            study.optimize(partial(_try, job=job), n_trials=1)
     finally:  # an interruption shows what there is
         _write(study, job)
     if not completed(study):
@@ -127,35 +140,6 @@ def untested(splits: Sequence[Split]) -> list[Split]:
     return [Split(split.frame.filter(pl.col("part") != "test")) for split in rounds]
 
 
-def _open(job: Job, seed: int) -> "Study":
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{(job.folder / STUDY).resolve()}",
-            heartbeat_interval=_HEARTBEAT,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-        )
-    study = optuna.create_study(
-        storage=storage,
-        study_name="gliascope",
-        direction="maximize" if job.space.objective == "val_accuracy" else "minimize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
-        load_if_exists=True,
-    )
-    if study.user_attrs.get("identity", job.identity) != job.identity:
-        raise RunError(
-            f"{job.folder}: holds a study of another recipe, space or split; choose another folder"
-        )
-    study.set_user_attr("identity", job.identity)
-    # The same seed after an interruption would draw the same trials again.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
-    return study
-
-
 def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
     if (values := space.of(base)) is None:
         note("the recipe as it stands lies outside the space, so no trial shows it")
@@ -168,11 +152,10 @@ def _try(trial: "Trial", job: Job) -> float:
     import optuna
 
     drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
-    same = next((one for one in completed(trial.study) if one.params == trial.params), None)
-    if same is not None:
-        return float(same.values[0])
     try:
-        return _train(trial, job, job.recipe(drawn))
+        with claim(job.place(drawn), wait=True):  # of a worker that drew the same
+            same = next((one for one in completed(trial.study) if one.params == trial.params), None)
+            return float(same.values[0]) if same else _train(trial, job, job.recipe(drawn), job.place(drawn))
     except (DivergedError, RecipeError, WeightsError) as error:
         trial.set_user_attr("why", str(error))
         raise optuna.TrialPruned(str(error)) from None
@@ -193,7 +176,7 @@ def _draw(trial: "Trial", key: str, space: Space) -> Any:
     return trial.suggest_float(key, field.low, field.high, step=field.step, log=field.log)
 
 
-def _train(trial: "Trial", job: Job, recipe: Recipe) -> float:
+def _train(trial: "Trial", job: Job, recipe: Recipe, place: Path) -> float:
     import optuna
 
     from gliascope.models.backbones import complete
@@ -202,9 +185,7 @@ def _train(trial: "Trial", job: Job, recipe: Recipe) -> float:
 
     recipe = complete(recipe)
     images = store(job.slices, recipe.preprocessing)
-    # Named by what it is: a trial that was interrupted is taken up by another number.
-    name = hashlib.blake2b(recipe.model_dump_json().encode(), digest_size=6).hexdigest()
-    place, longest = job.folder / "trials" / name, sum(stage.epochs for stage in recipe.stages)
+    longest = sum(stage.epochs for stage in recipe.stages)
     values: list[float] = []  # of the rounds that are done
     reported = 0
 
@@ -222,8 +203,10 @@ def _train(trial: "Trial", job: Job, recipe: Recipe) -> float:
             raise optuna.TrialPruned
 
     try:
-        for number, split in enumerate(job.rounds):
-            values.append(value(validate(recipe, split, images, place / str(number), watch, job.cache)))
+        for number, split in enumerate(still_there(job.rounds, images)):
+            with claim(place / str(number)):
+                done = validate(recipe, split, images, place / str(number), watch, job.cache)
+            values.append(value(done))
     except (optuna.TrialPruned, DivergedError):
         _forget(place)
         raise
@@ -238,13 +221,8 @@ def _forget(place: Path) -> None:
 
 
 def _write(study: "Study", job: Job) -> None:
-    if completed(study):
-        best = {key: _value(job.space, key, value) for key, value in study.best_params.items()}
+    if not completed(study):
+        return
+    with claim(job.folder, wait=True):  # of workers beside this one
+        best = drawn_values(study.best_params, job.space)
         write_study(study, job.space, job.rounds, job.recipe({}), job.recipe(best), job.folder)
-
-
-def _value(space: Space, key: str, drawn: Any) -> Any:
-    field = space.fields[key]
-    if isinstance(field, Choices):
-        return next(value for value in field.choices if as_text(value) == drawn)
-    return drawn

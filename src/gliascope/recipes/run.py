@@ -40,6 +40,13 @@ class Ensemble(BaseModel):
     members: dict[str, Member]
 
 
+class Git(BaseModel):
+    """State of the folder that a run was started in: its last commit, and whether files differ from it."""
+
+    commit: str
+    dirty: bool
+
+
 class Record(BaseModel):
     """run.json: what the run was made from, on what, and what came of it."""
 
@@ -52,6 +59,9 @@ class Record(BaseModel):
     split: str  # hash of the label and part of every slice that trained or validated
     store: str
     slices: dict[str, int]  # by part
+    data: dict[str, str] = {}  # by part: hash of the content and label of its slices
+    started: str | None = None  # date and time
+    git: Git | None = None  # None where that folder is in no repository
     weights_licence: str | None
     environment: dict[str, str | int]
     results: Results | None = None
@@ -94,7 +104,7 @@ class Run:
         """Raise RunError unless training has ended and the model is exported."""
         if self.record.results is None or not self.model.exists():
             raise RunError(
-                f"{self.folder}: training has not finished; go on with `gliascope train … --resume`"
+                f"{self.folder}: training has not finished; the command that began it goes on with it"
             )
 
     def history(self) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import hashlib
 import mmap
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -13,24 +12,23 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gliascope.data.rowfile import RowFile
 from gliascope.data.store import cache_folder
-from gliascope.files import atomic_file, new_file, write_rows
 from gliascope.inference.engine import open_session
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
 from gliascope.training.export import to_onnx
 from gliascope.training.inputs import Fresh, Host, Rows, to_device
 
-BATCH = 64
+BATCH = 64  # an interruption loses no more
 EXPORTED = 2000  # views of slices, from which exporting the frozen part (ten seconds) pays
-FLUSH = 16  # batches; an interruption loses no more
 
 
 class Activations:
     """Views of the store's slices after the frozen part of a stage, by the numbers `inputs.Fresh` gives them.
 
-    A sparse file a view, keyed by everything it depends on, and beside it a byte a row that says whether it
-    is there: so a repeated run, and every fold or protocol, finds what is done.
+    A sparse RowFile a view, keyed by everything it depends on: so a repeated run, and every fold or protocol,
+    finds what is done.
     """
 
     def __init__(self, images: Fresh, prefix: nn.Module, frozen: str, fabric: Fabric) -> None:
@@ -51,22 +49,16 @@ class Activations:
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
-        path = self.folder / f"{self._name(view)}.npy"
-        done = self._done(path)
-        missing = np.setdiff1d(rows, np.flatnonzero(done))
+        file = RowFile(self.folder / f"{self._name(view)}.npy", len(self.store.hashes))
+        missing = np.setdiff1d(rows, np.flatnonzero(file.done()))
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        with progress(f"frozen part, {path.stem.replace('-', ' ')}", len(rows)) as advance:
+        # What is done may change at any time, and all processes must share out the same.
+        missing = self.fabric.broadcast(missing)
+        with progress(f"frozen part, {file.path.stem.replace('-', ' ')}", len(rows)) as advance:
             advance(len(rows) - len(missing))
-            for start in range(0, len(missing), BATCH * FLUSH * world):
-                piece = missing[start : start + BATCH * FLUSH * world]
-                self._compute(view, piece[rank::world], path, advance)
-                self.fabric.barrier()
-                done[piece] = True
-                if self.fabric.is_global_zero:
-                    with atomic_file(path.with_suffix(".done")) as temporary:
-                        temporary.write_bytes(done.tobytes())
+            self._compute(view, missing[rank::world], file, advance)
         self.fabric.barrier()
-        array: NDArray[np.float16] = np.load(path, mmap_mode="r")
+        array: NDArray[np.float16] = file.open()
         return array
 
     def _name(self, view: int) -> str:
@@ -75,15 +67,6 @@ class Activations:
             return f"view-{view}"
         shown = self.recipe.tta.views[-1 - view].model_dump_json().encode()
         return f"test-{hashlib.blake2b(shown, digest_size=4).hexdigest()}"
-
-    def _done(self, path: Path) -> NDArray[np.bool_]:
-        """Which store rows the file holds."""
-        try:
-            if not path.exists():
-                raise FileNotFoundError
-            return np.frombuffer(bytearray(path.with_suffix(".done").read_bytes()), dtype=np.bool_)
-        except FileNotFoundError:
-            return np.zeros(len(self.store.hashes), dtype=np.bool_)
 
     @cached_property
     def _run(self) -> Callable[[Tensor], Tensor]:
@@ -98,15 +81,10 @@ class Activations:
         return lambda images: torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
     @torch.inference_mode()
-    def _compute(self, view: int, rows: Rows, path: Path, advance: Callable[[int], None]) -> None:
+    def _compute(self, view: int, rows: Rows, file: RowFile, advance: Callable[[int], None]) -> None:
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            activations = self._run(self._batch(view, batch)).half().cpu().numpy()
-            if not path.exists():
-                with new_file(path) as temporary:
-                    shape = (len(self.store.hashes), *activations.shape[1:])
-                    np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-            write_rows(path, batch, activations)
+            file.write(batch, self._run(self._batch(view, batch)).half().cpu().numpy())
             advance(len(batch))
 
     def _batch(self, view: int, rows: Rows) -> Tensor:

@@ -1,6 +1,8 @@
 """Weights and optimiser state as safetensors; progress as JSON in the header, so both change at once."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ from torch import Tensor, nn
 
 from gliascope.errors import RunError
 from gliascope.files import atomic_file
+from gliascope.progress import note
+
+LAST, PREVIOUS = "last.safetensors", "previous.safetensors"
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write all parameters and buffers, atomically."""
-    _save(path, dict(module.state_dict()), None)
+    with atomic_file(path) as temporary:
+        _write(temporary, path, dict(module.state_dict()), {})
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -29,39 +35,72 @@ def load_weights(path: Path, module: nn.Module) -> None:
 
 
 def save_progress(
-    path: Path,
+    folder: Path,
     module: nn.Module,
     average: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     progress: dict[str, Any],
 ) -> None:
-    """Write weights, averages, optimiser state and `progress` (JSON values) into one file, atomically."""
+    """Write weights, averages, optimiser state and `progress` (JSON values) into one file, atomically.
+
+    What was the last checkpoint is kept as the one before.
+    """
     tensors = {f"model.{key}": value for key, value in module.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         # SGD without momentum keeps a None.
         tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items() if value is not None}
-    _save(path, tensors, {"progress": json.dumps(progress)})
+    last = folder / LAST
+    with atomic_file(last) as temporary:
+        _write(temporary, last, tensors, {"progress": json.dumps(progress)})
+        if last.exists():
+            last.replace(folder / PREVIOUS)
 
 
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> None:
-    with atomic_file(path) as temporary:
-        try:
-            plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            save_file(plain, temporary, metadata=metadata)
-        except SafetensorError as error:  # it wraps a full disk, too
-            raise RunError(f"{path}: cannot be written ({error}); free space or check permissions") from None
-
-
-def load_progress(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read `progress` and the tensors of `save_progress`. Raises RunError where the file is damaged."""
+def _write(path: Path, final: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a file with a digest of the tensors, and wait for the disk."""
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     try:
-        with safe_open(path, framework="pt") as file:
-            progress: dict[str, Any] = json.loads(file.metadata()["progress"])
-            return progress, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: damaged checkpoint ({error}); remove it to train from the start") from None
+        save_file(plain, path, metadata=metadata | {"digest": _digest(plain)})
+    except SafetensorError as error:  # it wraps a full disk, too
+        raise RunError(f"{final}: cannot be written ({error}); free space or check permissions") from None
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    content = hashlib.blake2b(digest_size=16)
+    for key in sorted(tensors):
+        content.update(key.encode())
+        content.update(tensors[key].reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
+
+
+def load_progress(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """`progress` and the tensors of the last checkpoint in a folder; None where there is none.
+
+    One that is damaged is removed, said so, and the one before taken.
+    """
+    for path in (folder / LAST, folder / PREVIOUS):
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            before = "the one before" if (folder / PREVIOUS).exists() and path.name == LAST else "the start"
+            note(f"{path}: damaged checkpoint ({error}); going on from {before}")
+            path.unlink(missing_ok=True)  # or the next one would be kept behind it
+    return None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        told = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if told["digest"] != _digest(tensors):
+        raise ValueError("its content is not what was written")
+    return json.loads(told["progress"]), tensors
 
 
 def restore(

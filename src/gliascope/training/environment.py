@@ -3,12 +3,14 @@
 import ctypes
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 
 import torch
 
 from gliascope.data.parallel import cores
+from gliascope.recipes.run import Git
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _PACKAGES = ("gliascope", "torch", "timm", "lightning", "numpy", "onnxruntime", "pillow", "polars")
@@ -48,3 +50,20 @@ def describe(device: torch.device) -> Mapping[str, str | int]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
     return record | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def git_state() -> Git | None:
+    """Of the current folder, without names; None outside a repository, before a first commit, without git."""
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain")
+    return None if commit is None or changes is None else Git(commit=commit.strip(), dirty=bool(changes))
+
+
+def _git(*arguments: str) -> str | None:
+    # Without locks: a look must not stand in the way of a commit that is made meanwhile.
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout

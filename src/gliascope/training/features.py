@@ -1,16 +1,15 @@
 """What a frozen network sees in each slice: the input of the audit's label check."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gliascope.data.rowfile import RowFile
 from gliascope.data.store import Store, cache_folder
 from gliascope.errors import RecipeError
-from gliascope.files import atomic_file, mapped_array
 from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint, pretrained_backbone
 from gliascope.progress import progress
@@ -34,31 +33,28 @@ def features(
     for part in (*pixels, recipe.backbone, fingerprint(backbone)):
         content.update(part.encode() + b"\n")
     content.update(store.hashes[rows].tobytes())
-    path = cache_folder() / "features" / f"{content.hexdigest()}.npy"
-    if not path.exists():
-        with atomic_file(path) as temporary:
-            _compute(store, rows, backbone, device, temporary)
-    array: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    file = RowFile(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))
+    if not file.done().all():
+        _compute(store, rows, backbone, device, file)
+    array: NDArray[np.float32] = file.open()
     return array
 
 
 @torch.inference_mode()
 def _compute(
-    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, path: Path
+    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, file: RowFile
 ) -> None:
     backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = Normalise(store.preprocessing).to(device)
-    output: NDArray[np.float32] | None = None
+    missing = np.flatnonzero(~file.done())
     with progress("features", len(rows)) as advance:
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            images = normalise(torch.from_numpy(store.pixels[batch]).to(device))
-            pooled = _pool(backbone(images.contiguous(memory_format=torch.channels_last))).cpu().numpy()
-            if output is None:
-                output = mapped_array(path, np.float32, (len(rows), pooled.shape[1]))
-            output[start : start + len(batch)] = pooled
+        advance(len(rows) - len(missing))
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            images = normalise(torch.from_numpy(store.pixels[rows[batch]]).to(device))
+            pooled = _pool(backbone(images.contiguous(memory_format=torch.channels_last)))
+            file.write(batch, pooled.cpu().numpy())
             advance(len(batch))
-    output.flush()  # type: ignore[union-attr]
 
 
 def _pool(maps: Tensor) -> Tensor:

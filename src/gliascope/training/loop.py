@@ -1,12 +1,14 @@
 """The training loop: stages, their epochs, and what is kept of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric import Fabric
 
+from gliascope.errors import DivergedError
+from gliascope.files import write_text
 from gliascope.models.classifier import Classifier
 from gliascope.training.checkpoints import (
     below,
@@ -20,10 +22,13 @@ from gliascope.training.history import Epoch, chosen_epoch, is_over, log
 from gliascope.training.material import Material
 from gliascope.training.stage import StageTraining
 
+DIVERGED = "diverged.txt"
+
 
 def load_history(folder: Path) -> list[Epoch]:
     """The epochs that the last checkpoint knows of."""
-    return _epochs(load_progress(folder / "last.safetensors")[0])
+    saved = load_progress(folder)
+    return _epochs(saved[0]) if saved else []
 
 
 def fit(
@@ -35,11 +40,11 @@ def fit(
 ) -> None:
     """Train all stages; `folder` then holds chosen and last checkpoints and logs.
 
-    Continues from `folder/last.safetensors`, if any. `watch` sees the epochs so far whenever a checkpoint
-    holds them. Raises DivergedError for a loss that is not finite.
+    Continues from the last checkpoint in `folder`, if any. `watch` sees the epochs so far whenever one holds
+    them. Raises DivergedError for a loss that is not finite, whose slices `folder/diverged.txt` then names.
     """
     history: list[Epoch] = []
-    saved = load_progress(folder / "last.safetensors") if (folder / "last.safetensors").exists() else None
+    saved = load_progress(folder)
     if saved:
         history = _epochs(saved[0])
         watch(history)
@@ -55,18 +60,24 @@ def fit(
         training = StageTraining(fabric, classifier, material, number)
         if saved and done:
             restore(saved[1], classifier, training.averaged, training.optimizer)
-        for epoch in training.epochs(done):
+        for epoch in _epochs_or_diverged(training, done, folder):
             history.append(epoch)
             if fabric.is_global_zero:
                 if chosen_epoch(history, material.recipe.keep) == len(history) - 1:
                     save_weights(folder / "chosen.safetensors", training.kept)
                 log(folder, history, training.losses)
                 state = {"history": [asdict(row) for row in history]}
-                save_progress(
-                    folder / "last.safetensors", classifier, training.averaged, training.optimizer, state
-                )
+                save_progress(folder, classifier, training.averaged, training.optimizer, state)
             fabric.barrier()
             watch(history)
+
+
+def _epochs_or_diverged(training: StageTraining, done: list[Epoch], folder: Path) -> Iterator[Epoch]:
+    try:
+        yield from training.epochs(done)
+    except DivergedError as error:
+        write_text(folder / DIVERGED, "".join(f"{name}\n" for name in error.slices))
+        raise
 
 
 def _epochs(progress: dict[str, Any]) -> list[Epoch]:

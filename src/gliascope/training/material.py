@@ -1,5 +1,6 @@
 """What a recipe is trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,18 +13,20 @@ from gliascope.recipes import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Slices of one part of a split: store rows, and class numbers; both int64 (slices,)."""
+    """Slices of one part of a split: store rows and class numbers, both int64 (slices,), and files."""
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
+    paths: Sequence[str]
 
     @classmethod
     def of(cls, split: Split, store: Store, name: str) -> "Part":
         """One part of a split. Raises GliascopeError where the store is of another catalogue."""
-        rows, labels = store.rows(split.part(name)["pixel_hash"]), split.class_numbers(name)
+        frame = split.part(name)
+        rows, labels = store.rows(frame["pixel_hash"]), split.class_numbers(name)
         # Not the catalogue's order, which follows that of the sources on the command line.
         order = np.lexsort((labels, rows))
-        return cls(rows[order], labels[order])
+        return cls(rows[order], labels[order], frame["path"][order].to_list())
 
 
 @dataclass(frozen=True, slots=True)

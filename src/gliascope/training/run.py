@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +13,12 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from gliascope import __version__
 from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
-from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Record, Results, Run
-from gliascope.training.checkpoints import load_weights
-from gliascope.training.environment import describe, set_determinism
+from gliascope.training.checkpoints import PREVIOUS, load_weights
+from gliascope.training.environment import describe, git_state, set_determinism
 from gliascope.training.export import export
 from gliascope.training.history import chosen_epoch
 from gliascope.training.loop import fit, load_history
@@ -31,19 +31,18 @@ def train(
     split: Split,
     store: Store,
     folder: Path,
-    resume: bool = False,
     devices: int = 1,
     cache: bool = True,
 ) -> Run:
     """Train `recipe` on the training part, choose the epoch as the recipe says, export the model.
 
-    With `resume`, a run in `folder` goes on where it stopped, and a finished one is returned as it is. On
-    several `devices` each takes its share of every batch; under `torchrun` every process calls this.
-    Raises RunError where `folder` holds another run, or one and `resume` is false.
+    A run in `folder` goes on where it stopped, and a finished one is returned as it is. On several `devices`
+    each takes its share of every batch; under `torchrun` every process calls this. Raises RunError where
+    `folder` holds a run of another recipe or split, DivergedError for a loss that is not finite.
     """
     began = time.perf_counter()
     fabric = create_fabric(devices)
-    run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)), resume)
+    run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
     train_part, val, test = (Part.of(split, store, name) for name in PARTS)
@@ -64,6 +63,7 @@ def train(
     bundle = export(classifier, recipe, split.classes, licences)
     run.save()
     bundle.write(run.model)
+    (folder / PREVIOUS).unlink(missing_ok=True)
     return run
 
 
@@ -79,11 +79,9 @@ def _fit(fabric: Fabric, run: Run, material: Material) -> None:
     fit(fabric, classifier, material, run.folder)
 
 
-def _open(new: Run, resume: bool) -> Run:
+def _open(new: Run) -> Run:
     if not (new.folder / "run.json").exists():
         return new
-    if not resume:
-        raise RunError(f"{new.folder}: holds a run; add --resume to go on with it, or choose another folder")
     old = Run.load(new.folder)
     old.check_inputs(new.recipe, new.record.split)
     return old
@@ -98,6 +96,9 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Recor
         split=split.training,
         store=store.key,
         slices=dict(split.frame.group_by("part").len().rows()),
+        data=split.fingerprints,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        git=git_state(),
         weights_licence=_licence(recipe),
         environment={**describe(fabric.device), "processes": fabric.world_size},
     )

@@ -94,15 +94,26 @@ class StageTraining:
             for inputs in (self.inputs, self.val_inputs, self.test_inputs):
                 inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
-                raise DivergedError(
-                    f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
-                    f"{val_loss} in validation; lower the rate, e.g. "
-                    f"--set stages.{self.number}.lr={self.stage.lr / 10:g}"
-                )
+                raise self._diverged(epoch, train_loss, val_loss)
             seconds = round(time.perf_counter() - began, 2)
             figures = (lr, train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, seconds)
             rows.append(Epoch(self.number, epoch, *figures))
             yield rows[-1]
+
+    def _diverged(self, epoch: int, train_loss: float, val_loss: float) -> DivergedError:
+        """What names the first batch whose loss is not finite."""
+        slices: list[str] = []
+        where = ""
+        if not np.isfinite(train_loss):
+            step = int((~self.losses.isfinite()).nonzero()[0])
+            slices = [self.material.train.paths[place] for place in self._order(epoch)[step]]
+            where = f", first in step {step + 1} of {self.steps}, on {slices[0]} and {len(slices) - 1} more"
+        return DivergedError(
+            f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
+            f"{val_loss} in validation{where}; the epochs before are kept; lower the rate, e.g. "
+            f"--set stages.{self.number}.lr={self.stage.lr / 10:g}",
+            slices,
+        )
 
     @property
     def _shown(self) -> list[int]:
@@ -136,13 +147,17 @@ class StageTraining:
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], Host]]:
         """Size of each batch; of this process's share: places in the part, views, and what was read."""
-        rows = self.material.train.rows
-        order = np.random.default_rng([self.recipe.seed, self.number, epoch]).permutation(len(rows))
-        views = self._views(epoch)
-        # Even batches: a last one of a few slices would upset the batch statistics.
-        for batch in np.array_split(order, self.steps):
+        rows, views = self.material.train.rows, self._views(epoch)
+        for batch in self._order(epoch):
             mine = batch[self.fabric.global_rank :: self.fabric.world_size]
             yield len(batch), mine, views[mine], self.inputs.load(views[mine], rows[mine])
+
+    def _order(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Places in the training part, batch by batch."""
+        places = len(self.material.train.rows)
+        order = np.random.default_rng([self.recipe.seed, self.number, epoch]).permutation(places)
+        # Even batches: a last one of a few slices would upset the batch statistics.
+        return np.array_split(order, self.steps)
 
     def _views(self, epoch: int) -> NDArray[np.int64]:
         """Number of the view that each training slice shows in this epoch."""

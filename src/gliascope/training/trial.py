@@ -31,7 +31,7 @@ def validate(
     it takes to go on: the same call does. Raises DivergedError for a loss that is not finite.
     """
     set_determinism(recipe.deterministic)
-    nothing = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    nothing = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
     train, val = (Part.of(split, store, name) for name in ("train", "val"))
     material = Material(recipe, store, len(split.classes), train, val, nothing, cache)
     classifier = build_classifier(recipe, len(split.classes))

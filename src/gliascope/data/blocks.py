@@ -1,0 +1,100 @@
+"""Work over many files in blocks: a finished block is kept, and found again after an interruption."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from gliascope.data.parallel import in_order
+from gliascope.files import atomic_file
+from gliascope.progress import note, progress
+
+FILES, BYTES = 100, 32 << 20  # a block ends at the first of them; a kill loses no more than one a core
+_DIGEST = 16
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Generic[Item]):
+    """Some files that follow each other. `key` names what they hold, as far as the file system tells."""
+
+    key: str
+    items: tuple[Item, ...]
+
+
+def blocks(items: Sequence[Item], place: Callable[[Item], Path], made_by: str) -> list[Block[Item]]:
+    """Cut `items`, each of the file `place(item)`, into blocks.
+
+    made_by: all that the result depends on beside the files, which count by path, size and the times of
+    their last changes: equal or not, so that clocks may jump.
+    """
+    made, pending, size = [], [], 0
+    content = _content(made_by)
+    for item in items:
+        path = place(item)
+        pending.append(item)
+        try:
+            stat = path.stat()
+            facts = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        except OSError:  # whoever reads it will say why
+            facts = (0, 0, 0)
+        size += facts[0]
+        content.update(f"{path}\0{facts}\0".encode("utf-8", "surrogateescape"))
+        if len(pending) == FILES or size >= BYTES:
+            made.append(Block(content.hexdigest(), tuple(pending)))
+            pending, size, content = [], 0, _content(made_by)
+    return [*made, Block(content.hexdigest(), tuple(pending))] if pending else made
+
+
+def by_blocks(
+    made: Sequence[Block[Item]],
+    work: Callable[[Block[Item]], bytes],
+    kept: Path | None,
+    description: str,
+    threads: bool = True,
+) -> Iterator[bytes]:
+    """Yield `work(block)` of each block, in order; with `kept`, found in that folder where it is there.
+
+    threads: whether several blocks are worked on at once.
+    """
+
+    def one(block: Block[Item]) -> bytes:
+        content = _load(kept / block.key) if kept else None
+        if content is None:
+            content = work(block)
+            if kept:
+                _save(kept / block.key, content)
+        return content
+
+    total = sum(len(block.items) for block in made)
+    done = sum(len(block.items) for block in made if kept and (kept / block.key).exists())
+    if done:
+        note(f"{description}: {done} of {total} files were done before an interruption")
+    with progress(description, total) as advance:
+        results = in_order(one, made) if threads else map(one, made)
+        for block, result in zip(made, results, strict=True):
+            yield result
+            advance(len(block.items))
+
+
+def _content(made_by: str) -> "hashlib.blake2b":
+    return hashlib.blake2b(made_by.encode(), digest_size=_DIGEST)
+
+
+def _save(path: Path, content: bytes) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(_digest(content) + content)
+
+
+def _load(path: Path) -> bytes | None:
+    """What `_save` wrote; None where it is not there, or not whole, as after a power cut."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return content[_DIGEST:] if _digest(content[_DIGEST:]) == content[:_DIGEST] else None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
