@@ -19,6 +19,7 @@ from gliascope.data.preprocess import Preprocessing
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.job import predict_job
 from gliascope.inference.overlay import placed
+from gliascope.inference.predict import Predictor, prepare
 from gliascope.serving.batching import Batcher
 from gliascope.serving.decoding import Decoder
 from gliascope.serving.models import Source
@@ -92,7 +93,8 @@ def test_saliency_is_where_the_command_line_draws_it(
     client: TestClient, bundle_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(png(2))
-    (finding,) = predict_job(Bundle.load(bundle_path), [tmp_path / "a.png"], None, None).findings
+    predictor = Predictor.of(Bundle.load(bundle_path))
+    (finding,) = predictor.findings(prepare(tmp_path / "a.png", predictor.info.preprocessing))
     assert finding.map is not None
     strength = placed(np.maximum(finding.map, 0), (48, 48))
     (told,) = client.post("/v1/predict?saliency=true", files=send(("a.png", png(2)))).json()["slices"]
