@@ -22,6 +22,10 @@ class ReadError(GliascopeError):
         self.detail = detail
         super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
 
+    def __reduce__(self) -> "tuple[type[ReadError], tuple[Path, str, str]]":
+        """Sent by another process of ours; by default the message alone would be."""
+        return type(self), (self.path, self.reason, self.detail)
+
 
 class NotAnImageError(ReadError):
     """The content is none of the formats `read` knows, or holds no pixels."""

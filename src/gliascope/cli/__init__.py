@@ -40,6 +40,7 @@ _REMEDIES = {
     errno.EACCES: "; check its permissions",
     errno.EROFS: "; choose a folder that can be written",
 }
+_EXTRAS = dict.fromkeys(("ray", "upath", "s3fs"), "'gliascope[scale]'")
 
 
 class _Group(TyperGroup):
@@ -56,7 +57,8 @@ class _Group(TyperGroup):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("gliascope"):
                 raise
-            message = f"{error.name} is missing: pip install 'gliascope[train]', or [data] to evaluate only"
+            extra = _EXTRAS.get(error.name or "", "'gliascope[train]', or [data] to evaluate only")
+            message = f"{error.name} is missing: pip install {extra}"
         except OSError as error:
             if error.strerror is None:
                 raise

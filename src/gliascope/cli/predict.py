@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from gliascope.cli.options import Cluster, workers_of
+
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder, or a .zip of one.")],
@@ -19,6 +21,7 @@ def predict(
         float | None,
         typer.Option(help="Share of patients whose prediction set holds the truth, if not the bundle's."),
     ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Classify slices and volumes. Research use only; never a diagnosis.
 
@@ -29,4 +32,6 @@ def predict(
     from gliascope.inference.job import predict_job
 
     model = Bundle.load(bundle) if level is None else Bundle.load(bundle).at(level)
-    print_findings(predict_job(model, paths, out, explain), model.info.judge)
+    with workers_of(cluster) as workers:
+        job = predict_job(model, paths, out, explain, workers)
+    print_findings(job, model.info.judge)

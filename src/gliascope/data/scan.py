@@ -25,6 +25,7 @@ from gliascope.data.folders import files_below, printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.merge import set_aside
+from gliascope.data.parallel import Workers
 from gliascope.data.preprocess import to_grey
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
@@ -48,11 +49,13 @@ def scan(
     labels_file: Path | None = None,
     groups: GroupsFile | None = None,
     kept: Path | None = None,
+    workers: Workers | None = None,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
     A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
-    in until the caller removes it: after an interruption they are found there. Raises LayoutError for a
+    in until the caller removes it: after an interruption they are found there. workers: who reads the files,
+    by default this process. Raises LayoutError for a
     missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
     contradict each other.
     """
@@ -64,7 +67,7 @@ def scan(
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     frames = [pl.DataFrame(schema=SCHEMA)]
-    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan"):
+    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", workers):
         for row in json.loads(content):
             if "reason" in row:
                 rejects.append(row)

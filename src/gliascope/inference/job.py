@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 
 from gliascope import __version__
 from gliascope.data.blocks import Block, blocks, by_blocks
 from gliascope.data.claim import claim, claim_file
+from gliascope.data.parallel import Here, Workers
 from gliascope.data.preprocess import seen
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError, ReadError
@@ -30,11 +32,19 @@ class Job:
     rejects: list[ReadError]
 
 
-def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain: Path | None) -> Job:
+def predict_job(
+    bundle: Bundle,
+    paths: Sequence[Path],
+    out: Path | None,
+    explain: Path | None,
+    workers: Workers | None = None,
+) -> Job:
     """Predict every slice under `paths`; write JSON Lines to `out` and overlays into `explain`.
 
-    With `out`, the same call goes on after an interruption. Raises GliascopeError where there is no file,
-    none can be read, or the model gives no maps; BusyError where another process writes there.
+    With `out`, the same call goes on after an interruption. workers: who predicts, by default this process;
+    where they are other machines, `explain` must be a folder of all of them. Raises GliascopeError where
+    there is no file, none can be read, or the model gives no maps; BusyError where another process writes
+    there.
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
@@ -43,7 +53,7 @@ def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain
         if explain:
             stack.enter_context(claim(explain))
         kept = stack.enter_context(claim_file(out)) if out else None
-        job = _predict(bundle, files, kept, explain)
+        job = _predict(bundle, files, kept, explain, workers)
         if not job.findings:
             raise (
                 job.rejects[0]
@@ -55,30 +65,42 @@ def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain
     return job
 
 
-def _predict(bundle: Bundle, files: Sequence[Path], kept: Path | None, explain: Path | None) -> Job:
-    predictor = Predictor.of(bundle)
-
-    def save_overlay(item: Slice, finding: Finding) -> None:
-        if explain and finding.map is not None:
-            box = seen(item.pixels, bundle.info.preprocessing)
-            with atomic_file(explain / _overlay_name(item)) as temporary:
-                overlay(item.pixels, finding.map, box).save(temporary, format="png")
-
-    def work(block: Block[Path]) -> bytes:
-        rejects: list[ReadError] = []
-        findings = list(predict(predictor, block.items, rejects.append, save_overlay))
-        return pack(findings, rejects)
-
+def _predict(
+    bundle: Bundle, files: Sequence[Path], kept: Path | None, explain: Path | None, workers: Workers | None
+) -> Job:
+    work = _Work(bundle, explain)
     made_by = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
     made = blocks(files, lambda file: file, json.dumps(made_by))
     job = Job([], [])
-    # One after the other: the graph takes all cores.
-    for content in by_blocks(made, work, kept, "predict", threads=False):
+    # Here one after the other: the graph takes all cores.
+    for content in by_blocks(made, work, kept, "predict", workers or Here(1)):
         findings, rejects = unpack(content)
         job.findings.extend(findings)
         job.rejects.extend(rejects)
-    job.findings.extend(predictor.studies(job.findings))
+    job.findings.extend(work.predictor.studies(job.findings))
     return job
+
+
+class _Work:
+    """Findings of a block, packed. Another process is sent the Bundle, and loads the graph once."""
+
+    def __init__(self, bundle: Bundle, explain: Path | None) -> None:
+        self.bundle, self.explain = bundle, explain
+        self.predictor = Predictor.of(bundle)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Work, (self.bundle, self.explain)
+
+    def __call__(self, block: Block[Path]) -> bytes:
+        rejects: list[ReadError] = []
+        findings = list(predict(self.predictor, block.items, rejects.append, self.save_overlay))
+        return pack(findings, rejects)
+
+    def save_overlay(self, item: Slice, finding: Finding) -> None:
+        if self.explain and finding.map is not None:
+            box = seen(item.pixels, self.bundle.info.preprocessing)
+            with atomic_file(self.explain / _overlay_name(item)) as temporary:
+                overlay(item.pixels, finding.map, box).save(temporary, format="png")
 
 
 def _overlay_name(item: Slice) -> str:
