@@ -17,7 +17,7 @@ class ReadError(GliascopeError):
     """A file that cannot be used. `reason` is one of a few short phrases, fit for counting."""
 
     def __init__(self, path: Path | str, reason: str, detail: str = "") -> None:
-        self.path = Path(path)
+        self.path = Path(path) if isinstance(path, str) else path
         self.reason = reason
         self.detail = detail
         super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliascope.data.places import place
+
 if TYPE_CHECKING:
     from gliascope.data.parallel import Workers
 
-Sources = Annotated[list[Path], typer.Argument(help="Folders of slices, with a subfolder a class.")]
+Sources = Annotated[
+    list[Path],
+    typer.Argument(parser=place, help="Folders of slices, or URLs of such, with a subfolder a class."),
+]
 CatalogFile = Annotated[Path, typer.Argument(help="A catalogue that `scan` wrote.")]
 SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run that `train` wrote.")]

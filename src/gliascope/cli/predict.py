@@ -6,12 +6,16 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import Cluster, workers_of
+from gliascope.data.places import place
 
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder, or a .zip of one.")],
     paths: Annotated[
-        list[Path], typer.Argument(help="Images, DICOM, NIfTI or figshare files, or folders of them.")
+        list[Path],
+        typer.Argument(
+            parser=place, help="Images, DICOM, NIfTI or figshare files, folders, or URLs of them."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Also write the findings here, as JSON Lines.")] = None,
     explain: Annotated[

@@ -17,6 +17,7 @@ from platformdirs import user_cache_path
 
 from gliascope import __version__
 from gliascope.data.parallel import Here, Workers, cores, parallel_map
+from gliascope.data.places import place
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.rowfile import RowFile
@@ -168,7 +169,7 @@ def _pieces(places: pl.DataFrame) -> list[list[_File]]:
         if size >= PIECE:
             pieces.append([])
             size = 0
-        pieces[-1].append(_File(Path(root) / path, list(zip(*asked, strict=True))))
+        pieces[-1].append(_File(place(root) / path, list(zip(*asked, strict=True))))
         size += len(asked[0])
     return pieces
 
