@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import audit, jobs, kills, localisation, recipes, scope, studies
+from benchmarks import audit, jobs, kills, localisation, recipes, scale, scope, studies
 from benchmarks.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,6 +38,7 @@ LONG: dict[str, Part] = {
     "tcia": localisation.tcia,
     "recipes": recipes.recipes,
     "kills": kills.kills,
+    "scale": scale.scale,
 }
 
 

@@ -17,7 +17,12 @@ def predict(
             parser=place, help="Images, DICOM, NIfTI or figshare files, folders, or URLs of them."
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Also write the findings here, as JSON Lines.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the findings here: JSON Lines, or NAME.parquet, a folder of Parquet files."
+        ),
+    ] = None,
     explain: Annotated[
         Path | None, typer.Option(help="Also save class activation overlays in this folder.")
     ] = None,
@@ -31,11 +36,15 @@ def predict(
 
     With --out, the same command goes on after an interruption where it stopped.
     """
-    from gliascope.cli.findings import print_findings
+    from gliascope.cli.findings import print_findings, print_parts
     from gliascope.inference.bundle import Bundle
     from gliascope.inference.job import predict_job
+    from gliascope.inference.parts import SUFFIX
 
     model = Bundle.load(bundle) if level is None else Bundle.load(bundle).at(level)
     with workers_of(cluster) as workers:
         job = predict_job(model, paths, out, explain, workers)
-    print_findings(job, model.info.judge)
+    if out and out.suffix == SUFFIX:
+        print_parts(out, job)
+    else:
+        print_findings(job, model.info.judge)
