@@ -1,7 +1,7 @@
 """One machine against a Ray cluster of two workers, and what a slice costs as slices become many.
 
-Slices are synthetic, as many as the environment's SCALE_SLICES says, and SCALE_COMPARED for the comparison.
-Seconds of the processor are given beside those of the clock: other work on the machine slows the latter alone.
+Slices are synthetic, as many as SCALE_SLICES in the environment says; SCALE_COMPARED for the comparison.
+Seconds of the processor stand beside those of the clock: other work on the machine slows the latter alone.
 """
 
 import json
