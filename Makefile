@@ -11,7 +11,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --editable ".[train,fetch,serve]" --group dev
+	$(BIN)/pip install --quiet --editable ".[train,fetch,serve,scale]" --group dev
 	touch $@
 
 demo: setup

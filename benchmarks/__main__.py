@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import audit, faults, fuzz, jobs, kills, load, localisation, recipes, scope, studies
+from benchmarks import audit, faults, fuzz, jobs, kills, load, localisation, recipes, scale, scope, studies
 from benchmarks.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,6 +41,7 @@ LONG: dict[str, Part] = {
     "faults": faults.faults,
     "fuzz": fuzz.fuzz,
     "kills": kills.kills,
+    "scale": scale.scale,
 }
 
 

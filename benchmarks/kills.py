@@ -100,8 +100,12 @@ def killed(verb: Verb, work: Path) -> list[Row]:
         finish(verb.arguments(place), place)
         found = content(place, verb)
         jobs += 1
-        differing += sum(found.get(name) != expected.get(name) for name in found.keys() | expected.keys())
-        left += len(leftovers(place))
+        other = [name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)]
+        hidden = leftovers(place)
+        if other or hidden:
+            print(f"{place}: {', '.join(other)} differ; left: {', '.join(map(str, hidden))}", file=sys.stderr)
+        differing += len(other)
+        left += len(hidden)
         double += doubles(place)
         shutil.rmtree(place)
     name = f"`{verb.name}` killed {times} times in {jobs} jobs of {seconds:.0f} s"
@@ -161,6 +165,8 @@ def _content(path: Path) -> Any:
         return _timeless(json.loads(path.read_text()))
     if path.name == "metrics.csv":
         return pl.read_csv(path).drop("seconds").rows()
+    if path.name == "MODEL_CARD.md":
+        return [line for line in path.read_text().splitlines() if not line.startswith("Written by")]
     if path.suffix == ".safetensors":  # beside tensors, the header holds times
         from safetensors import safe_open
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -36,6 +37,37 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small tmpfs needs root")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """URL of an S3 on this machine, in memory."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'gliascope[scale]'")
+    made = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    made.start()
+    yield "http://{}:{}".format(*made.get_host_and_port())
+    made.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """Copy a file or folder there: its URL."""
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = f"bucket{time.monotonic_ns()}"
+    s3fs.S3FileSystem().mkdir(bucket)
+
+    def put(path: Path) -> str:
+        s3fs.S3FileSystem().put(str(path), f"{bucket}/{path.name}", recursive=path.is_dir())
+        return f"s3://{bucket}/{path.name}"
+
+    return put
 
 
 @pytest.fixture

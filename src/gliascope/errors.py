@@ -17,10 +17,14 @@ class ReadError(GliascopeError):
     """A file that cannot be used. `reason` is one of a few short phrases, fit for counting."""
 
     def __init__(self, path: Path | str, reason: str, detail: str = "") -> None:
-        self.path = Path(path)
+        self.path = Path(path) if isinstance(path, str) else path
         self.reason = reason
         self.detail = detail
         super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
+
+    def __reduce__(self) -> "tuple[type[ReadError], tuple[Path, str, str]]":
+        """Sent by another process of ours; by default the message alone would be."""
+        return type(self), (self.path, self.reason, self.detail)
 
 
 class NotAnImageError(ReadError):

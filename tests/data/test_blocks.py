@@ -5,6 +5,7 @@ import pytest
 
 from gliascope.data import blocks as module
 from gliascope.data.blocks import Block, blocks, by_blocks
+from gliascope.data.parallel import Here
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ class Work:
 
 
 def results(files: list[Path], kept: Path | None, work: Work, made_by: str = "") -> list[bytes]:
-    return list(by_blocks(cut(files, made_by), work, kept, "work", threads=False))
+    return list(by_blocks(cut(files, made_by), work, kept, "work", workers=Here(1)))
 
 
 def test_blocks_follow_the_files(files: list[Path]) -> None:

@@ -66,6 +66,19 @@ def test_what_is_kept_stays_until_the_end_is_good(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_process_had_begun_to_remove_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), claim(tmp_path / "out") as kept:
+        write_text(kept / "block", "half")
+        patch.setattr("shutil.rmtree", stop)
+    with claim(tmp_path / "out") as kept:
+        assert [path.name for path in kept.parent.iterdir()] == [".lock"]
+
+
 def test_what_a_refused_command_kept_is_removed(tmp_path: Path) -> None:
     with pytest.raises(LayoutError), claim(tmp_path / "out") as kept:
         write_text(kept / "block", "half")

@@ -42,12 +42,9 @@ _REMEDIES = {
     errno.EACCES: "; check its permissions",
     errno.EROFS: "; choose a folder that can be written",
 }
-
-
-_SERVING = {
-    "fastapi", "limits", "pebble", "prometheus_client", "pydantic_settings", "python_multipart", "starlette",
-    "uvicorn",
-}  # fmt: skip
+_SERVE = "fastapi limits pebble prometheus_client pydantic_settings python_multipart starlette uvicorn"
+_EXTRAS = dict.fromkeys(("ray", "upath", "s3fs"), "'gliascope[scale]'")
+_EXTRAS |= dict.fromkeys(_SERVE.split(), "'gliascope[serve]'")
 
 
 class _Group(TyperGroup):
@@ -64,9 +61,8 @@ class _Group(TyperGroup):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("gliascope"):
                 raise
-            extra = "'gliascope[train]', or [data] to evaluate only"
-            if (error.name or "").partition(".")[0] in _SERVING:
-                extra = "'gliascope[serve]'"
+            module = (error.name or "").partition(".")[0]
+            extra = _EXTRAS.get(module, "'gliascope[train]', or [data] to evaluate only")
             message = f"{error.name} is missing: pip install {extra}"
         except OSError as error:
             if error.strerror is None:

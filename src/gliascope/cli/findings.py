@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gliascope.inference.job import Job
     from gliascope.inference.judge import JudgeInfo
 
@@ -23,7 +25,7 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
     from gliascope.data.studies import DESCRIPTION
     from gliascope.pages.formats import percent
 
-    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    console = Console(highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]
     studies = [finding for finding in job.findings if finding.slice is None]
     heads = (Column("file", overflow="fold"), "slice", "label", "probability", "prediction set", "verdict")
@@ -48,7 +50,33 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
         )
     if studies:
         console.print(f"A study's probabilities are {DESCRIPTION}.")
+    print_rejects(job)
+
+
+def print_parts(out: Path, job: Job) -> None:
+    """Count the findings in a folder of Parquet files, and print the files set aside."""
+    import polars as pl
+    from rich.console import Console
+
+    from gliascope import RESEARCH_USE
+    from gliascope.inference.parts import read_parts
+
+    console = Console(highlight=False)
+    counted = read_parts(out).filter(pl.col("slice").is_not_null()).group_by("label", "verdict").len()
+    console.print(f"{out}: findings of slices; {RESEARCH_USE}")
+    for label, verdict, count in counted.sort("label", "verdict").collect().iter_rows():
+        console.print(f"  {label}, {verdict}: {count}", markup=False)
+    print_rejects(job)
+
+
+def print_rejects(job: Job) -> None:
+    """Print the first files set aside, and how many they are."""
+    from rich.console import Console
+
+    from gliascope.data.folders import printable
+
+    errors = Console(stderr=True, highlight=False)
     for error in job.rejects[:10]:
-        errors.print(f"set aside: {escape(printable(str(error)))}")
+        errors.print(f"set aside: {printable(str(error))}", markup=False)
     if job.rejects:
         errors.print(f"{len(job.rejects)} files could not be read and were set aside")

@@ -1,11 +1,21 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-Sources = Annotated[list[Path], typer.Argument(help="Folders of slices, with a subfolder a class.")]
+from gliascope.data.places import place
+
+if TYPE_CHECKING:
+    from gliascope.data.parallel import Workers
+
+Sources = Annotated[
+    list[Path],
+    typer.Argument(parser=place, help="Folders of slices, or URLs of such, with a subfolder a class."),
+]
 CatalogFile = Annotated[Path, typer.Argument(help="A catalogue that `scan` wrote.")]
 SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run that `train` wrote.")]
@@ -43,7 +53,26 @@ Cache = Annotated[
 Mlflow = Annotated[
     str | None, typer.Option("--mlflow", metavar="URI", help="Also log the runs into this MLflow store.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|ADDRESS",
+        help="Work on a Ray cluster: its address, or auto for that of RAY_ADDRESS or this machine.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]
+
+
+@contextmanager
+def workers_of(cluster: str | None) -> Iterator["Workers | None"]:
+    """The cluster's machines; None, which is this process, without a cluster."""
+    if cluster is None:
+        yield None
+    else:
+        from gliascope.scale.ray import connect
+
+        with connect(cluster) as workers:
+            yield workers
 
 
 def comma_separated(text: str) -> list[str]:

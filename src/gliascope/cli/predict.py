@@ -5,13 +5,24 @@ from typing import Annotated
 
 import typer
 
+from gliascope.cli.options import Cluster, workers_of
+from gliascope.data.places import place
+
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder, or a .zip of one.")],
     paths: Annotated[
-        list[Path], typer.Argument(help="Images, DICOM, NIfTI or figshare files, or folders of them.")
+        list[Path],
+        typer.Argument(
+            parser=place, help="Images, DICOM, NIfTI or figshare files, folders, or URLs of them."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Also write the findings here, as JSON Lines.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the findings here: JSON Lines, or NAME.parquet, a folder of Parquet files."
+        ),
+    ] = None,
     explain: Annotated[
         Path | None, typer.Option(help="Also save class activation overlays in this folder.")
     ] = None,
@@ -19,14 +30,21 @@ def predict(
         float | None,
         typer.Option(help="Share of patients whose prediction set holds the truth, if not the bundle's."),
     ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Classify slices and volumes. Research use only; never a diagnosis.
 
     With --out, the same command goes on after an interruption where it stopped.
     """
-    from gliascope.cli.findings import print_findings
+    from gliascope.cli.findings import print_findings, print_parts
     from gliascope.inference.bundle import Bundle
     from gliascope.inference.job import predict_job
+    from gliascope.inference.parts import SUFFIX
 
     model = Bundle.load(bundle) if level is None else Bundle.load(bundle).at(level)
-    print_findings(predict_job(model, paths, out, explain), model.info.judge)
+    with workers_of(cluster) as workers:
+        job = predict_job(model, paths, out, explain, workers)
+    if out and out.suffix == SUFFIX:
+        print_parts(out, job)
+    else:
+        print_findings(job, model.info.judge)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import GroupColumns, Groups, Labels, Sources
+from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, Sources, workers_of
 
 
 def scan(
@@ -14,6 +14,7 @@ def scan(
     labels: Labels = None,
     groups: Groups = None,
     group_columns: GroupColumns = "",
+    cluster: Cluster = None,
 ) -> None:
     """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet.
 
@@ -25,8 +26,9 @@ def scan(
     from gliascope.data.groups import GroupsFile
     from gliascope.data.scan import scan as scan_sources
 
-    with claim_file(out, *BESIDE) as kept:
-        catalog = scan_sources(sources, labels, GroupsFile.parse(groups, group_columns), kept)
+    grouping = GroupsFile.parse(groups, group_columns)
+    with claim_file(out, *BESIDE) as kept, workers_of(cluster) as workers:
+        catalog = scan_sources(sources, labels, grouping, kept, workers)
         catalog.write(out)
     print_catalog(catalog)
     print_merge(catalog)

@@ -2,14 +2,21 @@
 
 import typer
 
-from gliascope.cli.options import CatalogFile, Overrides, RecipeName
+from gliascope.cli.options import CatalogFile, Cluster, Overrides, RecipeName, workers_of
 
 
-def store(catalog: CatalogFile, recipe: RecipeName = "quick", overrides: Overrides = None) -> None:
+def store(
+    catalog: CatalogFile,
+    recipe: RecipeName = "quick",
+    overrides: Overrides = None,
+    cluster: Cluster = None,
+) -> None:
     """Decode and preprocess all slices of a catalogue once, for a recipe; print the store's folder."""
     from gliascope.data.catalog import Catalog
     from gliascope.data.store import store as build_store
     from gliascope.recipes import load_recipe
 
     preprocessing = load_recipe(recipe, overrides or ()).preprocessing
-    typer.echo(build_store(Catalog.load(catalog).frame, preprocessing).folder)
+    frame = Catalog.load(catalog).frame
+    with workers_of(cluster) as workers:
+        typer.echo(build_store(frame, preprocessing, workers).folder)

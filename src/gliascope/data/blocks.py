@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from gliascope.data.parallel import in_order
+from gliascope.data.parallel import Workers, in_order
 from gliascope.files import atomic_file
 from gliascope.progress import note, progress
 
@@ -52,17 +52,19 @@ def by_blocks(
     work: Callable[[Block[Item]], bytes],
     kept: Path | None,
     description: str,
-    threads: bool = True,
+    workers: Workers | None = None,
 ) -> Iterator[bytes]:
     """Yield `work(block)` of each block, in order; with `kept`, found in that folder where it is there.
 
-    threads: whether several blocks are worked on at once.
+    workers: who works on the blocks, by default the threads of this process. What they made is kept by this
+    process, as soon as it is there.
     """
+    done_by_them = workers.give(work) if workers else work
 
     def one(block: Block[Item]) -> bytes:
         content = _load(kept / block.key) if kept else None
         if content is None:
-            content = work(block)
+            content = done_by_them(block)
             if kept:
                 _save(kept / block.key, content)
         return content
@@ -72,8 +74,7 @@ def by_blocks(
     if done:
         note(f"{description}: {done} of {total} files were done before an interruption")
     with progress(description, total) as advance:
-        results = in_order(one, made) if threads else map(one, made)
-        for block, result in zip(made, results, strict=True):
+        for block, result in zip(made, in_order(one, made, workers), strict=True):
             yield result
             advance(len(block.items))
 

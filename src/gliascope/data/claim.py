@@ -40,9 +40,9 @@ def claim(folder: Path, wait: bool = False) -> Iterator[Path]:
         try:
             yield folder / KEPT
         except GliascopeError:  # the same command would meet it again
-            shutil.rmtree(folder / KEPT, ignore_errors=True)
+            _forget(folder / KEPT)
             raise
-        shutil.rmtree(folder / KEPT, ignore_errors=True)
+        _forget(folder / KEPT)
     finally:
         path.unlink(missing_ok=True)  # first: who waits for it sees that it is gone, and makes a new one
         lock.release()
@@ -61,6 +61,12 @@ def claim_file(path: Path, *beside: str) -> Iterator[Path]:
         yield kept
     with suppress(OSError):  # an interrupted process made it
         own.rmdir()
+
+
+def _forget(kept: Path) -> None:
+    """Remove what was kept, at once: half of it must not be found."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(kept.rename(kept.with_name(f".{kept.name}.removed_.tmp")))
 
 
 def _owner(path: Path) -> str:

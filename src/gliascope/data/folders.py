@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -10,19 +11,26 @@ def files_below(folder: Path) -> Iterator[Path]:
 
     Links are followed, a folder met twice is entered once. Raises OSError for a folder that cannot be read.
     """
-
-    def fail(error: OSError) -> None:
-        raise error
-
     entered: set[Path] = set()
-    for above, subfolders, names in os.walk(folder, onerror=fail, followlinks=True):
-        real = Path(above).resolve()
+    for above, subfolders, names in _walk(folder):
+        real = above.resolve()
         if real in entered:
             subfolders.clear()
             continue
         entered.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
-        yield from (Path(above) / name for name in sorted(names) if not name.startswith("."))
+        yield from (above / name for name in sorted(names) if not name.startswith("."))
+
+
+def _walk(folder: Any) -> Iterator[tuple[Path, list[str], list[str]]]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    if isinstance(folder, Path):
+        for above, subfolders, names in os.walk(folder, onerror=fail, followlinks=True):
+            yield Path(above), subfolders, names
+    else:  # a URL
+        yield from folder.walk(on_error=fail)
 
 
 def printable(text: str) -> str:

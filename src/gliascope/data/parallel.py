@@ -1,10 +1,11 @@
-"""Run one function over many items on all cores, in order, with a progress bar."""
+"""Run one function over many items on all cores, or wherever else, in order, with a progress bar."""
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from gliascope.progress import progress
 
@@ -12,36 +13,88 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class Workers(Protocol):
+    """Who works on many items: this process (`Here`), or a cluster."""
+
+    @property
+    def count(self) -> int:
+        """How many items they are given at once."""
+
+    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+        """The same function, done by them.
+
+        To be called by up to `count` threads at once; what it raises comes back as it was.
+        """
+
+    def stop(self) -> None:
+        """Give up what is being worked on; its results are not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Threads of this process."""
+
+    count: int
+
+    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+        """The function itself."""
+        return function
+
+    def stop(self) -> None:
+        """A thread cannot be stopped: what is being worked on ends."""
+
+
 def cores() -> int:
-    """Number of CPU cores this process may use."""
+    """Number of CPU cores this process may use: GLIASCOPE_CORES, else what the system allows."""
+    if stated := os.environ.get("GLIASCOPE_CORES"):
+        return int(stated)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Sequence[Item], description: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    description: str,
+    workers: Workers | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order, and show how far it is."""
     with progress(description, len(items)) as advance:
-        for result in in_order(function, items):
+        for result in in_order(function, items, workers):
             yield result
             advance(1)
 
 
-def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order.
+def in_order(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: Workers | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order; by default on all cores.
 
-    Threads, because decoding, resizing and hashing release the interpreter lock; a bounded window,
-    so that results wait in memory only as far as the slowest item holds up the order.
+    Threads, because decoding, resizing and hashing release the interpreter lock, and so does waiting for a
+    cluster; a bounded window, so that results wait in memory only as far as the slowest item holds up the
+    order. The function is called as it is: what of it workers do is what `Workers.give` made.
     """
-    workers = cores()
-    pool = ThreadPoolExecutor(workers)
+    workers = workers or Here(cores())
+    if workers.count == 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(workers.count)
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) >= 4 * workers:
-                yield pending.popleft().result()
+            if len(pending) >= 4 * workers.count:
+                yield _first(pending)
         while pending:
-            yield pending.popleft().result()
+            yield _first(pending)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        while running := [future for future in pending if not future.done()]:
+            workers.stop()  # again: one may just have been about to start
+            wait(running, timeout=1)
+
+
+def _first(pending: deque[Future[Result]]) -> Result:
+    """Its result; it stays among them as long as it is waited for, which Ctrl-C may end."""
+    result = pending[0].result()
+    pending.popleft()
+    return result

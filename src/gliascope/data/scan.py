@@ -25,6 +25,8 @@ from gliascope.data.folders import files_below, printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.merge import set_aside
+from gliascope.data.parallel import Workers
+from gliascope.data.places import exists
 from gliascope.data.preprocess import to_grey
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
@@ -48,11 +50,13 @@ def scan(
     labels_file: Path | None = None,
     groups: GroupsFile | None = None,
     kept: Path | None = None,
+    workers: Workers | None = None,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
     A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
-    in until the caller removes it: after an interruption they are found there. Raises LayoutError for a
+    in until the caller removes it: after an interruption they are found there. workers: who reads the files,
+    by default this process. Raises LayoutError for a
     missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
     contradict each other.
     """
@@ -64,7 +68,7 @@ def scan(
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     frames = [pl.DataFrame(schema=SCHEMA)]
-    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan"):
+    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", workers):
         for row in json.loads(content):
             if "reason" in row:
                 rejects.append(row)
@@ -103,19 +107,27 @@ def _reject(file: _File, error: ReadError) -> dict[str, Any]:
 
 
 def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> list[_File]:
-    roots = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (keeps symlinks' names)
+    roots = [_absolute(source) for source in sources]
     twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
     if twice:
         raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
     files: list[_File] = []
     for root in roots:
-        if not root.is_dir():
+        if not (exists(root) and root.is_dir()):
             raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
         found = [_file(path, root, mapping) for path in files_below(root)]
         if not found:
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
         files += [file for file in found if not file.place.excluded]
     return files
+
+
+def _absolute(source: Path) -> Path:
+    if isinstance(source, Path):
+        return Path(os.path.abspath(source))  # noqa: PTH100 (keeps symlinks' names)
+    if not source.name:
+        raise LayoutError(f"{source}: has no name, and sources are told apart by theirs; name a folder in it")
+    return source
 
 
 def _file(path: Path, root: Path, mapping: Mapping[str, str | None]) -> _File:

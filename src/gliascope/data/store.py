@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from gliascope import __version__
-from gliascope.data.parallel import parallel_map
+from gliascope.data.parallel import Here, Workers, cores, parallel_map
+from gliascope.data.places import place
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.rowfile import RowFile
@@ -26,6 +28,8 @@ from gliascope.progress import note
 PIXELS = "pixels.npy"
 PIECE = 100  # slices; a kill loses no more a core
 NAMED = 5
+
+_Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row; reasons by file
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +113,12 @@ def clear_cache() -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def store(frame: pl.DataFrame, preprocessing: Preprocessing) -> Store:
+def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | None = None) -> Store:
     """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
 
     After an interruption it goes on where it stopped. A file that is gone or changed since the scan is set
-    aside: named, and its slices counted. Raises GliascopeError where none can be read.
+    aside: named, and its slices counted. workers: who decodes the files, by default this process, which
+    alone writes the store. Raises GliascopeError where none can be read.
     """
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
@@ -122,12 +127,17 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing) -> Store:
     content.update(preprocessing.model_dump_json(exclude={"centre", "mean", "std"}).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    lost = _fill(RowFile(folder / PIXELS, len(hashes)), frame, hashes, preprocessing)
+    file = RowFile(folder / PIXELS, len(hashes))
+    lost = _fill(file, frame, hashes, preprocessing, workers or Here(cores()))
     return Store.open(folder, preprocessing, hashes, lost)
 
 
 def _fill(
-    file: RowFile, frame: pl.DataFrame, hashes: NDArray[np.str_], preprocessing: Preprocessing
+    file: RowFile,
+    frame: pl.DataFrame,
+    hashes: NDArray[np.str_],
+    preprocessing: Preprocessing,
+    workers: Workers,
 ) -> NDArray[np.int64]:
     """Store what is missing, each slice from the first file that still holds it; rows that none does."""
     done = file.done()
@@ -138,10 +148,11 @@ def _fill(
     file.create(np.uint8, preprocessing.shape, reserve=True)
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select("root", "path", "index", "pixel_hash", row=pl.Series(rows))
-    work, failed = partial(_store, file=file, preprocessing=preprocessing), dict[str, str]()
+    decode, failed = workers.give(partial(_decode, preprocessing=preprocessing)), dict[str, str]()
+    work = partial(_store, decode=decode, file=file)
     for asked in (places.unique("row", keep="first", maintain_order=True), places):
         left = asked.filter(~pl.Series(done)[asked["row"]])
-        for stored, reasons in parallel_map(work, _pieces(left), "store"):
+        for stored, reasons in parallel_map(work, _pieces(left), "store", workers):
             done[stored] = True
             failed |= reasons
     if failed:
@@ -158,15 +169,22 @@ def _pieces(places: pl.DataFrame) -> list[list[_File]]:
         if size >= PIECE:
             pieces.append([])
             size = 0
-        pieces[-1].append(_File(Path(root) / path, list(zip(*asked, strict=True))))
+        pieces[-1].append(_File(place(root) / path, list(zip(*asked, strict=True))))
         size += len(asked[0])
     return pieces
 
 
 def _store(
-    piece: list[_File], file: RowFile, preprocessing: Preprocessing
+    piece: list[_File], decode: Callable[[list[_File]], _Decoded], file: RowFile
 ) -> tuple[list[int], dict[str, str]]:
     """The rows that could be stored, and what is wrong with files that hold something else than they did."""
+    pixels, failed = decode(piece)
+    if pixels:
+        file.write(np.array(list(pixels)), np.stack(list(pixels.values())))
+    return list(pixels), failed
+
+
+def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
     pixels: dict[int, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
     for one in piece:
@@ -180,9 +198,7 @@ def _store(
                 pixels[row] = preprocess(slices[index], preprocessing)
             else:
                 failed[str(one.path)] = "changed"
-    if pixels:
-        file.write(np.array(list(pixels)), np.stack(list(pixels.values())))
-    return list(pixels), failed
+    return pixels, failed
 
 
 def _tell(failed: dict[str, str], lost: int, all_: int) -> None:

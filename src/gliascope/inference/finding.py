@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.folders import printable
+from gliascope.data.places import place
 from gliascope.errors import ReadError
 from gliascope.inference.judge import Judgement
 
@@ -68,10 +69,11 @@ def unpack(content: bytes) -> tuple[list[Finding], list[ReadError]]:
         among = row["prediction_set"]
         findings.append(
             Finding(
-                **row | {"file": Path(row["file"]), "prediction_set": None if among is None else tuple(among)}
+                **row
+                | {"file": place(row["file"]), "prediction_set": None if among is None else tuple(among)}
             )
         )
-    return findings, [ReadError(*reject) for reject in rejects]
+    return findings, [ReadError(place(path), reason, detail) for path, reason, detail in rejects]
 
 
 def make_finding(

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 
 from gliascope import __version__
 from gliascope.data.blocks import Block, blocks, by_blocks
 from gliascope.data.claim import claim, claim_file
+from gliascope.data.parallel import Here, Workers
 from gliascope.data.preprocess import seen
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError, ReadError
@@ -19,66 +21,94 @@ from gliascope.files import atomic_file, write_text
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, pack, unpack
 from gliascope.inference.overlay import overlay
+from gliascope.inference.parts import SUFFIX, write_parts
 from gliascope.inference.predict import Predictor, list_files, predict
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Findings in the order of the files, and the files set aside."""
+    """Findings in the order of the files, then those of studies, and the files set aside.
+
+    Those that were written as Parquet are there and not here.
+    """
 
     findings: list[Finding]
     rejects: list[ReadError]
 
 
-def predict_job(bundle: Bundle, paths: Sequence[Path], out: Path | None, explain: Path | None) -> Job:
-    """Predict every slice under `paths`; write JSON Lines to `out` and overlays into `explain`.
+def predict_job(
+    bundle: Bundle,
+    paths: Sequence[Path],
+    out: Path | None,
+    explain: Path | None,
+    workers: Workers | None = None,
+) -> Job:
+    """Predict every slice under `paths`; write findings to `out` and overlays into `explain`.
 
-    With `out`, the same call goes on after an interruption. Raises GliascopeError where there is no file,
-    none can be read, or the model gives no maps; BusyError where another process writes there.
+    out: a folder of Parquet files where it ends in .parquet, else JSON Lines. With it, the same call goes on
+    after an interruption. workers: who predicts, by default this process; where they are other machines,
+    `explain` must be a folder of all of them. Raises GliascopeError where there is no file, none can be read,
+    `out` holds something else, or the model gives no maps; BusyError where another process writes there.
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
     files = list_files(paths)
+    work, rejects = _Work(bundle, explain), list[ReadError]()
     with ExitStack() as stack:
         if explain:
             stack.enter_context(claim(explain))
         kept = stack.enter_context(claim_file(out)) if out else None
-        job = _predict(bundle, files, kept, explain)
-        if not job.findings:
-            raise (
-                job.rejects[0]
-                if len(files) == 1
-                else GliascopeError(f"none of {len(files)} files can be read; the first: {job.rejects[0]}")
-            )
+        made_by = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
+        made = blocks(files, lambda file: file, json.dumps(made_by))
+        # Here one after the other: the graph takes all cores.
+        contents = by_blocks(made, work, kept, "predict", workers or Here(1))
+        findings = _readable(contents, rejects, len(files))
+        if out and out.suffix == SUFFIX:
+            write_parts(out, findings, work.predictor)
+            return Job([], rejects)
+        job = Job(list(findings), rejects)
+        job.findings.extend(work.predictor.studies(job.findings))
         if out:
             write_text(out, "".join(finding.to_json() + "\n" for finding in job.findings))
     return job
 
 
-def _predict(bundle: Bundle, files: Sequence[Path], kept: Path | None, explain: Path | None) -> Job:
-    predictor = Predictor.of(bundle)
+def _readable(contents: Iterator[bytes], rejects: list[ReadError], files: int) -> Iterator[Finding]:
+    """Findings of all blocks; what could not be read goes to `rejects`. Raises where that is all."""
+    some = False
+    for content in contents:
+        findings, rejected = unpack(content)
+        some = some or bool(findings)
+        rejects.extend(rejected)
+        yield from findings
+    if not some:
+        raise (
+            rejects[0]
+            if files == 1
+            else GliascopeError(f"none of {files} files can be read; the first: {rejects[0]}")
+        )
 
-    def save_overlay(item: Slice, finding: Finding) -> None:
-        if explain and finding.map is not None:
-            box = seen(item.pixels, bundle.info.preprocessing)
-            with atomic_file(explain / _overlay_name(item)) as temporary:
-                overlay(item.pixels, finding.map, box).save(temporary, format="png")
 
-    def work(block: Block[Path]) -> bytes:
+class _Work:
+    """Findings of a block, packed. Another process is sent the Bundle, and loads the graph once."""
+
+    def __init__(self, bundle: Bundle, explain: Path | None) -> None:
+        self.bundle, self.explain = bundle, explain
+        self.predictor = Predictor.of(bundle)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Work, (self.bundle, self.explain)
+
+    def __call__(self, block: Block[Path]) -> bytes:
         rejects: list[ReadError] = []
-        findings = list(predict(predictor, block.items, rejects.append, save_overlay))
+        findings = list(predict(self.predictor, block.items, rejects.append, self.save_overlay))
         return pack(findings, rejects)
 
-    made_by = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
-    made = blocks(files, lambda file: file, json.dumps(made_by))
-    job = Job([], [])
-    # One after the other: the graph takes all cores.
-    for content in by_blocks(made, work, kept, "predict", threads=False):
-        findings, rejects = unpack(content)
-        job.findings.extend(findings)
-        job.rejects.extend(rejects)
-    job.findings.extend(predictor.studies(job.findings))
-    return job
+    def save_overlay(self, item: Slice, finding: Finding) -> None:
+        if self.explain and finding.map is not None:
+            box = seen(item.pixels, self.bundle.info.preprocessing)
+            with atomic_file(self.explain / _overlay_name(item)) as temporary:
+                overlay(item.pixels, finding.map, box).save(temporary, format="png")
 
 
 def _overlay_name(item: Slice) -> str:

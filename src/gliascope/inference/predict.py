@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.folders import files_below
 from gliascope.data.parallel import in_order
+from gliascope.data.places import exists
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
@@ -95,7 +96,7 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
     """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
     files: list[Path] = []
     for path in paths:
-        if not path.exists():
+        if not exists(path):
             raise GliascopeError(f"{path}: not found; give files or folders of slices")
         files += files_below(path) if path.is_dir() else [path]
     if not files:

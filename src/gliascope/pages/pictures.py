@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from gliascope.data.places import place
 from gliascope.data.read import read
 from gliascope.data.scan import THUMBNAIL
 from gliascope.errors import ReadError
@@ -45,7 +45,7 @@ class Album:
     def _make(self, row: int) -> Picture:
         facts = self._frame.row(row, named=True)
         try:
-            pixels = self._read(Path(facts["root"]) / facts["path"])[facts["index"]].pixels
+            pixels = self._read(place(facts["root"]) / facts["path"])[facts["index"]].pixels
         except (ReadError, IndexError):  # gone or changed since the scan
             pixels = thumbnail(facts)
         return Picture(encode(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"])

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.parallel import parallel_map
+from gliascope.data.places import place
 from gliascope.data.preprocess import preprocess
 from gliascope.data.read import read
 from gliascope.data.scan import pixel_hash
@@ -103,7 +103,7 @@ def original(frame: pl.DataFrame, row: int) -> Pixels:
 
 def _slices(rows: pl.DataFrame) -> list[Pixels]:
     """Pixels of rows of one file, in their order. Raises ReadError also where they are not those scanned."""
-    path = Path(rows["root"][0]) / rows["path"][0]
+    path = place(rows["root"][0]) / rows["path"][0]
     held = {item.index: item.pixels for item in read(path)}
     found = []
     for index, expected in rows.select("index", "pixel_hash").iter_rows():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.labels import NO_TUMOR, TUMOR_KINDS, canonical
+from gliascope.data.places import place
 from gliascope.data.read import read
 from gliascope.data.scan import THUMBNAIL
 from gliascope.errors import ForeignError, ReadError
@@ -196,7 +197,7 @@ def _checked(file: Path, rows: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
 
 def _picture(root: str, path: str, index: int, thumbnail: bytes) -> NDArray[np.uint8]:
     try:
-        return next(item.pixels for item in read(Path(root) / path) if item.index == index)
+        return next(item.pixels for item in read(place(root) / path) if item.index == index)
     except (ReadError, StopIteration):
         return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
 

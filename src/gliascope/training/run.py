@@ -62,8 +62,8 @@ def train(
     licences = {"weights": run.record.weights_licence or "unknown", "gliascope": "Apache-2.0"}
     bundle = export(classifier, recipe, split.classes, licences)
     run.save()
-    bundle.write(run.model)
     (folder / PREVIOUS).unlink(missing_ok=True)
+    bundle.write(run.model)
     return run
 
 

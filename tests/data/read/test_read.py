@@ -51,6 +51,15 @@ def test_every_format_gives_slices_of_one_kind(make, kind):
         assert (slice_.format, slice_.path) == (name, path)
 
 
+def test_every_format_is_read_by_url(make, kind, s3):
+    _, build, _ = kind
+    path = build(make)
+    url = s3(path)
+    expected, found = read(path), read(url)
+    assert [str(slice_.path) for slice_ in found] == [url] * len(expected)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(expected, found, strict=True))
+
+
 def test_no_extension_changes_what_is_read(make, kind):
     _, build, _ = kind
     path = build(make)

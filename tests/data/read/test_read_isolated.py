@@ -27,6 +27,12 @@ def test_lossless_syntaxes_keep_every_value(make, syntax):
     assert np.array_equal(slice_.pixels, native.pixels)
 
 
+def test_by_url(make, s3, monkeypatch):
+    monkeypatch.setattr(isolated, "_thread", threading.local())  # a helper that knows this S3
+    path = compressed(make, "JPEGLSLossless")
+    assert np.array_equal(read(s3(path))[0].pixels, read(path)[0].pixels)
+
+
 def test_the_decoder_may_die_and_the_job_goes_on(make):
     """17 bits a sample: GDCM 3.2 ends its process with a segmentation fault."""
     path = compressed(make, "JPEGLosslessProcess14_1")

@@ -1,7 +1,6 @@
 """Slices that are unlike a slice: nearly blank, written on, coloured, of another modality, size or way up."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from gliascope.data.audit.result import ODDITIES_SCHEMA
 from gliascope.data.audit.upright import ALIKE, MARGIN, upside_down
 from gliascope.data.audit.vectors import Pixels
 from gliascope.data.parallel import parallel_map
+from gliascope.data.places import place
 from gliascope.data.read import read
 from gliascope.errors import ReadError
 from gliascope.progress import note
@@ -86,7 +86,7 @@ def _marked(frame: pl.DataFrame, thumbnails: Pixels) -> Found:
 def _look(file: tuple[str, str, list[int], list[int]]) -> list[tuple[int, int, float]] | None:
     root, path, indices, rows = file
     try:
-        slices = {item.index: item.pixels for item in read(Path(root) / path)}
+        slices = {item.index: item.pixels for item in read(place(root) / path)}
     except (ReadError, OSError):
         return None
     return [(row, *marks(slices[index])) for index, row in zip(indices, rows, strict=True) if index in slices]

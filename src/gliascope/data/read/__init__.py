@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
+from gliascope.data.places import place
 from gliascope.data.read import limits, signatures
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError, TooLargeError
@@ -62,7 +63,7 @@ def read(path: Path | str) -> list[Slice]:
     it is truncated or inconsistent, TooLargeError if it is over a limit (told from the header, without
     decoding), and ReadError itself if the file is missing or may not be read.
     """
-    path = Path(path)
+    path = place(path) if isinstance(path, str) else path
     with _open(path) as file:
         format_ = _format(path, file)
         reader = format_.reader()
@@ -86,11 +87,13 @@ def _open(path: Path) -> BinaryIO:
             raise NotAnImageError(path, "is no regular file")
         limits.check_file(path, status.st_size)
         return path.open("rb")
+    except ReadError:
+        raise
     except FileNotFoundError:
         raise ReadError(path, "not found") from None
     except PermissionError:
         raise ReadError(path, "no permission to read") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    except Exception as error:  # ValueError: a null byte in the name; of a URL, whatever its driver raises
         raise ReadError(path, "cannot be opened", _one_line(error)) from None
 
 
@@ -98,7 +101,7 @@ def _format(path: Path, file: BinaryIO) -> Format:
     try:
         head = file.read(signatures.HEAD)
         file.seek(0)
-    except OSError as error:
+    except Exception as error:
         raise ReadError(path, "cannot be read", _one_line(error)) from None
     for format_ in FORMATS:
         if format_.signature(head):

@@ -30,7 +30,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         remedy = 'MATLAB v7.3 files need it: pip install "gliascope[data]"'
         raise ReadError(path, "h5py is not installed", remedy) from None
 
-    with h5py.File(path, "r") as content:
+    with h5py.File(file, "r") as content:
         values = _array(path, content, "image")
         if values is None:
             raise NotAnImageError(path, "HDF5 file without cjdata.image", "only figshare's files are known")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gliascope.data.places import place
 from gliascope.data.read.intensity import Values
 from gliascope.errors import DamagedFileError
 
@@ -93,7 +94,8 @@ def _serve() -> None:
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         try:
-            values = decode(dcmread(json.loads(line), force=True), allow_excess_frames=False)
+            with place(json.loads(line)).open("rb") as file:
+                values = decode(dcmread(file, force=True), allow_excess_frames=False)
         except Exception:
             answer.write(b"null\n")
         else:
