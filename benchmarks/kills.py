@@ -161,6 +161,9 @@ def content(place: Path, verb: Verb) -> dict[str, Any]:
 
 
 def _content(path: Path) -> Any:
+    if path.name == "tune.json":  # a trial that was interrupted has another number
+        trials = json.loads(path.read_text())["trials"]
+        return [(trial["values"], trial["value"], trial["pruned"], trial["epochs"]) for trial in trials]
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text()))
     if path.name == "metrics.csv":
