@@ -146,7 +146,7 @@ def test_work_that_no_worker_survives_is_an_error(workers: Workers) -> None:
     def die(_item: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(GliascopeError, match="the Ray cluster failed"):
+    with pytest.raises(ConnectionError, match="the Ray cluster failed"):
         list(in_order(workers.give(die), [1], workers))
 
 

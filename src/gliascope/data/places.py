@@ -1,5 +1,6 @@
 """Where files are: on this machine, or wherever fsspec reaches by URL."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,8 @@ def exists(path: Path) -> bool:
         if isinstance(path, Path):
             raise
         raise GliascopeError(f"{path}: cannot be reached ({' '.join(str(error).split())})") from None
+
+
+def absolute(path: Path) -> Path:
+    """It from the root of its file system; symlinks keep their names."""
+    return Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100

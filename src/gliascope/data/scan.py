@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
-from gliascope.data.places import exists
+from gliascope.data.places import absolute, exists
 from gliascope.data.preprocess import to_grey
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
@@ -107,12 +106,14 @@ def _reject(file: _File, error: ReadError) -> dict[str, Any]:
 
 
 def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> list[_File]:
-    roots = [_absolute(source) for source in sources]
+    roots = [absolute(source) for source in sources]
     twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
     if twice:
         raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
     files: list[_File] = []
     for root in roots:
+        if not root.name:
+            raise LayoutError(f"{root}: has no name, by which sources are told apart; name a folder in it")
         if not (exists(root) and root.is_dir()):
             raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
         found = [_file(path, root, mapping) for path in files_below(root)]
@@ -120,14 +121,6 @@ def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> l
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
         files += [file for file in found if not file.place.excluded]
     return files
-
-
-def _absolute(source: Path) -> Path:
-    if isinstance(source, Path):
-        return Path(os.path.abspath(source))  # noqa: PTH100 (keeps symlinks' names)
-    if not source.name:
-        raise LayoutError(f"{source}: has no name, and sources are told apart by theirs; name a folder in it")
-    return source
 
 
 def _file(path: Path, root: Path, mapping: Mapping[str, str | None]) -> _File:

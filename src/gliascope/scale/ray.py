@@ -1,5 +1,6 @@
 """A Ray cluster as `Workers`: blocks of files are its tasks, everything else stays as it is."""
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +33,8 @@ class Cluster:
     def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """`function` as a task of the cluster; where its worker dies, it is tried again by another.
 
-        Function, items and results must be picklable. Raises GliascopeError where the cluster fails, else
-        whatever the function raises.
+        Function, items and results must be picklable. Raises ConnectionError where the cluster fails,
+        else whatever the function raises.
         """
         task: Any = ray.remote(num_cpus=1)(_work)
         # Sent to each worker once and not with every item: it may hold a model.
@@ -48,7 +49,9 @@ class Cluster:
                 raise error.cause from error
             except RayError as error:
                 reason = str(error).strip().splitlines()[0]
-                raise GliascopeError(f"the Ray cluster failed: {reason}; the same command goes on") from None
+                # Not ours, which would forget what is done.
+                told = f"the Ray cluster failed: {reason}; the same command goes on where it stopped"
+                raise ConnectionError(errno.ECONNABORTED, told) from None
             finally:
                 self._running.discard(reference)
             return result
@@ -56,7 +59,7 @@ class Cluster:
         return given
 
     def stop(self) -> None:
-        """Cancel the tasks; who waits for them gets a GliascopeError."""
+        """Cancel the tasks; who waits for them gets a ConnectionError."""
         for reference in list(self._running):
             ray.cancel(reference, force=True)  # else it ends its block first
 
