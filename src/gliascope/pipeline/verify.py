@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.parallel import parallel_map
+from gliascope.data.places import place
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.scan import pixel_hash
@@ -116,7 +117,7 @@ def _read(file: _File, wanted: Preprocessing) -> list[NDArray[np.uint8]] | str:
     if file.root is None:
         return "not in the catalogue"
     try:
-        slices = {item.index: item.pixels for item in read(Path(file.root) / file.path)}
+        slices = {item.index: item.pixels for item in read(place(file.root) / file.path)}
     except ReadError as error:
         return error.reason
     for index, expected in zip(file.indices, file.hashes, strict=True):
