@@ -55,7 +55,7 @@ def test_the_page_shows_them_in_words_tables_and_figures(folder: Path) -> None:
         "Thresholds chosen on validation slices",
         "Average precision",
         "Of the test slices, 200 are of 40 known studies",
-        "half of the studies have 5.0 slices or more",
+        "half of the studies have 5 slices or more",
         "top tenth (as predicted)",
         "picked for their tumour",
         "This model was trained elsewhere",

@@ -14,7 +14,7 @@ from gliascope.data.scan import scan
 from gliascope.data.split import split, write_splits
 from gliascope.explain.disturbances import DISTURBANCES
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.predict import predict
+from gliascope.inference.predict import Predictor, predict
 from gliascope.pipeline.disturbed import PLAIN, answers, disturbed, original, sample
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Record, Results, Run
@@ -106,7 +106,7 @@ def test_answers_are_those_of_the_one_prediction_path(run: Run, judged: Bundle, 
         files.append(tmp_path / f"{number:02d}.png")
         Image.fromarray(pixels).save(files[-1])
     for finding, probabilities, verdict in zip(
-        predict(judged, files, pytest.fail), first.probabilities, first.verdicts, strict=True
+        predict(Predictor.of(judged), files, pytest.fail), first.probabilities, first.verdicts, strict=True
     ):
         assert list(finding.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
         assert finding.verdict == verdict

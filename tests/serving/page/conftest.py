@@ -28,7 +28,8 @@ CARD = "# Model card: quadrants\n\nIt **means** nothing.\n\n| class | slices |\n
 SECONDS = 30  # for anything that a busy machine may be slow at
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while it lasts, an event loop runs here, and other tests could start none.
+@pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
         pytest.skip("chromium is not installed; CHROMIUM names it where it lies elsewhere")
