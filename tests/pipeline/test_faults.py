@@ -69,7 +69,7 @@ def test_a_full_disk_under_scan_and_predict(
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     for arguments, left in (
         (("scan", source, "--out", small_disk / "c.parquet"), 1500 << 10),  # one block, and no more
-        (("predict", tmp_path / "bundle", source, "--out", small_disk / "f.jsonl"), 40 << 10),
+        (("predict", tmp_path / "bundle", source, "--out", small_disk / "f.jsonl"), 60 << 10),
     ):
         ballast = fill(small_disk, left)
         code, errors = gliascope(*arguments)

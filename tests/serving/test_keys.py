@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -109,7 +109,7 @@ def test_routes_ask_for_scopes(app: FastAPI) -> None:
     app.state.keys = ring
     client = TestClient(app)
 
-    def get(path: str, key: str | None) -> httpx.Response:
+    def get(path: str, key: str | None) -> httpx2.Response:
         return client.get(path, headers={"Authorization": f"Bearer {key}"} if key else {})
 
     assert get("/predict", None).status_code == 401

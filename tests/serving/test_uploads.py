@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from mutations import case
 from starlette.requests import Request
@@ -24,7 +24,7 @@ LIMITS = UploadLimits(
 
 def multipart(files: list[tuple[str, tuple[str, bytes]]]) -> tuple[bytes, dict[str, str]]:
     kind = {"content-type": "multipart/form-data; boundary=limit"}
-    request = httpx.Request("POST", "http://server/", files=files, headers=kind)
+    request = httpx2.Request("POST", "http://server/", files=files, headers=kind)
     return request.read(), dict(request.headers)
 
 
