@@ -8,7 +8,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import skimage
 import sklearn
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -21,7 +20,6 @@ from gliascope.errors import ReadError
 Picture = NDArray[np.uint8]
 Kinds = dict[str, list[Picture]]
 SIDE = 240
-SKIMAGE = Path(skimage.__file__).parent / "data"
 TEXTURES = (
     "brick.png", "grass.png", "gravel.png", "cell.png", "ihc.png", "retina.jpg", "clock_motion.png",
     "microaneurysms.png", "color.png", "logo.png", "horse.png", "chessboard_GRAY.png",
@@ -41,7 +39,7 @@ def chosen_on(slices: list[Picture]) -> Kinds:
         "drawn shapes": [_shapes(random) for _ in range(60)],
         "digits": _digits(60),
         "plots": [_plot(random) for _ in range(20)],
-        "surfaces and cells": _crops(SKIMAGE / name for name in TEXTURES),
+        "surfaces and cells": _crops(_skimage(TEXTURES)),
         "slices, turned by 90°": [np.rot90(to_grey(pixels)).copy() for pixels in slices],
         "slices, inverted": [255 - to_grey(pixels) for pixels in slices],
         "slices, tiles shuffled": [_shuffled(pixels, random) for pixels in slices],
@@ -57,10 +55,10 @@ def judged_on(slices: list[Picture], data: Path, work: Path) -> Kinds:
     if not (work / "phantoms").exists():
         write_phantoms(work / "phantoms", 20)
     return {
-        "natural photos": _crops([*sorted(photos.glob("*.jpg")), *(SKIMAGE / name for name in PHOTOS)]),
+        "natural photos": _crops([*sorted(photos.glob("*.jpg")), *_skimage(PHOTOS)]),
         "noise": [_noise(random, number) for number in range(60)],
         "blank": _blank(random),
-        "text pages": [*_whole(SKIMAGE / name for name in ("page.png", "text.png")),
+        "text pages": [*_whole(_skimage(("page.png", "text.png"))),
                        *(_page(random, number) for number in range(40))],
         "CT": [pixels for file in _files(data / "ct") for pixels in readable(file)],
         "slices, upside-down": [to_grey(pixels)[::-1].copy() for pixels in slices],
@@ -102,6 +100,13 @@ def _files(folder: Path) -> list[Path]:
 def _whole(files: Iterable[Path]) -> list[Picture]:
     images = [Image.open(file) for file in files]
     return [np.asarray(image if image.mode == "L" else image.convert("RGB")) for image in images]
+
+
+def _skimage(names: Iterable[str]) -> list[Path]:
+    """Pictures that scikit-image brings; imported here, for no other part needs it."""
+    import skimage
+
+    return [Path(skimage.__file__).parent / "data" / name for name in names]
 
 
 def _crops(files: Iterable[Path]) -> list[Picture]:
