@@ -6,7 +6,7 @@ from torch import nn
 
 from gliascope.training import activations
 from gliascope.training.activations import Activations, Cached
-from gliascope.training.inputs import Fresh
+from gliascope.training.inputs import Fresh, batch
 
 CPU = torch.device("cpu")
 
@@ -48,8 +48,9 @@ def test_a_view_is_the_frozen_part_of_the_augmented_slice_to_fp16(prepared) -> N
     assert np.array_equal(mirrored[rows], plain[rows][..., ::-1])
     cached = Cached(made, (0, 1), rows)
     views, chosen = np.array([1, 0]), np.array([3, 2])
-    batch = cached.batch(views, cached.load(views, chosen))
-    assert torch.equal(batch, torch.from_numpy(np.stack([turned[3], plain[2]])).float())
+    assert torch.equal(
+        batch(cached, views, chosen), torch.from_numpy(np.stack([turned[3], plain[2]])).float()
+    )
 
 
 def test_cached_and_fresh_views_are_the_same_to_fp16(prepared) -> None:
@@ -58,7 +59,7 @@ def test_cached_and_fresh_views_are_the_same_to_fp16(prepared) -> None:
     rows, views = np.arange(8), np.arange(8) % 3
     cached = Cached(make(prepared, prefix, ""), range(3), rows)
     fresh = Fresh(prepared.store, prepared.recipe, prefix, CPU)
-    one, other = (inputs.batch(views, inputs.load(views, rows)) for inputs in (cached, fresh))
+    one, other = (batch(inputs, views, rows) for inputs in (cached, fresh))
     assert (one - other).abs().max() <= 2**-10 * other.abs().max()
     assert (one - other).abs().max() > 0
 
@@ -67,11 +68,11 @@ def test_what_was_computed_for_other_rows_is_found(prepared, monkeypatch) -> Non
     computed: list[int] = []
     original = Activations._batch
 
-    def batch(self, view, rows):
+    def counted(self, view, rows):
         computed.extend(rows.tolist())
         return original(self, view, rows)
 
-    monkeypatch.setattr(Activations, "_batch", batch)
+    monkeypatch.setattr(Activations, "_batch", counted)
     first = np.array(make(prepared, nn.Identity(), "").view(1, np.array([1, 4, 5]))[[1, 4, 5]])
     both = make(prepared, nn.Identity(), "").view(1, np.array([0, 1, 4, 5, 7]))
     assert computed == [1, 4, 5, 0, 7]

@@ -155,13 +155,10 @@ def test_a_grey_slice_of_three_channels_stays_grey() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_cuda_gives_the_same_apart_from_noise() -> None:
-    quiet = EVERYTHING.model_copy(update={"noise": 0.0})
-    expected = augment(picture(8, 64), quiet, drawn(8), 56)
-    assert torch.allclose(
-        augment(picture(8, 64).cuda(), quiet, drawn(8).cuda(), 56).cpu(), expected, atol=1e-3
-    )
-    assert augment(picture(8, 64).cuda(), EVERYTHING, drawn(8).cuda(), 56).isfinite().all()
+def test_cuda_gives_the_same() -> None:
+    expected = augment(picture(8, 64), EVERYTHING, drawn(8), 56)
+    changed = augment(picture(8, 64).cuda(), EVERYTHING, drawn(8).cuda(), 56).cpu()
+    assert torch.allclose(changed, expected, atol=1e-3)
 
 
 # The warp

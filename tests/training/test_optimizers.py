@@ -13,7 +13,7 @@ def test_contract_every_optimizer_goes_downhill_and_spares_what_is_frozen(name: 
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
     network[0].requires_grad_(False)
     before = network[0].weight.clone()
-    optimizer = create_optimizer(network, Stage(epochs=1, freeze=None, optimizer=name, lr=0.01))
+    optimizer = create_optimizer(network, Stage(epochs=1, freeze=None, optimizer=name), torch.tensor(0.01))
     inputs, losses = torch.randn(16, 3), []
     for _ in range(20):
         loss = (network(inputs) - 1).square().mean()
@@ -28,8 +28,8 @@ def test_contract_every_optimizer_goes_downhill_and_spares_what_is_frozen(name: 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_contract_weights_decay_and_biases_do_not(name: str) -> None:
     layer = nn.Linear(2, 2)
-    stage = Stage(epochs=1, freeze=None, optimizer=name, lr=0.1, weight_decay=0.5)
-    optimizer = create_optimizer(layer, stage)
+    stage = Stage(epochs=1, freeze=None, optimizer=name, weight_decay=0.5)
+    optimizer = create_optimizer(layer, stage, torch.tensor(0.1))
     assert {
         len(g["params"]): g["weight_decay"] for g in optimizer.param_groups if g["params"][0].ndim > 1
     } == {1: 0.5}
@@ -40,6 +40,18 @@ def test_contract_weights_decay_and_biases_do_not(name: str) -> None:
     assert torch.equal(layer.bias, bias)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_contract_the_rate_is_what_the_tensor_holds(name: str) -> None:
+    layer, rate = nn.Linear(2, 2), torch.tensor(0.0)
+    optimizer = create_optimizer(layer, Stage(epochs=1, freeze=None, optimizer=name), rate)
+    before = layer.weight.detach().clone()
+    for moves in (False, True):
+        rate.fill_(0.1 * moves)
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        assert torch.equal(layer.weight, before) != moves
+
+
 def test_unknown_names_list_the_choices() -> None:
     with pytest.raises(RecipeError, match="unknown optimizer 'lion'; choose from adam"):
-        create_optimizer(nn.Linear(1, 1), Stage(epochs=1, freeze=None, optimizer="lion"))
+        create_optimizer(nn.Linear(1, 1), Stage(epochs=1, freeze=None, optimizer="lion"), torch.tensor(0.1))

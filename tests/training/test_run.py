@@ -1,4 +1,5 @@
 import csv
+import itertools
 import json
 import shutil
 from importlib import metadata
@@ -169,10 +170,13 @@ def test_a_finished_run_is_not_trained_again(
 def test_a_loss_that_is_not_finite_stops_with_batch_and_remedy(prepared, tmp_path: Path, monkeypatch) -> None:
     step = StageTraining._step
 
-    def poisoned(self, inputs, targets, size, number):
-        if number == 7:  # the second of the second epoch
-            inputs = torch.full_like(inputs, torch.nan)
-        return step(self, inputs, targets, size, number)
+    steps = itertools.count()
+
+    def poisoned(self, kind, given):
+        targets, *loaded = given
+        if next(steps) == 7:  # the second of the second epoch
+            loaded = [torch.full_like(tensor, torch.nan) for tensor in loaded]
+        return step(self, kind, (targets, *loaded))
 
     with monkeypatch.context() as patch:
         patch.setattr(StageTraining, "_step", poisoned)

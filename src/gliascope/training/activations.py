@@ -17,8 +17,9 @@ from gliascope.data.store import cache_folder
 from gliascope.inference.engine import open_session
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
+from gliascope.training.environment import mixed
 from gliascope.training.export import to_onnx
-from gliascope.training.inputs import Fresh, Host, Rows, to_device
+from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
 
 BATCH = 64  # an interruption loses no more
 EXPORTED = 2000  # views of slices, from which exporting the frozen part (ten seconds) pays
@@ -83,13 +84,14 @@ class Activations:
     @torch.inference_mode()
     def _compute(self, view: int, rows: Rows, file: RowFile, advance: Callable[[int], None]) -> None:
         for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            file.write(batch, self._run(self._batch(view, batch)).half().cpu().numpy())
-            advance(len(batch))
+            some = rows[start : start + BATCH]
+            with mixed(self.device):
+                made = self._run(self._batch(view, some))
+            file.write(some, made.half().cpu().numpy())
+            advance(len(some))
 
     def _batch(self, view: int, rows: Rows) -> Tensor:
-        views = np.full(len(rows), view)
-        return self.images.batch(views, self.images.load(views, rows))
+        return batch(self.images, np.full(len(rows), view), rows)
 
 
 class Cached:
@@ -103,9 +105,9 @@ class Cached:
         """float16 (n, channels, height, width)."""
         return (np.stack([self.files[view][row] for view, row in zip(views.tolist(), rows, strict=True)]),)
 
-    def batch(self, views: Rows, loaded: Host) -> Tensor:
+    def compute(self, kind: int, loaded: Device) -> Tensor:
         """The same as float32, channels last."""
-        activations = to_device(loaded[0], self.device).float()
+        activations = loaded[0].float()
         if activations.ndim < 4:  # pooled
             return activations
         return activations.contiguous(memory_format=torch.channels_last)

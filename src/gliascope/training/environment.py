@@ -40,6 +40,12 @@ def set_determinism(deterministic: bool) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def mixed(device: torch.device) -> torch.autocast:
+    """bf16 where that is enough, on a GPU that has it; float32 elsewhere."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+
+
 def describe(device: torch.device) -> Mapping[str, str | int]:
     """Versions and hardware, for the Run's record. Holds no host or user name."""
     record: dict[str, str | int] = {

@@ -14,6 +14,7 @@ from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint, pretrained_backbone
 from gliascope.progress import progress
 from gliascope.recipes import Recipe
+from gliascope.training.environment import mixed
 
 BATCH = 64
 
@@ -49,10 +50,13 @@ def _compute(
     missing = np.flatnonzero(~file.done())
     with progress("features", len(rows)) as advance:
         advance(len(rows) - len(missing))
-        for start in range(0, len(missing), BATCH):
-            batch = missing[start : start + BATCH]
+        size = BATCH if device.type == "cpu" else 4 * BATCH
+        for start in range(0, len(missing), size):
+            batch = missing[start : start + size]
             images = normalise(torch.from_numpy(store.pixels[rows[batch]]).to(device))
-            pooled = _pool(backbone(images.contiguous(memory_format=torch.channels_last)))
+            with mixed(device):
+                maps = backbone(images.contiguous(memory_format=torch.channels_last))
+            pooled = _pool(maps.float())
             file.write(batch, pooled.cpu().numpy())
             advance(len(batch))
 
@@ -63,4 +67,4 @@ def _pool(maps: Tensor) -> Tensor:
             f"expected a backbone with a feature map (n, channels, height, width) but got {maps.ndim}-D; "
             "choose another backbone"
         )
-    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1).float()
+    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)

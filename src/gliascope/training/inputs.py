@@ -13,9 +13,11 @@ from gliascope.data.store import Store
 from gliascope.models.classifier import Normalise
 from gliascope.recipes import Recipe, TestView
 from gliascope.training.augment import augment, draws, view
+from gliascope.training.environment import mixed
 
 Rows = NDArray[np.int64]
 Host = tuple[NDArray[np.generic], ...]
+Device = tuple[Tensor, ...]
 Item = TypeVar("Item")
 
 
@@ -26,59 +28,94 @@ def deployed_views(recipe: Recipe, all_of_them: bool = True) -> list[int]:
     return [0 if view == TestView() else -1 - number for number, view in enumerate(recipe.tta.views)]
 
 
+def shown(views: Rows) -> int:
+    """What kind of views a batch shows: one test-time view, by its number, or 1: training views."""
+    first = int(views[0])
+    return 1 if first > 0 or (views != first).any() else first
+
+
 class Inputs(Protocol):
     """Batches in two steps, so that reading may run ahead of computing."""
+
+    device: torch.device
 
     def load(self, views: Rows, rows: Rows) -> Host:
         """Read view `views[i]` of store row `rows[i]` from disk or memory; no arithmetic."""
 
-    def batch(self, views: Rows, loaded: Host) -> Tensor:
-        """Network input, on the device."""
+    def compute(self, kind: int, loaded: Device) -> Tensor:
+        """Network input from what was loaded, on the device; `kind` as `shown` tells it."""
 
     def release(self) -> None:
         """Give back memory that can be had again."""
+
+
+def batch(inputs: Inputs, views: Rows, rows: Rows) -> Tensor:
+    """Both steps at once."""
+    return inputs.compute(shown(views), to_device(inputs.load(views, rows), inputs.device))
 
 
 class Fresh:
     """Network input made on the spot: numbered views of slices, then the frozen part, if any.
 
     View 0 is plain, 1 and on are augmented, -1 and down are the recipe's test-time views, in order; a batch
-    holds either training views or one test-time view.
+    holds either training views or one test-time view. resident: the store's pixels on the device, or None.
     """
 
-    def __init__(self, store: Store, recipe: Recipe, prefix: nn.Module | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recipe: Recipe,
+        prefix: nn.Module | None,
+        device: torch.device,
+        resident: Tensor | None = None,
+    ) -> None:
         self.store, self.recipe, self.prefix, self.device = store, recipe, prefix, device
+        self.resident = resident
         self.normalise = Normalise(recipe.preprocessing).to(device)
 
     def load(self, views: Rows, rows: Rows) -> Host:
-        """Stored pixels, and the numbers augmentation is drawn by."""
-        return self.store.pixels[rows], draws(self.store.hashes[rows], views, self.recipe.seed)
+        """Stored pixels, or where they are; the numbers augmentation is drawn by; which ones are plain."""
+        pixels = rows if self.resident is not None else self.store.pixels[rows]
+        return pixels, draws(self.store.hashes[rows], views, self.recipe.seed), views == 0
 
     @torch.no_grad()
-    def batch(self, views: Rows, loaded: Host) -> Tensor:
+    def compute(self, kind: int, loaded: Device) -> Tensor:
         """(n, 3, size, size), or the frozen part's activations of it."""
-        pixels, uniform = (to_device(array, self.device) for array in loaded)
-        whole = self.normalise.to_unit(pixels)
-        if views[0] < 0:
-            images = self.normalise.centre(view(whole, self.recipe.tta.views[-1 - views[0]]))
-        elif (views == 0).all():
+        pixels, uniform, plain = loaded
+        whole = self.normalise.to_unit(pixels if self.resident is None else self.resident[pixels])
+        if kind < 0:
+            images = self.normalise.centre(view(whole, self.recipe.tta.views[-1 - kind]))
+        elif kind == 0:
             images = self.normalise.centre(whole)
         else:
             size = self.recipe.preprocessing.input_size
             images = augment(whole, self.recipe.augmentation, uniform, size)
-            plain = torch.from_numpy(views == 0)
-            images[plain] = self.normalise.centre(whole[plain])
+            if self.recipe.views:  # numbered from 0
+                images = images.where(~plain[:, None, None, None], self.normalise.centre(whole))
         images = self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
-        return images if self.prefix is None else self.prefix(images)
+        if self.prefix is None:
+            return images
+        with mixed(self.device):
+            activations: Tensor = self.prefix(images)
+        return activations
 
     def release(self) -> None:
         """Nothing is held."""
 
 
-def to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
+def resident(store: Store, device: torch.device) -> Tensor | None:
+    """The store's pixels in a GPU's memory; None where they would take more than a quarter, and on a CPU."""
+    if device.type != "cuda" or store.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
+        return None
+    return torch.from_numpy(np.array(store.pixels)).to(device)
+
+
+def to_device(arrays: Host, device: torch.device) -> Device:
     """Copy to the device, without waiting for it where it is a GPU."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    tensors = [torch.from_numpy(array) for array in arrays]
+    if device.type == "cuda":
+        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    return tuple(tensors)
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:

@@ -90,13 +90,21 @@ def _rolled(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 def noise(images: Tensor, uniform: Tensor, greatest: float) -> Tensor:
     """Plus Gaussian noise of a standard deviation up to `greatest`.
 
-    A slice's own numbers seed it, so its batch plays no part; another kind of device draws other noise.
+    Box and Muller's, of two hashes of a slice's own number and the pixel's place: neither the batch nor the
+    kind of device plays a part.
     """
-    values = images.new_empty(len(images), 1, *images.shape[2:])
-    generator = torch.Generator(images.device)
-    for value, seed in zip(values, (uniform[:, 1] * (1 << 24)).long().tolist(), strict=True):
-        value.normal_(generator=generator.manual_seed(seed))
+    places = torch.arange(images[0, 0].numel(), device=images.device).view(images.shape[2:])
+    keys = _hash(_each((uniform[:, 1] * (1 << 24)).long())) + 2 * places
+    first, second = ((_hash(keys + half) + 0.5) / (1 << 32) for half in (0, 1))
+    values = (-2 * first.log()).sqrt() * (2 * torch.pi * second).cos()
     return images + values * _each(uniform[:, 0] * greatest)
+
+
+def _hash(keys: Tensor) -> Tensor:
+    """32 bits of each, as int64: Wellons' lowbias32 (2018)."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        keys = ((keys ^ (keys >> shift)) * factor) & 0xFFFFFFFF
+    return keys ^ (keys >> 16)
 
 
 # In the order in which they are applied, that of Augmentation's fields.

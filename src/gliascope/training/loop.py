@@ -58,8 +58,9 @@ def fit(
         elif number > 0:
             _start_stage(fabric, folder, number, classifier)
         training = StageTraining(fabric, classifier, material, number)
+        average = training.averaged.module if training.averaged else None
         if saved and done:
-            restore(saved[1], classifier, training.averaged, training.optimizer)
+            restore(saved[1], classifier, average, training.optimizer)
         for epoch in _epochs_or_diverged(training, done, folder):
             history.append(epoch)
             if fabric.is_global_zero:
@@ -67,7 +68,7 @@ def fit(
                     save_weights(folder / "chosen.safetensors", training.kept)
                 log(folder, history, training.losses)
                 state = {"history": [asdict(row) for row in history]}
-                save_progress(folder, classifier, training.averaged, training.optimizer, state)
+                save_progress(folder, classifier, average, training.optimizer, state)
             fabric.barrier()
             watch(history)
 

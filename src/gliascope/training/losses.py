@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -58,10 +57,9 @@ class Criterion:
         return losses if self.weights is None else losses * self.weights[targets]
 
 
-def mixup(inputs: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Each slice with `share` of itself and the rest of another one, and that one's class numbers.
+def mixup(inputs: Tensor, share: Tensor, other: Tensor) -> Tensor:
+    """Each slice with `share` (0-D) of itself and the rest of the slice at `other` (n,).
 
     The loss is mixed alike (Zhang et al., mixup, 2018; of activations: Verma et al., Manifold Mixup, 2019).
     """
-    other = torch.randperm(len(inputs), device=inputs.device)
-    return inputs.lerp(inputs[other], 1 - share), targets[other]
+    return inputs.lerp(inputs[other], (1 - share).to(inputs.dtype))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel
 
 from gliascope.errors import DivergedError, RecipeError
 from gliascope.models.classifier import Classifier
@@ -20,12 +19,25 @@ from gliascope.models.freezing import frozen
 from gliascope.progress import progress
 from gliascope.recipes import Stage
 from gliascope.training.activations import Activations, Cached
-from gliascope.training.averaging import averaging
+from gliascope.training.averaging import Average
+from gliascope.training.environment import mixed
 from gliascope.training.history import Epoch, is_over
-from gliascope.training.inputs import Fresh, Host, Inputs, ahead, deployed_views
+from gliascope.training.inputs import (
+    Device,
+    Fresh,
+    Host,
+    Inputs,
+    ahead,
+    batch,
+    deployed_views,
+    resident,
+    shown,
+    to_device,
+)
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.material import Material, Part
 from gliascope.training.optimizers import create_optimizer
+from gliascope.training.replay import Replay
 from gliascope.training.test_time import average
 
 
@@ -51,14 +63,14 @@ class StageTraining:
         self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
         counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.classes)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
-        self.averaged: AveragedModel | None = None
+        self.averaged = Average(classifier, self.recipe.ema) if self.recipe.ema else None
         self.deployed: nn.Module = tail
-        if self.recipe.ema:
-            update = averaging(self.recipe.ema)
-            self.averaged = AveragedModel(classifier, multi_avg_fn=update, use_buffers=True)
-            whole = self.averaged.module
-            self.deployed = cut(whole, fixed.cut)[1] if fixed.cut else whole
-        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage))
+        if self.averaged is not None:
+            self.deployed = cut(self.kept, fixed.cut)[1] if fixed.cut else self.kept
+        self.rate = torch.zeros((), device=fabric.device)
+        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.rate))
+        alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
+        self.step = Replay(self._step, recorded=alone_on_gpu)
         self.steps = max(1, round(len(material.train.rows) / self.stage.batch_size))
         self.losses = torch.zeros(0)
 
@@ -70,10 +82,12 @@ class StageTraining:
     def _inputs(self, prefix: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
         """What training, validation and watching the test part are fed."""
         material, recipe = self.material, self.recipe
-        fresh = Fresh(material.store, recipe, prefix, self.fabric.device)
+        device = self.fabric.device
+        pixels = resident(material.store, device)
+        fresh = Fresh(material.store, recipe, prefix, device, pixels)
         if prefix is None or not material.cache:
             return fresh, fresh, fresh
-        images = Fresh(material.store, recipe, None, self.fabric.device)
+        images = Fresh(material.store, recipe, None, device, pixels)
         activations = Activations(images, prefix, str(name), self.fabric)
         train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
         val = fresh if recipe.augmented_validation else Cached(activations, self._shown, material.val.rows)
@@ -128,29 +142,40 @@ class StageTraining:
         for module in self.still:
             module.eval()
         with progress(f"epoch {epoch + 1} of {self.stage.epochs}", len(train.rows)) as advance:
-            for number, (size, mine, views, loaded) in enumerate(ahead(self._batches(epoch))):
+            for number, (size, kind, loaded) in enumerate(ahead(self._batches(epoch))):
                 step = epoch * self.steps + number
-                rate = self.stage.schedule.rate(self.stage.lr, step, self.steps, self.stage.epochs)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = rate * slow
+                rate = self.stage.schedule.rate(self.stage.lr, step, self.steps, self.stage.epochs) * slow
+                self.rate.fill_(rate)
                 # Dropout is keyed by the step: resuming needs no state of the generator.
                 seed = (recipe.seed << 32) + (self.number << 24) + step
                 torch.manual_seed(seed ^ (self.fabric.global_rank << 20))
-                inputs = self.inputs.batch(views, loaded)
-                targets = self.fabric.to_device(torch.from_numpy(train.labels[mine]))
-                hits, loss = self._step(inputs, targets, size, step)
+                hits, loss = self.step((size, kind), to_device(loaded, device))
+                if self.averaged is not None:
+                    self.averaged.update(self.classifier, step)
                 losses.append(loss)
                 correct += hits
                 advance(size)
         self.losses = self._sum(torch.stack(losses)).cpu() / self.fabric.world_size
-        return rate * slow, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
+        return rate, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], Host]]:
-        """Size of each batch; of this process's share: places in the part, views, and what was read."""
+    def _batches(self, epoch: int) -> Iterator[tuple[int, int, Host]]:
+        """Size of each batch; of this process's share: kind of views, and what `_step` takes."""
         rows, views = self.material.train.rows, self._views(epoch)
-        for batch in self._order(epoch):
-            mine = batch[self.fabric.global_rank :: self.fabric.world_size]
-            yield len(batch), mine, views[mine], self.inputs.load(views[mine], rows[mine])
+        for number, places in enumerate(self._order(epoch)):
+            mine = places[self.fabric.global_rank :: self.fabric.world_size]
+            loaded = self.inputs.load(views[mine], rows[mine])
+            mixed_with = self._mixed_with(epoch * self.steps + number, len(mine))
+            yield len(places), shown(views[mine]), (self.material.train.labels[mine], *mixed_with, *loaded)
+
+    def _mixed_with(self, step: int, slices: int) -> Host:
+        """For mixup: the share of each slice, and which one gives it the rest."""
+        strength, seed = self.recipe.mixup, self.recipe.seed
+        if not strength:
+            return ()
+        generator = np.random.default_rng([seed, self.number, step])
+        drawn = generator.beta(strength, strength)
+        # The first of the two is the one that is counted as right.
+        return np.array(max(drawn, 1 - drawn), dtype=np.float32), generator.permutation(slices)
 
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         """Places in the training part, batch by batch."""
@@ -169,17 +194,20 @@ class StageTraining:
         first = np.array([int(name[:8], 16) for name in self.material.store.hashes[rows]], dtype=np.int64)
         return (first + epoch) % views
 
-    def _step(self, inputs: Tensor, targets: Tensor, size: int, step: int) -> tuple[Tensor, Tensor]:
+    def _step(self, kind: tuple[int, int], given: Device) -> Device:
         """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
-        recipe, share, other = self.recipe, 1.0, targets
-        if recipe.mixup:
-            drawn = np.random.default_rng([recipe.seed, self.number, step]).beta(recipe.mixup, recipe.mixup)
-            share = max(drawn, 1 - drawn)  # the first of the two is the one that is counted as right
-            inputs, other = mixup(inputs, targets, share)
-        logits = self.tail(inputs)
+        recipe, (size, views) = self.recipe, kind
+        targets, *rest = given
+        mixing, loaded = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
+        inputs = self.inputs.compute(views, tuple(loaded))
+        if mixing:
+            inputs = mixup(inputs, *mixing)
+        with mixed(self.fabric.device):
+            logits = self.tail(inputs).float()
         losses = self.criterion(logits, targets)
-        if recipe.mixup:
-            losses = losses.lerp(self.criterion(logits, other), 1 - share)
+        if mixing:
+            share, other = mixing
+            losses = losses.lerp(self.criterion(logits, targets[other]), 1 - share)
         # Processes average their gradients: this makes that the mean over the whole batch.
         loss = losses.sum() * (self.fabric.world_size / size)
         if recipe.head.l2:
@@ -188,8 +216,6 @@ class StageTraining:
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.classifier)
         return (logits.argmax(1) == targets).sum(), loss.detach()
 
     @torch.inference_mode()
@@ -198,13 +224,13 @@ class StageTraining:
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
         mine = np.arange(len(part.rows))[self.fabric.global_rank :: self.fabric.world_size]
-        for batch in np.array_split(mine, max(1, len(mine) // 128)):
-            rows, logits = part.rows[batch], []
-            for number in numbers:
-                views = np.full(len(rows), number)
-                logits.append(self.deployed(inputs.batch(views, inputs.load(views, rows))))
-            merged = average(torch.stack(logits), self.recipe.tta.average)
-            targets = self.fabric.to_device(torch.from_numpy(part.labels[batch]))
+        for places in np.array_split(mine, max(1, len(mine) // 128)):
+            rows = part.rows[places]
+            shown = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
+            with mixed(self.fabric.device):
+                logits = [self.deployed(view) for view in shown]
+            merged = average(torch.stack(logits).float(), self.recipe.tta.average)
+            targets = self.fabric.to_device(torch.from_numpy(part.labels[places]))
             sums[0] += cross_entropy(merged, targets, reduction="sum")
             sums[1] += (merged.argmax(1) == targets).sum()
         loss, accuracy = (self._sum(sums) / len(part.rows)).tolist()
