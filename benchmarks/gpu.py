@@ -1,0 +1,337 @@
+"""`python -m benchmarks.gpu [PART…]`: one GPU against its own limits and against plain PyTorch.
+
+Slices are made up (phantoms with noise) and weights random: neither changes what a step costs. A table goes
+to benchmarks/results/gpu.md. Without a GPU it says so and ends.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from lightning.fabric import Fabric
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks.measure import Row
+from gliascope.data.phantom import phantom
+from gliascope.data.rowfile import RowFile
+from gliascope.data.store import PIXELS, Store
+from gliascope.models.backbones import complete
+from gliascope.models.classifier import build_classifier
+from gliascope.recipes import Recipe, load_recipe
+from gliascope.training.environment import mixed, set_determinism
+from gliascope.training.export import export
+from gliascope.training.features import features as frozen_features
+from gliascope.training.inputs import ahead, to_device
+from gliascope.training.loop import fit
+from gliascope.training.material import Material, Part
+from gliascope.training.replay import Replay
+from gliascope.training.stage import StageTraining
+
+RESULTS = Path(__file__).parent / "results" / "gpu.md"
+LABELS = ("glioma", "meningioma", "no_tumor", "pituitary")
+FROZEN, TRAIN, VAL = 47_000, 4_855, 857
+WORKERS = 16
+
+
+def limits(work: Path) -> list[Row]:
+    """What the card does at its best."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    product = _seconds(lambda: a @ b, 20)
+    source = torch.empty(2**31, device="cuda", dtype=torch.uint8)
+    copy = _seconds(source.clone, 20)
+    return [
+        ("bf16 matrix product, 8192³", f"{2 * 8192**3 / product / 1e12:.0f} TFLOP/s", ""),
+        ("copy within its memory, read and written", f"{2 * source.nbytes / copy / 1e12:.2f} TB/s", ""),
+    ]
+
+
+def fine_tuning(work: Path) -> list[Row]:
+    """ResNet50 at 224, every parameter trained, against the same step without input and the plain loop."""
+    rows: list[Row] = []
+    plain = {size: _plain_loop(work, size) for size in (4, 64)}
+    for size in (4, 64):
+        training = _training(work, size, 100 * size)
+        ours, resident = _epoch(training), _resident(training)
+        name = f"ResNet50 fine-tuning at 224, batch {size}"
+        rows += [
+            (f"{name}: ours, from the Store, augmented", f"{ours:.0f} slices/s", ""),
+            (f"{name}: the same step on resident data", f"{ours / resident:.1%} of {resident:.0f}", "≥ 95 %"),
+            (
+                f"{name}: plain PyTorch, {WORKERS} workers",
+                f"{ours / plain[size]:.1f} × {plain[size]:.0f}",
+                "≥ 8 ×" if size == 4 else "",
+            ),
+        ]
+    return rows
+
+
+def ways(work: Path) -> list[Row]:
+    """The same step launched kernel by kernel, recorded, and compiled: what a recording is worth."""
+    rows: list[Row] = []
+    for size in (16, 64):
+        training = _training(work, size, 100 * size)
+        training.step = Replay(training._step, recorded=False)
+        eager = _resident(training)
+        training.step = Replay(training._step, recorded=True)
+        recorded = _resident(training)
+        training.tail = torch.compile(training.tail)  # type: ignore[assignment]
+        training.step = Replay(training._step, recorded=True)
+        began = time.perf_counter()
+        compiled = _resident(training)
+        spent = time.perf_counter() - began - _STEPS * size / compiled
+        rows += [
+            (f"ResNet50's step, batch {size}, as written", f"{eager:.0f} slices/s", ""),
+            (f"ResNet50's step, batch {size}, recorded", f"{recorded / eager:.2f} ×", ""),
+            (
+                f"ResNet50's step, batch {size}, compiled and recorded",
+                f"{compiled / eager:.2f} ×, after {spent:.0f} s of compiling",
+                "",
+            ),
+        ]
+    return rows
+
+
+def features(work: Path) -> list[Row]:
+    recipe = complete(load_recipe("resnet50-frozen", ["weights=random"]))
+    store = _store(work, recipe, FROZEN)
+    began = time.perf_counter()
+    frozen_features(store, np.arange(FROZEN), recipe, torch.device("cuda"))
+    seconds = time.perf_counter() - began
+    network = nn.Sequential(*build_classifier(recipe, 4).children()).cuda().eval()
+    images = torch.randn(256, 3, 224, 224, device="cuda").contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), mixed(images.device):
+        limit = 256 / _seconds(lambda: network[0](images), 20)
+    return [
+        (f"frozen ResNet50's features of {FROZEN:,} slices", f"{seconds:.1f} s", "< 10 s"),
+        ("the same network on resident data", f"{FROZEN / limit:.1f} s", ""),
+    ]
+
+
+def inputs(work: Path) -> list[Row]:
+    """Input alone: what a step waits for at most."""
+    training = _training(work, 64, 12_800)
+    began = time.perf_counter()
+    count = 0
+    for _, kind, loaded in ahead(training._batches(0)):
+        images = training.inputs.compute(kind, to_device(loaded, training.fabric.device)[1:])
+        count += len(images)
+    torch.cuda.synchronize()
+    return [
+        (
+            "Store to augmented network input",
+            f"{count / (time.perf_counter() - began):,.0f} slices/s",
+            "> 50,000",
+        )
+    ]
+
+
+def three_stages(work: Path) -> list[Row]:
+    """EfficientNetV2-S, all 75 epochs: without early stopping, so the longest that it may take."""
+    endless = [f"stages.{stage}.patience=null" for stage in range(3)]
+    recipe = complete(load_recipe("efficientnetv2s-three-stage", ["weights=random", *endless]))
+    material = _material(work, recipe, TRAIN, VAL)
+    set_determinism(recipe.deterministic)
+    began = time.perf_counter()
+    fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
+    fit(fabric, classifier, material, _folder(work, "three"))
+    trained = time.perf_counter() - began
+    export(classifier.cpu(), recipe, LABELS, {})
+    whole = time.perf_counter() - began
+    return [
+        (
+            f"efficientnetv2s-three-stage, {TRAIN:,} + {VAL} slices, 75 epochs, exported",
+            f"{whole / 60:.1f} minutes, {whole - trained:.0f} s of them for the export",
+            "< 6 minutes",
+        )
+    ]
+
+
+PARTS: dict[str, Callable[[Path], list[Row]]] = {
+    part.__name__: part for part in (limits, fine_tuning, inputs, features, three_stages, ways)
+}
+_STEPS = 60
+
+
+def _seconds(function: Callable[[], object], times: int) -> float:
+    for _ in range(3):
+        function()
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(times):
+        function()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / times
+
+
+def _folder(work: Path, name: str) -> Path:
+    folder = work / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _fabric() -> Fabric:
+    fabric = Fabric(accelerator="cuda", devices=1)
+    fabric.launch()
+    return fabric
+
+
+def _store(work: Path, recipe: Recipe, slices: int) -> Store:
+    """Phantoms with noise of their own."""
+    preprocessing = recipe.preprocessing
+    folder = _folder(work, f"store-{slices}-{preprocessing.size}")
+    file = RowFile(folder / PIXELS, slices)
+    heads = np.stack(
+        [phantom(label, seed, preprocessing.size).pixels for label in LABELS for seed in range(8)]
+    )
+    generator = np.random.default_rng(0)
+    for start in range(0, slices, 1000):
+        rows = np.arange(start, min(start + 1000, slices))
+        noise = generator.integers(0, 16, (len(rows), *preprocessing.shape), dtype=np.uint8)
+        file.write(rows, np.maximum(heads[rows % len(heads)], noise))
+    hashes = np.array([f"{row:08x}" + 24 * "0" for row in range(slices)])
+    return Store.open(folder, preprocessing, hashes, np.empty(0, dtype=np.int64))
+
+
+def _material(work: Path, recipe: Recipe, train: int, val: int) -> Material:
+    store = _store(work, recipe, train + val)
+    rows = np.arange(train + val)
+    labels = rows % len(LABELS)
+    parts = [Part(rows[part], labels[part], ()) for part in (slice(train), slice(train, None), slice(0))]
+    return Material(recipe, store, len(LABELS), *parts)
+
+
+def _training(work: Path, batch: int, slices: int) -> StageTraining:
+    overrides = ["weights=random", f"stages.0.batch_size={batch}", "watch_test=false"]
+    recipe = complete(load_recipe("resnet50-sgd", overrides))
+    set_determinism(recipe.deterministic)
+    fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
+    fabric.to_device(classifier)
+    return StageTraining(fabric, classifier, _material(work, recipe, slices, 64), 0)
+
+
+def _epoch(training: StageTraining) -> float:
+    """Slices a second in the second epoch: the first one records."""
+    training._train(0, [])
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    training._train(1, [])
+    torch.cuda.synchronize()
+    return len(training.material.train.rows) / (time.perf_counter() - began)
+
+
+class _Constant:
+    """Network input that is there already."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def compute(self, kind: int, loaded: tuple[Tensor, ...]) -> Tensor:
+        return self.images
+
+
+def _resident(training: StageTraining) -> float:
+    """Slices a second of the same step with no input at all."""
+    before, step, size = training.inputs, training.step, training.stage.batch_size
+    device = training.fabric.device
+    shape = (size, 3, *2 * [training.recipe.preprocessing.input_size])
+    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    training.inputs = _Constant(images)  # type: ignore[assignment]
+    training.tail.train()
+    replay = Replay(training._step, step.recorded)
+    labels = torch.arange(size, device=device) % len(LABELS)
+    seconds = _seconds(lambda: replay((size, 1), (labels,)), _STEPS)
+    training.inputs = before
+    return size / seconds
+
+
+def _plain_loop(work: Path, batch: int) -> float:
+    """Slices a second of the loop in PyTorch's tutorial on transfer learning."""
+    from torchvision import transforms
+
+    pictures = _pictures(work)
+    transform = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(224),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    data = torchvision.datasets.ImageFolder(pictures, transform)
+    torch.use_deterministic_algorithms(False)
+    model = torchvision.models.resnet50()
+    model.fc = nn.Linear(model.fc.in_features, len(LABELS))
+    model = model.cuda().train()
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    running, count, began = 0.0, 0, 0.0
+    for step, (images, labels) in enumerate(_endless(data, batch)):
+        if step == 30:
+            torch.cuda.synchronize()
+            began, count = time.perf_counter(), 0
+        targets = labels.cuda()
+        optimizer.zero_grad()
+        outputs = model(images.cuda())
+        loss = criterion(outputs, targets)
+        loss.backward()
+        optimizer.step()
+        running += loss.item() * len(images) + int((outputs.argmax(1) == targets).sum())
+        count += len(images)
+        if began and time.perf_counter() - began > 6:
+            break
+    return count / (time.perf_counter() - began)
+
+
+def _endless(data: Any, batch: int) -> Iterator[Any]:
+    loader = torch.utils.data.DataLoader(
+        data, batch, shuffle=True, num_workers=WORKERS, persistent_workers=True
+    )
+    while True:
+        yield from loader
+
+
+def _pictures(work: Path, each: int = 1000) -> Path:
+    folder = work / "pictures"
+    generator = np.random.default_rng(0)
+    for label in LABELS:
+        if (folder / label).exists():
+            continue
+        (folder / label).mkdir(parents=True)
+        heads = [phantom(label, seed, 512).pixels for seed in range(4)]
+        for number in range(each):
+            noise = generator.integers(0, 8, (512, 512), dtype=np.uint8)
+            Image.fromarray(np.maximum(heads[number % 4], noise)).save(folder / label / f"{number}.jpg")
+    return folder
+
+
+def main() -> None:
+    if not torch.cuda.is_available():
+        sys.exit("no GPU here: nothing was measured")
+    chosen = sys.argv[1:] or list(PARTS)
+    lines = [
+        f"Machine: {torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores; torch {torch.__version__}.",
+        "",
+        "| what | measured | target |",
+        "| --- | --- | --- |",
+    ]
+    with tempfile.TemporaryDirectory(prefix="gliascope-gpu-") as temporary:
+        os.environ["GLIASCOPE_CACHE"] = str(Path(temporary) / "cache")
+        for name in chosen:
+            began = time.perf_counter()
+            for what, measured, target in PARTS[name](Path(temporary)):
+                lines.append(f"| {what} | {measured} | {target} |")
+                print(lines[-1], flush=True)
+            print(f"({name}: {time.perf_counter() - began:.0f} s)", flush=True)
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
