@@ -226,9 +226,9 @@ class StageTraining:
         mine = np.arange(len(part.rows))[self.fabric.global_rank :: self.fabric.world_size]
         for places in np.array_split(mine, max(1, len(mine) // 128)):
             rows = part.rows[places]
-            shown = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
+            images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
             with mixed(self.fabric.device):
-                logits = [self.deployed(view) for view in shown]
+                logits = [self.deployed(view) for view in images]
             merged = average(torch.stack(logits).float(), self.recipe.tta.average)
             targets = self.fabric.to_device(torch.from_numpy(part.labels[places]))
             sums[0] += cross_entropy(merged, targets, reduction="sum")
