@@ -12,7 +12,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import audit, faults, fuzz, jobs, kills, load, localisation, recipes, scale, scope, studies
+from benchmarks import (
+    audit,
+    faults,
+    fuzz,
+    jobs,
+    kills,
+    load,
+    localisation,
+    recipes,
+    scale,
+    scope,
+    speed,
+    studies,
+)
 from benchmarks.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -43,6 +56,10 @@ LONG: dict[str, Part] = {
     "kills": kills.kills,
     "scale": scale.scale,
 }
+SPEED: dict[str, Part] = {
+    part.__name__: part
+    for part in (speed.frozen, speed.stage2, speed.fine_tuning, speed.reading, speed.predicting)
+}
 
 # Parts that use what another one makes.
 NEEDS = {"planted": "audit", "sizes": "audit", "starts": "masoud7023", "grouped": "masoud7023"}
@@ -65,8 +82,8 @@ def main() -> None:
     folder = os.environ.get("GLIASCOPE_DATA")
     if not folder:
         sys.exit("set GLIASCOPE_DATA to the folder that holds masoud7023/ and sartaj3264/")
-    parts = SHORT | LONG
-    chosen = sys.argv[1:] or list(SHORT)
+    parts = SHORT | SPEED | LONG
+    chosen = sys.argv[1:] or list(SHORT | SPEED)
     if "all" in chosen:
         chosen = list(parts)
     unknown = [name for name in chosen if name not in parts]

@@ -18,9 +18,10 @@ import torchvision
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.measure import Row
+from benchmarks.steps import alone, fed, seconds
 from gliascope.data.rowfile import RowFile
 from gliascope.data.store import PIXELS, Store
 from gliascope.models.backbones import complete
@@ -38,15 +39,15 @@ from gliascope.training.stage import StageTraining
 RESULTS = Path(__file__).parent / "results" / "gpu.md"
 LABELS = ("glioma", "meningioma", "no_tumor", "pituitary")
 FROZEN, TRAIN, VAL = 47_000, 4_855, 857
-WORKERS = 16
+WORKERS, STEPS = 16, 60
 
 
 def limits(work: Path) -> list[Row]:
     """What the card does at its best."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    product = _seconds(lambda: a @ b, 20)
+    product = seconds(lambda: a @ b, 20)
     source = torch.empty(2**31, device="cuda", dtype=torch.uint8)
-    copy = _seconds(source.clone, 20)
+    copy = seconds(source.clone, 20)
     return [
         ("bf16 matrix product, 8192³", f"{2 * 8192**3 / product / 1e12:.0f} TFLOP/s", ""),
         ("copy within its memory, read and written", f"{2 * source.nbytes / copy / 1e12:.2f} TB/s", ""),
@@ -59,7 +60,7 @@ def fine_tuning(work: Path) -> list[Row]:
     plain = {size: _plain_loop(work, size) for size in (4, 64)}
     for size in (4, 64):
         training = _training(work, size, 100 * size)
-        ours, resident = _epoch(training), _resident(training)
+        ours, resident = fed(training), alone(training, STEPS)
         name = f"ResNet50 fine-tuning at 224, batch {size}"
         rows += [
             (f"{name}: ours, from the Store, augmented", f"{ours:.0f} slices/s", ""),
@@ -79,14 +80,14 @@ def ways(work: Path) -> list[Row]:
     for size in (16, 64):
         training = _training(work, size, 100 * size)
         training.step = Replay(training._step, recorded=False)
-        eager = _resident(training)
+        eager = alone(training, STEPS)
         training.step = Replay(training._step, recorded=True)
-        recorded = _resident(training)
+        recorded = alone(training, STEPS)
         training.tail = torch.compile(training.tail)  # type: ignore[assignment]
         training.step = Replay(training._step, recorded=True)
         began = time.perf_counter()
-        compiled = _resident(training)
-        spent = time.perf_counter() - began - _STEPS * size / compiled
+        compiled = alone(training, STEPS)
+        spent = time.perf_counter() - began - STEPS * size / compiled
         rows += [
             (f"ResNet50's step, batch {size}, as written", f"{eager:.0f} slices/s", ""),
             (f"ResNet50's step, batch {size}, recorded", f"{recorded / eager:.2f} ×", ""),
@@ -104,13 +105,13 @@ def features(work: Path) -> list[Row]:
     store = _store(work, recipe, FROZEN)
     began = time.perf_counter()
     frozen_features(store, np.arange(FROZEN), recipe, torch.device("cuda"))
-    seconds = time.perf_counter() - began
+    spent = time.perf_counter() - began
     network = nn.Sequential(*build_classifier(recipe, 4).children()).cuda().eval()
     images = torch.randn(256, 3, 224, 224, device="cuda").contiguous(memory_format=torch.channels_last)
     with torch.inference_mode(), mixed(images.device):
-        limit = 256 / _seconds(lambda: network[0](images), 20)
+        limit = 256 / seconds(lambda: network[0](images), 20)
     return [
-        (f"frozen ResNet50's features of {FROZEN:,} slices", f"{seconds:.1f} s", "< 10 s"),
+        (f"frozen ResNet50's features of {FROZEN:,} slices", f"{spent:.1f} s", "< 10 s"),
         ("the same network on resident data", f"{FROZEN / limit:.1f} s", ""),
     ]
 
@@ -156,18 +157,6 @@ def three_stages(work: Path) -> list[Row]:
 PARTS: dict[str, Callable[[Path], list[Row]]] = {
     part.__name__: part for part in (limits, fine_tuning, inputs, features, three_stages, ways)
 }
-_STEPS = 60
-
-
-def _seconds(function: Callable[[], object], times: int) -> float:
-    for _ in range(3):
-        function()
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    for _ in range(times):
-        function()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - began) / times
 
 
 def _folder(work: Path, name: str) -> Path:
@@ -218,41 +207,6 @@ def _training(work: Path, batch: int, slices: int) -> StageTraining:
     fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
     fabric.to_device(classifier)
     return StageTraining(fabric, classifier, _material(work, recipe, slices, 64), 0)
-
-
-def _epoch(training: StageTraining) -> float:
-    """Slices a second in the second epoch: the first one records."""
-    training._train(0, [])
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    training._train(1, [])
-    torch.cuda.synchronize()
-    return len(training.material.train.rows) / (time.perf_counter() - began)
-
-
-class _Constant:
-    """Network input that is there already."""
-
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-
-    def compute(self, kind: int, loaded: tuple[Tensor, ...]) -> Tensor:
-        return self.images
-
-
-def _resident(training: StageTraining) -> float:
-    """Slices a second of the same step with no input at all."""
-    before, step, size = training.inputs, training.step, training.stage.batch_size
-    device = training.fabric.device
-    shape = (size, 3, *2 * [training.recipe.preprocessing.input_size])
-    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
-    training.inputs = _Constant(images)  # type: ignore[assignment]
-    training.tail.train()
-    replay = Replay(training._step, step.recorded)
-    labels = torch.arange(size, device=device) % len(LABELS)
-    seconds = _seconds(lambda: replay((size, 1), (labels,)), _STEPS)
-    training.inputs = before
-    return size / seconds
 
 
 def _plain_loop(work: Path, batch: int) -> float:

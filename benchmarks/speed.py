@@ -1,0 +1,227 @@
+"""How fast, beside the peers and the limits, on the same slices in the same run.
+
+TensorFlow lives in an environment of its own, which the first part that needs it makes; PyTorch's peers use
+ours, so that versions are equal. Ratios are of medians.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric import Fabric
+
+from benchmarks.measure import Row, gliascope
+from benchmarks.steps import alone, fed
+from gliascope.data.scan import scan
+from gliascope.data.store import store
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.predict import Predictor, predict
+from gliascope.models.backbones import complete
+from gliascope.models.classifier import build_classifier
+from gliascope.recipes import load_recipe
+from gliascope.training.environment import keep_freed_memory, set_determinism
+from gliascope.training.export import export
+from gliascope.training.material import Material, Part
+from gliascope.training.stage import StageTraining
+
+PEERS = Path(__file__).parent / "peers"
+KERAS = ("tensorflow-cpu>=2.18", "keras>=3.6", "safetensors>=0.4.5", "pillow>=10.3")
+WEIGHTS = "weights/resnet50_keras_imagenet.safetensors"
+CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+TRAIN, TEST = 480, 160  # slices of the subset: Keras takes some 90 ms for each and epoch
+EPOCHS = 10
+
+
+def peer(script: str, *arguments: object, python: str = sys.executable) -> dict[str, Any]:
+    """What a peer prints."""
+    command = [python, str(PEERS / f"{script}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def keras_python(work: Path) -> str:
+    """The Python of an environment with TensorFlow. GLIASCOPE_KERAS names one that is there already."""
+    if ready := os.environ.get("GLIASCOPE_KERAS"):
+        return ready
+    folder = work / "keras"
+    if not folder.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([folder / "bin" / "pip", "install", "-q", *KERAS], check=True)
+    return str(folder / "bin" / "python")
+
+
+def subset(data: Path, work: Path) -> Path:
+    """A few slices of masoud7023 in both folders, classes equally often."""
+    folder = work / "subset"
+    for ours, theirs, count in (("train", "Training", TRAIN), ("test", "Testing", TEST)):
+        for source in sorted((data / "masoud7023" / theirs).iterdir()):
+            target = folder / ours / source.name
+            if source.is_dir() and not target.exists():
+                target.mkdir(parents=True)
+                for path in sorted(source.iterdir())[: count // len(CLASSES)]:
+                    shutil.copy(path, target)
+    return folder
+
+
+def frozen(data: Path, work: Path) -> list[Row]:
+    """`resnet50-frozen`, ten epochs, from folders to a tested model, against Keras' `fit`."""
+    folder, weights = subset(data, work), data.parent / WEIGHTS
+    theirs = peer("keras_frozen", folder, EPOCHS, weights, python=keras_python(work))
+    arguments = ("run", folder, "--protocol", "official", "--recipe", "resnet50-frozen")
+    sets = ("--set", f"weights={weights}", "--set", "views=1")
+    out = work / "frozen"
+    ours = gliascope(*arguments, *sets, "--out", out, cache=work / "cache-frozen")
+    accuracy = json.loads((out / "report.json").read_text())["protocols"]["official"]["accuracy"]["value"]
+    name = f"`resnet50-frozen`, {TRAIN} + {TEST} slices, {EPOCHS} epochs, one view"
+    return [
+        (
+            f"{name}: whole job against Keras' `fit`",
+            f"{theirs['seconds'] / ours.seconds:.1f} × ({theirs['seconds']:.0f} s, {ours.seconds:.0f} s)",
+            "≥ 8 ×",
+        ),
+        (
+            f"{name}: test accuracy, Keras and ours",
+            f"{theirs['accuracy']:.1%}, {accuracy:.1%}",
+            "≥ - 0.5 points",
+        ),
+    ]
+
+
+def stage2(data: Path, work: Path) -> list[Row]:
+    """An epoch with the top 30 % of EfficientNetV2-S trained, against Keras."""
+    folder = subset(data, work)
+    theirs = peer("keras_stage2", folder, python=keras_python(work))["seconds"]
+    ours = TRAIN / fed(_training(folder, "efficientnetv2s-three-stage", 1))
+    return [
+        (
+            f"stage 2 of `efficientnetv2s-three-stage`, an epoch of {TRAIN} slices, against Keras",
+            f"{theirs / ours:.1f} × ({theirs:.0f} s, {ours:.0f} s)",
+            "≥ 4 ×",
+        )
+    ]
+
+
+def fine_tuning(data: Path, work: Path) -> list[Row]:
+    """ResNet50 wholly trained, against the loop as written, Lightning's, and no input at all."""
+    folder, steps = subset(data, work), 40
+    loop = peer("torch_loop", folder, steps, 2)["rate"]
+    rows: list[Row] = []
+    for size in (4, 32):
+        theirs = {"plain PyTorch's loop": loop} if size == 4 else {}
+        theirs["Lightning and timm"] = peer("lightning_loop", folder, max(6, 4 * steps // size), size)["rate"]
+        training = _training(folder, "resnet50-sgd", 0, f"stages.0.batch_size={size}")
+        ours, limit = fed(training), alone(training, 4 * steps // size)
+        name = f"ResNet50 fine-tuning, batch {size}"
+        rows += [
+            (f"{name}, against {what}", f"{ours / rate:.2f} × ({rate:.2f}, {ours:.2f} slices/s)", "≥ 1.5 ×")
+            for what, rate in theirs.items()
+        ]
+        rows.append((f"{name}, of the step without input", f"{ours / limit:.1%}", "≥ 97 %"))
+    return rows
+
+
+def reading(data: Path, work: Path) -> list[Row]:
+    """Files to pixels: `scan` and `store` in one process each, start-up included, against ImageFolder."""
+    folder = data / "masoud7023" / "Testing"
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    theirs = peer("torch_read", folder, 2)["rate"]
+    os.environ["GLIASCOPE_CACHE"] = str(work / "cache-reading")
+    began = time.perf_counter()
+    catalog = scan([folder])
+    images = store(catalog.frame, complete(load_recipe("quick")).preprocessing)
+    ours = count / (time.perf_counter() - began)
+    rows = np.random.default_rng(0).permutation(len(images.hashes))
+    began, read = time.perf_counter(), 0
+    while read < 200_000:
+        for some in np.array_split(rows, max(1, len(rows) // 64)):
+            read += len(images.pixels[some])
+    again = read / (time.perf_counter() - began)
+    return [
+        (
+            f"`scan` + `store` of {count} slices against ImageFolder and PIL, 2 workers",
+            f"{ours / theirs:.1f} × ({theirs:.0f}, {ours:.0f} slices/s)",
+            "≥ 3 ×",
+        ),
+        ("the Store's slices, shuffled, a second time", f"{again:,.0f} slices/s", "> 50,000"),
+    ]
+
+
+def predicting(data: Path, work: Path) -> list[Row]:
+    """Files to findings, against eager PyTorch as it comes, and tuned."""
+    folder, rows = subset(data, work), []
+    files = sorted(path for path in (folder / "test").rglob("*") if path.is_file())
+    for name, network in (("Lite0", "tf_efficientnet_lite0"), ("ResNet50", "resnet50")):
+        bundle = _bundle(network)
+        predictor = Predictor.of(bundle)
+        ours = _median(partial(_predict_all, predictor, files), 3)
+        each = sorted(_median(partial(_predict_all, predictor, [path]), 1) for path in files[:100])
+        p50, p99 = each[len(each) // 2], each[int(0.99 * len(each))]
+        for tuned, target in (("no", "≥ 2.5 ×"), ("yes", "≥ 1.2 ×")):
+            theirs = peer("torch_predict", folder, network, tuned)
+            what = "eager PyTorch" + (", channels last, tuned allocator" if tuned == "yes" else "")
+            rate = len(files) / ours
+            rows.append(
+                (
+                    f"`predict` {name} against {what}",
+                    f"{rate / theirs['rate']:.1f} × ({theirs['rate']:.1f}, {rate:.1f} slices/s)",
+                    target,
+                )
+            )
+            if tuned == "no":
+                rows += [
+                    (
+                        f"`predict` {name}, one slice, p50 against {what}",
+                        f"{p50 / theirs['p50']:.2f} × ({1e3 * theirs['p50']:.0f}, {1e3 * p50:.0f} ms)",
+                        "≤ 0.6 ×",
+                    ),
+                    (f"`predict` {name}, one slice, p99 / p50", f"{p99 / p50:.2f}", "≤ 2"),
+                ]
+    return rows
+
+
+def _bundle(network: str) -> Bundle:
+    """One view, random weights: what a slice costs depends on neither."""
+    overrides = [f"backbone={network}", "weights=random", "preprocessing.mean=null", "preprocessing.std=null"]
+    recipe = complete(load_recipe("linear-probe", overrides))
+    return export(build_classifier(recipe, len(CLASSES)), recipe, CLASSES, {})
+
+
+def _predict_all(predictor: Predictor, files: list[Path]) -> None:
+    for _ in predict(predictor, files, lambda error: sys.exit(str(error))):
+        pass
+
+
+def _median(function: Callable[[], object], times: int) -> float:
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def _training(folder: Path, name: str, stage: int, *overrides: str) -> StageTraining:
+    """A stage of a recipe on all training slices of a folder."""
+    recipe = complete(load_recipe(name, ["weights=random", "watch_test=false", *overrides]))
+    keep_freed_memory()
+    set_determinism(recipe.deterministic)
+    frame = scan([folder]).frame
+    images = store(frame, recipe.preprocessing)
+    rows = images.rows(frame.filter(frame["official"] == "train")["pixel_hash"])
+    train, nothing = (Part(part, np.arange(len(part)) % len(CLASSES), ()) for part in (rows, rows[:0]))
+    material = Material(recipe, images, len(CLASSES), train, nothing, nothing)
+    classifier = build_classifier(recipe, len(CLASSES))
+    return StageTraining(Fabric(accelerator="cpu", devices=1), classifier, material, stage)

@@ -1,0 +1,62 @@
+"""Rates of a stage's training steps: fed from the Store, and with no input at all."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gliascope.training.replay import Replay
+from gliascope.training.stage import StageTraining
+
+
+def seconds(function: Callable[[], object], times: int, before: int = 3) -> float:
+    """Of one call, the mean over some, after a few that do not count."""
+    for _ in range(before):
+        function()
+    wait()
+    began = time.perf_counter()
+    for _ in range(times):
+        function()
+    wait()
+    return (time.perf_counter() - began) / times
+
+
+def wait() -> None:
+    """Until a GPU, if any, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def fed(training: StageTraining) -> float:
+    """Slices a second in an epoch from the Store, the second one."""
+    training._train(0, [])
+    wait()
+    began = time.perf_counter()
+    training._train(1, [])
+    wait()
+    return len(training.material.train.rows) / (time.perf_counter() - began)
+
+
+def alone(training: StageTraining, steps: int) -> float:
+    """Slices a second of the same step where the network's input is there already."""
+    inputs, size, device = training.inputs, training.stage.batch_size, training.fabric.device
+    shape = (size, 3, *2 * [training.recipe.preprocessing.input_size])
+    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    training.inputs = _Constant(images)  # type: ignore[assignment]
+    training.tail.train()
+    replay = Replay(training._step, training.step.recorded)
+    labels = torch.arange(size, device=device) % training.classifier.classes
+    each = seconds(lambda: replay((size, 1), (labels,)), steps)
+    training.inputs = inputs
+    return size / each
+
+
+class _Constant:
+    """Network input that is there already."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def compute(self, kind: int, loaded: tuple[Tensor, ...]) -> Tensor:
+        return self.images
