@@ -149,6 +149,16 @@ def test_raps_needs_groups_for_its_penalty_and_is_left_out_without() -> None:
     assert len(conformity(patients(500, 0), 0.99).raps) == 400
 
 
+def test_between_two_classes_there_is_lac_alone() -> None:
+    labels = np.tile([0, 1], 200)
+    truth = np.random.default_rng(0).beta(5, 1, 400)
+    probabilities = np.where(labels[:, None] == [0, 1], truth[:, None], 1 - truth[:, None])
+    fit = conformity(Scores(probabilities, labels, np.arange(400), ("yes", "no")), 0.99)
+    assert len(fit.lac) == 400
+    assert np.allclose(fit.lac, np.sort(1 - truth))
+    assert len(fit.aps) == len(fit.raps) == 0
+
+
 def test_numbers_of_sets() -> None:
     labels, groups = np.array([0, 0, 1, 2]), np.array([0, 0, 1, 2])
     scores = Scores(np.full((4, 4), 0.25), labels, groups, CLASSES)

@@ -1,5 +1,6 @@
 """The verbs on a cluster give what they give on one machine, and go on where a worker dies."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
@@ -19,9 +21,15 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.parallel import Workers, in_order
 from gliascope.data.preprocess import Preprocessing
 from gliascope.data.scan import scan
+from gliascope.data.split import split
 from gliascope.errors import GliascopeError, LayoutError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.job import predict_job
+from gliascope.pipeline.train import train
+from gliascope.pipeline.tune import tune
+from gliascope.recipes import load_recipe
+from gliascope.recipes.space import Range, Space
+from gliascope.training.loop import load_history
 
 Make = Callable[..., Path]
 
@@ -106,6 +114,34 @@ def test_findings_are_the_same_though_a_worker_dies(
     overlays = [path.name for path in sorted((tmp_path / "here").iterdir())]
     assert len(overlays) == 59
     assert [path.name for path in sorted((tmp_path / "there").iterdir())] == overlays
+
+
+def test_folds_are_trained_side_by_side_and_found_again(
+    workers: Workers, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To rounding, as one after the other."""
+    recipe = load_recipe("quick", [*TINY, "stages.0.epochs=1"])
+    catalog = scan([make_source({"yes": 12, "no": 12})])
+    splits = split(catalog, ["folds"])[:2]
+    here = train(recipe, catalog, splits, tmp_path / "here")
+    monkeypatch.setenv("GLIASCOPE_CACHE", str(tmp_path / "other"))
+    there = train(recipe, catalog, splits, tmp_path / "there", workers=workers)
+    assert [run.folder.name for run in there] == ["there", "there-folds-fold-2"]
+    for one, other in zip(here, there, strict=True):
+        assert other.record.split == one.record.split
+        (first,), (second,) = (load_history(run.folder) for run in (one, other))
+        assert second.train_loss == pytest.approx(first.train_loss, rel=1e-3)
+        assert second.val_loss == pytest.approx(first.val_loss, rel=1e-2)
+    assert train(recipe, catalog, splits, tmp_path / "there", workers=workers) == there
+
+
+def test_a_search_is_shared(workers: Workers, make_source: Make, tmp_path: Path) -> None:
+    catalog = scan([make_source({"yes": 12, "no": 12})])
+    searched = Space(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})
+    overrides = [*TINY, "stages.0.epochs=1"]
+    splits = split(catalog, ["grouped"])
+    tune("quick", overrides, searched, catalog, splits, tmp_path / "tune", 3, workers=workers)
+    assert len(json.loads((tmp_path / "tune" / "tune.json").read_text())["trials"]) >= 3
 
 
 def test_results_come_in_order(workers: Workers) -> None:

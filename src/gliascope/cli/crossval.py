@@ -7,6 +7,7 @@ import typer
 
 from gliascope.cli.options import (
     Cache,
+    Cluster,
     DecisionsFile,
     Devices,
     GroupColumns,
@@ -35,11 +36,12 @@ def crossval(
     overrides: Overrides = None,
     devices: Devices = 1,
     cache: Cache = True,
+    cluster: Cluster = None,
 ) -> None:
     """Test every slice by a model that trained on the other folds: `run --protocol folds`.
 
-    Folds share stored slices and cached activations. After an interruption, or with more --repeats, the same
-    command goes on where it stopped.
+    Folds share stored slices and cached activations; on a cluster a core trains each. After an interruption,
+    or with more --repeats, the same command goes on where it stopped.
     """
     from gliascope.cli.run import run
 
@@ -58,4 +60,5 @@ def crossval(
         overrides=overrides,
         devices=devices,
         cache=cache,
+        cluster=cluster,
     )

@@ -7,6 +7,7 @@ import typer
 
 from gliascope.cli.options import (
     Cache,
+    Cluster,
     DecisionsFile,
     Devices,
     GroupColumns,
@@ -21,6 +22,7 @@ from gliascope.cli.options import (
     Sources,
     Validation,
     comma_separated,
+    workers_of,
 )
 
 
@@ -43,6 +45,7 @@ def run(
         int | None, typer.Option(min=1, help="A trial: so many slices of each source, class and part.")
     ] = None,
     mlflow: Mlflow = None,
+    cluster: Cluster = None,
 ) -> None:
     """Folders of slices to a report and a deployable bundle: scan, audit, split, train, evaluate, bundle.
 
@@ -59,10 +62,11 @@ def run(
     names = comma_separated(protocol)
     if mlflow:
         check_mlflow()
-    runs = run_all(
-        sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
-        repeats=repeats,
-    )  # fmt: skip
+    with workers_of(cluster) as workers:
+        runs = run_all(
+            sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
+            repeats, workers,
+        )  # fmt: skip
     if mlflow:
         track(mlflow, runs, out)
     print_report(out)

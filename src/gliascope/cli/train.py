@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cache, CatalogFile, Devices, Mlflow, Overrides, RecipeName, SplitFile
+from gliascope.cli.options import (
+    Cache,
+    CatalogFile,
+    Cluster,
+    Devices,
+    Mlflow,
+    Overrides,
+    RecipeName,
+    SplitFile,
+    workers_of,
+)
 
 
 def train(
@@ -17,6 +27,7 @@ def train(
     devices: Devices = 1,
     cache: Cache = True,
     mlflow: Mlflow = None,
+    cluster: Cluster = None,
 ) -> None:
     """Train a recipe on each different training part in the split.
 
@@ -32,7 +43,8 @@ def train(
     splits = load_splits(split)
     if mlflow:
         check_mlflow()
-    runs = train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache)
+    with workers_of(cluster) as workers:
+        runs = train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache, workers)
     if mlflow:
         track(mlflow, runs)
     for run in runs:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cache, CatalogFile, Overrides, RecipeName, SplitFile
+from gliascope.cli.options import Cache, CatalogFile, Cluster, Overrides, RecipeName, SplitFile, workers_of
 
 
 def tune(
@@ -23,6 +23,7 @@ def tune(
     ] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
     cache: Cache = True,
+    cluster: Cluster = None,
 ) -> None:
     """Search for a better recipe by validation alone: the test part is never loaded.
 
@@ -37,5 +38,7 @@ def tune(
     splits = load_splits(split, [protocol] if protocol else None)
     rounds = [one for one in splits if one.protocol == splits[0].protocol]
     searched = load_space(space)
-    tune_recipe(recipe, overrides or (), searched, Catalog.load(catalog), rounds, out, trials, seed, cache)
+    slices = Catalog.load(catalog)
+    with workers_of(cluster) as workers:
+        tune_recipe(recipe, overrides or (), searched, slices, rounds, out, trials, seed, cache, workers)
     print_tune(out)

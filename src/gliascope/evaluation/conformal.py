@@ -32,7 +32,7 @@ class Conformity:
     """How badly the truth of each calibration slice fits what was said of it: float64 (groups,), ascending.
 
     By lac, aps and raps; the last on those groups that did not set its `penalty`, and the rank `free` up to
-    which classes cost nothing. Empty where there are too few groups to set them.
+    which classes cost nothing. Empty where there are too few groups to set them, or two classes.
     """
 
     lac: Floats
@@ -66,9 +66,11 @@ def needed(level: float) -> int:
 def conformity(scores: Scores, level: float, seed: int = 0) -> Conformity:
     """Nonconformity scores of one slice a group, by MAPIE; those of APS and RAPS are randomised, by `seed`.
 
-    level: what RAPS is tuned for; lac and aps serve any.
+    level: what RAPS is tuned for; lac and aps serve any. Between two classes there is lac alone.
     """
     drawn = scores.at(np.isin(np.arange(len(scores)), one_of_each(scores.group_codes, seed)))
+    if len(np.unique(drawn.labels)) < 3:  # no order of classes to speak of, and MAPIE refuses
+        return Conformity(_scores(drawn, "lac", seed), np.empty(0), np.empty(0), 0.0, 0.0)
     raps, penalty, free = _raps(drawn, level, seed)
     return Conformity(_scores(drawn, "lac", seed), _scores(drawn, "aps", seed), raps, penalty, free)
 

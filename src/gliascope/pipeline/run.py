@@ -12,6 +12,7 @@ from gliascope.data.audit.decisions import Decisions
 from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
 from gliascope.data.groups import GroupsFile
+from gliascope.data.parallel import Workers
 from gliascope.data.phantom import SOURCE, write_phantoms
 from gliascope.data.protocols import OF_TRAINING
 from gliascope.data.scan import scan
@@ -44,13 +45,14 @@ def run(
     cache: bool = True,
     limit: int | None = None,
     repeats: int = 1,
+    workers: Workers | None = None,
 ) -> list[Run]:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
     The bundle is of the first protocol's (first) run. After an interruption the same call goes on: files,
     slices, activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats:
-    as `split`. Raises GliascopeError for whatever the verbs cannot do, BusyError where another process is in
-    `folder`.
+    as `split`. workers: who reads and trains, as `scan` and `train` say. Raises GliascopeError for whatever
+    the verbs cannot do, BusyError where another process is in `folder`.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -59,7 +61,7 @@ def run(
     from gliascope.models.backbones import complete
 
     with claim(folder) as kept, claim(folder / AUDIT):
-        catalog = scan(sources, labels, groups, kept)
+        catalog = scan(sources, labels, groups, kept, workers)
         if limit is not None:
             catalog = catalog.sample(limit)
         decided = Decisions.load(decisions) if decisions else None
@@ -72,7 +74,7 @@ def run(
         write_splits(splits, folder / "split.parquet")
         if catalog.rejects.height:
             note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
-        runs = train(recipe, catalog, splits, folder / RUN, devices=devices, cache=cache)
+        runs = train(recipe, catalog, splits, folder / RUN, devices, cache, workers)
         evaluate(runs, catalog, splits, folder, found)
         bundle(runs[0], folder / "report.json", folder / "bundle")
     return runs

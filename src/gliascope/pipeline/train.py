@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
+from gliascope.data.parallel import Workers, parallel_map
 from gliascope.data.split import Split, still_there
-from gliascope.data.store import store
+from gliascope.data.store import Store, store
 from gliascope.pipeline.judge import judge
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
@@ -22,27 +24,37 @@ def train(
     folder: Path,
     devices: int = 1,
     cache: bool = True,
+    workers: Workers | None = None,
 ) -> list[Run]:
     """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
     The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge. After
-    an interruption the same call goes on. Raises as training.run.train, and BusyError where another process
-    is in one of the folders.
+    an interruption the same call goes on. workers: who decodes and trains, by default this process, one run
+    after the other; others need `folder` and the cache under the same paths. Raises as training.run.train,
+    and BusyError where another process is in one of the folders.
     """
     from gliascope.models.backbones import complete
+
+    recipe = complete(recipe)
+    images = store(catalog.frame, recipe.preprocessing, workers)
+    splits = still_there(splits, images)
+    places = list(run_folders([split.for_task(recipe.task) for split in splits], folder).items())
+    work = partial(_train, recipe=recipe, images=images, devices=devices, cache=cache)
+    if workers is None:
+        return [work(place) for place in places]
+    return list(parallel_map(workers.give(work), places, "trainings", workers))
+
+
+def _train(place: tuple[Path, Split], recipe: Recipe, images: Store, devices: int, cache: bool) -> Run:
     from gliascope.training.environment import keep_freed_memory
     from gliascope.training.run import train as train_run
 
     keep_freed_memory()
-    recipe = complete(recipe)
-    images = store(catalog.frame, recipe.preprocessing)
-    splits = still_there(splits, images)
-    runs = []
-    for place, split in run_folders([split.for_task(recipe.task) for split in splits], folder).items():
-        with _claim(place):
-            runs.append(train_run(recipe, split, images, place, devices, cache))
-            judge(runs[-1], images, split)
-    return runs
+    folder, split = place
+    with _claim(folder):
+        run = train_run(recipe, split, images, folder, devices, cache)
+        judge(run, images, split)
+    return run
 
 
 def _claim(folder: Path) -> AbstractContextManager[Path]:

@@ -13,6 +13,7 @@ import polars as pl
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
+from gliascope.data.parallel import Workers, in_order
 from gliascope.data.split import Split, still_there
 from gliascope.data.store import store
 from gliascope.errors import (
@@ -82,6 +83,7 @@ def tune(
     trials: int,
     seed: int = 0,
     cache: bool = True,
+    workers: Workers | None = None,
 ) -> None:
     """Search `space` for the values with which recipe `name` does best in validation, for `trials` trials.
 
@@ -89,8 +91,9 @@ def tune(
     the mean over their validation parts. The first is the recipe as it stands, where the space holds it.
     What does worse than the median of the trials before is pruned. `folder` gets study.db (Optuna's own, in
     SQLite), best.yaml, tune.html and tune.json. After an interruption the same call goes on; several at once
-    share the work. Raises RecipeError for a space that does not fit the recipe, SplitError as `untested`,
-    RunError where `folder` holds another study, GliascopeError where no trial comes to its end.
+    share the work, as do workers, who need `folder` and the cache under the same paths. Raises RecipeError
+    for a space that does not fit the recipe, SplitError as `untested`, RunError where `folder` holds another
+    study, GliascopeError where no trial comes to its end.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -113,10 +116,11 @@ def tune(
     if not study.trials:
         _enqueue(study, space, base)
     try:
-        while len(ended(study)) < trials:
-            revive(study, space, job.place)
-            seed_sampler(study, seed)
-            study.optimize(partial(_try, job=job), n_trials=1)
+        if workers is None:
+            _search(0, job, study, trials, seed)
+        else:
+            search = workers.give(partial(_search_together, job=job, trials=trials, seed=seed))
+            list(in_order(search, range(workers.count), workers))
     finally:  # an interruption shows what there is
         _write(study, job)
     if not completed(study):
@@ -140,6 +144,21 @@ def untested(splits: Sequence[Split]) -> list[Split]:
     return [Split(split.frame.filter(pl.col("part") != "test")) for split in rounds]
 
 
+def _search_together(worker: int, job: Job, trials: int, seed: int) -> None:
+    """What one of several workers does until there are enough trials."""
+    from gliascope.training.environment import keep_freed_memory
+
+    keep_freed_memory()
+    _search(worker, job, open_study(job.folder, job.space, job.identity), trials, seed)
+
+
+def _search(worker: int, job: Job, study: "Study", trials: int, seed: int) -> None:
+    while len(ended(study)) < trials:
+        revive(study, job.space, job.place)
+        seed_sampler(study, seed + 7919 * worker)
+        _try(study, job)
+
+
 def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
     if (values := space.of(base)) is None:
         note("the recipe as it stands lies outside the space, so no trial shows it")
@@ -147,21 +166,29 @@ def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
         study.enqueue_trial(values)
 
 
-def _try(trial: "Trial", job: Job) -> float:
-    """Mean over the rounds of what validation says."""
+def _try(study: "Study", job: Job) -> None:
+    """One trial: its value is the mean over the rounds of what validation says.
+
+    It is told while its folder is held: a trial whose folder nobody holds is taken for dead.
+    """
     import optuna
 
+    trial = study.ask()
     drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
-    try:
-        with claim(job.place(drawn), wait=True):  # of a worker that drew the same
-            same = next((one for one in completed(trial.study) if one.params == trial.params), None)
-            return float(same.values[0]) if same else _train(trial, job, job.recipe(drawn), job.place(drawn))
-    except (DivergedError, RecipeError, WeightsError) as error:
-        trial.set_user_attr("why", str(error))
-        raise optuna.TrialPruned(str(error)) from None
-    except KeyboardInterrupt:
-        trial.study.enqueue_trial(trial.params)
-        raise
+    with claim(job.place(drawn), wait=True):  # of a worker that drew the same
+        try:
+            same = next((one for one in completed(study) if one.params == trial.params), None)
+            value = same.values[0] if same else _train(trial, job, job.recipe(drawn), job.place(drawn))
+        except (optuna.TrialPruned, DivergedError, RecipeError, WeightsError) as error:
+            if str(error):
+                trial.set_user_attr("why", str(error))
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except KeyboardInterrupt:
+            study.enqueue_trial(trial.params)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise
+        else:
+            study.tell(trial, value)
 
 
 def _draw(trial: "Trial", key: str, space: Space) -> Any:

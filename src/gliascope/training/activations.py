@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -83,12 +84,16 @@ class Activations:
 
     @torch.inference_mode()
     def _compute(self, view: int, rows: Rows, file: RowFile, advance: Callable[[int], None]) -> None:
-        for start in range(0, len(rows), BATCH):
-            some = rows[start : start + BATCH]
-            with mixed(self.device):
-                made = self._run(self._batch(view, some))
-            file.write(some, made.half().cpu().numpy())
-            advance(len(some))
+        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        # Others may be at the same view: each begins elsewhere, and leaves out what is there meanwhile.
+        turn = os.getpid() % max(1, len(batches))
+        for batch_rows in batches[turn:] + batches[:turn]:
+            some = batch_rows[~file.done()[batch_rows]]
+            if len(some):
+                with mixed(self.device):
+                    made = self._run(self._batch(view, some))
+                file.write(some, made.half().cpu().numpy())
+            advance(len(batch_rows))
 
     def _batch(self, view: int, rows: Rows) -> Tensor:
         return batch(self.images, np.full(len(rows), view), rows)
