@@ -61,6 +61,20 @@ def made(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place / "out"
 
 
+def test_tumour_or_none_goes_all_the_way_too(place: Path, tmp_path: Path) -> None:
+    done = gliascope(
+        "run", place / "one", "--recipe", "binary", "--out", tmp_path / "out", *SETS,
+        GLIASCOPE_CACHE=str(place / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert np.array(report["protocols"]["official"]["confusion"]).shape == (2, 2)
+    image = next((place / "one" / "Testing" / "glioma").iterdir())
+    told = gliascope("predict", tmp_path / "out" / "bundle", image, "--out", tmp_path / "f.jsonl")
+    assert told.returncode == 0, told.stderr
+    assert json.loads((tmp_path / "f.jsonl").read_text())["label"] in ("tumor", "no_tumor")
+
+
 def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, tmp_path: Path) -> None:
     names = {path.name for path in made.iterdir()}
     assert names == {
