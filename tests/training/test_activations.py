@@ -1,19 +1,18 @@
 import numpy as np
-import pytest
 import torch
 from lightning.fabric import Fabric
 from torch import nn
 
-from gliascope.training import activations
 from gliascope.training.activations import Activations, Cached
 from gliascope.training.inputs import Fresh, batch
+from gliascope.training.prefix import Prefix
 
 CPU = torch.device("cpu")
 
 
 def make(prepared, prefix: nn.Module, cut: str, recipe=None) -> Activations:
-    images = Fresh(prepared.store, recipe or prepared.recipe, None, CPU)
-    return Activations(images, prefix, cut, Fabric(accelerator="cpu", devices=1))
+    inputs = Fresh(prepared.store, recipe or prepared.recipe, Prefix(prefix, CPU, 0), CPU)
+    return Activations(inputs, cut, Fabric(accelerator="cpu", devices=1))
 
 
 def test_files_are_keyed_by_all_they_depend_on(prepared) -> None:
@@ -58,7 +57,7 @@ def test_cached_and_fresh_views_are_the_same_to_fp16(prepared) -> None:
     prefix = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU()).eval()
     rows, views = np.arange(8), np.arange(8) % 3
     cached = Cached(make(prepared, prefix, ""), range(3), rows)
-    fresh = Fresh(prepared.store, prepared.recipe, prefix, CPU)
+    fresh = Fresh(prepared.store, prepared.recipe, Prefix(prefix, CPU, 0), CPU)
     one, other = (batch(inputs, views, rows) for inputs in (cached, fresh))
     assert (one - other).abs().max() <= 2**-10 * other.abs().max()
     assert (one - other).abs().max() > 0
@@ -80,16 +79,3 @@ def test_what_was_computed_for_other_rows_is_found(prepared, monkeypatch) -> Non
     # A slice looks the same in whatever batch it is computed.
     whole = make(prepared, nn.Identity(), " ")
     assert np.array_equal(whole.view(1, np.arange(8))[[0, 1, 4, 5, 7]], both[[0, 1, 4, 5, 7]])
-
-
-def test_large_sets_run_on_onnx_runtime_and_give_the_same_to_fp16(prepared, monkeypatch) -> None:
-    rows = np.arange(8)
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU6(inplace=True)).eval()
-    plain = np.array(make(prepared, network, "a").view(1, rows)[rows], np.float32)
-    monkeypatch.setattr(activations, "EXPORTED", 16)
-    exported = make(prepared, network, "b")
-    assert exported._exported
-    monkeypatch.setattr(exported, "prefix", lambda _: pytest.fail("torch was used"))
-    fast = np.array(exported.view(1, rows)[rows], np.float32)
-    assert np.abs(plain - fast).max() <= 2**-10 * np.abs(plain).max()

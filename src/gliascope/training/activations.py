@@ -4,26 +4,21 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 import onnxruntime
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gliascope.data.rowfile import RowFile
 from gliascope.data.store import cache_folder
-from gliascope.inference.engine import open_session
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
-from gliascope.training.environment import mixed
-from gliascope.training.export import to_onnx
 from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
 
 BATCH = 64  # an interruption loses no more
-EXPORTED = 2000  # views of slices, from which exporting the frozen part (ten seconds) pays
 
 
 class Activations:
@@ -33,14 +28,14 @@ class Activations:
     finds what is done.
     """
 
-    def __init__(self, images: Fresh, prefix: nn.Module, frozen: str, fabric: Fabric) -> None:
-        self.images, self.fabric, self.device = images, fabric, images.device
-        self.prefix = prefix.eval()
-        self.recipe, self.store = images.recipe, images.store
+    def __init__(self, inputs: Fresh, frozen: str, fabric: Fabric) -> None:
+        self.inputs, self.fabric, self.device = inputs, fabric, inputs.device
+        self.recipe, self.store = inputs.recipe, inputs.store
+        assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)
         content = hashlib.blake2b(digest_size=10)
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
         made_by = (torch.__version__, onnxruntime.__version__, self.device.type)
-        network = (self.recipe.backbone, frozen, fingerprint(prefix), str(self.recipe.seed))
+        network = (self.recipe.backbone, frozen, fingerprint(inputs.prefix.network), str(self.recipe.seed))
         pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
         for part in (*pixels, *network, *made_by, self.recipe.augmentation.model_dump_json()):
             content.update(part.encode() + b"\n")
@@ -70,18 +65,6 @@ class Activations:
         shown = self.recipe.tta.views[-1 - view].model_dump_json().encode()
         return f"test-{hashlib.blake2b(shown, digest_size=4).hexdigest()}"
 
-    @cached_property
-    def _run(self) -> Callable[[Tensor], Tensor]:
-        few = len(self.store.hashes) * (self.recipe.views or 1) < EXPORTED
-        return self.prefix if few or self.device.type != "cpu" else self._exported
-
-    @cached_property
-    def _exported(self) -> Callable[[Tensor], Tensor]:
-        """The frozen part on ONNX Runtime, which fuses its layers: half the time of torch on a CPU."""
-        model = to_onnx(self.prefix, self._batch(0, np.arange(2)), "images", ["activations"])
-        session = open_session(model)
-        return lambda images: torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
-
     @torch.inference_mode()
     def _compute(self, view: int, rows: Rows, file: RowFile, advance: Callable[[int], None]) -> None:
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
@@ -90,13 +73,11 @@ class Activations:
         for batch_rows in batches[turn:] + batches[:turn]:
             some = batch_rows[~file.done()[batch_rows]]
             if len(some):
-                with mixed(self.device):
-                    made = self._run(self._batch(view, some))
-                file.write(some, made.half().cpu().numpy())
+                file.write(some, self._batch(view, some).half().cpu().numpy())
             advance(len(batch_rows))
 
     def _batch(self, view: int, rows: Rows) -> Tensor:
-        return batch(self.images, np.full(len(rows), view), rows)
+        return batch(self.inputs, np.full(len(rows), view), rows)
 
 
 class Cached:

@@ -7,13 +7,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gliascope.data.store import Store
 from gliascope.models.classifier import Normalise
 from gliascope.recipes import Recipe, TestView
 from gliascope.training.augment import augment, draws, view
-from gliascope.training.environment import mixed
+from gliascope.training.prefix import Prefix
 
 Rows = NDArray[np.int64]
 Host = tuple[NDArray[np.generic], ...]
@@ -65,7 +65,7 @@ class Fresh:
         self,
         store: Store,
         recipe: Recipe,
-        prefix: nn.Module | None,
+        prefix: Prefix | None,
         device: torch.device,
         resident: Tensor | None = None,
     ) -> None:
@@ -93,11 +93,7 @@ class Fresh:
             if self.recipe.views:  # numbered from 0
                 images = images.where(~plain[:, None, None, None], self.normalise.centre(whole))
         images = self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
-        if self.prefix is None:
-            return images
-        with mixed(self.device):
-            activations: Tensor = self.prefix(images)
-        return activations
+        return images if self.prefix is None else self.prefix(images)
 
     def release(self) -> None:
         """Nothing is held."""

@@ -37,6 +37,7 @@ from gliascope.training.inputs import (
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.material import Material, Part
 from gliascope.training.optimizers import create_optimizer
+from gliascope.training.prefix import Prefix
 from gliascope.training.replay import Replay
 from gliascope.training.test_time import average
 
@@ -79,16 +80,17 @@ class StageTraining:
         """The network that validation has seen."""
         return self.classifier if self.averaged is None else self.averaged.module
 
-    def _inputs(self, prefix: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
+    def _inputs(self, frozen_part: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
         """What training, validation and watching the test part are fed."""
-        material, recipe = self.material, self.recipe
-        device = self.fabric.device
-        pixels = resident(material.store, device)
-        fresh = Fresh(material.store, recipe, prefix, device, pixels)
+        material, recipe, device = self.material, self.recipe, self.fabric.device
+        prefix = None
+        if frozen_part is not None:
+            images = (recipe.views or self.stage.epochs) * len(material.store.hashes)
+            prefix = Prefix(frozen_part, device, images)
+        fresh = Fresh(material.store, recipe, prefix, device, resident(material.store, device))
         if prefix is None or not material.cache:
             return fresh, fresh, fresh
-        images = Fresh(material.store, recipe, None, device, pixels)
-        activations = Activations(images, prefix, str(name), self.fabric)
+        activations = Activations(fresh, str(name), self.fabric)
         train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
         val = fresh if recipe.augmented_validation else Cached(activations, self._shown, material.val.rows)
         test = Cached(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
