@@ -62,7 +62,11 @@ SPEED: dict[str, Part] = {
 }
 
 # Parts that use what another one makes.
-NEEDS = {"planted": "audit", "sizes": "audit", "starts": "masoud7023", "grouped": "masoud7023"}
+NEEDS = {
+    "planted": "audit",
+    "sizes": "audit",
+    **dict.fromkeys(("starts", "grouped", "scope", "tcia"), "masoud7023"),
+}
 
 
 def write(rows: list[Row]) -> None:
