@@ -68,7 +68,7 @@ def test_an_interrupted_one_goes_on_where_it_stopped(
         patch.setattr(module, "preprocess", counting)
         built = store(frame, SMALL)
     done = int(capsys.readouterr().err.split("store: ")[1].split(" of 240")[0])
-    assert done in (100, 200)
+    assert done in (100, 140, 200)  # pieces of 100, 100 and 40, two at a time
     assert len(calls) == 240 - done
     assert (built.pixels.reshape(240, -1).max(axis=1) > 0).all()
 

@@ -80,7 +80,13 @@ def _launch(host: Host, folder: Path) -> subprocess.Popen[bytes]:
         "-m", "gliascope", "train", str(folder / "catalog.parquet"), str(folder / "split.parquet"),
         "--out", str(folder / "two"), *sets,
     ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": host.link}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": host.link,
+        # Else a restarted process may read where the dead one could be reached, and fail, until none is left.
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    }
     with (folder / f"{host.name}.log").open("w") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
