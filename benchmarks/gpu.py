@@ -8,19 +8,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from benchmarks.measure import Row
+from benchmarks.measure import Row, peer
 from benchmarks.steps import alone, fed, seconds
 from gliascope.data.rowfile import RowFile
 from gliascope.data.store import PIXELS, Store
@@ -57,7 +55,8 @@ def limits(work: Path) -> list[Row]:
 def fine_tuning(work: Path) -> list[Row]:
     """ResNet50 at 224, every parameter trained, against the same step without input and the plain loop."""
     rows: list[Row] = []
-    plain = {size: _plain_loop(work, size) for size in (4, 64)}
+    pictures = _pictures(work)
+    plain = {size: peer("torch_loop", pictures, 200, WORKERS, size)["rate"] for size in (4, 64)}
     for size in (4, 64):
         training = _training(work, size, 100 * size)
         ours, resident = fed(training), alone(training, STEPS)
@@ -209,60 +208,13 @@ def _training(work: Path, batch: int, slices: int) -> StageTraining:
     return StageTraining(fabric, classifier, _material(work, recipe, slices, 64), 0)
 
 
-def _plain_loop(work: Path, batch: int) -> float:
-    """Slices a second of the loop in PyTorch's tutorial on transfer learning."""
-    from torchvision import transforms
-
-    pictures = _pictures(work)
-    transform = transforms.Compose(
-        [
-            transforms.RandomResizedCrop(224),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        ]
-    )
-    data = torchvision.datasets.ImageFolder(pictures, transform)
-    torch.use_deterministic_algorithms(False)
-    model = torchvision.models.resnet50()
-    model.fc = nn.Linear(model.fc.in_features, len(LABELS))
-    model = model.cuda().train()
-    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    running, count, began = 0.0, 0, 0.0
-    for step, (images, labels) in enumerate(_endless(data, batch)):
-        if step == 30:
-            torch.cuda.synchronize()
-            began, count = time.perf_counter(), 0
-        targets = labels.cuda()
-        optimizer.zero_grad()
-        outputs = model(images.cuda())
-        loss = criterion(outputs, targets)
-        loss.backward()
-        optimizer.step()
-        running += loss.item() * len(images) + int((outputs.argmax(1) == targets).sum())
-        count += len(images)
-        if began and time.perf_counter() - began > 6:
-            break
-    return count / (time.perf_counter() - began)
-
-
-def _endless(data: Any, batch: int) -> Iterator[Any]:
-    loader = torch.utils.data.DataLoader(
-        data, batch, shuffle=True, num_workers=WORKERS, persistent_workers=True
-    )
-    while True:
-        yield from loader
-
-
 def _pictures(work: Path, each: int = 1000) -> Path:
     folder = work / "pictures"
     generator = np.random.default_rng(0)
     for label in LABELS:
-        if (folder / label).exists():
-            continue
-        (folder / label).mkdir(parents=True)
+        (folder / "train" / label).mkdir(parents=True)
         for number in range(each):
-            Image.fromarray(_blob(generator, 512)).save(folder / label / f"{number}.jpg")
+            Image.fromarray(_blob(generator, 512)).save(folder / "train" / label / f"{number}.jpg")
     return folder
 
 

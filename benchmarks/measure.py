@@ -1,5 +1,6 @@
 """Run a command and measure it from outside."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -7,6 +8,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+PEERS = Path(__file__).parent / "peers"
 
 Row = tuple[str, str, str]  # what, measured, target
 
@@ -49,3 +53,13 @@ def anonymous_gib(pid: int) -> float:
 
 def median_seconds(*arguments: object, cache: Path, times: int = 5) -> float:
     return statistics.median(gliascope(*arguments, cache=cache).seconds for _ in range(times))
+
+
+def peer(script: str, *arguments: object, python: str = sys.executable) -> dict[str, Any]:
+    """What a peer prints."""
+    command = [python, str(PEERS / f"{script}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told

@@ -15,12 +15,11 @@ import venv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lightning.fabric import Fabric
 
-from benchmarks.measure import Row, gliascope
+from benchmarks.measure import Row, gliascope, peer
 from benchmarks.steps import alone, fed
 from gliascope.data.scan import scan
 from gliascope.data.store import store
@@ -34,22 +33,11 @@ from gliascope.training.export import export
 from gliascope.training.material import Material, Part
 from gliascope.training.stage import StageTraining
 
-PEERS = Path(__file__).parent / "peers"
 KERAS = ("tensorflow-cpu>=2.18", "keras>=3.6", "safetensors>=0.4.5", "pillow>=10.3")
 WEIGHTS = "weights/resnet50_keras_imagenet.safetensors"
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 TRAIN, TEST = 480, 160  # slices of the subset: Keras takes some 90 ms for each and epoch
 EPOCHS = 10
-
-
-def peer(script: str, *arguments: object, python: str = sys.executable) -> dict[str, Any]:
-    """What a peer prints."""
-    command = [python, str(PEERS / f"{script}.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
 
 
 def keras_python(work: Path) -> str:
@@ -117,7 +105,7 @@ def stage2(data: Path, work: Path) -> list[Row]:
 def fine_tuning(data: Path, work: Path) -> list[Row]:
     """ResNet50 wholly trained, against the loop as written, Lightning's, and no input at all."""
     folder, steps = subset(data, work), 40
-    loop = peer("torch_loop", folder, steps, 2)["rate"]
+    loop = peer("torch_loop", folder, steps, 2, 4)["rate"]
     rows: list[Row] = []
     for size in (4, 32):
         theirs = {"plain PyTorch's loop": loop} if size == 4 else {}

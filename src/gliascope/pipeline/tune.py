@@ -99,9 +99,6 @@ def tune(
         raise RunError(
             "torchrun would do the same trials in every process; start `tune` several times instead"
         )
-    from gliascope.training.environment import keep_freed_memory
-
-    keep_freed_memory()
     space.check(name, overrides)
     base = load_recipe(name, overrides)
     if base.watch_test:
@@ -115,12 +112,12 @@ def tune(
     study = open_study(folder, space, job.identity)
     if not study.trials:
         _enqueue(study, space, base)
+    search = partial(_search, job=job, trials=trials, seed=seed)
     try:
         if workers is None:
-            _search(0, job, study, trials, seed)
+            search(0)
         else:
-            search = workers.give(partial(_search_together, job=job, trials=trials, seed=seed))
-            list(in_order(search, range(workers.count), workers))
+            list(in_order(workers.give(search), range(workers.count), workers))
     finally:  # an interruption shows what there is
         _write(study, job)
     if not completed(study):
@@ -144,15 +141,12 @@ def untested(splits: Sequence[Split]) -> list[Split]:
     return [Split(split.frame.filter(pl.col("part") != "test")) for split in rounds]
 
 
-def _search_together(worker: int, job: Job, trials: int, seed: int) -> None:
-    """What one of several workers does until there are enough trials."""
+def _search(worker: int, job: Job, trials: int, seed: int) -> None:
+    """What one of several workers does, or the only one, until there are enough trials."""
     from gliascope.training.environment import keep_freed_memory
 
     keep_freed_memory()
-    _search(worker, job, open_study(job.folder, job.space, job.identity), trials, seed)
-
-
-def _search(worker: int, job: Job, study: "Study", trials: int, seed: int) -> None:
+    study = open_study(job.folder, job.space, job.identity)
     while len(ended(study)) < trials:
         revive(study, job.space, job.place)
         seed_sampler(study, seed + 7919 * worker)
