@@ -1,4 +1,4 @@
-"""FOLDER STEPS WORKERS BATCH: ResNet50 fine-tuned by the loop of PyTorch's tutorial, on a GPU if there is one."""
+"""FOLDER STEPS WORKERS BATCH: ResNet50 fine-tuned by the loop of PyTorch's tutorial, on a GPU if there is."""
 
 import itertools
 import json
