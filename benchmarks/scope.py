@@ -17,10 +17,10 @@ from benchmarks.measure import Row
 from benchmarks.strangers import Kinds, Picture, chosen_on, judged_on, package_files, readable
 from gliascope.data.preprocess import preprocess
 from gliascope.data.split import Split, load_splits
-from gliascope.evaluation.outliers import ACCEPTANCE, fit_subspace, units
+from gliascope.evaluation.outliers import fit_subspace
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.inference.judge import SPACES, Judge, distances
+from gliascope.inference.judge import ACCEPTANCE, SPACES, Judge, distances, fit_units, together
 from gliascope.pipeline.judge import REFERENCES
 
 Score = Callable[[Outputs], NDArray[np.float64]]
@@ -77,7 +77,7 @@ def _choice(
 
 def _candidates(known: Outputs, validation: Outputs) -> dict[str, Score]:
     """Scores fitted on training slices; higher is stranger."""
-    features, said = known.features.astype(np.float64), known.logits.argmax(axis=1)
+    features, said = known.looks["features"].astype(np.float64), known.logits.argmax(axis=1)
     means = np.stack([features[said == number].mean(axis=0) for number in np.unique(said)])
     own = np.searchsorted(np.unique(said), said)
     spread = features.std(axis=0) + 1e-6
@@ -89,7 +89,10 @@ def _candidates(known: Outputs, validation: Outputs) -> dict[str, Score]:
         "Mahalanobis, Ledoit-Wolf": _mahalanobis(features, features.mean(axis=0, keepdims=True), own * 0),
         "Mahalanobis, probabilistic components": _components(known, validation, ("features",)),
         "the same of grey levels": _components(known, validation, ("greys",)),
-        "the longer of both (deployed)": _components(known, validation, SPACES),
+        "the same of layout": _components(known, validation, ("layout",)),
+        "features and grey levels": _components(known, validation, ("features", "greys")),
+        "features and layout": _components(known, validation, ("features", "layout")),
+        "features, grey levels and layout (deployed)": _components(known, validation, SPACES),
     }
 
 
@@ -99,21 +102,21 @@ def _nearest(features: NDArray[np.float64], scale: NDArray[np.float64] | float) 
         return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
 
     fitted = NearestNeighbors(n_neighbors=1).fit(unit(features))
-    return lambda outputs: fitted.kneighbors(unit(outputs.features))[0][:, 0]
+    return lambda outputs: fitted.kneighbors(unit(outputs.looks["features"]))[0][:, 0]
 
 
 def _mahalanobis(features: NDArray[np.float64], means: NDArray[np.float64], own: NDArray[np.int64]) -> Score:
     precision = LedoitWolf(assume_centered=True).fit(features - means[own]).precision_
 
     def score(outputs: Outputs) -> NDArray[np.float64]:
-        away = [outputs.features - mean for mean in means]
+        away = [outputs.looks["features"] - mean for mean in means]
         return np.min([((one @ precision) * one).sum(axis=1) for one in away], axis=0)
 
     return score
 
 
 def _components(known: Outputs, validation: Outputs, spaces: Sequence[str]) -> Score:
-    """The deployed distance, in these spaces; the longer one counts."""
+    """The deployed distance, in these spaces together."""
     fitted = {name: fit_subspace(known.looks[name]) for name in spaces}
 
     def apart(outputs: Outputs) -> list[NDArray[np.float64]]:
@@ -122,8 +125,8 @@ def _components(known: Outputs, validation: Outputs, spaces: Sequence[str]) -> S
             for name, space in fitted.items()
         ]
 
-    far = units(apart(validation))
-    return lambda outputs: np.max([one / unit for one, unit in zip(apart(outputs), far, strict=True)], axis=0)
+    units = fit_units(apart(validation))
+    return lambda outputs: together(apart(outputs), units)
 
 
 def _judged(

@@ -12,7 +12,7 @@ import pytest
 from tiny import LABELS, TINY, slice_image
 
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.judge import Judge, JudgeInfo, SpaceInfo
+from gliascope.inference.judge import SPACES, Judge, JudgeInfo, SpaceInfo
 from gliascope.recipes import load_recipe
 
 # Before torch is imported, here and in the processes that tests start: on tensors this small, threads
@@ -113,11 +113,11 @@ def judged(bundle: Bundle) -> Bundle:
         temperature=0.5,
         method="lac",
         level=0.95,
-        spaces={name: SpaceInfo(noise=1.0, unit=1e6) for name in ("features", "greys")},
+        spaces={name: SpaceInfo(noise=1.0, unit=1e6) for name in SPACES},
         references=2,
     )
     arrays = {method: np.arange(1, 40) / 40 for method in ("lac", "aps", "raps")}
-    for name, width in (("features", 1280), ("greys", 8)):
+    for name, width in zip(SPACES, (1280, 8, 256), strict=True):
         arrays[f"{name}.mean"] = np.zeros(width, dtype=np.float32)
         arrays[f"{name}.components"] = np.eye(2, width, dtype=np.float32)
         arrays[f"{name}.variances"] = np.ones(2, dtype=np.float32)

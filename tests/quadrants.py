@@ -77,10 +77,12 @@ def _graph(slope: float, turned: bool, maps: bool) -> bytes:
 
 
 def _judge() -> Judge:
-    spaces = {"features": SpaceInfo(noise=1.0, unit=150), "greys": SpaceInfo(noise=1.0, unit=1e6)}
+    # The root mean square over three spaces, two of which are near to everything.
+    units = {"features": 150 / 3**0.5, "greys": 1e6, "layout": 1e6}
+    spaces = {name: SpaceInfo(noise=1.0, unit=unit) for name, unit in units.items()}
     info = JudgeInfo(temperature=1.0, method="lac", level=0.95, spaces=spaces, references=2)
     arrays = {method: np.arange(1, 40) / 40 for method in ("lac", "aps", "raps")}
-    for name, width, mean in (("features", 4, 60.0), ("greys", 8, 0.0)):
+    for name, width, mean in (("features", 4, 60.0), ("greys", 8, 0.0), ("layout", 256, 0.0)):
         arrays[f"{name}.mean"] = np.full(width, mean, dtype=np.float32)
         arrays[f"{name}.components"] = np.eye(1, width, dtype=np.float32)
         arrays[f"{name}.variances"] = np.ones(1, dtype=np.float32)

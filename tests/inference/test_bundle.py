@@ -7,7 +7,7 @@ import pytest
 
 from gliascope.errors import BundleError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.engine import Engine, Outputs, grey_levels
+from gliascope.inference.engine import Engine, Outputs, grey_levels, layout
 
 
 def test_folder_and_zip_hold_the_same_bundle(bundle: Bundle, bundle_folder: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_outputs_have_the_stated_shapes_for_any_batch(bundle: Bundle) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8)
     together = engine(pixels)
     assert together.logits.shape == (5, 4)
-    assert together.features.shape == (5, 1280)
+    assert together.looks["features"].shape == (5, 1280)
     assert together.maps is not None and together.maps.shape == (5, 4, 2, 2)
     assert np.allclose(together.probabilities.sum(axis=1), 1)
     alone = np.concatenate([engine(pixels[n : n + 1]).logits for n in range(5)])
@@ -77,6 +77,14 @@ def test_grey_levels_are_shares_of_the_pixels(bundle: Bundle) -> None:
         [Engine(bundle)(np.full((1, 64, 64), level, dtype=np.uint8)) for level in (0, 255)]
     )
     assert np.allclose(outputs.at(np.array([1, 0])).looks["greys"], np.eye(8)[[7, 0]])
+
+
+def test_layout_is_the_mean_grey_of_equal_boxes() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
+    boxes = pixels.reshape(2, 16, 4, 16, 4).mean(axis=(2, 4)).reshape(2, 256) / 255
+    assert np.allclose(layout(pixels), boxes, atol=1 / 255)
+    assert np.array_equal(layout(np.repeat(pixels[..., None], 3, axis=3)), layout(pixels))
+    assert layout(pixels[:, :50, :50]).shape == (2, 256)
 
 
 def test_flip_averaging_makes_a_slice_and_its_mirror_image_equal(bundle: Bundle) -> None:

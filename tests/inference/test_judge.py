@@ -2,14 +2,23 @@ import numpy as np
 import pytest
 
 from gliascope.errors import GliascopeError
-from gliascope.inference.judge import ARRAYS, Judge, JudgeInfo, softmax, unchecked
+from gliascope.inference.judge import (
+    ARRAYS,
+    SPACES,
+    Judge,
+    JudgeInfo,
+    fit_units,
+    softmax,
+    together,
+    unchecked,
+)
 
-UNITS = {"features": {"noise": 1.0, "unit": 2.0}, "greys": {"noise": 1.0, "unit": 1.0}}
+UNITS = {name: {"noise": 1.0, "unit": unit} for name, unit in zip(SPACES, (2.0, 1.0, 4.0), strict=True)}
 INFO = {"temperature": 2.0, "method": "lac", "level": 0.9, "spaces": UNITS, "references": 10}
 
 
 def make_judge(**changes) -> Judge:
-    """Nineteen groups whose scores are 0.05, 0.10 …; two spaces of two axes, the first the component."""
+    """Nineteen groups whose scores are 0.05, 0.10 …; three spaces of two axes, the first the component."""
     arrays = {method: np.arange(1, 20) / 20 for method in ("lac", "aps", "raps")}
     for space in UNITS:
         arrays[f"{space}.mean"] = np.zeros(2, dtype=np.float32)
@@ -18,21 +27,34 @@ def make_judge(**changes) -> Judge:
     return Judge(JudgeInfo(**(INFO | changes)), arrays)
 
 
-def looks(features: list[list[float]], greys: list[list[float]]) -> dict[str, np.ndarray]:
-    return {"features": np.array(features, dtype=np.float32), "greys": np.array(greys, dtype=np.float32)}
+def looks(*points: list[list[float]]) -> dict[str, np.ndarray]:
+    return {name: np.array(one, dtype=np.float32) for name, one in zip(SPACES, points, strict=True)}
 
 
 def test_probabilities_are_softmax_at_the_temperature() -> None:
     logits = np.array([[2.0, 0.0, -2.0]], dtype=np.float32)
-    said = make_judge()(logits, looks([[0, 0]], [[0, 0]]))
+    said = make_judge()(logits, looks(*[[[0, 0]]] * 3))
     assert said.probabilities == pytest.approx(softmax(logits / 2))
     assert softmax(np.array([[1e4, 0.0]])) == pytest.approx(np.array([[1.0, 0.0]]))
 
 
-def test_distance_weighs_each_direction_by_what_it_varies_and_the_longer_one_counts() -> None:
+def test_distance_weighs_each_direction_by_what_it_varies_and_each_space_by_its_unit() -> None:
     features = [[4.0, 0.0], [0.0, 4.0], [0.0, 0.0], [0.0, 0.0]]  # 2, 4, 0 and 0 of a unit of 2
     greys = [[0.0, 0.0], [0.0, 1.0], [0.0, 3.0], [4.0, 0.0]]  # 0, 1, 3 and 2 of a unit of 1
-    assert make_judge().outlier_scores(looks(features, greys)) == pytest.approx([1, 2, 3, 2])
+    layout = [[0.0, 0.0], [0.0, 8.0], [0.0, 0.0], [16.0, 0.0]]  # 0, 8, 0 and 8 of a unit of 4
+    expected = np.sqrt(np.array([1, 4 + 1 + 4, 9, 4 + 4]) / 3)
+    assert make_judge().outlier_scores(looks(features, greys, layout)) == pytest.approx(expected)
+
+
+def test_units_accept_their_share_and_no_space_counts_more_than_another() -> None:
+    random = np.random.default_rng(0)
+    apart = [random.exponential(size=4000), 100 * random.normal(5, 1, 4000)]
+    units = fit_units(apart)
+    assert (together(apart, units) <= 1).mean() == pytest.approx(0.95, abs=0.001)
+    own = [np.quantile(one, 0.95) for one in apart]
+    assert units[0] / own[0] == pytest.approx(units[1] / own[1], rel=0.01)
+    assert fit_units([np.array([3.0])]) == [3.0]
+    assert all(unit > 0 for unit in fit_units([np.zeros(5), np.zeros(5)]))
 
 
 def test_verdicts() -> None:

@@ -35,7 +35,9 @@ def test_probabilities_are_the_mean_of_the_members(members: list[Bundle]) -> Non
     expected = np.mean([softmax(answer.logits) for answer in answers], axis=0)
     assert np.abs(joined.probabilities - expected).max() < 1e-6
     assert np.abs(softmax(joined.logits) - expected).max() < 1e-6
-    assert np.array_equal(joined.features, np.concatenate([answer.features for answer in answers], axis=1))
+    assert np.array_equal(
+        joined.looks["features"], np.concatenate([answer.looks["features"] for answer in answers], axis=1)
+    )
     assert joined.maps is None
 
 
@@ -138,12 +140,7 @@ def with_maps(bundle: Bundle, side: int) -> Bundle:
 
 
 def test_the_mean_is_of_what_was_asked_for() -> None:
-    outputs = [
-        Outputs(
-            np.array([[a, b]], np.float32), np.zeros((1, 1), np.float32), np.zeros((1, 8), np.float32), None
-        )
-        for a, b in ((0, 2), (0, -4))
-    ]
+    outputs = [Outputs(np.array([[a, b]], np.float32), {}, None) for a, b in ((0, 2), (0, -4))]
     assert mean_logits(outputs, "logits").tolist() == [[0, -1]]
     assert np.exp(mean_logits(outputs, "probabilities"))[0] == pytest.approx(
         np.mean([softmax(np.array([0, 2])), softmax(np.array([0, -4]))], axis=0)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.evaluation.intervals import error_interval, with_interval
+from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
 from gliascope.evaluation.replicates import ECE_BINS, Floats, confidence_bin, resampled_sums
 from gliascope.evaluation.scores import Scores
 
@@ -37,9 +37,10 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], grou
 
 
 def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """{ece, adaptive_ece, classwise_ece, nll, brier}, each {value, low, high} over groups, and confidence.
+    """{ece, adaptive_ece, classwise_ece, nll, brier}, each {value, low, high} over groups; and two more.
 
     confidence: mean probability of the predicted class; below accuracy, the model is too modest.
+    ece_by_chance: of `ece_by_chance`.
     ece: 15 equal-width bins of the top confidence (Guo et al. 2017); adaptive_ece: 15 bins of equally many
     slices (Nixon et al., CVPR workshops 2019); classwise_ece: 15 equal-width bins of each class's own
     probability, mean over classes (Kull et al., NeurIPS 2019). nll: mean negative logarithm of the truth's
@@ -64,11 +65,31 @@ def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -
     values, samples = numbers(columns.sum(axis=0)), numbers(resampled_sums(scores, columns, resamples, seed))
     return {
         "confidence": float(scores.confidences.mean()),
+        "ece_by_chance": ece_by_chance(scores.confidences, resamples, seed),
         **{
             name: with_interval(float(value), error_interval(float(value), samples[name], scores.group_count))
             for name, value in values.items()
         },
     }
+
+
+def ece_by_chance(confidences: Floats, resamples: int = 2000, seed: int = 0) -> dict[str, float]:
+    """The ECE of so many slices if their confidences (n,) were exact: its mean, and where 95 % of draws lie.
+
+    Consistency resampling (Bröcker & Smith, Weather Forecast. 22:651, 2007): each slice is right with the
+    probability that it is said to be. What is within is no evidence of bad calibration; slices that are right
+    and wrong together, as those of a patient may be, would widen it.
+    """
+    random = np.random.default_rng(seed)
+    bins = confidence_bin(confidences, ECE_BINS)
+
+    def drawn() -> float:
+        gap = (random.random(len(confidences)) < confidences) - confidences
+        return float(np.abs(np.bincount(bins, gap)).sum()) / len(confidences)
+
+    values = [drawn() for _ in range(resamples)]
+    low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
+    return {"value": float(np.mean(values)), "low": low, "high": high}
 
 
 def _columns(scores: Scores) -> dict[str, Floats]:

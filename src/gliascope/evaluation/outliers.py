@@ -1,18 +1,17 @@
 """What training slices look like in, what tells other pictures from them out.
 
-Distances are measured in two spaces, and the longer one counts: the network's features, in which a picture
-of something else is far, and the shares of grey levels, to which a network may well be blind. Both, and the
-distance itself, were chosen by how well they tell slices from other pictures (`python -m benchmarks scope`).
+Distances are measured in three spaces: the network's features, in which a picture of something else is far,
+and two to which a network may well be blind, the shares of grey levels and where a slice is bright and dark.
+These, and the distance itself, were chosen by how well they tell slices from other pictures
+(`python -m benchmarks scope`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 COMPONENTS = 256
-ACCEPTANCE = 0.95
 _TINY = 1e-12
 
 
@@ -47,19 +46,3 @@ def fit_subspace(looks: NDArray[np.float32], seed: int = 0) -> Subspace:
         np.maximum(fitted.explained_variance_, _TINY).astype(np.float32),
         max(float(fitted.noise_variance_), _TINY),
     )
-
-
-def units(distances: Sequence[NDArray[np.float64]], acceptance: float = ACCEPTANCE) -> list[float]:
-    """What to divide the distances of validation slices in each space by, (n,) each.
-
-    Then a share `acceptance` of the slices is within 1 in all spaces, and the spaces leave out equally many.
-    """
-    own = [max(_quantile(one, acceptance), _TINY) for one in distances]
-    joint = _quantile(
-        np.max([one / unit for one, unit in zip(distances, own, strict=True)], axis=0), acceptance
-    )
-    return [unit * max(joint, _TINY) for unit in own]
-
-
-def _quantile(values: NDArray[np.float64], share: float) -> float:
-    return float(np.quantile(values, share, method="higher"))

@@ -15,7 +15,7 @@ from gliascope.errors import BundleError, explain
 from gliascope.files import atomic_folder
 from gliascope.inference.judge import Judge, JudgeInfo
 
-FORMAT = 3
+FORMAT = 4
 MEMBERS = ("bundle.json", "model.onnx", "judge.npz")
 
 

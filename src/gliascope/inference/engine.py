@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gliascope.data.parallel import cores
 from gliascope.data.preprocess import to_grey
@@ -14,18 +15,18 @@ from gliascope.inference.bundle import Bundle
 from gliascope.inference.judge import Looks, softmax
 
 GREYS = 8
+LAYOUT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """logits (n, classes), features (n, channels), maps (n, classes, height, width) or None; all float32.
+    """logits (n, classes), maps (n, classes, height, width) or None, float32; and what a Judge wants to know.
 
-    greys (n, GREYS), of what the graph was given, are none of its outputs; see `grey_levels`.
+    looks: features (n, channels) of the graph; `grey_levels` and `layout` of what it was given.
     """
 
     logits: NDArray[np.float32]
-    features: NDArray[np.float32]
-    greys: NDArray[np.float32]
+    looks: Looks
     maps: NDArray[np.float32] | None
 
     @classmethod
@@ -34,25 +35,19 @@ class Outputs:
         maps = [batch.maps for batch in batches if batch.maps is not None]
         return cls(
             np.concatenate([batch.logits for batch in batches]),
-            np.concatenate([batch.features for batch in batches]),
-            np.concatenate([batch.greys for batch in batches]),
+            {name: np.concatenate([batch.looks[name] for batch in batches]) for name in batches[0].looks},
             np.concatenate(maps) if maps else None,
         )
 
     def at(self, rows: NDArray[np.int64]) -> "Outputs":
         """These rows, in this order."""
         maps = None if self.maps is None else self.maps[rows]
-        return Outputs(self.logits[rows], self.features[rows], self.greys[rows], maps)
+        return Outputs(self.logits[rows], {name: look[rows] for name, look in self.looks.items()}, maps)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Softmax of the logits, (n, classes): what the graph says, not calibrated (see `judge`)."""
         return softmax(self.logits)
-
-    @property
-    def looks(self) -> Looks:
-        """What a Judge wants to know of the slices beside the logits."""
-        return {"features": self.features, "greys": self.greys}
 
 
 def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -65,6 +60,16 @@ def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     _, height, width = pixels.shape[:3]
     roots: NDArray[np.float32] = np.sqrt(np.stack(shares) / (height * width)).astype(np.float32)
     return roots
+
+
+def layout(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Where slices are bright and dark, (n, LAYOUT²): mean grey of LAYOUT × LAYOUT equal boxes, in [0, 1].
+
+    Of slices, uint8 (n, height, width) or (n, height, width, 3).
+    """
+    side = (LAYOUT, LAYOUT)
+    small = [Image.fromarray(to_grey(one)).resize(side, Image.Resampling.BOX) for one in pixels]
+    return np.stack([np.asarray(one, dtype=np.float32).ravel() / 255 for one in small])
 
 
 def open_session(model: bytes | str) -> Any:
@@ -97,4 +102,5 @@ class Engine:
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Preprocessed slices, uint8 (n, size, size) or (n, size, size, 3), to Outputs."""
         values = dict(zip(self.outputs, self.session.run(None, {"pixels": pixels}), strict=True))
-        return Outputs(values["logits"], values["features"], grey_levels(pixels), values.get("maps"))
+        looks = {"features": values["features"], "greys": grey_levels(pixels), "layout": layout(pixels)}
+        return Outputs(values["logits"], looks, values.get("maps"))

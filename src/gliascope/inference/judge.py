@@ -1,7 +1,7 @@
 """The Judge: what a Bundle's answers are worth. NumPy alone, so that it goes wherever a Bundle goes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Literal
@@ -19,9 +19,11 @@ Looks = Mapping[str, NDArray[np.float32]]  # in each of SPACES: (n, its width)
 
 METHODS = ("lac", "aps", "raps")
 ACCEPTED, UNCERTAIN, OUT_OF_SCOPE, UNCHECKED = "accepted", "uncertain", "out of scope", "unchecked"
+_TINY = 1e-12
 VERDICTS = (ACCEPTED, UNCERTAIN, OUT_OF_SCOPE)
-Space = Literal["features", "greys"]
-SPACES: tuple[Space, ...] = ("features", "greys")
+Space = Literal["features", "greys", "layout"]
+SPACES: tuple[Space, ...] = ("features", "greys", "layout")
+ACCEPTANCE = 0.95
 PARTS = ("mean", "components", "variances")
 ARRAYS = (*METHODS, *(f"{space}.{part}" for space in SPACES for part in PARTS))
 
@@ -32,7 +34,7 @@ class SpaceInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     noise: float = Field(gt=0, description="variance in every direction but the components")
-    unit: float = Field(gt=0, description="the longest distance that is in scope")
+    unit: float = Field(gt=0, description="a distance that is just in scope")
 
 
 class JudgeInfo(BaseModel):
@@ -144,12 +146,12 @@ class Judge:
         return sets
 
     def outlier_scores(self, looks: Looks) -> Floats:
-        """How far slices are from the training slices, (n,), in whichever space they are farther."""
+        """How far slices are from the training slices, (n,), in all spaces together: 1 is just in scope."""
         apart = []
         for name, space in self.info.spaces.items():
             mean, components, variances = (self.arrays[f"{name}.{part}"] for part in PARTS)
-            apart.append(distances(looks[name], mean, components, variances, space.noise) / space.unit)
-        return np.asarray(np.max(apart, axis=0))
+            apart.append(distances(looks[name], mean, components, variances, space.noise))
+        return together(apart, [space.unit for space in self.info.spaces.values()])
 
     def to_bytes(self) -> bytes:
         """The arrays as judge.npz; equal arrays give equal bytes."""
@@ -181,6 +183,27 @@ def distances(
     inside = away @ components.T.astype(np.float64)
     outside = np.maximum((away**2).sum(axis=1) - (inside**2).sum(axis=1), 0)
     return np.asarray(np.sqrt((inside**2 / variances).sum(axis=1) + outside / noise))
+
+
+def together(apart: Sequence[Floats], units: Sequence[float]) -> Floats:
+    """Distances (n,) in each space as one: the root of their mean square, each in units of its space."""
+    return np.asarray(
+        np.sqrt(np.mean([(one / unit) ** 2 for one, unit in zip(apart, units, strict=True)], 0))
+    )
+
+
+def fit_units(apart: Sequence[Floats], acceptance: float = ACCEPTANCE) -> list[float]:
+    """The units in which a share `acceptance` of validation slices, (n,) in each space, is within 1 together.
+
+    They are in proportion to what that share is within in each space alone, so that no space counts more.
+    """
+    own = [max(_reached(one, acceptance), _TINY) for one in apart]
+    longest = max(_reached(together(apart, own), acceptance), _TINY)
+    return [unit * longest for unit in own]
+
+
+def _reached(values: Floats, share: float) -> float:
+    return float(np.quantile(values, share, method="higher"))
 
 
 def unchecked(logits: NDArray[np.float32]) -> Judgement:

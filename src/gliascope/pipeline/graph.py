@@ -154,15 +154,14 @@ class Graph:
         self.preprocessing = self.input.preprocessing(file, options.preprocessing)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs without features."""
+        """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs without looks."""
         values = self.input(pixels, self.preprocessing)
         logits = self._logits(self._run(values)).astype(np.float32)
         if np.isnan(logits).any():
             raise ForeignError(
                 f"{self.file}: gives what is no number; check the preprocessing that is stated"
             )
-        nothing = np.empty((len(logits), 0), dtype=np.float32)
-        return Outputs(logits, nothing, nothing, None)
+        return Outputs(logits, {}, None)
 
     def _run(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """The output that has a column for each class, (n, columns)."""

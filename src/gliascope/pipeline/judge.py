@@ -10,11 +10,20 @@ from gliascope.data.split import Split
 from gliascope.data.store import Store
 from gliascope.evaluation.calibration import fit_temperature
 from gliascope.evaluation.conformal import LEVELS, conformity, highest_level, needed
-from gliascope.evaluation.outliers import Subspace, fit_subspace, units
+from gliascope.evaluation.outliers import Subspace, fit_subspace
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.inference.judge import PARTS, SPACES, Judge, JudgeInfo, SpaceInfo, distances, softmax
+from gliascope.inference.judge import (
+    PARTS,
+    SPACES,
+    Judge,
+    JudgeInfo,
+    SpaceInfo,
+    distances,
+    fit_units,
+    softmax,
+)
 from gliascope.pipeline.model import Memory
 from gliascope.progress import note
 from gliascope.recipes.run import Run
@@ -53,7 +62,7 @@ def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
     fit = conformity(Scores(softmax(validation.logits / temperature), labels, groups, split.classes), level)
     known = _references(split, answers)
     spaces = {name: fit_subspace(known.looks[name]) for name in SPACES}
-    far = units(
+    units = fit_units(
         [
             distances(validation.looks[name], **_arrays(space), noise=space.noise)
             for name, space in spaces.items()
@@ -67,7 +76,7 @@ def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
         free=fit.free,
         spaces={
             name: SpaceInfo(noise=space.noise, unit=unit)
-            for (name, space), unit in zip(spaces.items(), far, strict=True)
+            for (name, space), unit in zip(spaces.items(), units, strict=True)
         },
         references=len(known.logits),
     )
