@@ -22,6 +22,17 @@ def test_two_processes_give_the_weights_of_one(prepared, tmp_path: Path, cache: 
     assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_batches_in_parts_give_the_weights_of_whole_ones(prepared, tmp_path: Path, devices: int) -> None:
+    """The head's penalty included, and mixup where one process draws the partners."""
+    alone = ("mixup=0.2",) if devices == 1 else ()
+    recipe = load_recipe("quick", (*SAME, *alone))
+    train(recipe, prepared.split, prepared.store, tmp_path / "whole")
+    parts = load_recipe("quick", (*SAME, *alone, "stages.0.accumulate=3"))
+    train(parts, prepared.split, prepared.store, tmp_path / "parts", devices=devices)
+    assert_equal_to_rounding(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_torchrun_gives_the_weights_of_one(prepared, tmp_path: Path) -> None:
     recipe = load_recipe("quick", SAME)
     train(recipe, prepared.split, prepared.store, tmp_path / "one")

@@ -110,7 +110,12 @@ class Stage(_Part):
     batch_norm: Literal["train", "frozen"] = Field(
         default="train", description="whether the backbone's unfrozen batch norm uses each batch's statistics"
     )
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1, description="of all processes together")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="parts that a process takes its share of a batch in, for less memory; gradients add up",
+    )
     optimizer: str = Field(default="adamw", description="a name in `training.optimizers`")
     lr: float = Field(default=1e-3, gt=0, description="peak learning rate")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")

@@ -202,23 +202,33 @@ class StageTraining:
         targets, *rest = given
         mixing, loaded = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
         inputs = self.inputs.compute(views, tuple(loaded))
+        share, others = None, targets
         if mixing:
             inputs = mixup(inputs, *mixing)
-        with mixed(self.fabric.device):
-            logits = self.tail(inputs).float()
-        losses = self.criterion(logits, targets)
-        if mixing:
-            share, other = mixing
-            losses = losses.lerp(self.criterion(logits, targets[other]), 1 - share)
-        # Processes average their gradients: this makes that the mean over the whole batch.
-        loss = losses.sum() * (self.fabric.world_size / size)
-        if recipe.head.l2:
-            weights = self.classifier.head.penalised
-            loss = loss + recipe.head.l2 * sum(weight.square().sum() for weight in weights)
+            share, others = mixing[0], targets[mixing[1]]
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        hits, total = torch.zeros((2,), device=inputs.device)
+        split = [tensor.chunk(self.stage.accumulate) for tensor in (inputs, targets, others)]
+        for number, (images, own, other) in enumerate(zip(*split, strict=True), 1):
+            last = number == len(split[0])
+            with self.fabric.no_backward_sync(self.tail, enabled=not last):
+                with mixed(self.fabric.device):
+                    logits = self.tail(images).float()
+                # Processes average their gradients: this makes that the mean over the whole batch.
+                loss = self._losses(logits, own, other, share).sum() * (self.fabric.world_size / size)
+                if recipe.head.l2 and last:
+                    weights = self.classifier.head.penalised
+                    loss = loss + recipe.head.l2 * sum(weight.square().sum() for weight in weights)
+                self.fabric.backward(loss)
+            hits += (logits.argmax(1) == own).sum()
+            total += loss.detach()
         self.optimizer.step()
-        return (logits.argmax(1) == targets).sum(), loss.detach()
+        return hits, total
+
+    def _losses(self, logits: Tensor, targets: Tensor, others: Tensor, share: Tensor | None) -> Tensor:
+        """Of each slice; with mixup, for its own class by its share, for the other's by the rest."""
+        losses = self.criterion(logits, targets)
+        return losses if share is None else losses.lerp(self.criterion(logits, others), 1 - share)
 
     @torch.inference_mode()
     def _score(self, part: Part, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
