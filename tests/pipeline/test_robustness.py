@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
-from gliascope.data.split import split, write_splits
+from gliascope.data.split import load_splits, split, still_there, write_splits
+from gliascope.data.store import store
 from gliascope.explain.disturbances import DISTURBANCES
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.predict import Predictor, predict
@@ -110,6 +111,19 @@ def test_answers_are_those_of_the_one_prediction_path(run: Run, judged: Bundle, 
     ):
         assert list(finding.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
         assert finding.verdict == verdict
+
+
+def test_a_run_whose_files_were_gone_when_it_was_trained(
+    tmp_path: Path, run: Run, source: Path, fewer: None
+) -> None:
+    next((source / "Training").rglob("*.png")).unlink()
+    splits = load_splits(tmp_path / "split.parquet")
+    images = store(Catalog.load(tmp_path / "catalog.parquet").frame, run.recipe.preprocessing)
+    left = still_there(splits, images)[0].training
+    assert left != run.record.split
+    Run(run.folder, run.recipe, run.record.model_copy(update={"split": left})).save()
+    code, _, errors = robustness(run.folder, "--out", tmp_path / "out")
+    assert code == 0, errors
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path, run: Run, source: Path) -> None:

@@ -10,7 +10,8 @@ import polars as pl
 
 from gliascope import __version__
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split
+from gliascope.data.split import Split, still_there
+from gliascope.data.store import store
 from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.robustness import Judged, evaluate_disturbed
 from gliascope.evaluation.scores import Scores
@@ -38,7 +39,7 @@ def robustness(
     GliascopeError for another catalogue, or where no file can be read.
     """
     trained.check_finished()
-    bundle, split, seed = Bundle.load(trained.model), _own(trained, splits), trained.recipe.seed
+    bundle, split, seed = Bundle.load(trained.model), _own(trained, catalog, splits), trained.recipe.seed
     frame = sample(split, catalog, limit, seed)
     rejects = Counter[str]()
     answered = list(answers(bundle, frame, seed, rejects))
@@ -67,16 +68,23 @@ def robustness(
     write_robustness(folder, data)
 
 
-def _own(trained: Run, splits: Sequence[Split]) -> Split:
+def _own(trained: Run, catalog: Catalog, splits: Sequence[Split]) -> Split:
     """The first split of the run's training that leaves something to test, with the run's labels."""
-    own = [split.for_task(trained.recipe.task) for split in splits]
-    own = [split for split in own if split.training == trained.record.split]
+    own = _trained_on(trained, splits)
+    if not own:  # unless some files were gone when it was trained
+        images = store(catalog.frame, trained.recipe.preprocessing)
+        own = _trained_on(trained, still_there(splits, images))
     if not own:
         raise RunError(f"{trained.folder}: was trained on another split; name its own by --split")
     tested = [split for split in own if not split.part("test").is_empty()]
     if not tested:
         raise RunError(f"{trained.folder}: its split leaves no slice to test; disturb its members' instead")
     return tested[0]
+
+
+def _trained_on(trained: Run, splits: Sequence[Split]) -> list[Split]:
+    labelled = [split.for_task(trained.recipe.task) for split in splits]
+    return [split for split in labelled if split.training == trained.record.split]
 
 
 def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered]) -> list[Judged]:
