@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import (
     audit,
+    engines,
     faults,
     fuzz,
     jobs,
@@ -58,14 +59,22 @@ LONG: dict[str, Part] = {
 }
 SPEED: dict[str, Part] = {
     part.__name__: part
-    for part in (speed.frozen, speed.stage2, speed.fine_tuning, speed.reading, speed.predicting)
+    for part in (
+        speed.frozen,
+        speed.stage2,
+        speed.fine_tuning,
+        speed.reading,
+        speed.predicting,
+        engines.engines,
+        engines.int8,
+    )
 }
 
 # Parts that use what another one makes.
 NEEDS = {
     "planted": "audit",
     "sizes": "audit",
-    **dict.fromkeys(("starts", "grouped", "scope", "tcia"), "masoud7023"),
+    **dict.fromkeys(("starts", "grouped", "scope", "tcia", "int8"), "masoud7023"),
 }
 
 

@@ -19,13 +19,13 @@ Looks = Mapping[str, NDArray[np.float32]]  # in each of SPACES: (n, its width)
 
 METHODS = ("lac", "aps", "raps")
 ACCEPTED, UNCERTAIN, OUT_OF_SCOPE, UNCHECKED = "accepted", "uncertain", "out of scope", "unchecked"
-_TINY = 1e-12
 VERDICTS = (ACCEPTED, UNCERTAIN, OUT_OF_SCOPE)
 Space = Literal["features", "greys", "layout"]
 SPACES: tuple[Space, ...] = ("features", "greys", "layout")
 ACCEPTANCE = 0.95
 PARTS = ("mean", "components", "variances")
 ARRAYS = (*METHODS, *(f"{space}.{part}" for space in SPACES for part in PARTS))
+_TINY = 1e-12
 
 
 class SpaceInfo(BaseModel):
@@ -34,7 +34,9 @@ class SpaceInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     noise: float = Field(gt=0, description="variance in every direction but the components")
-    unit: float = Field(gt=0, description="a distance that is just in scope")
+    unit: float = Field(
+        gt=0, description="what distances are divided by: three of one unit each are just in scope"
+    )
 
 
 class JudgeInfo(BaseModel):
