@@ -34,7 +34,7 @@ def test_other_formats_are_refused(bundle_folder: Path) -> None:
     file = bundle_folder / "bundle.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"format": 99, "new_key": 1}))
-    with pytest.raises(BundleError, match="expected bundle format 3 but got 99"):
+    with pytest.raises(BundleError, match="expected bundle format 4 but got 99"):
         Bundle.load(bundle_folder)
     file.write_text(json.dumps(content | {"surprise": 1}))
     with pytest.raises(BundleError, match=r"bundle\.json is damaged .*surprise"):

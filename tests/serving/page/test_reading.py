@@ -240,7 +240,7 @@ def test_leaving_the_page_makes_the_server_forget(page, server, files, when):
     address = f"{server}v1/jobs/{sent.value.json()['id']}"
     page.wait_for_timeout(100)
     page.goto("about:blank")
-    for _ in range(20):
+    for _ in range(100):
         if page.request.get(address).status == 404:
             return
         page.wait_for_timeout(100)
