@@ -42,11 +42,13 @@ SHORT: dict[str, Part] = {
 LONG: dict[str, Part] = {
     "grouped": jobs.grouped,
     "folds": jobs.folds,
+    "crossval": jobs.crossval,
     "two-sources": jobs.two_sources,
     "sizes": audit.sizes,
     "shortcuts": jobs.shortcuts,
     "cropped": jobs.cropped,
     "scope": scope.scope,
+    "scope-of-folds": scope.scope_of_folds,
     "studies": studies.studies,
     "phantoms": localisation.phantoms,
     "tcia": localisation.tcia,
@@ -72,6 +74,7 @@ SPEED: dict[str, Part] = {
 
 # Parts that use what another one makes.
 NEEDS = {
+    "scope-of-folds": "crossval",
     "planted": "audit",
     "sizes": "audit",
     **dict.fromkeys(("starts", "grouped", "scope", "tcia", "int8"), "masoud7023"),
