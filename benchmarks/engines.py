@@ -54,8 +54,8 @@ def engines(_data: Path, _work: Path) -> list[Row]:
         deployed = Deployed(classifier, recipe).eval()
         with tempfile.TemporaryDirectory() as folder:
             model = export(classifier, recipe, CLASSES, {}).model
-            ways = dict(_ways(deployed, model, [pixels], Path(folder)))
-            told = ", ".join(f"{way} {_milliseconds(run, pixels):.1f}" for way, run in ways.items())
+            ways = _ways(deployed, model, [pixels], Path(folder))
+            told = ", ".join(f"{way} {_milliseconds(run, pixels):.1f}" for way, run in ways)
         rows.append((f"{name}, forward pass, ms a slice", told, ""))
     return rows
 
@@ -88,7 +88,7 @@ def int8(data: Path, work: Path) -> list[Row]:
 def _ways(
     deployed: Deployed, model: bytes, calibration: list[Pixels], folder: Path
 ) -> Iterator[tuple[str, Run]]:
-    """In this order: the allocator stays as it was for the first alone."""
+    """To be run as they come: what follows the first changes the allocator and the network."""
     yield "PyTorch", _torch(deployed)
     keep_freed_memory()
     last = deployed.to(memory_format=torch.channels_last)
@@ -133,7 +133,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _quantised(model: bytes, calibration: list[Pixels], folder: Path) -> bytes:
-    """Static, per channel, convolutions and matrix products alone."""
+    """Static, per channel: convolutions, matrix products and sums."""
     paths = [folder / f"{name}.onnx" for name in ("whole", "prepared", "small")]
     paths[0].write_bytes(model)
     quant_pre_process(paths[0], paths[1], skip_symbolic_shape=True)

@@ -28,7 +28,7 @@ def reliability_diagram(rows: Rows, before: Rows | None = None) -> Drawing:
         _points(top, rows, color=ACCENT, fmt="o", markersize=5, lw=1.3, label=label)
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
         top.grid(color=INK, alpha=FAINT, lw=0.5)
-        top.legend(loc="lower right")
+        figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         _bars(bottom, rows, color=ACCENT, alpha=0.75)
         if before is not None:
             _bars(bottom, before, fill=False, edgecolor=INK, alpha=0.55, lw=0.9)
