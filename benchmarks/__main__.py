@@ -1,15 +1,18 @@
-"""`make bench`: how fast and how good, on the real slices in GLIASCOPE_DATA.
+"""`make bench`: how fast, beside the peers and the limits, on the real slices in GLIASCOPE_DATA.
 
-Names of parts (`python -m benchmarks audit planted`) choose some, `all` takes all; without any, a short run.
-Each gives rows of one Markdown table, which also goes to benchmarks/results/. Jobs are processes of their
-own, timed from outside.
+Names of parts (`python -m benchmarks audit planted`) choose some, `all` takes all; without any, those of
+speed, in under half an hour on two cores. Each gives rows of one Markdown table, which also goes to
+benchmarks/results/. Jobs are processes of their own, timed from outside.
 """
 
 import os
 import platform
+import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import (
@@ -17,8 +20,10 @@ from benchmarks import (
     engines,
     faults,
     fuzz,
+    growth,
     jobs,
     kills,
+    limits,
     load,
     localisation,
     recipes,
@@ -27,19 +32,29 @@ from benchmarks import (
     speed,
     studies,
 )
-from benchmarks.measure import Row
-
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.measure import RESULTS, Row
 
 Part = Callable[[Path, Path], list[Row]]
-SHORT: dict[str, Part] = {
-    "rates": jobs.rates,
+SPEED: dict[str, Part] = {
+    part.__name__: part
+    for part in (
+        limits.limits,
+        growth.verbs,
+        speed.starts,
+        speed.reading,
+        speed.predicting,
+        engines.engines,
+        engines.int8,
+        speed.fine_tuning,
+        speed.stage2,
+        speed.frozen,
+    )
+}
+OTHERS: dict[str, Part] = {
+    "growth": growth.growth,
     "masoud7023": jobs.masoud7023,
-    "starts": jobs.starts,
     "audit": audit.known_sets,
     "planted": audit.planted,
-}
-LONG: dict[str, Part] = {
     "grouped": jobs.grouped,
     "folds": jobs.folds,
     "crossval": jobs.crossval,
@@ -59,32 +74,24 @@ LONG: dict[str, Part] = {
     "kills": kills.kills,
     "scale": scale.scale,
 }
-SPEED: dict[str, Part] = {
-    part.__name__: part
-    for part in (
-        speed.frozen,
-        speed.stage2,
-        speed.fine_tuning,
-        speed.reading,
-        speed.predicting,
-        engines.engines,
-        engines.int8,
-    )
-}
 
 # Parts that use what another one makes.
 NEEDS = {
     "scope-of-folds": "crossval",
-    "planted": "audit",
-    "sizes": "audit",
-    **dict.fromkeys(("starts", "grouped", "scope", "tcia", "int8"), "masoud7023"),
+    **dict.fromkeys(("planted", "sizes"), "audit"),
+    **dict.fromkeys(("starts", "int8", "growth"), "verbs"),
+    **dict.fromkeys(("grouped", "scope", "tcia"), "masoud7023"),
 }
+LIBRARIES = ("torch", "torchvision", "timm", "onnxruntime", "lightning", "pillow", "numpy", "polars")
 
 
 def write(rows: list[Row]) -> None:
     """Write the table so far: a later part that fails loses nothing."""
     lines = [
-        f"Machine: {os.cpu_count()} cores, {platform.machine()}; Python {platform.python_version()}.",
+        f"Machine: {os.cpu_count()} cores, {_processor()}; Python {platform.python_version()}, "
+        f"{', '.join(f'{name} {version(name)}' for name in LIBRARIES)}.",
+        "",
+        "Where something was repeated: median (lowest-highest).",
         "",
         "| what | measured | target |",
         "| --- | --- | --- |",
@@ -94,12 +101,19 @@ def write(rows: list[Row]) -> None:
     (RESULTS / "main-job.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _processor() -> str:
+    """Its name, where Linux tells."""
+    told = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", told.read_text()) if told.exists() else []
+    return names[0] if names else platform.machine()
+
+
 def main() -> None:
     folder = os.environ.get("GLIASCOPE_DATA")
     if not folder:
         sys.exit("set GLIASCOPE_DATA to the folder that holds masoud7023/ and sartaj3264/")
-    parts = SHORT | SPEED | LONG
-    chosen = sys.argv[1:] or list(SHORT | SPEED)
+    parts = SPEED | OTHERS
+    chosen = sys.argv[1:] or list(SPEED)
     if "all" in chosen:
         chosen = list(parts)
     unknown = [name for name in chosen if name not in parts]
@@ -108,10 +122,13 @@ def main() -> None:
     chosen = list(dict.fromkeys(part for name in chosen for part in (NEEDS.get(name, name), name)))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="gliascope-bench-") as temporary:
+        os.environ["GLIASCOPE_CACHE"] = f"{temporary}/cache"
         for name in chosen:
+            began = time.perf_counter()
             new = parts[name](Path(folder).resolve(), Path(temporary))
             for what, measured, _ in new:
                 print(f"{what}: {measured}", flush=True)
+            print(f"[{name}: {time.perf_counter() - began:.0f} s]", flush=True)
             rows += new
             write(rows)
     print((RESULTS / "main-job.md").read_text(encoding="utf-8"))

@@ -4,10 +4,10 @@ OpenVINO is measured where it is installed.
 """
 
 import importlib.util
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from benchmarks.jobs import OUT
-from benchmarks.measure import Row
+from benchmarks.growth import VERBS
+from benchmarks.measure import Row, timed
 from gliascope.data.catalog import Catalog
 from gliascope.data.split import load_splits
 from gliascope.data.store import store
@@ -38,7 +38,7 @@ NETWORKS = {
     "EfficientNetV2-S": "tf_efficientnetv2_s.in1k",
 }
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
-BATCH, ROUNDS = 32, 9
+BATCH, ROUNDS = 32, 5
 CALIBRATION = 200  # validation slices
 Pixels = NDArray[np.uint8]
 Run = Callable[[Pixels], object]
@@ -55,16 +55,17 @@ def engines(_data: Path, _work: Path) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             model = export(classifier, recipe, CLASSES, {}).model
             ways = _ways(deployed, model, [pixels], Path(folder))
-            told = ", ".join(f"{way} {_milliseconds(run, pixels):.1f}" for way, run in ways)
+            told = ", ".join(f"{way} {_milliseconds(run, pixels)}" for way, run in ways)
         rows.append((f"{name}, forward pass, ms a slice", told, ""))
     return rows
 
 
 def int8(data: Path, work: Path) -> list[Row]:
-    """quick's Bundle with integer weights and activations: speed, and accuracy on the official test."""
-    bundle = Bundle.load(work / OUT / "bundle")
-    split = next(one for one in load_splits(work / OUT / "split.parquet") if one.protocol == "official")
-    images = store(Catalog.load(work / OUT / "catalog.parquet").frame, bundle.info.preprocessing)
+    """The Bundle that `verbs` made in eight bits: speed, and accuracy on the official test."""
+    out = work / VERBS
+    bundle = Bundle.load(out / "bundle")
+    (split,) = load_splits(out / "split.parquet")
+    images = store(Catalog.load(out / "catalog.parquet").frame, bundle.info.preprocessing)
     validation, test = (images.rows(split.part(part)["pixel_hash"]) for part in ("val", "test"))
     drawn = np.random.default_rng(0).permutation(validation)[:CALIBRATION]
     with tempfile.TemporaryDirectory() as folder:
@@ -144,11 +145,5 @@ def _quantised(model: bytes, calibration: list[Pixels], folder: Path) -> bytes:
     return paths[2].read_bytes()
 
 
-def _milliseconds(run: Run, pixels: Pixels) -> float:
-    run(pixels)
-    seconds = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        run(pixels)
-        seconds.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(seconds) / len(pixels)
+def _milliseconds(run: Run, pixels: Pixels) -> str:
+    return timed(partial(run, pixels), ROUNDS, before=1).told(1e3 / len(pixels), 1)

@@ -59,7 +59,7 @@ def fine_tuning(work: Path) -> list[Row]:
     plain = {size: peer("torch_loop", pictures, 200, WORKERS, size)["rate"] for size in (4, 64)}
     for size in (4, 64):
         training = _training(work, size, 100 * size)
-        ours, resident = fed(training), alone(training, STEPS)
+        (ours, _), resident = fed(training), alone(training, STEPS)
         name = f"ResNet50 fine-tuning at 224, batch {size}"
         rows += [
             (f"{name}: ours, from the Store, augmented", f"{ours:.0f} slices/s", ""),

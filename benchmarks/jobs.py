@@ -1,4 +1,4 @@
-"""The main job: its steps, its accuracy under several protocols, its starts."""
+"""The main job: its time, and its accuracy under several protocols."""
 
 import json
 from pathlib import Path
@@ -6,21 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.measure import Row, gliascope, median_seconds
+from benchmarks.measure import Row, gliascope
 
-SLICES = 7023
 OUT = "masoud7023"
 CROSSVAL = "crossval"
-
-
-def rates(data: Path, work: Path) -> list[Row]:
-    catalog = work / "catalog.parquet"
-    scan = gliascope("scan", data / "masoud7023", "--out", catalog, cache=work / "cache-rates")
-    store = gliascope("store", catalog, cache=work / "cache-rates")
-    return [
-        ("`scan` masoud7023", f"{SLICES / scan.seconds:.0f} slices/s, start-up included", "≥ 400"),
-        ("`store` masoud7023", f"{SLICES / store.seconds:.0f} slices/s, start-up included", "≥ 400"),
-    ]
 
 
 def masoud7023(data: Path, work: Path) -> list[Row]:
@@ -132,17 +121,6 @@ def two_sources(data: Path, work: Path) -> list[Row]:
         _accuracy(name, report, "official"),
         _accuracy(name, report, "official-clean"),
         (f"{name}: whole job", f"{outcome.seconds / 60:.1f} minutes", ""),
-    ]
-
-
-def starts(data: Path, work: Path) -> list[Row]:
-    """Needs what masoud7023 made."""
-    image = next((data / "masoud7023" / "Testing" / "glioma").iterdir())
-    cache = work / "cache-starts"
-    predict = median_seconds("predict", work / OUT / "bundle", image, cache=cache)
-    return [
-        ("`gliascope --help`", f"{median_seconds('--help', cache=cache):.2f} s", "< 0.4 s"),
-        ("`predict` one JPEG, cold start", f"{predict:.2f} s", "< 2 s"),
     ]
 
 

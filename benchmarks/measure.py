@@ -6,11 +6,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PEERS = Path(__file__).parent / "peers"
+RESULTS = Path(__file__).parent / "results"
 
 Row = tuple[str, str, str]  # what, measured, target
 
@@ -51,8 +53,32 @@ def anonymous_gib(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**20
 
 
-def median_seconds(*arguments: object, cache: Path, times: int = 5) -> float:
-    return statistics.median(gliascope(*arguments, cache=cache).seconds for _ in range(times))
+@dataclass(frozen=True)
+class Seconds:
+    """Of some runs of one thing."""
+
+    each: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.each)
+
+    def told(self, scale: float, digits: int) -> str:
+        """Median, lowest and highest."""
+        low, middle, high = (scale * value for value in (min(self.each), self.median, max(self.each)))
+        return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def timed(function: Callable[[], object], times: int, before: int = 0) -> Seconds:
+    """Of `times` calls, after some that do not count."""
+    for _ in range(before):
+        function()
+    each = []
+    for _ in range(times):
+        began = time.perf_counter()
+        function()
+        each.append(time.perf_counter() - began)
+    return Seconds(each)
 
 
 def peer(script: str, *arguments: object, python: str = sys.executable) -> dict[str, Any]:

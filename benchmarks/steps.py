@@ -1,11 +1,14 @@
 """Rates of a stage's training steps: fed from the Store, and with no input at all."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 
+from gliascope.training.inputs import ahead
 from gliascope.training.replay import Replay
 from gliascope.training.stage import StageTraining
 
@@ -28,14 +31,28 @@ def wait() -> None:
         torch.cuda.synchronize()
 
 
-def fed(training: StageTraining) -> float:
-    """Slices a second in an epoch from the Store, the second one."""
+def fed(training: StageTraining) -> tuple[float, float]:
+    """Slices a second in an epoch from the Store, the second one; share of it spent waiting for the next."""
     training._train(0, [])
     wait()
-    began = time.perf_counter()
-    training._train(1, [])
-    wait()
-    return len(training.material.train.rows) / (time.perf_counter() - began)
+    waited = [0.0]
+
+    def watched(batches: Iterable[Any]) -> Iterator[Any]:
+        batches = ahead(batches)
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            waited[0] += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
+    with mock.patch("gliascope.training.stage.ahead", watched):
+        began = time.perf_counter()
+        training._train(1, [])
+        wait()
+        whole = time.perf_counter() - began
+    return len(training.material.train.rows) / whole, waited[0] / whole
 
 
 def alone(training: StageTraining, steps: int) -> float:

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
 BATCH = 128
@@ -68,7 +69,8 @@ def main() -> None:
     model.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(train.prefetch(2), epochs=epochs, verbose=0)
     accuracy = model.evaluate(test.prefetch(2), verbose=0)[1]
-    told = {"train_accuracy": history.history["accuracy"], "accuracy": accuracy}
+    versions = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
+    told = {"train_accuracy": history.history["accuracy"], "accuracy": accuracy, "versions": versions}
     print(json.dumps({"seconds": time.perf_counter() - BEGAN, **told}))
 
 
