@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
-from gliascope.data.split import load_splits, split, write_splits
+from gliascope.data.split import load_splits, split, still_there, write_splits
+from gliascope.data.store import store
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.predictions import load_predictions
@@ -179,6 +180,22 @@ def _unfinished(runs: list[Path]) -> list[object]:
     return list(runs)
 
 
+def test_runs_that_went_on_without_files_that_were_gone(
+    make_runs: Callable[..., list[Path]], official_source: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    runs = make_runs((0.02, -0.02))
+    next((official_source / "Training").rglob("*.png")).unlink()
+    images = store(catalog.frame, Run.load(runs[0]).recipe.preprocessing)
+    left = still_there(load_splits(runs[0].parent / "split.parquet"), images)[0].training
+    for place in runs:
+        run = Run.load(place)
+        assert left != run.record.split
+        Run(place, run.recipe, run.record.model_copy(update={"split": left})).save()
+    code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert load_splits(tmp_path / "out" / "split.parquet")[0].training == left
+
+
 def _other_classes(runs: list[Path]) -> list[object]:
     make_bundle("binary", ("no_tumor", "tumor")).write(runs[1] / "model")
     return list(runs)
@@ -220,7 +237,7 @@ def _other_protocol(runs: list[Path]) -> list[object]:
         (_twice, "give two or more runs to join, each once"),
         (_unfinished, "training has not finished"),
         (_other_classes, "name different classes"),
-        (_other_split, "holds another split than"),
+        (_other_split, "was trained on another split; name its own by --split"),
         (_no_split, "name by --split what"),
         (_no_catalog, "name by --catalog what"),
         (_other_protocol, "were trained under different protocols: official (.*) but random"),

@@ -9,13 +9,14 @@ from gliascope import __version__
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.joint import joint_split
-from gliascope.data.split import Split, load_splits, write_splits
+from gliascope.data.split import Split, write_splits
 from gliascope.data.store import store
 from gliascope.errors import GliascopeError, RunError
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.judge import judge
+from gliascope.pipeline.served import served_by_protocol
 from gliascope.progress import note
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Ensemble, Member, Record, Results, Run
@@ -38,8 +39,8 @@ def ensemble(
     protocol in common; BundleError where they cannot be joined.
     """
     runs = _load(places)
-    splits = _joint(runs, [splits_of(trained, split) for trained in runs])
     found = Catalog.load(runs[0].beside("catalog.parquet", catalog))
+    splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
     made = _make(runs, splits[0], folder / "run", average)
     write_splits(splits, folder / "split.parquet")
     _judge(made, found, splits[0])
@@ -65,24 +66,6 @@ def _load(places: Sequence[Path]) -> list[Run]:
         if trained.record.ensemble:
             raise RunError(f"{trained.folder}: is an ensemble; join its members with the others instead")
     return runs
-
-
-def splits_of(trained: Run, given: Path | None) -> list[Split]:
-    """All that the run's training serves, the first of each protocol.
-
-    Raises RunError where that is none.
-    """
-    path = trained.beside("split.parquet", given)
-    served = {
-        split.protocol: split
-        for split in reversed(load_splits(path))
-        if split.for_task(trained.recipe.task).training == trained.record.split
-    }
-    if not served:
-        raise RunError(
-            f"{path}: holds another split than {trained.folder} was trained on; name that by --split"
-        )
-    return list(served.values())[::-1]
 
 
 def _joint(runs: Sequence[Run], splits: Sequence[Sequence[Split]]) -> list[Split]:

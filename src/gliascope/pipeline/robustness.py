@@ -10,8 +10,7 @@ import polars as pl
 
 from gliascope import __version__
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split, still_there
-from gliascope.data.store import store
+from gliascope.data.split import Split
 from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.robustness import Judged, evaluate_disturbed
 from gliascope.evaluation.scores import Scores
@@ -21,6 +20,7 @@ from gliascope.inference.judge import ACCEPTED, VERDICTS
 from gliascope.pages.robustness import Answer, Disturbed, Grade, RobustnessData, write_robustness
 from gliascope.pipeline.disturbed import CONDITIONS, Answered, answers, disturbed, original, sample
 from gliascope.pipeline.figures import write_pngs
+from gliascope.pipeline.served import served
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
 
@@ -70,21 +70,11 @@ def robustness(
 
 def _own(trained: Run, catalog: Catalog, splits: Sequence[Split]) -> Split:
     """The first split of the run's training that leaves something to test, with the run's labels."""
-    own = _trained_on(trained, splits)
-    if not own:  # unless some files were gone when it was trained
-        images = store(catalog.frame, trained.recipe.preprocessing)
-        own = _trained_on(trained, still_there(splits, images))
-    if not own:
-        raise RunError(f"{trained.folder}: was trained on another split; name its own by --split")
+    own = [split.for_task(trained.recipe.task) for split in served(trained, splits, catalog)]
     tested = [split for split in own if not split.part("test").is_empty()]
     if not tested:
         raise RunError(f"{trained.folder}: its split leaves no slice to test; disturb its members' instead")
     return tested[0]
-
-
-def _trained_on(trained: Run, splits: Sequence[Split]) -> list[Split]:
-    labelled = [split.for_task(trained.recipe.task) for split in splits]
-    return [split for split in labelled if split.training == trained.record.split]
 
 
 def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered]) -> list[Judged]:

@@ -17,9 +17,9 @@ from gliascope.data.scan import pixel_hash
 from gliascope.errors import ReadError, RunError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.pipeline.ensemble import splits_of
 from gliascope.pipeline.predictions import NAME, SLICE, load_predictions, to_scores
 from gliascope.pipeline.runs import reported
+from gliascope.pipeline.served import served_by_protocol
 from gliascope.recipes.run import Run
 
 TOLERANCE = 1e-4  # of a probability: other machines and versions round otherwise
@@ -65,7 +65,8 @@ def verify(
     """
     trained = Run.load(folder)
     trained.check_finished()
-    served = splits_of(trained, split)
+    scanned = Catalog.load(trained.beside("catalog.parquet", catalog))
+    served = served_by_protocol(trained, split, scanned)
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
     recorded = load_predictions(trained.beside(NAME, predictions).parent)
@@ -79,7 +80,7 @@ def verify(
     found = Verification(rows.height)
     if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
         found.complaints.append("the split's test slices are not those of the run's record")
-    roots = Catalog.load(trained.beside("catalog.parquet", catalog)).frame.select("root", *key).unique(key)
+    roots = scanned.frame.select("root", *key).unique(key)
     rows = rows.join(roots, on=key, how="left", maintain_order="left")
     _compare(Bundle.load(trained.model), rows, found)
     _compare_report(trained, recorded, found)
