@@ -26,6 +26,7 @@ from benchmarks import (
     limits,
     load,
     localisation,
+    processes,
     recipes,
     scale,
     scope,
@@ -73,6 +74,7 @@ OTHERS: dict[str, Part] = {
     "fuzz": fuzz.fuzz,
     "kills": kills.kills,
     "scale": scale.scale,
+    "processes": processes.processes,
 }
 
 # Parts that use what another one makes.
