@@ -26,3 +26,10 @@ def test_many_images_run_on_onnx_runtime_and_give_the_same(monkeypatch: pytest.M
 def test_pooled_activations_stay_vectors() -> None:
     pooled = nn.Sequential(network(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert Prefix(pooled, CPU, EXPORTED)(torch.randn(3, 3, 16, 16)).shape == (3, 4)
+
+
+def test_bf16_is_what_a_recipe_gets_on_a_cpu_as_well() -> None:
+    images = torch.randn(5, 3, 16, 16)
+    made = Prefix(network(), CPU, EXPORTED, "bf16")(images)
+    assert made.dtype == torch.bfloat16
+    assert torch.allclose(made.float(), Prefix(network(), CPU, EXPORTED)(images), rtol=0.05, atol=0.05)

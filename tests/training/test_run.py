@@ -50,11 +50,13 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 
-def test_it_learns(prepared, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_it_learns(prepared, tmp_path: Path, precision: str) -> None:
     # The place tells the class here, so a mirrored slice would be of another one.
     unflipped = ("tta.views=[{}]", "augmentation.flip=0", "stages.0.epochs=8")
-    recipe = load_recipe("quick", [*TINY, *unflipped])
+    recipe = load_recipe("quick", [*TINY, *unflipped, f"precision={precision}"])
     run = train(recipe, prepared.split, prepared.store, tmp_path / "run")
+    assert {value.dtype for value in weights(run.folder).values()} <= {torch.float32, torch.int64}
     rows = run.history()
     assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
     assert rows[run.record.results.chosen]["val_accuracy"] >= 0.75  # chance is 0.25

@@ -1,12 +1,13 @@
 """Recipes: how a classifier is trained, as data."""
 
 from gliascope.recipes.load import load_recipe, recipe_names, recipe_text
-from gliascope.recipes.schema import Augmentation, Head, Loss, Recipe, Stage, TestTime, TestView
+from gliascope.recipes.schema import Augmentation, Head, Loss, Precision, Recipe, Stage, TestTime, TestView
 
 __all__ = [
     "Augmentation",
     "Head",
     "Loss",
+    "Precision",
     "Recipe",
     "Stage",
     "TestTime",

@@ -36,8 +36,9 @@ class Activations:
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
         made_by = (torch.__version__, onnxruntime.__version__, self.device.type)
         network = (self.recipe.backbone, frozen, fingerprint(inputs.prefix.network), str(self.recipe.seed))
+        precision = self.recipe.precision
         pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
-        for part in (*pixels, *network, *made_by, self.recipe.augmentation.model_dump_json()):
+        for part in (*pixels, *network, *made_by, precision, self.recipe.augmentation.model_dump_json()):
             content.update(part.encode() + b"\n")
         self.folder = cache_folder() / "activations" / content.hexdigest()
 

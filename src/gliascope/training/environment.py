@@ -10,6 +10,7 @@ from importlib import metadata
 import torch
 
 from gliascope.data.parallel import cores
+from gliascope.recipes import Precision
 from gliascope.recipes.run import Git
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -40,10 +41,12 @@ def set_determinism(deterministic: bool) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def mixed(device: torch.device) -> torch.autocast:
-    """bf16 where that is enough, on a GPU that has it; float32 elsewhere."""
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+def mixed(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """bf16 where that is enough, or float32, as a recipe asks."""
+    wanted = precision == "bf16"
+    if device.type == "cuda" and precision != "float32":
+        wanted = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 def describe(device: torch.device) -> Mapping[str, str | int]:

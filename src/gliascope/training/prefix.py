@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gliascope.inference.engine import open_session
+from gliascope.recipes import Precision
 from gliascope.training.environment import mixed
 from gliascope.training.export import to_onnx
 
@@ -15,20 +16,22 @@ EXPORTED = 2000  # images, from which exporting (ten seconds) pays
 class Prefix:
     """Frozen layers: network input (n, 3, size, size) to their activations.
 
-    images: how many it will be given. On a CPU ONNX Runtime runs it where that many pay for the export: it
-    fuses layers, which takes half to four fifths of torch's time.
+    images: how many it will be given. On a CPU ONNX Runtime runs it where that many pay for the export, in
+    float32, all it has there: it fuses layers, which takes half to four fifths of torch's time.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, images: int) -> None:
-        self.network, self.device = network.eval(), device
+    def __init__(
+        self, network: nn.Module, device: torch.device, images: int, precision: Precision = "auto"
+    ) -> None:
+        self.network, self.device, self.precision = network.eval(), device, precision
         self._session: Any = None
-        self.exported = device.type == "cpu" and images >= EXPORTED
+        self.exported = device.type == "cpu" and images >= EXPORTED and precision != "bf16"
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Float32, or bf16 where `mixed` makes it so."""
         if not self.exported:
-            with mixed(self.device):
+            with mixed(self.device, self.precision):
                 return self.network(images)  # type: ignore[no-any-return]
         if self._session is None:
             example = images[:1].repeat(2, 1, 1, 1)  # the exporter would take 1 for fixed

@@ -86,7 +86,7 @@ class StageTraining:
         prefix = None
         if frozen_part is not None:
             images = (recipe.views or self.stage.epochs) * len(material.store.hashes)
-            prefix = Prefix(frozen_part, device, images)
+            prefix = Prefix(frozen_part, device, images, recipe.precision)
         fresh = Fresh(material.store, recipe, prefix, device, resident(material.store, device))
         if prefix is None or not material.cache:
             return fresh, fresh, fresh
@@ -212,7 +212,7 @@ class StageTraining:
         for number, (images, own, other) in enumerate(zip(*split, strict=True), 1):
             last = number == len(split[0])
             with self.fabric.no_backward_sync(self.tail, enabled=not last):
-                with mixed(self.fabric.device):
+                with mixed(self.fabric.device, self.recipe.precision):
                     logits = self.tail(images).float()
                 # Processes average their gradients: this makes that the mean over the whole batch.
                 loss = self._losses(logits, own, other, share).sum() * (self.fabric.world_size / size)
@@ -239,7 +239,7 @@ class StageTraining:
         for places in np.array_split(mine, max(1, len(mine) // 128)):
             rows = part.rows[places]
             images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
-            with mixed(self.fabric.device):
+            with mixed(self.fabric.device, self.recipe.precision):
                 logits = [self.deployed(view) for view in images]
             merged = average(torch.stack(logits).float(), self.recipe.tta.average)
             targets = self.fabric.to_device(torch.from_numpy(part.labels[places]))
