@@ -3,6 +3,7 @@
 import statistics
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +35,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     Raises TooLargeError before decoding; what Pillow raises on damaged content is left to the caller.
     """
     try:
-        image = Image.open(file, formats=_FORMATS)
+        image = Image.open(BytesIO(file.read()), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = str(error).partition(" exceeds")[0]
         raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
