@@ -47,6 +47,9 @@ def test_no_spread_means_the_number_of_groups_and_one_group_means_no_interval():
     assert share_interval(0.0, np.zeros(100), 40) == clopper_pearson(0, 40)
     low, high = share_interval(0.5, np.full(100, 0.5), 40)
     assert (low, high) == pytest.approx((0.338, 0.662), abs=1e-3)
+    # The best over thresholds, which a resample may miss by little, or by more than the groups allow for.
+    assert share_interval(1.0, np.append(np.ones(99), 0.999), 40) == clopper_pearson(40, 40)
+    assert share_interval(1.0, np.full(100, 0.5), 40) == (0.5, 1.0)
     assert share_interval(1.0, np.ones(100), 1) is None
     assert share_interval(float("nan"), np.full(100, np.nan), 40) is None
     assert error_interval(0.1, np.full(100, 0.1), 1) is None

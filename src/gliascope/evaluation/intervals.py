@@ -9,8 +9,8 @@ How the resampled values become an interval depends on the number:
   (Clopper & Pearson 1934) at the effective sample size that the bootstrap's variance implies
   (Korn & Graubard 1998, Survey Methodology 24:193). The plain percentile interval holds its 95 % only
   where errors are many; with the handful that a good model makes, it can fall below 90 %.
-  Where resamples do not vary at all (no error in any group), it would have no width; here the number of
-  groups becomes the sample size.
+  Where the value is perfect, or resamples do not vary at all, it would be everything or have no width; here
+  the number of groups becomes the sample size, and what resamples show is joined to it.
 - Errors (ECE, Brier: 0 is perfect) get the percentile interval joined with its mirror image around the
   value. ECE sums absolute values, so it is too high in small samples, and resamples are higher again.
 """
@@ -63,8 +63,11 @@ def share_interval(value: float, samples: NDArray[np.float64], units: int) -> In
         return None
     finite = samples[np.isfinite(samples)]
     variance = float(finite.var()) if len(finite) else 0.0
-    if variance < 1e-18:  # rounding, not spread
-        return clopper_pearson(value * units, units)
+    if variance < 1e-18 or value in (0, 1):  # rounding, not spread; or nothing a binomial share could spread
+        low, high = clopper_pearson(value * units, units)
+        # The best over thresholds may vary, perfect as it is.
+        least, most = np.quantile(np.append(finite, value), [TAIL, 1 - TAIL])
+        return min(low, float(least)), max(high, float(most))
     # A variance known from few groups is itself uncertain: Korn & Graubard's factor (z / t)².
     normal, student = stdtrit(np.inf, 1 - TAIL), stdtrit(units - 1, 1 - TAIL)
     effective = value * (1 - value) / variance * float(normal / student) ** 2
