@@ -21,13 +21,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Tree = Mapping[str, int]
 
-LONG = ("training/test_hosts.py", "pipeline/test_run.py", "recipes/test_contract.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of minutes first: one that comes last keeps a single core busy at the end."""
-    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
