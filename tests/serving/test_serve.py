@@ -105,7 +105,7 @@ def test_a_second_signal_ends_it_at_once(running: Running, tmp_path: Path) -> No
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(SECONDS) == 0
     assert list((tmp_path / "temporary").iterdir()) == []
-    assert not [line for line in running.lines if "Traceback" in line]
+    assert not [line for line in running.lines if "Traceback" in line], "".join(running.lines)
 
 
 def test_sighup_reloads(running: Running, bundle: Path) -> None:
