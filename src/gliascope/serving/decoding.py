@@ -89,6 +89,12 @@ class Decoder:
         return attempt, await one.run(path, preprocessing, attempt)
 
 
+def _seen(answer: "asyncio.Future[worker.Answer]") -> None:
+    """How it ends where nobody waits for it any more is no news; asyncio would print it."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class _Worker:
     """One process, replaced when anything but an answer comes of a file."""
 
@@ -104,7 +110,9 @@ class _Worker:
         what = path, preprocessing, attempt, limits.seconds + _LOST
         try:
             task = self.pool.schedule(worker.work, what, timeout=limits.seconds)
-            return await self._answer(asyncio.wrap_future(task))
+            answer = asyncio.wrap_future(task)
+            answer.add_done_callback(_seen)
+            return await self._answer(answer)
         except BaseException:  # a cancelled request too: what its worker is at, nobody waits for
             self._replace()
             raise
