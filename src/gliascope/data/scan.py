@@ -3,11 +3,11 @@
 import hashlib
 import json
 import math
-from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
 from gliascope.data.places import absolute, exists
 from gliascope.data.preprocess import to_grey
+from gliascope.data.processes import readers
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
-ROWS = 1000
-_PICTURES = ("thumbnail", "head_thumbnail")
+_FOUND = SCHEMA | REJECTS_SCHEMA  # a reject has a reason, a slice none
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def scan(
 
     A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
     in until the caller removes it: after an interruption they are found there. workers: who reads the files,
-    by default this process. Raises LayoutError for a
+    by default this machine's cores. Raises LayoutError for a
     missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
     contradict each other.
     """
@@ -64,36 +64,28 @@ def scan(
     _check_unlabelled(files)
     made_by = json.dumps([__version__, sorted(mapping.items())])
     made = blocks(files, lambda file: file.path, made_by)
-    rows: list[dict[str, Any]] = []
-    rejects: list[dict[str, Any]] = []
-    frames = [pl.DataFrame(schema=SCHEMA)]
-    for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", workers):
-        for row in json.loads(content):
-            if "reason" in row:
-                rejects.append(row)
-            else:
-                rows.append(row | {name: b64decode(row[name]) for name in _PICTURES})
-        if len(rows) >= ROWS:  # as Python objects they take three times the memory
-            frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
-            rows = []
-    frames.append(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
-    frame = attach_groups(pl.concat(frames, rechunk=True), groups)
+    frames = [pl.DataFrame(schema=_FOUND)]
+    with readers(workers, len(files)) as them:
+        for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", them):
+            frames.append(pl.read_ipc_stream(content))
+    found = pl.concat(frames, rechunk=True)
+    is_slice = pl.col("reason").is_null()
+    frame = attach_groups(found.filter(is_slice).select(list(SCHEMA)), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
-    catalog = Catalog(frame, pl.DataFrame(rejects, schema=REJECTS_SCHEMA))
+    catalog = Catalog(frame, found.filter(~is_slice).select(list(REJECTS_SCHEMA)))
     _check_classes(catalog, sources)
     return catalog
 
 
 def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
-    """Rows of a block's files, slices and rejects, as JSON."""
+    """Rows of a block's files, slices and rejects, as a table in Arrow's format."""
     rows: list[dict[str, Any]] = []
     for file in block.items:
         result = _catalogue(file, mapping)
-        if isinstance(result, ReadError):
-            rows.append(_reject(file, result))
-        else:
-            rows += [row | {name: b64encode(row[name]).decode() for name in _PICTURES} for row in result]
-    return json.dumps(rows).encode()
+        rows += [_reject(file, result)] if isinstance(result, ReadError) else result
+    table = BytesIO()
+    pl.DataFrame(rows, schema=_FOUND, orient="row").write_ipc_stream(table)
+    return table.getvalue()
 
 
 def _reject(file: _File, error: ReadError) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from gliascope import __version__
-from gliascope.data.parallel import Here, Workers, cores, parallel_map
+from gliascope.data.parallel import Workers, parallel_map
 from gliascope.data.places import place
 from gliascope.data.preprocess import Preprocessing, preprocess
+from gliascope.data.processes import readers
 from gliascope.data.read import read
 from gliascope.data.rowfile import RowFile
 from gliascope.data.scan import pixel_hash
@@ -117,8 +118,8 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | 
     """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
 
     After an interruption it goes on where it stopped. A file that is gone or changed since the scan is set
-    aside: named, and its slices counted. workers: who decodes the files, by default this process, which
-    alone writes the store. Raises GliascopeError where none can be read.
+    aside: named, and its slices counted. workers: who decodes the files, by default this machine's cores.
+    This process alone writes the store. Raises GliascopeError where none can be read.
     """
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
@@ -128,7 +129,7 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | 
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
     file = RowFile(folder / PIXELS, len(hashes))
-    lost = _fill(file, frame, hashes, preprocessing, workers or Here(cores()))
+    lost = _fill(file, frame, hashes, preprocessing, workers)
     return Store.open(folder, preprocessing, hashes, lost)
 
 
@@ -137,7 +138,7 @@ def _fill(
     frame: pl.DataFrame,
     hashes: NDArray[np.str_],
     preprocessing: Preprocessing,
-    workers: Workers,
+    workers: Workers | None,
 ) -> NDArray[np.int64]:
     """Store what is missing, each slice from the first file that still holds it; rows that none does."""
     done = file.done()
@@ -148,13 +149,15 @@ def _fill(
     file.create(np.uint8, preprocessing.shape, reserve=True)
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select("root", "path", "index", "pixel_hash", row=pl.Series(rows))
-    decode, failed = workers.give(partial(_decode, preprocessing=preprocessing)), dict[str, str]()
-    work = partial(_store, decode=decode, file=file)
-    for asked in (places.unique("row", keep="first", maintain_order=True), places):
-        left = asked.filter(~pl.Series(done)[asked["row"]])
-        for stored, reasons in parallel_map(work, _pieces(left), "store", workers):
-            done[stored] = True
-            failed |= reasons
+    failed = dict[str, str]()
+    with readers(workers, int((~done).sum())) as them:
+        decode = them.give(partial(_decode, preprocessing=preprocessing))
+        work = partial(_store, decode=decode, file=file)
+        for asked in (places.unique("row", keep="first", maintain_order=True), places):
+            left = asked.filter(~pl.Series(done)[asked["row"]])
+            for stored, reasons in parallel_map(work, _pieces(left), "store", them):
+                done[stored] = True
+                failed |= reasons
     if failed:
         _tell(failed, int((~done).sum()), len(done))
     return np.flatnonzero(~done)

@@ -1,0 +1,73 @@
+"""Processes decode what threads do, and leave nothing behind."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliascope.data import blocks, processes, store
+from gliascope.data.parallel import Here, in_order
+from gliascope.data.preprocess import Preprocessing
+from gliascope.data.processes import Processes, readers
+from gliascope.data.scan import scan
+from gliascope.errors import ReadError
+
+
+@pytest.fixture
+def two() -> Iterator[Processes]:
+    made = Processes(2)
+    yield made
+    made.stop()
+
+
+def test_catalogue_and_store_are_those_of_threads(
+    make_source: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two: Processes
+) -> None:
+    monkeypatch.setattr(blocks, "FILES", 4)
+    monkeypatch.setattr(store, "PIECE", 4)
+    source = make_source({"yes": 10, "no": 10})
+    (source / "no" / "text.png").write_text("no picture")
+    here, there = scan([source], workers=Here(2)), scan([source], workers=two)
+    assert there.frame.equals(here.frame)
+    assert there.rejects["path"].to_list() == here.rejects["path"].to_list() == ["source/no/text.png"]
+    (source / "yes" / "007.png").unlink()
+    stored = store.store(here.frame, Preprocessing(size=32), Here(2))
+    monkeypatch.setenv("GLIASCOPE_CACHE", str(tmp_path / "other"))
+    again = store.store(here.frame, Preprocessing(size=32), two)
+    assert again.folder != stored.folder
+    assert np.array_equal(again.pixels, stored.pixels)
+    assert again.lost.tolist() == stored.lost.tolist() != []
+
+
+def test_many_files_have_processes_and_few_threads(monkeypatch: pytest.MonkeyPatch, two: Processes) -> None:
+    monkeypatch.setenv("GLIASCOPE_CORES", "2")
+    monkeypatch.setattr(processes, "WORTH", 5)
+    with readers(None, 5) as them:
+        assert set(in_order(them.give(abs), [-1, 1], them)) == {1}
+        assert isinstance(them, Processes)
+    with readers(None, 4) as them:
+        assert them == Here(2)
+    with readers(two, 1) as them:
+        assert them is two
+    monkeypatch.setenv("GLIASCOPE_CORES", "1")
+    with readers(None, 5) as them:
+        assert them == Here(1)
+
+
+def test_what_a_process_raises_comes_back(two: Processes) -> None:
+    def refuse(path: Path) -> None:
+        raise ReadError(path, "damaged", "truncated")
+
+    with pytest.raises(ReadError, match=r"slice\.png: damaged"):
+        list(in_order(two.give(refuse), [Path("slice.png")] * 2, two))
+
+
+def test_a_death_is_told(two: Processes) -> None:
+    def die(_: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ChildProcessError, match="the same command goes on"):
+        list(in_order(two.give(die), range(3), two))
