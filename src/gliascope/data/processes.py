@@ -2,6 +2,7 @@
 
 import errno
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -37,7 +38,9 @@ class Processes:
         from loky import ProcessPoolExecutor  # unlike the standard library's, it needs no `if __name__ == …`
 
         self.count = count
-        self._pool = ProcessPoolExecutor(count, timeout=IDLE, initializer=_leave_ctrl_c)
+        self._pool = ProcessPoolExecutor(count, timeout=IDLE)
+        with _no_ctrl_c():
+            self._pool.submit(int)  # starts them all
 
     def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """`function` in another process. Raises ChildProcessError where that dies."""
@@ -59,6 +62,14 @@ class Processes:
         self._pool.shutdown(kill_workers=True)
 
 
-def _leave_ctrl_c() -> None:
-    """Ctrl-C reaches all of a terminal's processes; the first of them says what follows."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal; those that are started here leave it to this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only that one may say so
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
