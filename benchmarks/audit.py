@@ -10,6 +10,7 @@ import polars as pl
 from PIL import Image
 
 from benchmarks.measure import Row, gliascope, python
+from gliascope.data.catalog import Catalog
 from tests.planted import KINDS
 
 PLANTED = 1000
@@ -125,8 +126,8 @@ def _mixed(catalog: Path, count: int) -> pl.DataFrame:
     from gliascope.data.audit.copies import images
     from gliascope.data.audit.vectors import batches
 
-    real = pl.read_parquet(catalog, columns=["thumbnail", "head_thumbnail"])
-    pixels = {name: images(real[name]) for name in real.columns}
+    real = Catalog.load(catalog).pictured()
+    pixels = {name: images(real[name]) for name in ("thumbnail", "head_thumbnail")}
     first, second = np.random.default_rng(0).integers(0, real.height, (2, count))
     parts = []
     for batch in batches(count):

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from heads import bordered, correlation, drawn_head, reencoded, resized
 from PIL import Image
 
+from gliascope.data import blocks
+from gliascope.data import catalog as catalog_module
 from gliascope.data.catalog import SCHEMA, Catalog
 from gliascope.data.groups import GroupsFile
 from gliascope.data.scan import pixel_hash, scan
@@ -62,7 +65,7 @@ def test_a_row_says_where_the_slice_is_and_what_it_holds(make_source: Make, tmp_
     source = make_source({"yes": 1, "no": 1})
     catalog = scan([source])
     assert catalog.frame.schema == pl.Schema(SCHEMA)
-    row = catalog.frame.filter(pl.col("label") == "tumor").row(0, named=True)
+    row = catalog.pictured().filter(pl.col("label") == "tumor").row(0, named=True)
     file = source / "yes" / "000.png"
     pixels = np.asarray(Image.open(file))
     assert Path(row["root"]) / row["path"] == file
@@ -75,6 +78,7 @@ def test_a_row_says_where_the_slice_is_and_what_it_holds(make_source: Make, tmp_
     assert row["pixel_hash"] == pixel_hash(pixels)
     small = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR)
     assert row["thumbnail"] == small.tobytes()
+    assert not row["blank"]
 
 
 def test_header_facts_tell_how_a_file_was_saved(make_source: Make) -> None:
@@ -115,7 +119,10 @@ def test_the_head_thumbnail_is_the_same_where_black_border_was_cut_or_added(make
     Image.fromarray(np.zeros((30, 20), np.uint8)).save(source / "yes" / "blank.png")
     found = {
         Path(path).stem: [np.frombuffer(one, np.uint8) for one in pictures]
-        for path, *pictures in scan([source]).frame.select("path", "thumbnail", "head_thumbnail").iter_rows()
+        for path, *pictures in scan([source])
+        .pictured()
+        .select("path", "thumbnail", "head_thumbnail")
+        .iter_rows()
     }
     assert all(one.size == 64 * 64 for pictures in found.values() for one in pictures)
     assert not found["blank"][1].any()
@@ -130,17 +137,43 @@ def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> N
     catalog.write(tmp_path / "out" / "catalog.parquet")
     loaded = Catalog.load(tmp_path / "out" / "catalog.parquet")
     assert loaded.frame.equals(catalog.frame)
-    older = tmp_path / "older.parquet"
-    catalog.frame.drop("plane").write_parquet(older)
-    assert Catalog.load(older).frame.equals(catalog.frame)
     assert loaded.rejects.equals(catalog.rejects)
+    assert loaded.pictured().equals(catalog.pictured())
+
+
+def test_thumbnails_stay_with_the_blocks_and_are_written_in_parts(
+    make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "FILES", 3)
+    monkeypatch.setattr(catalog_module, "PART", 4)
+    source = make_source({"yes": 6, "no": 5})
+    Image.new("L", (30, 20)).save(source / "no" / "blank.png")
+    (source / "no" / "damaged.png").write_bytes(b"no picture")
+    whole = scan([source])
+    catalog = scan([source], kept=tmp_path / "kept")
+    assert catalog.frame.equals(whole.frame)
+    assert catalog.frame.filter(pl.col("blank"))["path"].to_list() == ["source/no/blank.png"]
+    assert catalog.pictured().equals(whole.pictured())
+    catalog.write(tmp_path / "catalog.parquet")
+    parts = sorted((tmp_path / "catalog.thumbnails.parquet").iterdir())
+    assert [pl.read_parquet(part).height for part in parts] == [4, 4, 4]
+    shutil.rmtree(tmp_path / "kept")
+    loaded = Catalog.load(tmp_path / "catalog.parquet")
+    assert loaded.pictured().equals(whole.pictured())
+    some = loaded.sample(2)
+    assert some.pictured().equals(whole.sample(2).pictured())
+    with pytest.raises(FileNotFoundError, match="removed while it was needed"):
+        catalog.pictured()
+    parts[1].unlink()
+    with pytest.raises(GliascopeError, match=r"4 thumbnails are gone.*`gliascope scan`"):
+        loaded.pictured()
 
 
 def test_a_catalogue_that_does_not_fit_the_disk_leaves_nothing(make_source: Make, small_disk: Path) -> None:
     catalog = scan([make_source({"yes": 200, "no": 200})])
-    with pytest.raises(GliascopeError, match=r"catalog\.parquet: cannot be written.*No space left"):
+    with pytest.raises(GliascopeError, match=r"thumbnails\.parquet.* cannot be written.*No space left"):
         catalog.write(small_disk / "catalog.parquet")
-    assert [path.name for path in small_disk.iterdir()] == ["rejects.parquet"]
+    assert not list(small_disk.iterdir())
 
 
 def test_two_sources_may_hold_files_of_one_name(make_source: Make) -> None:

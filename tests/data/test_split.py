@@ -20,7 +20,7 @@ Make = Callable[..., Path]
 def catalog_of(rows: list[dict]) -> Catalog:
     """A catalogue with the columns that splitting reads."""
     base = {"root": "/", "source": "s", "official": None, "patient": None, "study": None}
-    base |= {"group": None, "index": 0, "fold": None, "thumbnail": b"\0\1"}
+    base |= {"group": None, "index": 0, "fold": None, "blank": False}
     full = [base | {"path": f"s/{n}.png", "pixel_hash": f"{n:032x}"} | row for n, row in enumerate(rows)]
     types = dict.fromkeys(("official", "patient", "study", "group"), pl.String) | {"fold": pl.Int32}
     frame = pl.DataFrame(full, schema_overrides=types)
@@ -198,9 +198,7 @@ def test_a_fold_of_a_copy_that_was_set_aside_counts() -> None:
 
 
 def test_blank_slices_join_nothing() -> None:
-    rows = many(
-        4, label=lambda n: "ab"[n % 2], pixel_hash=lambda _: "0" * 32, thumbnail=lambda _: bytes(4096)
-    )
+    rows = many(4, label=lambda n: "ab"[n % 2], pixel_hash=lambda _: "0" * 32, blank=lambda _: True)
     frame = catalog_of(rows).frame
     assert group_ids(frame).tolist() == [0, 1, 2, 3]
     assert frame["set_aside"].null_count() == 4

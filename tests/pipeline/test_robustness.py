@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -141,7 +142,7 @@ def test_errors_name_what_is_wrong(tmp_path: Path, run: Run, source: Path) -> No
         assert code == 2 and message in errors
     catalog = Catalog.load(tmp_path / "catalog.parquet")
     (tmp_path / "less").mkdir()
-    Catalog(catalog.frame.head(3), catalog.rejects).write(tmp_path / "less" / "catalog.parquet")
+    replace(catalog, frame=catalog.frame.head(3)).write(tmp_path / "less" / "catalog.parquet")
     code, _, errors = robustness(
         run.folder, "--catalog", tmp_path / "less" / "catalog.parquet", "--out", tmp_path / "out"
     )

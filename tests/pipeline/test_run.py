@@ -78,7 +78,7 @@ def test_tumour_or_none_goes_all_the_way_too(place: Path, tmp_path: Path) -> Non
 def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, tmp_path: Path) -> None:
     names = {path.name for path in made.iterdir()}
     assert names == {
-        "catalog.parquet", "rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
+        "catalog.parquet", "catalog.thumbnails.parquet", "rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
         "predictions.parquet", "confusion.png", "curves.png", "predictions.png",
     }  # fmt: skip
     report = json.loads((made / "report.json").read_text())

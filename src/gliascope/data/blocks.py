@@ -1,5 +1,6 @@
 """Work over many files in blocks: a finished block is kept, and found again after an interruption."""
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,15 @@ def by_blocks(
         for block, result in zip(made, in_order(one, made, workers), strict=True):
             yield result
             advance(len(block.items))
+
+
+def found_again(made: Sequence[Block[Item]], kept: Path) -> Iterator[bytes]:
+    """What `by_blocks` has kept in that folder, again. Raises OSError where it is not there any more."""
+    for block in made:
+        content = _load(kept / block.key)
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, "was removed while it was needed", str(kept / block.key))
+        yield content
 
 
 def _content(made_by: str) -> "hashlib.blake2b":

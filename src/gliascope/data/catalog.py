@@ -1,13 +1,14 @@
-"""The Catalog: one row per slice, where it is, what it claims to be, its hashes and its thumbnail."""
+"""The Catalog: one row per slice, where it is, what it claims to be, its hashes; and their thumbnails."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from gliascope.data.merge import conflicts
 from gliascope.errors import GliascopeError
-from gliascope.files import atomic_file, write_text
+from gliascope.files import atomic_file, atomic_folder, write_text
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,  # source folder's name and below, with forward slashes
@@ -34,29 +35,63 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "bytes": pl.Int64,
     "sha256": pl.String,  # of the file
     "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
-    "thumbnail": pl.Binary,  # 64x64 grey, row by row
-    "head_thumbnail": pl.Binary,  # 64x64 grey of `head.mass_box`, which black borders do not move
+    "blank": pl.Boolean,  # of one grey
     "set_aside": pl.String,  # why it is not part of the merged set, null where it is
 }
-BESIDE = ("rejects.parquet", "conflicts.csv")  # a catalogue
+THUMBNAILS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "pixel_hash": pl.String,
+    "thumbnail": pl.Binary,  # 64x64 grey, row by row
+    "head_thumbnail": pl.Binary,  # 64x64 grey of `head.mass_box`, which black borders do not move
+}
 REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,
     "source": pl.String,
     "reason": pl.String,
     "detail": pl.String,
 }
+PART = 10_000  # slices whose thumbnails are a file: 80 MB while they wait
+
+
+def beside(path: Path) -> tuple[Path, Path, Path]:
+    """What is written beside a catalogue: thumbnails (a folder), files set aside, contradicting labels."""
+    thumbnails = path.with_name(f"{path.stem}.thumbnails.parquet")
+    return thumbnails, path.with_name("rejects.parquet"), path.with_name("conflicts.csv")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """`frame`: slices found by `scan`, columns of SCHEMA; `rejects`: files set aside, of REJECTS_SCHEMA."""
+    """`frame`: slices found by `scan`, columns of SCHEMA; `rejects`: files set aside, of REJECTS_SCHEMA.
+
+    thumbnails: gives tables of THUMBNAILS_SCHEMA that hold those of all slices, at least once. They take
+    twenty times the memory of all else, so they stay where they are until they are asked for.
+    """
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
+    thumbnails: Callable[[], Iterable[pl.DataFrame]] = list
+
+    def pictured(self, rows: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Rows with a pixel_hash, by default those of `frame`, and their thumbnails.
+
+        Raises GliascopeError where those are not there any more.
+        """
+        rows = self.frame if rows is None else rows
+        wanted = rows.select("pixel_hash").unique()
+        tables = (table.join(wanted, on="pixel_hash", how="semi") for table in self.thumbnails())
+        found = pl.concat([pl.DataFrame(schema=THUMBNAILS_SCHEMA), *tables]).unique("pixel_hash")
+        if found.height < wanted.height:
+            raise GliascopeError(
+                f"{wanted.height - found.height} thumbnails are gone from beside the catalogue; make both "
+                "again with `gliascope scan`"
+            )
+        return rows.join(found, on="pixel_hash", how="left", maintain_order="left")
 
     def write(self, path: Path) -> None:
-        """Write `path` and, beside it, rejects.parquet and any conflicts.csv; each atomically."""
-        rejects, contradicting = (path.parent / name for name in BESIDE)
+        """Write `path` and what is `beside` it, each atomically."""
+        thumbnails, rejects, contradicting = beside(path)
+        with atomic_folder(thumbnails) as folder:
+            for number, table in enumerate(_parts(self.thumbnails())):
+                write_table(table, folder / f"part-{number:06d}.parquet")
         write_table(self.rejects, rejects)
         listed = conflicts(self.frame)
         if listed.is_empty():
@@ -68,27 +103,39 @@ class Catalog:
     @classmethod
     def load(cls, path: Path) -> "Catalog":
         """Read what `write` wrote. Raises GliascopeError where it is missing or is something else."""
-        rejects = path.parent / BESIDE[0]
-        # Catalogues from before it was looked at know no plane.
-        frame = read_table(path, [name for name in SCHEMA if name != "plane"], "scan")
-        if "plane" not in frame.columns:
-            frame = frame.with_columns(plane=pl.lit(None, pl.String))
+        thumbnails, rejects, _ = beside(path)
         return cls(
-            frame.select(list(SCHEMA)),
+            read_table(path, list(SCHEMA), "scan").select(list(SCHEMA)),
             read_table(rejects, list(REJECTS_SCHEMA), "scan")
             if rejects.exists()
             else pl.DataFrame(schema=REJECTS_SCHEMA),
+            lambda: (
+                read_table(part, list(THUMBNAILS_SCHEMA), "scan")
+                for part in sorted(thumbnails.glob("*.parquet"))
+            ),
         )
 
     def sample(self, limit: int) -> "Catalog":
         """At most `limit` slices of each source, class and part of the source's own, the same every time."""
         place = pl.col("pixel_hash").rank("ordinal").over("source", "label", "official")
-        return Catalog(self.frame.filter(place <= limit), self.rejects)
+        return replace(self, frame=self.frame.filter(place <= limit))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Labels in alphabetical order, the order of every probability vector."""
         return tuple(sorted(self.frame["label"].unique().to_list()))
+
+
+def _parts(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows, PART at a time."""
+    waiting = pl.DataFrame(schema=THUMBNAILS_SCHEMA)
+    for table in tables:
+        waiting = pl.concat([waiting, table])
+        while waiting.height >= PART:
+            yield waiting.head(PART)
+            waiting = waiting.slice(PART)
+    if waiting.height:
+        yield waiting
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:

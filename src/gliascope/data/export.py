@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 from PIL import Image
-from polars.selectors import binary
 
 from gliascope.data import labels
 from gliascope.data.audit.decisions import Decisions, apply_labels
@@ -96,7 +95,7 @@ def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
 def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
     """The slices of each file."""
     files: dict[Path, list[Row]] = {}
-    for row in frame.drop(binary()).iter_rows(named=True):  # no thumbnails
+    for row in frame.iter_rows(named=True):
         files.setdefault(Path(row["root"], row["path"]), []).append(row)
     return files
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -18,8 +18,8 @@ from PIL import Image
 
 from gliascope import __version__
 from gliascope.data import labels
-from gliascope.data.blocks import Block, blocks, by_blocks
-from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, Catalog
+from gliascope.data.blocks import Block, blocks, by_blocks, found_again
+from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
 from gliascope.data.folders import files_below, printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
@@ -33,7 +33,7 @@ from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
-_FOUND = SCHEMA | REJECTS_SCHEMA  # a reject has a reason, a slice none
+_ROWS = SCHEMA | REJECTS_SCHEMA  # a reject has a reason, a slice none
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ def scan(
     """Catalogue every slice under the source folders.
 
     A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
-    in until the caller removes it: after an interruption they are found there. workers: who reads the files,
+    in until the caller removes it: after an interruption they are found there, and so are the catalogue's
+    thumbnails, which are in memory without it. workers: who reads the files,
     by default this machine's cores. Raises LayoutError for a
     missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
     contradict each other.
@@ -64,15 +65,19 @@ def scan(
     _check_unlabelled(files)
     made_by = json.dumps([__version__, sorted(mapping.items())])
     made = blocks(files, lambda file: file.path, made_by)
-    frames = [pl.DataFrame(schema=_FOUND)]
+    rows, tables = [pl.DataFrame(schema=_ROWS)], list[pl.DataFrame]()
     with readers(workers, len(files)) as them:
         for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", them):
-            frames.append(pl.read_ipc_stream(content))
-    found = pl.concat(frames, rechunk=True)
+            table = pl.read_ipc_stream(content)
+            rows.append(table.select(list(_ROWS)))
+            if not kept:
+                tables.append(_thumbnails(table))
+    found = pl.concat(rows, rechunk=True)
     is_slice = pl.col("reason").is_null()
     frame = attach_groups(found.filter(is_slice).select(list(SCHEMA)), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
-    catalog = Catalog(frame, found.filter(~is_slice).select(list(REJECTS_SCHEMA)))
+    rejects = found.filter(~is_slice).select(list(REJECTS_SCHEMA))
+    catalog = Catalog(frame, rejects, partial(_kept_thumbnails, made, kept) if kept else lambda: tables)
     _check_classes(catalog, sources)
     return catalog
 
@@ -84,8 +89,18 @@ def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
         result = _catalogue(file, mapping)
         rows += [_reject(file, result)] if isinstance(result, ReadError) else result
     table = BytesIO()
-    pl.DataFrame(rows, schema=_FOUND, orient="row").write_ipc_stream(table)
+    pl.DataFrame(rows, schema=_ROWS | THUMBNAILS_SCHEMA, orient="row").write_ipc_stream(table)
     return table.getvalue()
+
+
+def _thumbnails(table: pl.DataFrame) -> pl.DataFrame:
+    """Of the slices of a block."""
+    return table.filter(pl.col("reason").is_null()).select(list(THUMBNAILS_SCHEMA))
+
+
+def _kept_thumbnails(made: Sequence[Block[_File]], kept: Path) -> Iterator[pl.DataFrame]:
+    for content in found_again(made, kept):
+        yield _thumbnails(pl.read_ipc_stream(content))
 
 
 def _reject(file: _File, error: ReadError) -> dict[str, Any]:
@@ -195,6 +210,7 @@ def _row(
         "bytes": size,
         "sha256": sha256,
         "pixel_hash": pixel_hash(item.pixels),
+        "blank": thumbnail.count(thumbnail[:1]) == len(thumbnail),
         "thumbnail": thumbnail,
         "head_thumbnail": head_thumbnail,
     }

@@ -38,8 +38,8 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
 
     All is told from the catalogue but the drawn slices, which are read again where their files still are.
     """
-    frame = catalog.frame.with_row_index("row")
-    album = Album(catalog.frame)
+    pictured = catalog.pictured()
+    frame, album = pictured.with_row_index("row"), Album(pictured)
     looks = [_look(label, frame.filter(label=label), album, seed) for label in catalog.classes]
     everywhere = np.average([look.histogram for look in looks], axis=0, weights=[x.slices for x in looks])
     brightest = max(look.mean.max() for look in looks) or 1.0

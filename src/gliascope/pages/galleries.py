@@ -49,7 +49,7 @@ class Galleries:
 
     def __init__(self, audit: Audit, catalog: Catalog) -> None:
         self._audit = audit
-        self.album = Album(catalog.frame)
+        self.album = Album(catalog.pictured())
         numbers = audit.groups.with_row_index("pixels").select("pixels", "pixel_hash", group_number="group")
         self.slices = (
             catalog.frame.with_row_index("row")

@@ -5,8 +5,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from polars.selectors import binary
-
 from gliascope.data.audit import Audit
 from gliascope.data.audit.decisions import Decisions
 from gliascope.data.catalog import Catalog
@@ -82,7 +80,7 @@ def run(
 
 def _audited(catalog: Catalog, kept: Path) -> Audit:
     """Audit a catalogue, or find what an interrupted call has found in it."""
-    facts = catalog.frame.drop(binary()).write_csv()  # thumbnails follow from the pixels' hashes
+    facts = catalog.frame.write_csv()  # thumbnails follow from the pixels' hashes
     place = kept / f"audit-{hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()}"
     if not place.exists():
         with atomic_folder(place) as temporary:

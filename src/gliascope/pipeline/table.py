@@ -29,14 +29,13 @@ SUM_TOLERANCE = 0.02  # two decimals of four classes
 class Table:
     """A CSV of probabilities, matched with a catalogue.
 
-    rows: path and index as in the catalogue, and a column a class; columns: each class's name in the file;
-    frame: of the catalogue.
+    rows: path and index as in the catalogue, and a column a class; columns: each class's name in the file.
     """
 
     file: Path
     rows: pl.DataFrame
     columns: Mapping[str, str]
-    frame: pl.DataFrame
+    catalog: Catalog
 
     @classmethod
     def read(cls, file: Path, catalog: Catalog) -> "Table":
@@ -59,7 +58,7 @@ class Table:
             **{label: pl.col(column).cast(pl.Float64, strict=False) for label, column in columns.items()},
         )
         rows = _matched(file, given, catalog.frame)
-        return cls(file, _checked(file, rows, list(columns)), columns, catalog.frame)
+        return cls(file, _checked(file, rows, list(columns)), columns, catalog)
 
 
 class TableModel:
@@ -93,11 +92,10 @@ class TableModel:
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as their files hold them; where those are gone, the catalogue's thumbnails."""
-        wanted = ["root", "path", "index", "thumbnail"]
-        rows = frame.select("path", "index").join(
-            self.table.frame.select(wanted), on=["path", "index"], how="left", maintain_order="left"
-        )
-        return [_picture(*row) for row in rows.select(wanted).iter_rows()]
+        key = ["path", "index"]
+        rows = frame.select(key).join(self.table.catalog.frame, on=key, how="left", maintain_order="left")
+        pictured = self.table.catalog.pictured(rows)
+        return [_picture(*row) for row in pictured.select("root", *key, "thumbnail").iter_rows()]
 
     def facts(self) -> dict[str, Any]:
         """Which file it was, and how its columns were read."""

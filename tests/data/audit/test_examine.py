@@ -145,8 +145,6 @@ def _catalog(rows: list[tuple[str, str]]) -> Catalog:
             "label": [label for _, label in rows],
             "pixel_hash": [f"{n:032x}" for n in range(len(rows))],
             "sha256": [f"{n:064x}" for n in range(len(rows))],
-            "thumbnail": noise,
-            "head_thumbnail": noise,
         }
     ).with_columns(
         root=pl.lit("/nowhere"),
@@ -158,6 +156,7 @@ def _catalog(rows: list[tuple[str, str]]) -> Catalog:
         width=pl.lit(64, pl.Int32),
         channels=pl.lit(1, pl.Int8),
         bytes=pl.lit(4096, pl.Int64),
+        blank=pl.lit(False),
     )
     empty = ("patient", "study", "group", "modality", "set_aside")
     numbers = ("quantisation", "spacing_row", "spacing_column")
@@ -166,7 +165,8 @@ def _catalog(rows: list[tuple[str, str]]) -> Catalog:
         *(pl.lit(None, pl.Float64).alias(name) for name in numbers),
         fold=pl.lit(None, pl.Int32),
     )
-    return Catalog(frame, pl.DataFrame())
+    thumbnails = frame.select("pixel_hash", thumbnail=pl.Series(noise), head_thumbnail=pl.Series(noise))
+    return Catalog(frame, pl.DataFrame(), lambda: [thumbnails])
 
 
 def test_an_audit_of_another_catalogue_is_refused(found: Audit) -> None:

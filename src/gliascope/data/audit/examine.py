@@ -37,7 +37,7 @@ def examine(
     features: what a frozen network sees in each distinct slice, float32 (distinct slices, d), in the order of
     their sorted pixel hashes; without them no label is checked, and `unchecked` says why.
     """
-    frame = catalog.frame
+    frame = catalog.pictured()
     pairs, doubtful, recall = _copies(frame, threshold)
     group, copies = pl.Series(link(frame, pairs)), pl.Series(copy_groups(frame, pairs))
     frame = frame.with_columns(group=group, copies=copies)
