@@ -76,7 +76,7 @@ class Deadly:
 
 def written(catalog: Catalog, folder: Path) -> list[bytes]:
     catalog.write(folder / "catalog.parquet")
-    return [path.read_bytes() for path in sorted(folder.iterdir())]
+    return [path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()]
 
 
 def test_a_catalogue_is_the_same(workers: Workers, source: Path, tmp_path: Path) -> None:
