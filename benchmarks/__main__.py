@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from benchmarks import (
 )
 from benchmarks.measure import RESULTS, Row
 
-Part = Callable[[Path, Path], list[Row]]
+Part = Callable[[Path, Path], Iterable[Row]]
 SPEED: dict[str, Part] = {
     part.__name__: part
     for part in (
@@ -127,12 +127,11 @@ def main() -> None:
         os.environ["GLIASCOPE_CACHE"] = f"{temporary}/cache"
         for name in chosen:
             began = time.perf_counter()
-            new = parts[name](Path(folder).resolve(), Path(temporary))
-            for what, measured, _ in new:
-                print(f"{what}: {measured}", flush=True)
+            for row in parts[name](Path(folder).resolve(), Path(temporary)):
+                print(f"{row[0]}: {row[1]}", flush=True)
+                rows.append(row)
+                write(rows)
             print(f"[{name}: {time.perf_counter() - began:.0f} s]", flush=True)
-            rows += new
-            write(rows)
     print((RESULTS / "main-job.md").read_text(encoding="utf-8"))
 
 

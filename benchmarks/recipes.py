@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ EPOCHS = 2  # a stage, so that one can be interrupted after the first
 KERAS = Path("weights/resnet50_keras_imagenet.safetensors")  # beside the slices, for both kinds of ResNet50
 
 
-def recipes(data: Path, work: Path) -> list[Row]:
+def recipes(data: Path, work: Path) -> Iterator[Row]:
     from gliascope.recipes import recipe_names
 
-    return [_row(name, data, work / f"recipe-{name}") for name in recipe_names()]
+    return (_row(name, data, work / f"recipe-{name}") for name in recipe_names())
 
 
 def _row(name: str, data: Path, out: Path) -> Row:
