@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from gliascope.data import store as module
+from gliascope.data.parallel import Here
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.scan import scan
 from gliascope.data.store import store
@@ -71,6 +72,28 @@ def test_an_interrupted_one_goes_on_where_it_stopped(
     assert done in (100, 140, 200)  # pieces of 100, 100 and 40, two at a time
     assert len(calls) == 240 - done
     assert (built.pixels.reshape(240, -1).max(axis=1) > 0).all()
+
+
+def test_processes_share_the_work(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one fills the store while this one is at its first piece."""
+    monkeypatch.setattr(module, "PIECE", 4)
+    frame = scan([make_source({"yes": 10, "no": 10})]).frame
+    decoded = []
+
+    class Slow(Here):
+        def give(self, function):
+            def slow(piece):
+                decoded.append(piece)
+                if len(decoded) == 1:
+                    store(frame, Preprocessing(size=16), Here(1))
+                return function(piece)
+
+            return slow
+
+    made = store(frame, Preprocessing(size=16), Slow(1))
+    assert [len(piece) for piece in decoded] == [4]
+    assert made.lost.size == 0
+    assert np.asarray(made.pixels).any(axis=(1, 2)).all()
 
 
 def test_what_changed_or_went_is_set_aside_counted_and_named(

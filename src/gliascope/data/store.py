@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,10 @@ def clear_cache() -> None:
 def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | None = None) -> Store:
     """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
 
-    After an interruption it goes on where it stopped. A file that is gone or changed since the scan is set
-    aside: named, and its slices counted. workers: who decodes the files, by default this machine's cores.
-    This process alone writes the store. Raises GliascopeError where none can be read.
+    After an interruption it goes on where it stopped, and processes that need the same one share the work. A
+    file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
+    decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
+    can be read.
     """
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
@@ -154,8 +155,10 @@ def _fill(
         decode = them.give(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
         for asked in (places.unique("row", keep="first", maintain_order=True), places):
-            left = asked.filter(~pl.Series(done)[asked["row"]])
-            for stored, reasons in parallel_map(work, _pieces(left), "store", them):
+            pieces = _pieces(asked.filter(~pl.Series(done)[asked["row"]]))
+            # Other processes of a training may fill the same store: each begins elsewhere.
+            turn = os.getpid() % max(1, len(pieces))
+            for stored, reasons in parallel_map(work, pieces[turn:] + pieces[:turn], "store", them):
                 done[stored] = True
                 failed |= reasons
     if failed:
@@ -180,11 +183,15 @@ def _pieces(places: pl.DataFrame) -> list[list[_File]]:
 def _store(
     piece: list[_File], decode: Callable[[list[_File]], _Decoded], file: RowFile
 ) -> tuple[list[int], dict[str, str]]:
-    """The rows that could be stored, and what is wrong with files that hold something else than they did."""
-    pixels, failed = decode(piece)
+    """The rows that are there now, and what is wrong with files that hold something else than they did."""
+    done = file.done()
+    missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in piece]
+    missing = [one for one in missing if one.asked]
+    pixels, failed = decode(missing) if missing else ({}, {})
     if pixels:
         file.write(np.array(list(pixels)), np.stack(list(pixels.values())))
-    return list(pixels), failed
+    there = [row for one in piece for _, _, row in one.asked if done[row] or row in pixels]
+    return there, failed
 
 
 def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
