@@ -45,10 +45,11 @@ class Here:
 
 
 def cores() -> int:
-    """Number of CPU cores this process may use: GLIASCOPE_CORES, else what the system allows."""
+    """Number of CPU cores this process may use: GLIASCOPE_CORES, else its share of what the system allows."""
     if stated := os.environ.get("GLIASCOPE_CORES"):
         return int(stated)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's, on this machine
 
 
 def parallel_map(
