@@ -134,8 +134,8 @@ def fine_tuning(data: Path, work: Path) -> list[Row]:
 
 
 def reading(data: Path, work: Path) -> list[Row]:
-    """Files to pixels: `scan` and `store` in this process, against ImageFolder."""
-    folder = data / "masoud7023" / "Testing"
+    """Files to pixels: `scan` and `store`, against ImageFolder."""
+    folder = data / "masoud7023"
     count = sum(path.is_file() for path in folder.rglob("*"))
     preprocessing, rates, theirs = complete(load_recipe("quick")).preprocessing, [], []
     for number in range(3):
@@ -145,7 +145,7 @@ def reading(data: Path, work: Path) -> list[Row]:
     ours, peers = statistics.median(rates), statistics.median(theirs)
     return [
         (
-            f"`scan` + `store` of {count} slices against ImageFolder and PIL, 2 workers",
+            f"`scan` + `store` of {count:,} slices against ImageFolder and PIL, 2 workers",
             f"{ours / peers:.1f} × ({peers:.0f}, {ours:.0f} slices/s)",
             "≥ 3 ×",
         )
