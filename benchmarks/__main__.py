@@ -52,6 +52,7 @@ SPEED: dict[str, Part] = {
     )
 }
 OTHERS: dict[str, Part] = {
+    "frozen-whole": speed.frozen_whole,
     "growth": growth.growth,
     "masoud7023": jobs.masoud7023,
     "audit": audit.known_sets,

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -87,6 +88,27 @@ def frozen(data: Path, work: Path) -> list[Row]:
             "≥ - 0.5 points",
         ),
     ]
+
+
+def frozen_whole(data: Path, work: Path) -> Iterator[Row]:
+    """The same with all of masoud7023: of Keras, one epoch is timed and counts ten times."""
+    folder, source, weights = work / "whole", data / "masoud7023", data.parent / WEIGHTS
+    folder.mkdir()
+    for ours, theirs in (("train", "Training"), ("test", "Testing")):
+        (folder / ours).symlink_to(source / theirs)
+    keras = peer("keras_frozen", folder, 1, weights, python=keras_python(work))
+    job = keras["seconds"] + (EPOCHS - 1) * keras["fit"]
+    arguments = ("run", source, "--protocol", "official", "--recipe", "resnet50-frozen")
+    for precision in ("float32", "bf16"):
+        sets = ("--set", f"weights={weights}", "--set", "views=1", "--set", f"precision={precision}")
+        out, cache = work / f"whole-{precision}", work / f"cache-whole-{precision}"
+        ours = gliascope(*arguments, *sets, "--out", out, cache=cache).seconds
+        yield (
+            f"`resnet50-frozen`, all of masoud7023, {EPOCHS} epochs, one view, {precision}: whole job against "
+            "Keras' `fit`",
+            f"{job / ours:.1f} × ({job:.0f} s reckoned from one epoch of {keras['fit']:.0f}; {ours:.0f} s)",
+            "≥ 8 ×",
+        )
 
 
 def stage2(data: Path, work: Path) -> list[Row]:
