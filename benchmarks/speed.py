@@ -104,8 +104,7 @@ def frozen_whole(data: Path, work: Path) -> Iterator[Row]:
         out, cache = work / f"whole-{precision}", work / f"cache-whole-{precision}"
         ours = gliascope(*arguments, *sets, "--out", out, cache=cache).seconds
         yield (
-            f"`resnet50-frozen`, all of masoud7023, {EPOCHS} epochs, one view, {precision}: whole job against "
-            "Keras' `fit`",
+            f"`resnet50-frozen`, all of masoud7023, {EPOCHS} epochs, one view, {precision}, against Keras",
             f"{job / ours:.1f} × ({job:.0f} s reckoned from one epoch of {keras['fit']:.0f}; {ours:.0f} s)",
             "≥ 8 ×",
         )
