@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,3 +73,20 @@ def test_a_death_is_told(two: Processes) -> None:
 
     with pytest.raises(ChildProcessError, match="the same command goes on"):
         list(in_order(two.give(die), range(3), two))
+
+
+def test_modules_that_lie_in_the_current_folder_are_not_run(
+    make_source: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_source({"yes": 4, "no": 4})
+    program = tmp_path / "bin" / "program.py"  # as an installed command is
+    program.parent.mkdir()
+    program.write_text(
+        "from gliascope.cli import main\nfrom gliascope.data import processes\nprocesses.WORTH = 1\nmain()\n"
+    )
+    (source / "queue.py").write_text("open('was-run', 'w')")
+    environment = os.environ | {"GLIASCOPE_CORES": "2"}
+    command = [sys.executable, str(program), "scan", str(source), "--out", str(tmp_path / "c.parquet")]
+    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (source / "was-run").exists()

@@ -1,6 +1,7 @@
 """The command line: parse, call, print. Nothing is computed here."""
 
 import errno
+import os
 from typing import Any
 
 import typer
@@ -112,4 +113,6 @@ app.add_typer(keys.app)
 
 def main() -> None:
     """Entry point of the command `gliascope`."""
+    # Python looks for modules in the folder it is started in: one of slices may hold anybody's random.py.
+    os.environ["PYTHONSAFEPATH"] = "1"  # for processes that this one starts
     app()
