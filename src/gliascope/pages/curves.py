@@ -26,7 +26,7 @@ def training_curve(rows: Rows, quantity: str, chosen_epoch: int | None) -> Drawi
     def draw(figure: "Figure") -> None:
         _curve(figure.add_subplot(), rows, quantity, chosen_epoch)
 
-    return Drawing(f"curves-{quantity.replace(' ', '-')}", (4.6, 3.2), draw)
+    return Drawing(f"curves-{quantity.replace(' ', '-')}", (4.6, 3.8), draw)
 
 
 def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
@@ -39,7 +39,7 @@ def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
         if found:
             figure.suptitle(leak_sentence(found), color=ALARM, fontsize=10)
 
-    return Drawing("curves", (13.8, 3.6), draw)
+    return Drawing("curves", (13.8, 4.2), draw)
 
 
 def leak(rows: Rows, chosen_epoch: int | None) -> dict[str, float | int] | None:
@@ -81,7 +81,7 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
             axes.set_ylim(bottom=max(min(rates) / 1.5, max(rates) * _DECADES), top=max(rates) * 1.5)
     else:
         _parts(axes, rows, quantity, chosen_epoch)
-        axes.legend()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)  # on no curve
     boundaries = [row["epoch"] for row, after in pairwise(rows) if row["stage"] != after["stage"]]
     for number, epoch in enumerate(boundaries, start=2):
         axes.axvline(epoch + 0.5, color=INK, alpha=0.5, lw=0.8, ls=":")
