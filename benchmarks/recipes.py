@@ -73,9 +73,8 @@ def _weights(name: str, data: Path) -> list[str]:
     if recipe.backbone.startswith("resnet50") and (data.parent / KERAS).exists():
         keras = [] if recipe.backbone == "resnet50_keras" else ["backbone=resnet50_keras"]
         return [*keras, f"weights={data.parent / KERAS}"]
-    if recipe.backbone.startswith(
-        "tf_efficientnetv2"
-    ):  # frozen and of random weights, it tells slices by rounding
+    # Frozen and of random weights, it would tell slices by rounding.
+    if recipe.backbone.startswith("tf_efficientnetv2"):
         return ["backbone=tf_efficientnet_lite0", "stages.1.freeze=0.7"]
     return ["weights=random"]
 

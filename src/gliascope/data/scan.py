@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -55,29 +55,27 @@ def scan(
 
     A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
     in until the caller removes it: after an interruption they are found there, and so are the catalogue's
-    thumbnails, which are in memory without it. workers: who reads the files,
-    by default this machine's cores. Raises LayoutError for a
-    missing, empty or twice-named source, an unknown class folder, fewer than two classes, or labels that
-    contradict each other.
+    thumbnails, which are in memory without it. workers: who reads the files, by default this machine's cores.
+    Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
+    classes, or labels that contradict each other.
     """
     mapping = labels.load_mapping(labels_file)
     files = _list_files(sources, mapping)
     _check_unlabelled(files)
     made_by = json.dumps([__version__, sorted(mapping.items())])
     made = blocks(files, lambda file: file.path, made_by)
-    rows, tables = [pl.DataFrame(schema=_ROWS)], list[pl.DataFrame]()
+    rows, contents = [pl.DataFrame(schema=_ROWS)], list[bytes]()
     with readers(workers, len(files)) as them:
         for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", them):
-            table = pl.read_ipc_stream(content)
-            rows.append(table.select(list(_ROWS)))
+            rows.append(pl.read_ipc_stream(content, columns=list(_ROWS)))
             if not kept:
-                tables.append(_thumbnails(table))
+                contents.append(content)
     found = pl.concat(rows, rechunk=True)
     is_slice = pl.col("reason").is_null()
     frame = attach_groups(found.filter(is_slice).select(list(SCHEMA)), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
     rejects = found.filter(~is_slice).select(list(REJECTS_SCHEMA))
-    catalog = Catalog(frame, rejects, partial(_kept_thumbnails, made, kept) if kept else lambda: tables)
+    catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(made, kept) if kept else contents))
     _check_classes(catalog, sources)
     return catalog
 
@@ -93,14 +91,10 @@ def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
     return table.getvalue()
 
 
-def _thumbnails(table: pl.DataFrame) -> pl.DataFrame:
+def _thumbnails(content: bytes) -> pl.DataFrame:
     """Of the slices of a block."""
-    return table.filter(pl.col("reason").is_null()).select(list(THUMBNAILS_SCHEMA))
-
-
-def _kept_thumbnails(made: Sequence[Block[_File]], kept: Path) -> Iterator[pl.DataFrame]:
-    for content in found_again(made, kept):
-        yield _thumbnails(pl.read_ipc_stream(content))
+    wanted = [*THUMBNAILS_SCHEMA, "reason"]
+    return pl.read_ipc_stream(content, columns=wanted).filter(pl.col("reason").is_null()).drop("reason")
 
 
 def _reject(file: _File, error: ReadError) -> dict[str, Any]:

@@ -32,7 +32,6 @@ def settle(fabric: Fabric) -> None:
     """Set up a process that others train beside: more threads than cores slow each other down."""
     if fabric.world_size > 1:
         keep_freed_memory()
-        beside = (
-            1 if "LOCAL_WORLD_SIZE" in os.environ else fabric.world_size
-        )  # of which `cores` does not know
+        # `cores` knows of torchrun's processes, and not of ours.
+        beside = 1 if "LOCAL_WORLD_SIZE" in os.environ else fabric.world_size
         torch.set_num_threads(max(1, cores() // beside))
