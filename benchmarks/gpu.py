@@ -76,7 +76,7 @@ def fine_tuning(work: Path) -> list[Row]:
 def ways(work: Path) -> list[Row]:
     """The same step launched kernel by kernel, recorded, and compiled: what a recording is worth."""
     rows: list[Row] = []
-    for size in (16, 64):
+    for size in (4, 64):
         training = _training(work, size, 100 * size)
         training.step = Replay(training._step, recorded=False)
         eager = alone(training, STEPS)

@@ -61,6 +61,18 @@ def test_a_model_that_differs_after_export_is_refused(classifier: Classifier, mo
         export(classifier, RECIPE, ("a", "b"), {})
 
 
+def test_rounding_that_a_network_magnifies_is_no_damage(classifier: Classifier, monkeypatch) -> None:
+    """Logits that are small differences of large numbers: refused if only the usual tolerance counted."""
+    with torch.no_grad():
+        classifier.backbone.bias += 1e5
+        classifier.head.linear.weight.copy_(torch.rand(2, 8))
+        classifier.head.linear.bias.copy_(-1e5 * classifier.head.linear.weight.sum(1))
+    export(classifier, RECIPE, ("a", "b"), {})
+    monkeypatch.setattr(module, "ROUNDING", 0)
+    with pytest.raises(RunError, match=r"logits differ.*where rounding explains"):
+        export(classifier, RECIPE, ("a", "b"), {})
+
+
 @pytest.mark.parametrize("head", [{}, {"pooling": "max"}, {"pooling": "dual", "batch_norm": True, "hidden": (6, 5)},
                                   {"hidden": (6,), "activation": "swish", "sigmoid": True}])  # fmt: skip
 def test_the_graph_gives_the_maps_of_all_classes(head: dict) -> None:

@@ -3,11 +3,14 @@
 import copy
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
+from operator import le
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gliascope.errors import RunError
@@ -20,6 +23,7 @@ from gliascope.training.test_time import Deployed
 TOLERANCE = 1e-4
 # The slope of a ReLU jumps: a neuron that is nearly 0 may count in one runtime and not in the other.
 MAPS_TOLERANCE = 0.05
+ROUNDING = 10  # times as far from the exact answer as torch is
 
 
 def export(
@@ -27,7 +31,7 @@ def export(
 ) -> Bundle:
     """Turn a trained classifier into a Bundle without metrics, checked against torch.
 
-    Raises RunError where ONNX Runtime's logits, features or maps differ by more than its tolerance.
+    Raises RunError where ONNX Runtime's logits, features or maps differ by more than rounding explains.
     """
     deployed = Deployed(classifier.cpu(), recipe).eval()
     pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
@@ -72,15 +76,35 @@ def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) 
 
 def _check(deployed: Deployed, bundle: Bundle) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, *bundle.info.preprocessing.shape), dtype=np.uint8)
-    with torch.inference_mode():
-        expected = deployed(torch.from_numpy(noise))
     outputs = Engine(bundle)(noise)
-    found = {"logits": outputs.logits, "features": outputs.looks["features"], "maps": outputs.maps}
-    for name, values in zip(deployed.outputs, expected, strict=True):
-        difference = float(np.abs(found[name] - values.numpy()).max())
-        tolerance = MAPS_TOLERANCE if name == "maps" else TOLERANCE
-        if difference > tolerance * max(1.0, float(values.abs().max())):
+    found = (outputs.logits, outputs.looks["features"], outputs.maps)
+    expected = _answers(deployed, noise)
+    off = _differences(found, expected)
+    allowed = [MAPS_TOLERANCE if name == "maps" else TOLERANCE for name in deployed.outputs]
+    if all(map(le, off, allowed)):
+        return
+    # Some networks magnify float32's rounding: no runtime can be nearer than the exact answer lets torch be.
+    exact = _answers(copy.deepcopy(deployed).double(), noise)
+    off, own = _differences(found, exact), _differences(expected, exact)
+    for name, difference, rounding, tolerance in zip(deployed.outputs, off, own, allowed, strict=True):
+        if difference > max(tolerance, ROUNDING * rounding):
             raise RunError(
-                f"exported model's {name} differ from the trained one's by {difference:.2g}; "
-                "please report this recipe"
+                f"exported model's {name} differ from the trained one's by {difference:.2g}, where rounding "
+                f"explains {rounding:.2g}; please report this recipe"
             )
+
+
+def _answers(deployed: Deployed, pixels: NDArray[np.uint8]) -> list[NDArray[np.floating]]:
+    with torch.inference_mode():
+        return [values.numpy() for values in deployed(torch.from_numpy(pixels))]
+
+
+def _differences(
+    found: Sequence[NDArray[np.floating] | None], expected: Sequence[NDArray[np.floating]]
+) -> list[float]:
+    """The largest of each output, as a share of its largest value where that is above 1."""
+    return [
+        float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
+        for one, other in zip(found, expected, strict=False)
+        if one is not None
+    ]
