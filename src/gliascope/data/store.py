@@ -156,9 +156,9 @@ def _fill(
         work = partial(_store, decode=decode, file=file)
         for asked in (places.unique("row", keep="first", maintain_order=True), places):
             pieces = _pieces(asked.filter(~pl.Series(done)[asked["row"]]))
-            # Other processes of a training may fill the same store: each begins elsewhere.
-            turn = os.getpid() % max(1, len(pieces))
-            for stored, reasons in parallel_map(work, pieces[turn:] + pieces[:turn], "store", them):
+            # Other processes of a training may fill the same store: each has an order of its own.
+            order = np.random.default_rng(os.getpid()).permutation(len(pieces))
+            for stored, reasons in parallel_map(work, [pieces[number] for number in order], "store", them):
                 done[stored] = True
                 failed |= reasons
     if failed:

@@ -48,14 +48,15 @@ class Activations:
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
         file = RowFile(self.folder / f"{self._name(view)}.npy", len(self.store.hashes))
-        missing = np.setdiff1d(rows, np.flatnonzero(file.done()))
         rank, world = self.fabric.global_rank, self.fabric.world_size
         # What is done may change at any time, and all processes must share out the same.
-        missing = self.fabric.broadcast(missing)
+        missing = self.fabric.broadcast(_missing(file, rows))
         with progress(f"frozen part, {file.path.stem.replace('-', ' ')}", len(rows)) as advance:
             advance(len(rows) - len(missing))
             self._compute(view, missing[rank::world], file, advance)
-        self.fabric.barrier()
+            self.fabric.barrier()
+            # A host whose cache is its own lacks what others have computed.
+            self._compute(view, _missing(file, rows), file, advance)
         array: NDArray[np.float16] = file.open()
         return array
 
@@ -69,9 +70,9 @@ class Activations:
     @torch.inference_mode()
     def _compute(self, view: int, rows: Rows, file: RowFile, advance: Callable[[int], None]) -> None:
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-        # Others may be at the same view: each begins elsewhere, and leaves out what is there meanwhile.
-        turn = os.getpid() % max(1, len(batches))
-        for batch_rows in batches[turn:] + batches[:turn]:
+        # Others may be at the same view: each has its own order, and leaves out what is there meanwhile.
+        for number in np.random.default_rng(os.getpid()).permutation(len(batches)):
+            batch_rows = batches[number]
             some = batch_rows[~file.done()[batch_rows]]
             if len(some):
                 file.write(some, self._batch(view, some).half().cpu().numpy())
@@ -79,6 +80,10 @@ class Activations:
 
     def _batch(self, view: int, rows: Rows) -> Tensor:
         return batch(self.inputs, np.full(len(rows), view), rows)
+
+
+def _missing(file: RowFile, rows: Rows) -> Rows:
+    return np.setdiff1d(rows, np.flatnonzero(file.done()))
 
 
 class Cached:
