@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 
 from gliascope.progress import progress
 
+AHEAD = 2  # items for each other process: one at work, one that waits, so that none ever does
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from gliascope.data.parallel import Here, Workers, cores
+from gliascope.data.parallel import AHEAD, Here, Workers, cores
 
 WORTH = 4000  # files; of fewer, threads have done most before processes have started
 IDLE = 10  # seconds without work after which one ends; where this process was killed, half a minute later
@@ -37,7 +37,7 @@ class Processes:
     def __init__(self, count: int) -> None:
         from loky import ProcessPoolExecutor  # unlike the standard library's, it needs no `if __name__ == …`
 
-        self.count = count
+        self.count = AHEAD * count
         self._pool = ProcessPoolExecutor(count, timeout=IDLE)
         with _no_ctrl_c():
             self._pool.submit(int)  # starts them all

@@ -13,10 +13,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from gliascope import __version__
+from gliascope.data.parallel import AHEAD
 from gliascope.errors import GliascopeError
 
 AUTO = "auto"
-AHEAD = 2  # tasks a core: one at work, one that waits, so that no core ever does
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
