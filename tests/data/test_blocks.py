@@ -20,7 +20,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def cut(files: list[Path], made_by: str = "") -> list[Block[Path]]:
-    return blocks(files, lambda file: file, made_by)
+    return list(blocks(files, lambda file: file, made_by))
 
 
 class Work:

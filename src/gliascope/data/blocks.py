@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -24,14 +24,14 @@ class Block(Generic[Item]):
     items: tuple[Item, ...]
 
 
-def blocks(items: Sequence[Item], place: Callable[[Item], Path], made_by: str) -> list[Block[Item]]:
+def blocks(items: Iterable[Item], place: Callable[[Item], Path], made_by: str) -> Iterator[Block[Item]]:
     """Cut `items`, each of the file `place(item)`, into blocks.
 
     made_by: all that the result depends on beside the files, which count by path, size and the times of
     their last changes: equal or not, so that clocks may jump.
     """
-    made, pending, size = [], [], 0
-    content = _content(made_by)
+    pending: list[Item] = []
+    size, content = 0, _content(made_by)
     for item in items:
         path = place(item)
         pending.append(item)
@@ -43,13 +43,14 @@ def blocks(items: Sequence[Item], place: Callable[[Item], Path], made_by: str) -
         size += facts[0]
         content.update(f"{path}\0{facts}\0".encode("utf-8", "surrogateescape"))
         if len(pending) == FILES or size >= BYTES:
-            made.append(Block(content.hexdigest(), tuple(pending)))
+            yield Block(content.hexdigest(), tuple(pending))
             pending, size, content = [], 0, _content(made_by)
-    return [*made, Block(content.hexdigest(), tuple(pending))] if pending else made
+    if pending:
+        yield Block(content.hexdigest(), tuple(pending))
 
 
 def by_blocks(
-    made: Sequence[Block[Item]],
+    made: Iterable[Block[Item]],
     work: Callable[[Block[Item]], bytes],
     kept: Path | None,
     description: str,
@@ -57,27 +58,29 @@ def by_blocks(
 ) -> Iterator[bytes]:
     """Yield `work(block)` of each block, in order; with `kept`, found in that folder where it is there.
 
-    workers: who works on the blocks, by default the threads of this process. What they made is kept by this
-    process, as soon as it is there.
+    made: is gone through twice, first to count. workers: who works on the blocks, by default the threads of
+    this process. What they made is kept by this process, as soon as it is there.
     """
     done_by_them = workers.give(work) if workers else work
 
-    def one(block: Block[Item]) -> bytes:
+    def one(block: Block[Item]) -> tuple[int, bytes]:
         content = _load(kept / block.key) if kept else None
         if content is None:
             content = done_by_them(block)
             if kept:
                 _save(kept / block.key, content)
-        return content
+        return len(block.items), content
 
-    total = sum(len(block.items) for block in made)
-    done = sum(len(block.items) for block in made if kept and (kept / block.key).exists())
+    total = done = 0
+    for block in made:
+        total += len(block.items)
+        done += len(block.items) if kept and (kept / block.key).exists() else 0
     if done:
         note(f"{description}: {done} of {total} files were done before an interruption")
     with progress(description, total) as advance:
-        for block, result in zip(made, in_order(one, made, workers), strict=True):
-            yield result
-            advance(len(block.items))
+        for files, content in in_order(one, made, workers):
+            yield content
+            advance(files)
 
 
 def found_again(made: Sequence[Block[Item]], kept: Path) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -68,7 +68,7 @@ def parallel_map(
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: Workers | None = None
+    function: Callable[[Item], Result], items: Iterable[Item], workers: Workers | None = None
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order; by default on all cores.
 

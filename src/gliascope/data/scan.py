@@ -63,7 +63,7 @@ def scan(
     files = _list_files(sources, mapping)
     _check_unlabelled(files)
     made_by = json.dumps([__version__, sorted(mapping.items())])
-    made = blocks(files, lambda file: file.path, made_by)
+    made = list(blocks(files, lambda file: file.path, made_by))
     rows, contents = [pl.DataFrame(schema=_ROWS)], list[bytes]()
     with readers(workers, len(files)) as them:
         for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", them):

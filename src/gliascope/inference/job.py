@@ -52,17 +52,19 @@ def predict_job(
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
-    files = list_files(paths)
+    for path in paths:
+        if explain and isinstance(path, Path) and explain.resolve().is_relative_to(path.resolve()):
+            raise GliascopeError(f"{explain}: lies in {path}, so overlays would be predicted; choose another")
     work, rejects = _Work(bundle, explain), list[ReadError]()
     with ExitStack() as stack:
         if explain:
             stack.enter_context(claim(explain))
         kept = stack.enter_context(claim_file(out)) if out else None
         made_by = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
-        made = blocks(files, lambda file: file, json.dumps(made_by))
+        made = _Blocks(paths, json.dumps(made_by))
         # Here one after the other: the graph takes all cores.
         contents = by_blocks(made, work, kept, "predict", workers or Here(1))
-        findings = _readable(contents, rejects, len(files))
+        findings = _readable(contents, rejects)
         if out and out.suffix == SUFFIX:
             write_parts(out, findings, work.predictor)
             return Job([], rejects)
@@ -73,7 +75,18 @@ def predict_job(
     return job
 
 
-def _readable(contents: Iterator[bytes], rejects: list[ReadError], files: int) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Of the files below `paths`, listed anew each time: many million paths would fill the memory."""
+
+    paths: Sequence[Path]
+    made_by: str
+
+    def __iter__(self) -> Iterator[Block[Path]]:
+        return blocks(list_files(self.paths), lambda file: file, self.made_by)
+
+
+def _readable(contents: Iterator[bytes], rejects: list[ReadError]) -> Iterator[Finding]:
     """Findings of all blocks; what could not be read goes to `rejects`. Raises where that is all."""
     some = False
     for content in contents:
@@ -84,8 +97,8 @@ def _readable(contents: Iterator[bytes], rejects: list[ReadError], files: int) -
     if not some:
         raise (
             rejects[0]
-            if files == 1
-            else GliascopeError(f"none of {files} files can be read; the first: {rejects[0]}")
+            if len(rejects) == 1
+            else GliascopeError(f"none of {len(rejects)} files can be read; the first: {rejects[0]}")
         )
 
 

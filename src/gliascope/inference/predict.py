@@ -92,16 +92,17 @@ class Predictor:
         return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study)
 
 
-def list_files(paths: Sequence[Path]) -> list[Path]:
+def list_files(paths: Sequence[Path]) -> Iterator[Path]:
     """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
-    files: list[Path] = []
+    none = True
     for path in paths:
         if not exists(path):
             raise GliascopeError(f"{path}: not found; give files or folders of slices")
-        files += files_below(path) if path.is_dir() else [path]
-    if not files:
+        for file in files_below(path) if path.is_dir() else [path]:
+            none = False
+            yield file
+    if none:
         raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
-    return files
 
 
 def predict(
