@@ -34,6 +34,13 @@ def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(
     assert (finding.slice, finding.study, finding.verdict) == (0, None, "unchecked")
 
 
+def test_overlays_are_not_written_where_slices_are_read(bundle: Bundle, make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    with pytest.raises(GliascopeError, match="overlays would be predicted"):
+        predict_job(bundle, [source], None, source / "overlays")
+    assert not (source / "overlays").exists()
+
+
 def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(
     bundle: Bundle, make_source: Make
 ) -> None:

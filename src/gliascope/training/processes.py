@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.strategies.ddp import DDPStrategy
 
 from gliascope.data.parallel import cores
 from gliascope.errors import RunError
