@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from filelock import FileLock
 from html_page import check_page
 from tiny import TINY
 from typer.testing import CliRunner
@@ -298,6 +299,16 @@ def test_a_killed_trial_is_taken_up_at_once_and_those_after_are_what_they_would_
     assert tune(place, "--trials", 5)[0] == 0
     assert complete(place) == whole
     assert [trial.state.name for trial in study(place).trials].count("RUNNING") == 0
+
+
+def test_the_lock_of_a_trial_that_was_killed_after_its_end_is_removed(place: Path, formula: Formula) -> None:
+    tune(place, "--trials", 2)
+    locks = [folder / ".lock" for folder in sorted((place / "out" / "trials").iterdir())]
+    for lock in locks:
+        lock.touch()
+    with FileLock(locks[1]):  # a living process
+        tune(place, "--trials", 2)
+        assert [lock.exists() for lock in locks] == [False, True]
 
 
 def test_a_trial_that_another_process_holds_is_left_alone(place: Path, formula: Formula) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,6 +61,14 @@ def claim_file(path: Path, *beside: str) -> Iterator[Path]:
         yield kept
     with suppress(OSError):  # an interrupted process made it
         own.rmdir()
+
+
+def release(folders: Iterable[Path]) -> None:
+    """Remove locks that dead processes left in folders where nobody may work again."""
+    for folder in folders:
+        if (folder / LOCK).exists():
+            with suppress(BusyError), claim(folder):
+                pass
 
 
 def _forget(kept: Path) -> None:

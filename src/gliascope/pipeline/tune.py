@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gliascope.data.catalog import Catalog
-from gliascope.data.claim import claim
+from gliascope.data.claim import claim, release
 from gliascope.data.parallel import Workers, in_order
 from gliascope.data.split import Split, still_there
 from gliascope.data.store import store
@@ -120,6 +120,7 @@ def tune(
             list(in_order(workers.give(search), range(workers.count), workers))
     finally:  # an interruption shows what there is
         _write(study, job)
+        release(job.folder.glob("trials/*"))  # killed in the instant after its end, a trial is left locked
     if not completed(study):
         reason = study.trials[0].user_attrs.get("why", "all were pruned")
         raise GliascopeError(f"{folder}: no trial came to its end; the first: {reason}")
