@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -47,13 +49,16 @@ def test_a_head_without_maps_declares_that_it_has_none(classifier: Classifier) -
     assert np.abs(outputs.logits - expected).max() < 1e-4
 
 
-def test_a_model_that_differs_after_export_is_refused(classifier: Classifier, monkeypatch) -> None:
+@pytest.mark.parametrize("damage", [1, math.nan])
+def test_a_model_that_differs_after_export_is_refused(
+    damage: float, classifier: Classifier, monkeypatch
+) -> None:
     whole = module.to_onnx
 
     def damaged(deployed: Deployed, *rest) -> bytes:
         model = whole(deployed, *rest)
         with torch.no_grad():
-            deployed.classifier.head.linear.bias += 1
+            deployed.classifier.head.linear.bias += damage
         return model
 
     monkeypatch.setattr(module, "to_onnx", damaged)

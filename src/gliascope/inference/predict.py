@@ -94,14 +94,14 @@ class Predictor:
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
     """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
-    none = True
+    empty = True
     for path in paths:
         if not exists(path):
             raise GliascopeError(f"{path}: not found; give files or folders of slices")
         for file in files_below(path) if path.is_dir() else [path]:
-            none = False
+            empty = False
             yield file
-    if none:
+    if empty:
         raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
 
 

@@ -1,11 +1,9 @@
 """One process, or several that train together."""
 
 import os
-from typing import Literal
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
 
 from gliascope.data.parallel import cores
 from gliascope.errors import RunError
@@ -21,18 +19,13 @@ def create_fabric(devices: int = 1) -> Fabric:
     if torch.distributed.is_torchelastic_launched():
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // here
-        return Fabric(accelerator="auto", devices=here, num_nodes=nodes, strategy=_together("popen"))
+        return Fabric(accelerator="auto", devices=here, num_nodes=nodes, strategy="ddp")
     gpus = torch.cuda.device_count()
     if gpus and devices > gpus:
         raise RunError(f"--devices {devices}: this machine has {gpus}")
     if devices == 1:
         return Fabric(accelerator="auto", devices=1)
-    return Fabric(accelerator="auto", devices=devices, strategy=_together("spawn"))
-
-
-def _together(start: Literal["popen", "spawn"]) -> DDPStrategy:
-    # Gradients are where they are exchanged from, which saves a copy of each.
-    return DDPStrategy(start_method=start, gradient_as_bucket_view=True)
+    return Fabric(accelerator="auto", devices=devices, strategy="ddp_spawn")
 
 
 def settle(fabric: Fabric) -> None:
