@@ -83,7 +83,7 @@ def _launch(host: Host, folder: Path) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "GLIASCOPE_CACHE": str(folder / f"cache of {host.name}"),  # hosts have no disk in common but for this
+        "GLIASCOPE_CACHE": str(folder / f"cache of {host.name}"),  # hosts share results alone
         "GLOO_SOCKET_IFNAME": host.link,
         # Else a restarted process may read where the dead one could be reached, and fail, until none is left.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
