@@ -36,13 +36,15 @@ class Work:
 
 
 def results(files: list[Path], kept: Path | None, work: Work, made_by: str = "") -> list[bytes]:
-    return list(by_blocks(cut(files, made_by), work, kept, "work", workers=Here(1)))
+    made = by_blocks(cut(files, made_by), work, kept, "work", workers=Here(1))
+    return [content for _, content in made]
 
 
 def test_blocks_follow_the_files(files: list[Path]) -> None:
     assert [len(block.items) for block in cut(files)] == [3, 3, 3, 1]
     assert results(files, None, Work()) == [b"012", b"345", b"678", b"9"]
-    assert list(by_blocks(cut(files), Work(), None, "work")) == results(files, None, Work())
+    by_threads = by_blocks(cut(files), Work(), None, "work")
+    assert [content for _, content in by_threads] == results(files, None, Work())
 
 
 def test_large_files_make_small_blocks(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 from heads import bordered, correlation, drawn_head, reencoded, resized
 from PIL import Image
+from typer.testing import CliRunner
 
+from gliascope.cli import app
 from gliascope.data import blocks
 from gliascope.data import catalog as catalog_module
 from gliascope.data.catalog import SCHEMA, Catalog
@@ -141,7 +143,7 @@ def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> N
     assert loaded.pictured().equals(catalog.pictured())
 
 
-def test_thumbnails_stay_with_the_blocks_and_are_written_in_parts(
+def test_thumbnails_stay_with_the_blocks_and_all_is_written_in_parts(
     make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "FILES", 3)
@@ -155,10 +157,12 @@ def test_thumbnails_stay_with_the_blocks_and_are_written_in_parts(
     assert catalog.frame.filter(pl.col("blank"))["path"].to_list() == ["source/no/blank.png"]
     assert catalog.pictured().equals(whole.pictured())
     catalog.write(tmp_path / "catalog.parquet")
-    parts = sorted((tmp_path / "catalog.thumbnails.parquet").iterdir())
-    assert [pl.read_parquet(part).height for part in parts] == [4, 4, 4]
+    for name in ("catalog.parquet", "catalog.thumbnails.parquet"):
+        parts = sorted((tmp_path / name).iterdir())
+        assert [pl.read_parquet(part).height for part in parts] == [4, 4, 4]
     shutil.rmtree(tmp_path / "kept")
     loaded = Catalog.load(tmp_path / "catalog.parquet")
+    assert loaded.frame.equals(whole.frame)
     assert loaded.pictured().equals(whole.pictured())
     some = loaded.sample(2)
     assert some.pictured().equals(whole.sample(2).pictured())
@@ -167,6 +171,23 @@ def test_thumbnails_stay_with_the_blocks_and_are_written_in_parts(
     parts[1].unlink()
     with pytest.raises(GliascopeError, match=r"4 thumbnails are gone.*`gliascope scan`"):
         loaded.pictured()
+
+
+def test_a_catalogue_replaces_nothing_but_a_catalogue(make_source: Make, tmp_path: Path) -> None:
+    source, own = make_source({"yes": 2, "no": 2}), tmp_path / "own"
+    own.mkdir()
+    (own / "letter.txt").write_text("mine")
+    with pytest.raises(GliascopeError, match=r"own: holds something else"):
+        scan([source]).write(own)
+    assert [path.name for path in own.iterdir()] == ["letter.txt"]
+    done = CliRunner().invoke(app, ["scan", str(source), "--out", str(own)])
+    assert done.exit_code == 2
+    old = tmp_path / "catalog.parquet"
+    scan([source]).frame.write_parquet(old)  # once, it was one file
+    assert Catalog.load(old).frame.height == 4
+    scan([source]).write(old)
+    scan([source]).write(old)
+    assert Catalog.load(old).frame.height == 4
 
 
 def test_a_catalogue_that_does_not_fit_the_disk_leaves_nothing(make_source: Make, small_disk: Path) -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -55,21 +55,21 @@ def by_blocks(
     kept: Path | None,
     description: str,
     workers: Workers | None = None,
-) -> Iterator[bytes]:
-    """Yield `work(block)` of each block, in order; with `kept`, found in that folder where it is there.
+) -> Iterator[tuple[str, bytes]]:
+    """Yield key and `work(block)` of each block, in order; with `kept`, found there where it is there.
 
-    made: is gone through twice, first to count. workers: who works on the blocks, by default the threads of
-    this process. What they made is kept by this process, as soon as it is there.
+    kept: a folder. made: is gone through twice, first to count. workers: who works on the blocks, by default
+    the threads of this process. What they made is kept by this process, as soon as it is there.
     """
     done_by_them = workers.give(work) if workers else work
 
-    def one(block: Block[Item]) -> tuple[int, bytes]:
+    def one(block: Block[Item]) -> tuple[Block[Item], bytes]:
         content = _load(kept / block.key) if kept else None
         if content is None:
             content = done_by_them(block)
             if kept:
                 _save(kept / block.key, content)
-        return len(block.items), content
+        return block, content
 
     total = done = 0
     for block in made:
@@ -78,17 +78,17 @@ def by_blocks(
     if done:
         note(f"{description}: {done} of {total} files were done before an interruption")
     with progress(description, total) as advance:
-        for files, content in in_order(one, made, workers):
-            yield content
-            advance(files)
+        for block, content in in_order(one, made, workers):
+            yield block.key, content
+            advance(len(block.items))
 
 
-def found_again(made: Sequence[Block[Item]], kept: Path) -> Iterator[bytes]:
+def found_again(keys: Iterable[str], kept: Path) -> Iterator[bytes]:
     """What `by_blocks` has kept in that folder, again. Raises OSError where it is not there any more."""
-    for block in made:
-        content = _load(kept / block.key)
+    for key in keys:
+        content = _load(kept / key)
         if content is None:
-            raise FileNotFoundError(errno.ENOENT, "was removed while it was needed", str(kept / block.key))
+            raise FileNotFoundError(errno.ENOENT, "was removed while it was needed", str(kept / key))
         yield content
 
 

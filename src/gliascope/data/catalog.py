@@ -1,6 +1,7 @@
 """The Catalog: one row per slice, where it is, what it claims to be, its hashes; and their thumbnails."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,7 +50,8 @@ REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "reason": pl.String,
     "detail": pl.String,
 }
-PART = 10_000  # slices whose thumbnails are a file: 80 MB while they wait
+SUFFIX = ".parquet"
+PART = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
 
 def beside(path: Path) -> tuple[Path, Path, Path]:
@@ -87,18 +89,19 @@ class Catalog:
         return rows.join(found, on="pixel_hash", how="left", maintain_order="left")
 
     def write(self, path: Path) -> None:
-        """Write `path` and what is `beside` it, each atomically."""
+        """Write the folder `path` and what is `beside` it, each atomically.
+
+        Raises GliascopeError rather than replace what is no catalogue.
+        """
         thumbnails, rejects, contradicting = beside(path)
-        with atomic_folder(thumbnails) as folder:
-            for number, table in enumerate(_parts(self.thumbnails())):
-                write_table(table, folder / f"part-{number:06d}.parquet")
+        _write_parts(self.thumbnails(), thumbnails, THUMBNAILS_SCHEMA)
         write_table(self.rejects, rejects)
         listed = conflicts(self.frame)
         if listed.is_empty():
             contradicting.unlink(missing_ok=True)
         else:
             write_text(contradicting, listed.write_csv())
-        write_table(self.frame, path)
+        _write_parts([self.frame], path, SCHEMA)
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
@@ -126,16 +129,43 @@ class Catalog:
         return tuple(sorted(self.frame["label"].unique().to_list()))
 
 
-def _parts(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows, PART at a time."""
-    waiting = pl.DataFrame(schema=THUMBNAILS_SCHEMA)
-    for table in tables:
-        waiting = pl.concat([waiting, table])
-        while waiting.height >= PART:
-            yield waiting.head(PART)
-            waiting = waiting.slice(PART)
-    if waiting.height:
-        yield waiting
+def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str, type[pl.DataType]]) -> None:
+    """The same rows as a folder of Parquet files of PART each."""
+    number, waiting = 0, pl.DataFrame(schema=schema)
+    with table_folder(path) as folder:
+        for table in tables:
+            waiting = pl.concat([waiting, table])
+            while waiting.height >= PART:
+                write_table(waiting.head(PART), folder / part_name(number))
+                number, waiting = number + 1, waiting.slice(PART)
+        if waiting.height or not number:
+            write_table(waiting, folder / part_name(number))
+
+
+def part_name(number: int) -> str:
+    """Of a file in a `table_folder`; they sort as their numbers."""
+    return f"part-{number:06d}{SUFFIX}"
+
+
+@contextmanager
+def table_folder(path: Path) -> Iterator[Path]:
+    """A new folder for the Parquet files of one table; it appears when whole, and replaces an older one.
+
+    Raises GliascopeError rather than replace anything else.
+    """
+    check_replaceable(path)
+    with atomic_folder(path) as folder:
+        yield folder
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise GliascopeError where `path` is neither new nor a table of ours."""
+    if path.is_dir():
+        ours = all(inside.suffix == SUFFIX for inside in path.iterdir())
+    else:  # once, a catalogue was one file
+        ours = path.suffix == SUFFIX or not path.exists()
+    if not ours:
+        raise GliascopeError(f"{path}: holds something else; choose another name")
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:

@@ -4,9 +4,9 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,13 @@ def scan(
     classes, or labels that contradict each other.
     """
     mapping = labels.load_mapping(labels_file)
-    files = _list_files(sources, mapping)
-    _check_unlabelled(files)
-    made_by = json.dumps([__version__, sorted(mapping.items())])
-    made = list(blocks(files, lambda file: file.path, made_by))
-    rows, contents = [pl.DataFrame(schema=_ROWS)], list[bytes]()
-    with readers(workers, len(files)) as them:
-        for content in by_blocks(made, partial(_block, mapping=mapping), kept, "scan", them):
+    files = _Files(_roots(sources), mapping)
+    count = _check_files(files)
+    rows, keys, contents = [pl.DataFrame(schema=_ROWS)], list[str](), list[bytes]()
+    with readers(workers, count) as them:
+        for key, content in by_blocks(files, partial(_block, mapping=mapping), kept, "scan", them):
             rows.append(pl.read_ipc_stream(content, columns=list(_ROWS)))
+            keys.append(key)
             if not kept:
                 contents.append(content)
     found = pl.concat(rows, rechunk=True)
@@ -75,7 +74,7 @@ def scan(
     frame = attach_groups(found.filter(is_slice).select(list(SCHEMA)), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
     rejects = found.filter(~is_slice).select(list(REJECTS_SCHEMA))
-    catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(made, kept) if kept else contents))
+    catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(keys, kept) if kept else contents))
     _check_classes(catalog, sources)
     return catalog
 
@@ -106,57 +105,77 @@ def _reject(file: _File, error: ReadError) -> dict[str, Any]:
     }
 
 
-def _list_files(sources: Sequence[Path], mapping: Mapping[str, str | None]) -> list[_File]:
+def _roots(sources: Sequence[Path]) -> list[Path]:
     roots = [absolute(source) for source in sources]
     twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
     if twice:
         raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
-    files: list[_File] = []
     for root in roots:
         if not root.name:
             raise LayoutError(f"{root}: has no name, by which sources are told apart; name a folder in it")
         if not (exists(root) and root.is_dir()):
             raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
-        found = [_file(path, root, mapping) for path in files_below(root)]
-        if not found:
+    return roots
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Blocks of the files below `roots`, listed anew each time: many million would fill the memory."""
+
+    roots: Sequence[Path]
+    mapping: Mapping[str, str | None]
+
+    def __iter__(self) -> Iterator[Block[_File]]:
+        made_by = json.dumps([__version__, sorted(self.mapping.items())])
+        files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
+        return blocks(files, lambda file: file.path, made_by)
+
+    def below(self, root: Path) -> Iterator[_File]:
+        @cache
+        def place(folder: Path) -> labels.Place:
+            return labels.place(folder.parts, self.mapping)
+
+        for path in files_below(root):
+            below = path.relative_to(root.parent)
+            yield _File(path, root.parent, below.as_posix(), place(below.parent))
+
+
+def _check_files(files: _Files) -> int:
+    """Count them, and before the long work starts refuse folders that hold images but name no class."""
+    known, nameless, unknown = set[str](), Counter[str](), dict[str, bool | None]()
+    total = 0
+    for root in files.roots:
+        some = False
+        for file in files.below(root):
+            some = True
+            if file.place.excluded:
+                continue
+            total += 1
+            if file.place.label:
+                known.add(f"{file.place.raw_label} -> {file.place.label}")
+                continue
+            folder = file.name.rpartition("/")[0]
+            nameless[folder] += 1
+            if unknown.get(folder) is None:  # one readable file speaks for its folder
+                unknown[folder] = _is_unlabelled(file)
+        if not some:
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
-        files += [file for file in found if not file.place.excluded]
-    return files
+    named = [f"{folder} ({count} files)" for folder, count in nameless.items() if unknown[folder]]
+    if named:
+        raise LayoutError(
+            f"unknown class folder: {'; '.join(named)}. "
+            f"Understood here: {', '.join(sorted(known)) or 'none'}. "
+            "Map each folder by --labels FILE.yaml, a line each: `folder name: class` (null leaves it out)"
+        )
+    return total
 
 
-def _file(path: Path, root: Path, mapping: Mapping[str, str | None]) -> _File:
-    below = path.relative_to(root.parent)
-    return _File(path, root.parent, below.as_posix(), labels.place(below.parts[:-1], mapping))
-
-
-def _check_unlabelled(files: list[_File]) -> None:
-    """Refuse folders that hold images but name no class, before the long work starts."""
-    folders: dict[Path, list[_File]] = {}
-    for file in files:
-        if file.place.label is None:
-            folders.setdefault(file.path.parent, []).append(file)
-    unknown = [
-        f"{group[0].name.rpartition('/')[0]} ({len(group)} files)"
-        for group in folders.values()
-        if _first_image_is_unlabelled(group)
-    ]
-    if not unknown:
-        return
-    known = sorted({f"{f.place.raw_label} -> {f.place.label}" for f in files if f.place.label})
-    raise LayoutError(
-        f"unknown class folder: {'; '.join(unknown)}. Understood here: {', '.join(known) or 'none'}. "
-        "Map each folder by --labels FILE.yaml, a line each: `folder name: class` (null leaves it out)"
-    )
-
-
-def _first_image_is_unlabelled(files: list[_File]) -> bool:
-    """One readable file speaks for its folder; the rest are read later."""
-    for file in files:
-        try:
-            return read(file.path)[0].label is None
-        except ReadError:
-            continue
-    return False
+def _is_unlabelled(file: _File) -> bool | None:
+    """Whether it is an image that does not say its class; None where it cannot be read."""
+    try:
+        return read(file.path)[0].label is None
+    except ReadError:
+        return None
 
 
 def _catalogue(file: _File, mapping: Mapping[str, str | None]) -> list[dict[str, Any]] | ReadError:

@@ -86,10 +86,10 @@ class _Blocks:
         return blocks(list_files(self.paths), lambda file: file, self.made_by)
 
 
-def _readable(contents: Iterator[bytes], rejects: list[ReadError]) -> Iterator[Finding]:
+def _readable(contents: Iterator[tuple[str, bytes]], rejects: list[ReadError]) -> Iterator[Finding]:
     """Findings of all blocks; what could not be read goes to `rejects`. Raises where that is all."""
     some = False
-    for content in contents:
+    for _, content in contents:
         findings, rejected = unpack(content)
         some = some or bool(findings)
         rejects.extend(rejected)

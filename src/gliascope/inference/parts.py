@@ -5,35 +5,29 @@ from pathlib import Path
 
 import polars as pl
 
-from gliascope.data.catalog import write_table
+from gliascope.data.catalog import SUFFIX, part_name, table_folder, write_table
 from gliascope.data.folders import printable
 from gliascope.data.places import place
-from gliascope.errors import GliascopeError
-from gliascope.files import atomic_folder
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor
 
-SUFFIX = ".parquet"
 PART = 20_000  # findings; some 30 MB while they wait
 
 
 def write_parts(out: Path, findings: Iterable[Finding], predictor: Predictor) -> None:
     """Write findings of slices into a new folder `out`, in order, and then those of their studies.
 
-    It appears when all is written, and replaces an older one. Raises GliascopeError rather than replace
-    anything else, and whatever `findings` does.
+    Raises as `table_folder`, and whatever `findings` does.
     """
-    if out.exists() and not (out.is_dir() and all(path.suffix == SUFFIX for path in out.iterdir())):
-        raise GliascopeError(f"{out}: holds something else than findings; choose another folder")
     schema = _schema(predictor.info.classes)
-    with atomic_folder(out) as folder:
+    with table_folder(out) as folder:
         number, waiting = 0, list[Finding]()
         for finding in findings:
             waiting.append(finding)
             if len(waiting) == PART:
-                _write(folder / f"part-{number:06d}{SUFFIX}", waiting, schema)
+                _write(folder / part_name(number), waiting, schema)
                 number, waiting = number + 1, []
-        _write(folder / f"part-{number:06d}{SUFFIX}", waiting, schema)
+        _write(folder / part_name(number), waiting, schema)
         _write(folder / f"studies{SUFFIX}", list(_studies(folder, predictor)), schema)
 
 
