@@ -1,14 +1,14 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from processes import SAME, assert_equal_to_rounding
 
-from gliascope.data.split import write_splits
-from gliascope.errors import RunError
+from gliascope.data.split import PARTS
+from gliascope.errors import RecipeError, RunError
 from gliascope.recipes import load_recipe
+from gliascope.training.batches import Batches
+from gliascope.training.material import Material, Part
 from gliascope.training.processes import create_fabric
 from gliascope.training.run import train
 
@@ -33,21 +33,12 @@ def test_batches_in_parts_give_the_weights_of_whole_ones(prepared, tmp_path: Pat
     assert_equal_to_rounding(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_torchrun_gives_the_weights_of_one(prepared, tmp_path: Path) -> None:
-    recipe = load_recipe("quick", SAME)
-    train(recipe, prepared.split, prepared.store, tmp_path / "one")
-    prepared.catalog.write(tmp_path / "catalog.parquet")
-    write_splits([prepared.split], tmp_path / "split.parquet")
-    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-    arguments = ("train", tmp_path / "catalog.parquet", tmp_path / "split.parquet", "--out", tmp_path / "two")
-    sets = [word for override in SAME for word in ("--set", override)]
-    done = subprocess.run(
-        [*launch, "gliascope", *map(str, arguments), *sets],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
-    assert (tmp_path / "two" / "model" / "model.onnx").exists()
+def test_batches_too_small_to_share_are_an_error(prepared) -> None:
+    recipe = load_recipe("quick", (*SAME, "stages.0.batch_size=1"))
+    parts = (Part.of(prepared.split, prepared.store, name) for name in PARTS)
+    material = Material(recipe, prepared.store, 4, *parts)
+    with pytest.raises(RecipeError, match="stage 1 has batches of 1, too few for 2 processes; take fewer"):
+        Batches(SimpleNamespace(world_size=2, global_rank=0), material, 0)
 
 
 def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,9 +111,9 @@ def test_stages_follow_each_other_and_resume(
     saves = 0
     save = getattr(loop, after)
 
-    def stopping(*args):
+    def stopping(*args, **options):
         nonlocal saves
-        save(*args)
+        save(*args, **options)
         saves += 1
         if saves == number:
             raise KeyboardInterrupt

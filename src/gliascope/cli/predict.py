@@ -37,9 +37,9 @@ def predict(
     With --out, the same command goes on after an interruption where it stopped.
     """
     from gliascope.cli.findings import print_findings, print_parts
+    from gliascope.data.catalog import SUFFIX
     from gliascope.inference.bundle import Bundle
     from gliascope.inference.job import predict_job
-    from gliascope.inference.parts import SUFFIX
 
     model = Bundle.load(bundle) if level is None else Bundle.load(bundle).at(level)
     with workers_of(cluster) as workers:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import (
+    ByHost,
     Cache,
     CatalogFile,
     Cluster,
@@ -13,6 +14,7 @@ from gliascope.cli.options import (
     Mlflow,
     Overrides,
     RecipeName,
+    Shard,
     SplitFile,
     workers_of,
 )
@@ -28,6 +30,8 @@ def train(
     cache: Cache = True,
     mlflow: Mlflow = None,
     cluster: Cluster = None,
+    shard: Shard = False,
+    by_host: ByHost = False,
 ) -> None:
     """Train a recipe on each different training part in the split.
 
@@ -44,7 +48,9 @@ def train(
     if mlflow:
         check_mlflow()
     with workers_of(cluster) as workers:
-        runs = train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache, workers)
+        runs = train_recipe(
+            chosen, Catalog.load(catalog), splits, out, devices, cache, workers, shard, by_host
+        )
     if mlflow:
         track(mlflow, runs)
     for run in runs:

@@ -21,7 +21,9 @@ def set_aside(frame: pl.DataFrame) -> pl.Series:
         .when(~pl.col("first"))
         .then(pl.lit("copy of ") + pl.col("first_path"))
     )
-    return _compare(frame).select(reason.alias("set_aside")).to_series()
+    reasons = _compare(frame).select("row", set_aside=reason)
+    rows = frame.select("path").with_row_index("row").select("row")
+    return rows.join(reasons, on="row", how="left", maintain_order="left")["set_aside"]
 
 
 def conflicts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -30,18 +32,18 @@ def conflicts(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _compare(frame: pl.DataFrame) -> pl.DataFrame:
-    """Each row beside the slices it shares its pixels with: is it their first, and who has another label?"""
-    # Blank slices are no copies: each is its own first.
-    alone = pl.int_range(pl.len()).cast(pl.String)
+    """Rows that share their pixels with others: is it their first, and who has another label?"""
     pixels = "content"
-    order = pl.struct(pl.col("row").min().over("source"), "path", "index")
+    order = pl.struct("source_row", "path", "index")
     first = pl.struct(_PLACE).first().over(pixels)
     # The first slice whose label is not the first one's: together these two answer for every row.
     second = pl.struct(_PLACE).filter(pl.col("label") != pl.col("label").first()).first().over(pixels)
     other = pl.when(pl.col("label") == first.struct.field("label")).then(second).otherwise(first)
     return (
-        frame.select("source", *_PLACE, content=pl.coalesce(content(frame), alone))
+        frame.select("source", *_PLACE, content=content(frame))
         .with_row_index("row")
+        .with_columns(source_row=pl.col("row").min().over("source"))
+        .filter(pl.col(pixels).is_not_null() & pl.col(pixels).is_duplicated())  # few: the rest is not copied
         .sort(order)
         .with_columns(
             first=pl.col("row") == pl.col("row").first().over(pixels),

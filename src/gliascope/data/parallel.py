@@ -7,6 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gliascope.progress import progress
 
 AHEAD = 2  # items for each other process: one at work, one that waits, so that none ever does
@@ -44,6 +47,26 @@ class Here:
 
     def stop(self) -> None:
         """A thread cannot be stopped: what is being worked on ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Hosts that train together, each of which reads a part of the slices: `count`, and this one is `own`."""
+
+    count: int = 1
+    own: int = 0
+
+    @classmethod
+    def of_torchrun(cls) -> "Hosts":
+        """Those on which torchrun has started us; one without it."""
+        return cls(int(os.environ.get("GROUP_WORLD_SIZE", "1")), int(os.environ.get("GROUP_RANK", "0")))
+
+    def parts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Places in `rows` (of a Store), (rows,), of the slices that each host reads."""
+        return [np.flatnonzero(rows % self.count == host) for host in range(self.count)]
+
+
+ALONE = Hosts()
 
 
 def cores() -> int:

@@ -62,21 +62,29 @@ def scan(
     mapping = labels.load_mapping(labels_file)
     files = _Files(_roots(sources), mapping)
     count = _check_files(files)
-    rows, keys, contents = [pl.DataFrame(schema=_ROWS)], list[str](), list[bytes]()
-    with readers(workers, count) as them:
-        for key, content in by_blocks(files, partial(_block, mapping=mapping), kept, "scan", them):
-            rows.append(pl.read_ipc_stream(content, columns=list(_ROWS)))
+    keys, contents = list[str](), list[bytes]()
+
+    def rows(workers: Workers) -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame(schema=_ROWS)
+        for key, content in by_blocks(files, partial(_block, mapping=mapping), kept, "scan", workers):
+            yield pl.read_ipc_stream(content, columns=list(_ROWS))
             keys.append(key)
             if not kept:
                 contents.append(content)
-    found = pl.concat(rows, rechunk=True)
-    is_slice = pl.col("reason").is_null()
-    frame = attach_groups(found.filter(is_slice).select(list(SCHEMA)), groups)
+
+    with readers(workers, count) as them:
+        frame, rejects = _apart(pl.concat(rows(them), rechunk=True))
+    frame = attach_groups(frame, groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
-    rejects = found.filter(~is_slice).select(list(REJECTS_SCHEMA))
     catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(keys, kept) if kept else contents))
     _check_classes(catalog, sources)
     return catalog
+
+
+def _apart(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Slices, and files set aside."""
+    is_slice = pl.col("reason").is_null()
+    return found.filter(is_slice).select(list(SCHEMA)), found.filter(~is_slice).select(list(REJECTS_SCHEMA))
 
 
 def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:

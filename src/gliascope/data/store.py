@@ -114,15 +114,20 @@ def clear_cache() -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | None = None) -> Store:
+def store(
+    frame: pl.DataFrame,
+    preprocessing: Preprocessing,
+    workers: Workers | None = None,
+    wanted: NDArray[np.str_] | None = None,
+) -> Store:
     """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
 
     After an interruption it goes on where it stopped, and processes that need the same one share the work. A
     file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
-    decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
-    can be read.
+    decodes the files, by default this machine's cores; they write nothing. wanted: pixel hashes that will be
+    looked at, by default all; others are there or not. Raises GliascopeError where none can be read.
     """
-    hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
+    hashes = row_hashes(frame)
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
     # What the exported graph does changes no stored pixel.
@@ -130,67 +135,72 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | 
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
     file = RowFile(folder / PIXELS, len(hashes))
-    lost = _fill(file, frame, hashes, preprocessing, workers)
+    asked = np.ones(len(hashes), dtype=np.bool_) if wanted is None else np.isin(hashes, wanted)
+    lost = _fill(file, frame, hashes, asked, preprocessing, workers)
     return Store.open(folder, preprocessing, hashes, lost)
+
+
+def row_hashes(frame: pl.DataFrame) -> NDArray[np.str_]:
+    """Pixel hashes in the order of the rows of a catalogue frame's Store."""
+    return np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
 
 
 def _fill(
     file: RowFile,
     frame: pl.DataFrame,
     hashes: NDArray[np.str_],
+    asked: NDArray[np.bool_],
     preprocessing: Preprocessing,
     workers: Workers | None,
 ) -> NDArray[np.int64]:
-    """Store what is missing, each slice from the first file that still holds it; rows that none does."""
-    done = file.done()
+    """Store what is asked for, each slice from the first file that still holds it; rows that none does."""
+    done = file.done() | ~asked
     if done.all():
         return np.empty(0, dtype=np.int64)
-    if done.any():
-        note(f"store: {done.sum()} of {len(done)} slices were done before an interruption")
-    file.create(np.uint8, preprocessing.shape, reserve=True)
+    before, all_ = int((done & asked).sum()), int(asked.sum())
+    if before:
+        note(f"store: {before} of {all_} slices were done before an interruption")
+    file.create(np.uint8, preprocessing.shape, reserve=bool(asked.all()))
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select("root", "path", "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
     with readers(workers, int((~done).sum())) as them:
         decode = them.give(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
-        for asked in (places.unique("row", keep="first", maintain_order=True), places):
-            pieces = _pieces(asked.filter(~pl.Series(done)[asked["row"]]))
+        for some in (places.unique("row", keep="first", maintain_order=True), places):
+            pieces = _pieces(some.filter(~pl.Series(done)[some["row"]]))
             # Other processes of a training may fill the same store: each has an order of its own.
             order = np.random.default_rng(os.getpid()).permutation(len(pieces))
             for stored, reasons in parallel_map(work, [pieces[number] for number in order], "store", them):
                 done[stored] = True
                 failed |= reasons
     if failed:
-        _tell(failed, int((~done).sum()), len(done))
+        _tell(failed, int((~done).sum()), all_)
     return np.flatnonzero(~done)
 
 
-def _pieces(places: pl.DataFrame) -> list[list[_File]]:
-    """Files with what is asked of each, together about PIECE slices."""
-    pieces: list[list[_File]] = []
-    size = PIECE
+def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
+    """Files with what is asked of each (lists: index, pixel_hash and row), together about PIECE slices."""
     grouped = places.group_by("root", "path", maintain_order=True).agg("index", "pixel_hash", "row")
-    for root, path, *asked in grouped.iter_rows():
-        if size >= PIECE:
-            pieces.append([])
-            size = 0
-        pieces[-1].append(_File(place(root) / path, list(zip(*asked, strict=True))))
-        size += len(asked[0])
-    return pieces
+    slices = pl.col("row").list.len()
+    pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // PIECE)
+    return pieces.partition_by("piece", maintain_order=True, include_key=False)
 
 
 def _store(
-    piece: list[_File], decode: Callable[[list[_File]], _Decoded], file: RowFile
+    piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: RowFile
 ) -> tuple[list[int], dict[str, str]]:
     """The rows that are there now, and what is wrong with files that hold something else than they did."""
     done = file.done()
-    missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in piece]
+    files = [
+        _File(place(root) / path, list(zip(*asked, strict=True))) for root, path, *asked in piece.iter_rows()
+    ]
+    missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in files]
     missing = [one for one in missing if one.asked]
     pixels, failed = decode(missing) if missing else ({}, {})
     if pixels:
         file.write(np.array(list(pixels)), np.stack(list(pixels.values())))
-    there = [row for one in piece for _, _, row in one.asked if done[row] or row in pixels]
+    there = [row for one in files for _, _, row in one.asked if done[row] or row in pixels]
     return there, failed
 
 

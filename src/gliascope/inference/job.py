@@ -12,6 +12,7 @@ import onnxruntime
 
 from gliascope import __version__
 from gliascope.data.blocks import Block, blocks, by_blocks
+from gliascope.data.catalog import SUFFIX
 from gliascope.data.claim import claim, claim_file
 from gliascope.data.parallel import Here, Workers
 from gliascope.data.preprocess import seen
@@ -21,7 +22,7 @@ from gliascope.files import atomic_file, write_text
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, pack, unpack
 from gliascope.inference.overlay import overlay
-from gliascope.inference.parts import SUFFIX, write_parts
+from gliascope.inference.parts import write_parts
 from gliascope.inference.predict import Predictor, list_files, predict
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.data.split import Split
@@ -13,7 +14,7 @@ from gliascope.evaluation.conformal import LEVELS, conformity, highest_level, ne
 from gliascope.evaluation.outliers import Subspace, fit_subspace
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.engine import Engine, Outputs
+from gliascope.inference.engine import Engine
 from gliascope.inference.judge import (
     PARTS,
     SPACES,
@@ -60,7 +61,7 @@ def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
     if count < needed(LEVEL):
         note(_too_few(count, level))
     fit = conformity(Scores(softmax(validation.logits / temperature), labels, groups, split.classes), level)
-    known = _references(split, answers)
+    known = answers(_drawn(split), "training")
     spaces = {name: fit_subspace(known.looks[name]) for name in SPACES}
     units = fit_units(
         [
@@ -86,15 +87,21 @@ def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
     return Judge(info, {"lac": fit.lac, "aps": fit.aps, "raps": fit.raps, **arrays})
 
 
+def looked_at(split: Split) -> NDArray[np.str_]:
+    """Pixel hashes of the slices that `fit_judge` asks the model about."""
+    hashes = pl.concat([split.part("val")["pixel_hash"], _drawn(split)["pixel_hash"]])
+    return hashes.to_numpy().astype("U32")
+
+
 def _arrays(space: Subspace) -> dict[str, NDArray[np.float32]]:
     return {part: getattr(space, part) for part in PARTS}
 
 
-def _references(split: Split, answers: Memory) -> Outputs:
-    """What the model says of up to REFERENCES distinct training slices, the same on every machine."""
+def _drawn(split: Split) -> pl.DataFrame:
+    """Up to REFERENCES distinct training slices, the same on every machine."""
     distinct = split.part("train").unique("pixel_hash").sort("pixel_hash")
     drawn = np.random.default_rng(0).permutation(distinct.height)[:REFERENCES]
-    return answers(distinct[np.sort(drawn)], "training")
+    return distinct[np.sort(drawn)]
 
 
 def _too_few(groups: int, level: float) -> str:

@@ -7,7 +7,6 @@ from typing import cast
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -20,6 +19,7 @@ from gliascope.progress import progress
 from gliascope.recipes import Stage
 from gliascope.training.activations import Activations, Cached
 from gliascope.training.averaging import Average
+from gliascope.training.batches import Batches
 from gliascope.training.environment import mixed
 from gliascope.training.history import Epoch, is_over
 from gliascope.training.inputs import (
@@ -37,6 +37,7 @@ from gliascope.training.inputs import (
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.material import Material, Part
 from gliascope.training.optimizers import create_optimizer
+from gliascope.training.pieces import is_in_pieces
 from gliascope.training.prefix import Prefix
 from gliascope.training.replay import Replay
 from gliascope.training.test_time import average
@@ -49,11 +50,12 @@ class StageTraining:
         self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
         self.recipe = material.recipe
         self.stage: Stage = self.recipe.stages[number]
+        self.batches = Batches(fabric, material, number)
         fixed = frozen(classifier, self.stage.freeze)
         classifier.requires_grad_(True)
         prefix, tail = cut(classifier, fixed.cut) if fixed.cut else (None, classifier)
         if prefix is not None:
-            prefix.eval().requires_grad_(False)
+            fabric.to_device(prefix.eval().requires_grad_(False))
         self.still = [classifier.get_submodule(name) for name in fixed.modules]
         for module in self.still:
             module.requires_grad_(False)
@@ -68,17 +70,26 @@ class StageTraining:
         self.deployed: nn.Module = tail
         if self.averaged is not None:
             self.deployed = cut(self.kept, fixed.cut)[1] if fixed.cut else self.kept
+            if is_in_pieces(fabric):
+                self.deployed = fabric.setup_module(self.deployed, move_to_device=False)
         self.rate = torch.zeros((), device=fabric.device)
-        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.rate))
+        self.tail = fabric.setup_module(tail, move_to_device=not is_in_pieces(fabric))
+        # After that: pieces are other tensors.
+        optimizer = fabric.setup_optimizers(create_optimizer(tail, self.stage, self.rate))
+        self.optimizer = cast(torch.optim.Optimizer, optimizer)
         alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
         self.step = Replay(self._step, recorded=alone_on_gpu)
-        self.steps = max(1, round(len(material.train.rows) / self.stage.batch_size))
         self.losses = torch.zeros(0)
+
+    @property
+    def average(self) -> nn.Module | None:
+        """The network of averaged weights, where the recipe wants one."""
+        return self.averaged.module if self.averaged else None
 
     @property
     def kept(self) -> nn.Module:
         """The network that validation has seen."""
-        return self.classifier if self.averaged is None else self.averaged.module
+        return self.classifier if self.average is None else self.average
 
     def _inputs(self, frozen_part: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
         """What training, validation and watching the test part are fed."""
@@ -90,7 +101,7 @@ class StageTraining:
         fresh = Fresh(material.store, recipe, prefix, device, resident(material.store, device))
         if prefix is None or not material.cache:
             return fresh, fresh, fresh
-        activations = Activations(fresh, str(name), self.fabric)
+        activations = Activations(fresh, str(name), self.fabric, material.hosts)
         train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
         val = fresh if recipe.augmented_validation else Cached(activations, self._shown, material.val.rows)
         test = Cached(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
@@ -122,8 +133,9 @@ class StageTraining:
         where = ""
         if not np.isfinite(train_loss):
             step = int((~self.losses.isfinite()).nonzero()[0])
-            slices = [self.material.train.paths[place] for place in self._order(epoch)[step]]
-            where = f", first in step {step + 1} of {self.steps}, on {slices[0]} and {len(slices) - 1} more"
+            slices = self.batches.paths(epoch, step)
+            on = f"{slices[0]} and {len(slices) - 1} more"
+            where = f", first in step {step + 1} of {self.batches.steps}, on {on}"
         return DivergedError(
             f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
             f"{val_loss} in validation{where}; the epochs before are kept; lower the rate, e.g. "
@@ -139,14 +151,14 @@ class StageTraining:
     def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
         recipe, train, device = self.recipe, self.material.train, self.fabric.device
         slow = self.stage.plateau.product(val_losses) if self.stage.plateau else 1.0
-        losses, correct = [], torch.zeros((), device=device)
+        steps, losses, correct = self.batches.steps, [], torch.zeros((), device=device)
         self.tail.train()
         for module in self.still:
             module.eval()
         with progress(f"epoch {epoch + 1} of {self.stage.epochs}", len(train.rows)) as advance:
             for number, (size, kind, loaded) in enumerate(ahead(self._batches(epoch))):
-                step = epoch * self.steps + number
-                rate = self.stage.schedule.rate(self.stage.lr, step, self.steps, self.stage.epochs) * slow
+                step = epoch * steps + number
+                rate = self.stage.schedule.rate(self.stage.lr, step, steps, self.stage.epochs) * slow
                 self.rate.fill_(rate)
                 # Dropout is keyed by the step: resuming needs no state of the generator.
                 seed = (recipe.seed << 32) + (self.number << 24) + step
@@ -162,39 +174,11 @@ class StageTraining:
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, int, Host]]:
         """Size of each batch; of this process's share: kind of views, and what `_step` takes."""
-        rows, views = self.material.train.rows, self._views(epoch)
-        for number, places in enumerate(self._order(epoch)):
-            mine = places[self.fabric.global_rank :: self.fabric.world_size]
-            loaded = self.inputs.load(views[mine], rows[mine])
-            mixed_with = self._mixed_with(epoch * self.steps + number, len(mine))
-            yield len(places), shown(views[mine]), (self.material.train.labels[mine], *mixed_with, *loaded)
-
-    def _mixed_with(self, step: int, slices: int) -> Host:
-        """For mixup: the share of each slice, and which one gives it the rest."""
-        strength, seed = self.recipe.mixup, self.recipe.seed
-        if not strength:
-            return ()
-        generator = np.random.default_rng([seed, self.number, step])
-        drawn = generator.beta(strength, strength)
-        # The first of the two is the one that is counted as right.
-        return np.array(max(drawn, 1 - drawn), dtype=np.float32), generator.permutation(slices)
-
-    def _order(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Places in the training part, batch by batch."""
-        places = len(self.material.train.rows)
-        order = np.random.default_rng([self.recipe.seed, self.number, epoch]).permutation(places)
-        # Even batches: a last one of a few slices would upset the batch statistics.
-        return np.array_split(order, self.steps)
-
-    def _views(self, epoch: int) -> NDArray[np.int64]:
-        """Number of the view that each training slice shows in this epoch."""
-        rows, views = self.material.train.rows, self.recipe.views
-        if views is None:
-            before = sum(stage.epochs for stage in self.recipe.stages[: self.number])
-            return np.full(len(rows), 1 + before + epoch)
-        # Which view a slice shows first follows from its content, so that a batch mixes views.
-        first = np.array([int(name[:8], 16) for name in self.material.store.hashes[rows]], dtype=np.int64)
-        return (first + epoch) % views
+        train, views = self.material.train, self.batches.views(epoch)
+        for number, (size, mine) in enumerate(self.batches.shares(epoch), epoch * self.batches.steps):
+            loaded = self.inputs.load(views[mine], train.rows[mine])
+            mixed_with = self.batches.mixed_with(number, len(mine))
+            yield size, shown(views[mine]), (train.labels[mine], *mixed_with, *loaded)
 
     def _step(self, kind: tuple[int, int], given: Device) -> Device:
         """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
@@ -230,13 +214,13 @@ class StageTraining:
         losses = self.criterion(logits, targets)
         return losses if share is None else losses.lerp(self.criterion(logits, others), 1 - share)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: pieces that are put together serve the next step, too
     def _score(self, part: Part, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
         """Cross-entropy and accuracy of the deployed network over some views, on a part."""
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
-        mine = np.arange(len(part.rows))[self.fabric.global_rank :: self.fabric.world_size]
-        for places in np.array_split(mine, max(1, len(mine) // 128)):
+        mine = self.batches.share_of(part)
+        for places in np.array_split(mine, max(1, len(mine) // 128)) if len(mine) else ():
             rows = part.rows[places]
             images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
             with mixed(self.fabric.device, self.recipe.precision):

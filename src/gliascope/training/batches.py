@@ -1,0 +1,71 @@
+"""Which slices the steps of a stage take, how processes share them, and what is shown of them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+
+from gliascope.errors import RecipeError
+from gliascope.training.inputs import Host, Rows
+from gliascope.training.material import Material, Part
+from gliascope.training.processes import share
+
+
+class Batches:
+    """Batches of stage `number` of a recipe. All is drawn by seed, stage and epoch or step.
+
+    Raises RecipeError where a batch has too few slices for so many processes.
+    """
+
+    def __init__(self, fabric: Fabric, material: Material, number: int) -> None:
+        self.fabric, self.material, self.number = fabric, material, number
+        self.recipe, self.hosts, self.train = material.recipe, material.hosts, material.train
+        size = self.recipe.stages[number].batch_size
+        self.steps = max(1, round(len(self.train.rows) / size))
+        fewest = min(len(part) for parts in self.order(0) for part in parts)
+        if fewest * self.hosts.count < fabric.world_size:
+            raise RecipeError(
+                f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes; take "
+                "fewer of these, or larger batches"
+            )
+
+    def order(self, epoch: int) -> list[tuple[Rows, ...]]:
+        """Places in the training part, batch by batch; of each, what each host has."""
+        generator = np.random.default_rng([self.recipe.seed, self.number, epoch])
+        orders = map(generator.permutation, self.hosts.parts(self.train.rows))
+        # Even batches: a last one of a few slices would upset the batch statistics.
+        return list(zip(*(np.array_split(order, self.steps) for order in orders), strict=True))
+
+    def paths(self, epoch: int, step: int) -> list[str]:
+        """Files of a batch."""
+        return [self.train.paths[place] for place in np.concatenate(self.order(epoch)[step])]
+
+    def shares(self, epoch: int) -> Iterator[tuple[int, Rows]]:
+        """Size of each batch, and the places that this process has in it."""
+        for parts in self.order(epoch):
+            yield sum(map(len, parts)), share(self.fabric, self.hosts, parts[self.hosts.own])
+
+    def share_of(self, part: Part) -> Rows:
+        """The places in a part that this process scores."""
+        return share(self.fabric, self.hosts, self.hosts.parts(part.rows)[self.hosts.own])
+
+    def views(self, epoch: int) -> NDArray[np.int64]:
+        """Number of the view that each training slice shows in this epoch."""
+        rows, views = self.train.rows, self.recipe.views
+        if views is None:
+            before = sum(stage.epochs for stage in self.recipe.stages[: self.number])
+            return np.full(len(rows), 1 + before + epoch)
+        # Which view a slice shows first follows from its content, so that a batch mixes views.
+        first = np.array([int(name[:8], 16) for name in self.material.store.hashes[rows]], dtype=np.int64)
+        return (first + epoch) % views
+
+    def mixed_with(self, step: int, slices: int) -> Host:
+        """For mixup: the share of each slice, and which one gives it the rest."""
+        strength, seed = self.recipe.mixup, self.recipe.seed
+        if not strength:
+            return ()
+        generator = np.random.default_rng([seed, self.number, step])
+        drawn = generator.beta(strength, strength)
+        # The first of the two is the one that is counted as right.
+        return np.array(max(drawn, 1 - drawn), dtype=np.float32), generator.permutation(slices)

@@ -1,0 +1,74 @@
+"""Networks in pieces over two processes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import SAME, assert_equal_to_rounding
+
+from gliascope.data.split import write_splits
+from gliascope.errors import RunError
+from gliascope.recipes import load_recipe
+from gliascope.training import loop
+from gliascope.training.processes import create_fabric
+from gliascope.training.run import train
+
+STAGES = (
+    "stages=[{freeze: backbone, epochs: 1, batch_size: 8, optimizer: sgd, lr: 0.01, batch_norm: frozen},"
+    "{freeze: backbone.blocks.4, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.01, batch_norm: frozen,"
+    " momentum: 0.9, accumulate: 2}]"
+)
+RECIPE = (*(value for value in SAME if not value.startswith("stages")), STAGES)
+
+
+def test_pieces_give_the_weights_of_the_whole(
+    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Averages and penalty included; begun by one process, and taken up in pieces within the second stage."""
+    recipe, saves = load_recipe("quick", RECIPE), []
+    save = loop.save_progress
+
+    def stopping(*args, **options) -> None:
+        save(*args, **options)
+        saves.append(1)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    train(recipe, prepared.split, prepared.store, tmp_path / "one")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "save_progress", stopping)
+        train(recipe, prepared.split, prepared.store, tmp_path / "two")
+    told = _torchrun(prepared, tmp_path)
+    assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
+    cut = re.findall(r"cut into (\d+), of which (\d\.\d+) is here", told)
+    assert len(cut) == 4  # the network and its average, in both processes
+    for pieces, share in cut:
+        assert int(pieces) > 1
+        assert float(share) == pytest.approx(0.5, abs=0.02)
+
+
+def _torchrun(prepared, folder: Path) -> str:
+    prepared.catalog.write(folder / "catalog.parquet")
+    write_splits([prepared.split], folder / "split.parquet")
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    command = [
+        Path(__file__).with_name("sharded.py"),
+        "train",
+        folder / "catalog.parquet",
+        folder / "split.parquet",
+    ]
+    sets = [word for override in RECIPE for word in ("--set", override)]
+    done = subprocess.run(
+        [*launch, *map(str, command), "--out", str(folder / "two"), "--shard", *sets],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_process_cuts_nothing() -> None:
+    with pytest.raises(RunError, match="--shard cuts the network over processes that torchrun starts"):
+        create_fabric(shard=True)
