@@ -22,6 +22,7 @@ class Outcome:
     seconds: float
     peak_gib: float  # resident set, mapped files included
     anonymous_gib: float  # without mapped files; sampled
+    processor: float  # seconds of a core
 
 
 def gliascope(*arguments: object, cache: Path) -> Outcome:
@@ -41,7 +42,10 @@ def python(*arguments: object, cache: Path) -> Outcome:
         time.sleep(0.02)
     if ended[1] != 0:
         sys.exit(f"{' '.join(command)} failed")
-    return Outcome(time.perf_counter() - began, ended[2].ru_maxrss / 2**20, max(samples))
+    used = ended[2]
+    return Outcome(
+        time.perf_counter() - began, used.ru_maxrss / 2**20, max(samples), used.ru_utime + used.ru_stime
+    )
 
 
 def anonymous_gib(pid: int) -> float:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.errors import RunError
 from gliascope.progress import progress
 
 AHEAD = 2  # items for each other process: one at work, one that waits, so that none ever does
@@ -58,8 +59,11 @@ class Hosts:
 
     @classmethod
     def of_torchrun(cls) -> "Hosts":
-        """Those on which torchrun has started us; one without it."""
-        return cls(int(os.environ.get("GROUP_WORLD_SIZE", "1")), int(os.environ.get("GROUP_RANK", "0")))
+        """Those on which torchrun has started us. Raises RunError without it."""
+        try:
+            return cls(int(os.environ["GROUP_WORLD_SIZE"]), int(os.environ["GROUP_RANK"]))
+        except KeyError:
+            raise RunError("--by-host is for hosts that train together, started by torchrun") from None
 
     def parts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Places in `rows` (of a Store), (rows,), of the slices that each host reads."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
@@ -37,8 +38,8 @@ def train(
     an interruption the same call goes on. workers: who decodes and trains, by default this process, one run
     after the other; others need `folder` and the cache under the same paths. by_host: each host that torchrun
     started us on reads and keeps its part of the slices alone. Raises as training.run.train, BusyError where
-    another process is in one of the folders, and GliascopeError for a slice that is lost where hosts have a
-    part each: they could not agree on what is left.
+    another process is in one of the folders, RunError for `by_host` without torchrun, and GliascopeError for
+    a slice that is lost where hosts have a part each: they could not agree on what is left.
     """
     from gliascope.models.backbones import complete
 
@@ -62,7 +63,14 @@ def _images(catalog: Catalog, recipe: Recipe, workers: Workers | None, hosts: Ho
         return store(catalog.frame, recipe.preprocessing, workers)
     hashes = row_hashes(catalog.frame)
     own = hosts.parts(np.arange(len(hashes)))[hosts.own]
-    images = store(catalog.frame, recipe.preprocessing, workers, hashes[own])
+    return _part(catalog, recipe, hashes[own], workers)
+
+
+def _part(
+    catalog: Catalog, recipe: Recipe, wanted: NDArray[np.str_], workers: Workers | None = None
+) -> Store:
+    """The store with these slices, all of them."""
+    images = store(catalog.frame, recipe.preprocessing, workers, wanted)
     if len(images.lost):
         raise GliascopeError(
             f"{len(images.lost)} slices are gone or changed since the scan, which --by-host cannot leave "
@@ -90,7 +98,7 @@ def _train(
     with _claim(folder):
         run = train_run(recipe, split, images, folder, devices, cache, shard, hosts)
         if catalog and _is_first():
-            store(catalog.frame, recipe.preprocessing, wanted=looked_at(split))
+            _part(catalog, recipe, looked_at(split))
         judge(run, images, split)
     return run
 
