@@ -191,7 +191,7 @@ def leftovers(place: Path) -> list[Path]:
 
 def doubles(place: Path) -> int:
     """Rows that are in a catalogue or in findings more than once."""
-    catalogs = [path for path in place.rglob("c*.parquet") if path.is_file()]  # no thumbnails' folder
+    catalogs = [path for path in place.rglob("c*.parquet") if ".thumbnails" not in path.name]
     frames = [pl.read_parquet(path, columns=["path", "index"]) for path in catalogs]
     frames += [pl.read_ndjson(path).select("file", "slice") for path in place.rglob("f.jsonl")]
     return sum(frame.height - frame.unique().height for frame in frames)
