@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,10 +36,10 @@ class Verb:
     made: Sequence[str]
 
 
-def kills(_: Path, work: Path) -> list[Row]:
+def kills(_: Path, work: Path) -> Iterator[Row]:
     """Every verb, killed KILLS times."""
-    inputs = prepare(work / "inputs")
-    return [row for verb in verbs(inputs) for row in killed(verb, work)]
+    for verb in verbs(prepare(work / "inputs")):
+        yield from killed(verb, work)
 
 
 def prepare(inputs: Path) -> Path:

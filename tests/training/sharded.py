@@ -1,5 +1,10 @@
-"""What torchrun starts in test_pieces: `gliascope` with small pieces, which says how it cut."""
+"""What torchrun starts in test_pieces: `gliascope` with small pieces, which says how it cut.
 
+Exporting takes ten seconds and has tests of its own: the last argument is a bundle, which is the model.
+"""
+
+import sys
+from pathlib import Path
 from unittest import mock
 
 import typer
@@ -7,8 +12,10 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from gliascope.cli import app
-from gliascope.training import pieces
+from gliascope.inference.bundle import Bundle
+from gliascope.training import pieces, run
 
+model = Bundle.load(Path(sys.argv.pop()))
 cut = pieces._cut
 
 
@@ -21,5 +28,8 @@ def telling(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     return network
 
 
-with mock.patch.multiple(pieces, LEAST=10_000, _cut=telling):
+with (
+    mock.patch.multiple(pieces, LEAST=10_000, _cut=telling),
+    mock.patch.object(run, "export", lambda *_: model),
+):
     app()

@@ -11,21 +11,23 @@ from processes import SAME, assert_equal_to_rounding
 
 from gliascope.data.split import write_splits
 from gliascope.errors import RunError
+from gliascope.inference.bundle import Bundle
 from gliascope.recipes import load_recipe
 from gliascope.training import loop
 from gliascope.training.processes import create_fabric
 from gliascope.training.run import train
 
 STAGES = (
-    "stages=[{freeze: backbone, epochs: 1, batch_size: 8, optimizer: sgd, lr: 0.01, batch_norm: frozen},"
-    "{freeze: backbone.blocks.4, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.01, batch_norm: frozen,"
+    "stages=[{freeze: null, epochs: 1, batch_size: 8, optimizer: sgd, lr: 0.001, batch_norm: frozen},"
+    "{freeze: backbone.layer2, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.001, batch_norm: frozen,"
     " momentum: 0.9, accumulate: 2}]"
 )
-RECIPE = (*(value for value in SAME if not value.startswith("stages")), STAGES)
+NETWORK = ("backbone=residual18", "weights=random")
+RECIPE = (*(value for value in SAME if not value.startswith("stages")), STAGES, *NETWORK)
 
 
 def test_pieces_give_the_weights_of_the_whole(
-    prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Averages and penalty included; begun by one process, and taken up in pieces within the second stage."""
     recipe, saves = load_recipe("quick", RECIPE), []
@@ -41,6 +43,7 @@ def test_pieces_give_the_weights_of_the_whole(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "save_progress", stopping)
         train(recipe, prepared.split, prepared.store, tmp_path / "two")
+    bundle.write(tmp_path / "bundle")
     told = _torchrun(prepared, tmp_path)
     assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
     cut = re.findall(r"cut into (\d+), of which (\d\.\d+) is here", told)
@@ -62,7 +65,7 @@ def _torchrun(prepared, folder: Path) -> str:
     ]
     sets = [word for override in RECIPE for word in ("--set", override)]
     done = subprocess.run(
-        [*launch, *map(str, command), "--out", str(folder / "two"), "--shard", *sets],
+        [*launch, *map(str, command), "--out", str(folder / "two"), "--shard", *sets, str(folder / "bundle")],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

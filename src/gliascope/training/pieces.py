@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, fx, nn
@@ -28,6 +29,7 @@ def is_in_pieces(fabric: Fabric) -> bool:
 
 def _cut(network: nn.Module, mesh: "DeviceMesh") -> nn.Module:
     mesh = mesh["data_parallel"]
+    network.to(memory_format=torch.contiguous_format)  # FSDP knows no channels-last weights
     graph = network.graph if isinstance(network, fx.GraphModule) else trace(network).graph
     called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
     # Who reads another one's weights finds them whole only where they are of the last piece, all the time.

@@ -113,6 +113,7 @@ class StageTraining:
         while not is_over(self.stage, rows):
             began, epoch = time.perf_counter(), len(rows)
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
+            self._agree()
             views = [epoch + 1] if self.recipe.augmented_validation else self._shown
             val_loss, val_accuracy = self._score(self.material.val, self.val_inputs, views)
             test_accuracy = None
@@ -126,6 +127,12 @@ class StageTraining:
             figures = (lr, train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, seconds)
             rows.append(Epoch(self.number, epoch, *figures))
             yield rows[-1]
+
+    def _agree(self) -> None:
+        """Give all processes the batch statistics of the first, which are kept: each saw its share alone."""
+        if self.fabric.world_size > 1:
+            for buffer in self.kept.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def _diverged(self, epoch: int, train_loss: float, val_loss: float) -> DivergedError:
         """What names the first batch whose loss is not finite."""
