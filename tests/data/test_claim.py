@@ -91,7 +91,16 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> Non
     for kind in ("file", "folder"):
         code = f"{killed}with atomic_{kind}(Path(r'{tmp_path}') / 'out' / 'a'): os.kill(os.getpid(), signal.SIGKILL)"
         subprocess.run([sys.executable, "-c", code])
+    code = (
+        "import numpy, os, signal, threading; from pathlib import Path; from safetensors.numpy import save_file\n"
+        f"folder = Path(r'{tmp_path}') / 'out'\n"
+        "def kill():\n while not list(folder.glob('.tmp*')): pass\n os.kill(os.getpid(), signal.SIGKILL)\n"
+        "threading.Thread(target=kill).start()\n"
+        "save_file({'a': numpy.zeros(12_000_000)}, folder / 'w')"
+    )
+    subprocess.run([sys.executable, "-c", code])
     assert len(list((tmp_path / "out").glob(".a.*.tmp"))) == 2
+    assert len(list((tmp_path / "out").glob(".tmp*"))) == 1
     for name in (".hidden", ".hidden.tmp", "a.12345678.tmp"):
         write_text(tmp_path / "out" / name, "")
     with claim(tmp_path / "out"):

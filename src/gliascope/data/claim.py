@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from gliascope.errors import BusyError, GliascopeError
 
 LOCK, KEPT = ".lock", ".unfinished"
-_LEFT = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)")  # what `gliascope.files` names its temporary siblings
+# What `gliascope.files` names its temporary siblings, and safetensors those that it writes them by.
+_LEFT = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)|\.tmp\w{6}")
 
 
 @contextmanager
