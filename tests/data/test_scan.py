@@ -182,6 +182,18 @@ def test_a_catalogue_replaces_nothing_but_a_catalogue(make_source: Make, tmp_pat
     assert [path.name for path in own.iterdir()] == ["letter.txt"]
     done = CliRunner().invoke(app, ["scan", str(source), "--out", str(own)])
     assert done.exit_code == 2
+    results = tmp_path / "results"  # a folder of tables is none
+    scan([source]).write(results / "catalog.parquet")
+    with pytest.raises(GliascopeError, match=r"results: holds something else"):
+        scan([source]).write(results)
+    for name in (".DS_Store", "._part-000000.parquet"):  # what systems leave
+        (results / "catalog.parquet" / name).write_bytes(b"?")
+    assert Catalog.load(results / "catalog.parquet").frame.height == 4
+    scan([source]).write(results / "catalog.parquet")
+    theirs = tmp_path / "theirs.parquet"
+    pl.DataFrame({"a": [1]}).write_parquet(theirs)
+    with pytest.raises(GliascopeError, match=r"theirs.parquet: lacks path"):
+        scan([source]).write(theirs)
     old = tmp_path / "catalog.parquet"
     scan([source]).frame.write_parquet(old)  # once, it was one file
     assert Catalog.load(old).frame.height == 4

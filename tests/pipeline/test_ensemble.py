@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,7 +214,7 @@ def _no_split(runs: list[Path]) -> list[object]:
 
 
 def _no_catalog(runs: list[Path]) -> list[object]:
-    (runs[0].parent / "catalog.parquet").unlink()
+    shutil.rmtree(runs[0].parent / "catalog.parquet")
     return list(runs)
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_errors_name_what_is_wrong(tmp_path: Path, run: Run, source: Path) -> No
         path.unlink()
     code, _, errors = robustness(run.folder, "--out", tmp_path / "out")
     assert code == 2 and "none of 8 test slices can be used (8 not found)" in errors
-    (tmp_path / "catalog.parquet").unlink()
+    shutil.rmtree(tmp_path / "catalog.parquet")
     code, _, errors = robustness(run.folder, "--out", tmp_path / "out")
     assert code == 2 and "catalog.parquet: not found; name by --catalog" in errors
     assert not (tmp_path / "out").exists()

@@ -10,10 +10,12 @@ import pytest
 from processes import SAME, assert_equal_to_rounding
 
 from gliascope.data.split import write_splits
-from gliascope.errors import RunError
+from gliascope.errors import RecipeError, RunError
 from gliascope.inference.bundle import Bundle
+from gliascope.models.classifier import build_classifier
+from gliascope.models.cut import cut
 from gliascope.recipes import load_recipe
-from gliascope.training import loop
+from gliascope.training import loop, pieces
 from gliascope.training.processes import create_fabric
 from gliascope.training.run import train
 
@@ -46,10 +48,10 @@ def test_pieces_give_the_weights_of_the_whole(
     bundle.write(tmp_path / "bundle")
     told = _torchrun(prepared, tmp_path)
     assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
-    cut = re.findall(r"cut into (\d+), of which (\d\.\d+) is here", told)
-    assert len(cut) == 4  # the network and its average, in both processes
-    for pieces, share in cut:
-        assert int(pieces) > 1
+    told_cuts = re.findall(r"cut into (\d+), of which (\d\.\d+) is here", told)
+    assert len(told_cuts) == 4  # the network and its average, in both processes
+    for number, share in told_cuts:
+        assert int(number) > 1
         assert float(share) == pytest.approx(0.5, abs=0.02)
 
 
@@ -70,6 +72,13 @@ def _torchrun(prepared, folder: Path) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_network_that_torch_fx_would_tear_apart_is_refused() -> None:
+    recipe = load_recipe("quick", ("backbone=convnext_atto", "weights=random", "preprocessing.size=64"))
+    tail = cut(build_classifier(recipe, 4), "backbone.stages.1")[1]
+    with pytest.raises(RecipeError, match="--shard cannot cut this backbone behind what is frozen"):
+        pieces._cut(tail, {"data_parallel": None})
 
 
 def test_one_process_cuts_nothing() -> None:

@@ -1,12 +1,14 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from processes import SAME, assert_equal_to_rounding
 
 from gliascope.data.split import PARTS
 from gliascope.errors import RecipeError, RunError
 from gliascope.recipes import load_recipe
+from gliascope.training import batches as module
 from gliascope.training.batches import Batches
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import create_fabric
@@ -33,12 +35,36 @@ def test_batches_in_parts_give_the_weights_of_whole_ones(prepared, tmp_path: Pat
     assert_equal_to_rounding(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_batches_too_small_to_share_are_an_error(prepared) -> None:
-    recipe = load_recipe("quick", (*SAME, "stages.0.batch_size=1"))
+@pytest.mark.parametrize(
+    ("override", "processes", "told"),
+    [
+        ("stages.0.batch_size=1", 2, "stage 1 has batches of 1, too few for 2 processes"),
+        ("stages.0.accumulate=8", 2, "stage 1 has batches of 8, too few for 2 processes"),
+        ("stages.0.batch_size=44", 20, "slices to validate or watch are too few for 20 processes"),
+    ],
+)
+def test_too_little_to_share_is_an_error(prepared, override: str, processes: int, told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        batches(prepared, override, processes, 0)
+
+
+def test_all_processes_score_in_as_many_pieces(prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in pieces is put together by all at once; here shares are 5 and 4, or what two hosts have."""
+    monkeypatch.setattr(module, "SCORED", 5)
+    part = Part(np.arange(9), np.zeros(9, dtype=np.int64), list("abcdefghi"))
+    scored = [batches(prepared, "seed=0", 2, rank).scored(part) for rank in range(2)]
+    assert [len(pieces) for pieces in scored] == [1, 1]
+    part = Part(np.arange(19), np.zeros(19, dtype=np.int64), list("abcdefghijklmnopqrs"))
+    scored = [batches(prepared, "seed=0", 2, rank).scored(part) for rank in range(2)]
+    assert [[len(piece) for piece in pieces] for pieces in scored] == [[5, 5], [5, 4]]
+    assert sorted(np.concatenate(scored[0] + scored[1])) == list(range(19))
+
+
+def batches(prepared, override: str, processes: int, rank: int) -> Batches:
+    recipe = load_recipe("quick", (*SAME, override))
     parts = (Part.of(prepared.split, prepared.store, name) for name in PARTS)
-    material = Material(recipe, prepared.store, 4, *parts)
-    with pytest.raises(RecipeError, match="stage 1 has batches of 1, too few for 2 processes; take fewer"):
-        Batches(SimpleNamespace(world_size=2, global_rank=0), material, 0)
+    fabric = SimpleNamespace(world_size=processes, global_rank=rank)
+    return Batches(fabric, Material(recipe, prepared.store, 4, *parts), 0)
 
 
 def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

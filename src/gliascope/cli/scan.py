@@ -21,13 +21,13 @@ def scan(
     After an interruption, the same command goes on where it stopped.
     """
     from gliascope.cli.tables import print_catalog, print_merge
-    from gliascope.data.catalog import beside, check_replaceable
+    from gliascope.data.catalog import beside, check_catalog_fits
     from gliascope.data.claim import claim_file
     from gliascope.data.groups import GroupsFile
     from gliascope.data.scan import scan as scan_sources
 
     grouping = GroupsFile.parse(groups, group_columns)
-    check_replaceable(out)
+    check_catalog_fits(out)
     with claim_file(out, *(path.name for path in beside(out))) as kept, workers_of(cluster) as workers:
         catalog = scan_sources(sources, labels, grouping, kept, workers)
         catalog.write(out)

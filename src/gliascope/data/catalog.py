@@ -1,5 +1,6 @@
 """The Catalog: one row per slice, where it is, what it claims to be, its hashes; and their thumbnails."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,6 +52,8 @@ REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "detail": pl.String,
 }
 SUFFIX = ".parquet"
+# A `table_folder`'s, and what systems leave in folders.
+_OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
 PART = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
 
@@ -93,6 +96,7 @@ class Catalog:
 
         Raises GliascopeError rather than replace what is no catalogue.
         """
+        check_catalog_fits(path)
         thumbnails, rejects, contradicting = beside(path)
         _write_parts(self.thumbnails(), thumbnails, THUMBNAILS_SCHEMA)
         write_table(self.rejects, rejects)
@@ -101,6 +105,8 @@ class Catalog:
             contradicting.unlink(missing_ok=True)
         else:
             write_text(contradicting, listed.write_csv())
+        if path.is_file():
+            path.unlink()  # of an earlier version
         _write_parts([self.frame], path, SCHEMA)
 
     @classmethod
@@ -160,12 +166,19 @@ def table_folder(path: Path) -> Iterator[Path]:
 
 def check_replaceable(path: Path) -> None:
     """Raise GliascopeError where `path` is neither new nor a table of ours."""
-    if path.is_dir():
-        ours = all(inside.suffix == SUFFIX for inside in path.iterdir())
-    else:  # once, a catalogue was one file
-        ours = path.suffix == SUFFIX or not path.exists()
-    if not ours:
+    if path.exists() and not (
+        path.is_dir() and all(_OURS.fullmatch(inside.name) for inside in path.iterdir())
+    ):
         raise GliascopeError(f"{path}: holds something else; choose another name")
+
+
+def check_catalog_fits(path: Path) -> None:
+    """The same for a catalogue and its thumbnails. Once, a catalogue was one file: that may be replaced."""
+    if path.is_file() and path.suffix == SUFFIX:
+        read_table(path, list(SCHEMA), "scan")
+    else:
+        check_replaceable(path)
+    check_replaceable(beside(path)[0])
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
@@ -182,7 +195,9 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:
     """Read a Parquet file and check its columns. Raises GliascopeError naming the verb that makes it."""
     try:
-        frame = pl.read_parquet(path)
+        # By name: systems leave files of their own in folders.
+        parts = sorted(path.glob(f"part-*{SUFFIX}")) if path.is_dir() else path
+        frame = pl.read_parquet(parts, glob=False)
     except FileNotFoundError:
         raise GliascopeError(f"{path}: not found; make it with `gliascope {verb}`") from None
     except (pl.exceptions.PolarsError, OSError) as error:

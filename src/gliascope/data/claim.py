@@ -90,4 +90,7 @@ def _sweep(folder: Path, names: tuple[str, ...] = ()) -> None:
     for path in folder.iterdir():
         left = _LEFT.fullmatch(path.name)
         if left and (not names or left[1] in names):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if not path.is_dir():
+                path.unlink()
+            elif left[1]:  # safetensors makes no folders
+                shutil.rmtree(path)

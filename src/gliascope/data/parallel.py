@@ -59,11 +59,14 @@ class Hosts:
 
     @classmethod
     def of_torchrun(cls) -> "Hosts":
-        """Those on which torchrun has started us. Raises RunError without it."""
-        try:
-            return cls(int(os.environ["GROUP_WORLD_SIZE"]), int(os.environ["GROUP_RANK"]))
-        except KeyError:
-            raise RunError("--by-host is for hosts that train together, started by torchrun") from None
+        """Those on which torchrun has started us. Raises RunError without it, or for unequal hosts."""
+        names = ("GROUP_WORLD_SIZE", "GROUP_RANK", "WORLD_SIZE", "RANK", "LOCAL_RANK")
+        if any(name not in os.environ for name in names):
+            raise RunError("--by-host is for hosts that train together, started by torchrun")
+        hosts, own, processes, rank, local = (int(os.environ[name]) for name in names)
+        if processes % hosts or rank != own * (processes // hosts) + local:
+            raise RunError("--by-host needs as many processes on each host; start torchrun so")
+        return cls(hosts, own)
 
     def parts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Places in `rows` (of a Store), (rows,), of the slices that each host reads."""

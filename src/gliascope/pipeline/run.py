@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gliascope.data.audit import Audit
 from gliascope.data.audit.decisions import Decisions
-from gliascope.data.catalog import Catalog
+from gliascope.data.catalog import Catalog, check_catalog_fits
 from gliascope.data.claim import claim
 from gliascope.data.groups import GroupsFile
 from gliascope.data.parallel import Workers
@@ -26,7 +26,7 @@ from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.run import Run
 
 DEMO_PER_CLASS = 200
-RUN, AUDIT = "run", "audit"
+RUN, AUDIT, CATALOG = "run", "audit", "catalog.parquet"
 
 
 def run(
@@ -59,6 +59,7 @@ def run(
     from gliascope.models.backbones import complete
 
     with claim(folder) as kept, claim(folder / AUDIT):
+        check_catalog_fits(folder / CATALOG)
         catalog = scan(sources, labels, groups, kept, workers)
         if limit is not None:
             catalog = catalog.sample(limit)
@@ -67,7 +68,7 @@ def run(
         splits = split(catalog, protocols, seed, found, decided, validation, repeats)
         recipe = complete(recipe)
         _refuse_others(recipe, splits, folder / RUN)
-        catalog.write(folder / "catalog.parquet")
+        catalog.write(folder / CATALOG)
         write_audit(found, catalog, folder / AUDIT)
         write_splits(splits, folder / "split.parquet")
         if catalog.rejects.height:

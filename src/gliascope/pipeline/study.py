@@ -55,8 +55,14 @@ def revive(study: "Study", space: Space, place: Callable[[dict[str, Any]], Path]
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if set(trial.params) == set(space.fields):  # else it has just begun
             with suppress(BusyError), claim(place(drawn_values(trial.params, space))):
-                study.enqueue_trial(trial.params)
-                study.tell(trial.number, state=TrialState.FAIL)
+                if is_running(study, trial.number):  # else it has come to its end meanwhile
+                    study.enqueue_trial(trial.params)
+                    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def is_running(study: "Study", number: int) -> bool:
+    """Whether nobody has told a trial's end."""
+    return not study.get_trials(deepcopy=False)[number].state.is_finished()
 
 
 def seed_sampler(study: "Study", seed: int) -> None:

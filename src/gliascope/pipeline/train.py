@@ -15,7 +15,8 @@ from gliascope.data.claim import claim
 from gliascope.data.parallel import ALONE, Hosts, Workers, parallel_map
 from gliascope.data.split import Split, still_there
 from gliascope.data.store import Store, row_hashes, store
-from gliascope.errors import GliascopeError
+from gliascope.errors import GliascopeError, RunError
+from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.judge import judge, looked_at
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
@@ -43,6 +44,8 @@ def train(
     """
     from gliascope.models.backbones import complete
 
+    if workers and (shard or by_host):
+        raise RunError("--cluster trains each run on one core; --shard and --by-host are for torchrun alone")
     recipe = complete(recipe)
     hosts = Hosts.of_torchrun() if by_host else ALONE
     images = _images(catalog, recipe, workers, hosts)
@@ -97,7 +100,7 @@ def _train(
     folder, split = place
     with _claim(folder):
         run = train_run(recipe, split, images, folder, devices, cache, shard, hosts)
-        if catalog and _is_first():
+        if catalog and _is_first() and Bundle.load(run.model).info.judge is None:
             _part(catalog, recipe, looked_at(split))
         judge(run, images, split)
     return run

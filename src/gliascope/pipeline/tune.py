@@ -28,6 +28,7 @@ from gliascope.pipeline.study import (
     completed,
     drawn_values,
     ended,
+    is_running,
     open_study,
     revive,
     seed_sampler,
@@ -171,6 +172,8 @@ def _try(study: "Study", job: Job) -> None:
     trial = study.ask()
     drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
     with claim(job.place(drawn), wait=True):  # of a worker that drew the same
+        if not is_running(study, trial.number):
+            return  # SQLite gave two workers the same one, or another took this one for dead just before
         try:
             same = next((one for one in completed(study) if one.params == trial.params), None)
             value = same.values[0] if same else _train(trial, job, job.recipe(drawn), job.place(drawn))

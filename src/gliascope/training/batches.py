@@ -1,5 +1,6 @@
 """Which slices the steps of a stage take, how processes share them, and what is shown of them."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,11 +12,13 @@ from gliascope.training.inputs import Host, Rows
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import share
 
+SCORED = 128  # slices at a time
+
 
 class Batches:
     """Batches of stage `number` of a recipe. All is drawn by seed, stage and epoch or step.
 
-    Raises RecipeError where a batch has too few slices for so many processes.
+    Raises RecipeError where a batch, or a part that is scored, has too few slices for so many processes.
     """
 
     def __init__(self, fabric: Fabric, material: Material, number: int) -> None:
@@ -23,12 +26,15 @@ class Batches:
         self.recipe, self.hosts, self.train = material.recipe, material.hosts, material.train
         size = self.recipe.stages[number].batch_size
         self.steps = max(1, round(len(self.train.rows) / size))
+        self.processes = fabric.world_size // self.hosts.count  # of a host
         fewest = min(len(part) for parts in self.order(0) for part in parts)
-        if fewest * self.hosts.count < fabric.world_size:
+        if fewest < self.processes * self.recipe.stages[number].accumulate:
             raise RecipeError(
-                f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes; take "
-                "fewer of these, or larger batches"
+                f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes and "
+                "what each accumulates; take fewer of these, or larger batches"
             )
+        for part in (material.val, material.test) if self.recipe.watch_test else (material.val,):
+            self.scored(part)
 
     def order(self, epoch: int) -> list[tuple[Rows, ...]]:
         """Places in the training part, batch by batch; of each, what each host has."""
@@ -46,9 +52,20 @@ class Batches:
         for parts in self.order(epoch):
             yield sum(map(len, parts)), share(self.fabric, self.hosts, parts[self.hosts.own])
 
-    def share_of(self, part: Part) -> Rows:
-        """The places in a part that this process scores."""
-        return share(self.fabric, self.hosts, self.hosts.parts(part.rows)[self.hosts.own])
+    def scored(self, part: Part) -> list[Rows]:
+        """The places in a part that this process scores, in SCORED or more, but less than twice that.
+
+        In as many pieces as in all other processes: what lies in pieces is put together by all at once.
+        """
+        parts = self.hosts.parts(part.rows)
+        shares = [len(places) / self.processes for places in parts]
+        pieces = max(1, math.ceil(max(shares)) // SCORED)
+        if math.floor(min(shares)) < pieces:
+            raise RecipeError(
+                f"{len(part.rows)} slices to validate or watch are too few for {self.fabric.world_size} "
+                "processes; take fewer of these"
+            )
+        return np.array_split(share(self.fabric, self.hosts, parts[self.hosts.own]), pieces)
 
     def views(self, epoch: int) -> NDArray[np.int64]:
         """Number of the view that each training slice shows in this epoch."""

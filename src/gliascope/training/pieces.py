@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from gliascope.errors import RecipeError
 from gliascope.models.cut import trace
 
 if TYPE_CHECKING:
@@ -32,8 +33,15 @@ def _cut(network: nn.Module, mesh: "DeviceMesh") -> nn.Module:
     network.to(memory_format=torch.contiguous_format)  # FSDP knows no channels-last weights
     graph = network.graph if isinstance(network, fx.GraphModule) else trace(network).graph
     called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+    direct = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    if isinstance(network, fx.GraphModule) and direct & {name for name, _ in network.named_parameters()}:
+        # torch.fx put them into modules of its own: the whole network would not see them trained.
+        raise RecipeError(
+            "--shard cannot cut this backbone behind what is frozen, as it reads weights past their layers; "
+            "freeze nothing (--set stages.0.freeze=null) or choose another"
+        )
     # Who reads another one's weights finds them whole only where they are of the last piece, all the time.
-    read = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+    read = {name.rpartition(".")[0] for name in direct}
     for name in sorted(called - read):
         layer = network.get_submodule(name)
         large = sum(parameter.numel() for parameter in layer.parameters()) >= LEAST

@@ -77,7 +77,7 @@ class StageTraining:
         # After that: pieces are other tensors.
         optimizer = fabric.setup_optimizers(create_optimizer(tail, self.stage, self.rate))
         self.optimizer = cast(torch.optim.Optimizer, optimizer)
-        alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
+        alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1 and not is_in_pieces(fabric)
         self.step = Replay(self._step, recorded=alone_on_gpu)
         self.losses = torch.zeros(0)
 
@@ -199,7 +199,7 @@ class StageTraining:
             share, others = mixing[0], targets[mixing[1]]
         self.optimizer.zero_grad()
         hits, total = torch.zeros((2,), device=inputs.device)
-        split = [tensor.chunk(self.stage.accumulate) for tensor in (inputs, targets, others)]
+        split = [tensor.tensor_split(self.stage.accumulate) for tensor in (inputs, targets, others)]
         for number, (images, own, other) in enumerate(zip(*split, strict=True), 1):
             last = number == len(split[0])
             with self.fabric.no_backward_sync(self.tail, enabled=not last):
@@ -226,8 +226,7 @@ class StageTraining:
         """Cross-entropy and accuracy of the deployed network over some views, on a part."""
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
-        mine = self.batches.share_of(part)
-        for places in np.array_split(mine, max(1, len(mine) // 128)) if len(mine) else ():
+        for places in self.batches.scored(part):
             rows = part.rows[places]
             images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
             with mixed(self.fabric.device, self.recipe.precision):
