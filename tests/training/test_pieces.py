@@ -21,7 +21,7 @@ from gliascope.training.run import train
 
 STAGES = (
     "stages=[{freeze: null, epochs: 1, batch_size: 8, optimizer: sgd, lr: 0.001, batch_norm: frozen},"
-    "{freeze: backbone.layer2, epochs: 2, batch_size: 8, optimizer: sgd, lr: 0.001, batch_norm: frozen,"
+    "{freeze: backbone.layer2, epochs: 3, batch_size: 8, optimizer: sgd, lr: 0.001, batch_norm: frozen,"
     " momentum: 0.9, accumulate: 2}]"
 )
 NETWORK = ("backbone=residual18", "weights=random")
