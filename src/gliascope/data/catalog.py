@@ -1,8 +1,7 @@
 """The Catalog: one row per slice, where it is, what it claims to be, its hashes; and their thumbnails."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,7 +51,7 @@ REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "detail": pl.String,
 }
 SUFFIX = ".parquet"
-# A `table_folder`'s, and what systems leave in folders.
+# Files of a table in parts, and what systems leave in folders.
 _OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
 PART = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
@@ -105,8 +104,6 @@ class Catalog:
             contradicting.unlink(missing_ok=True)
         else:
             write_text(contradicting, listed.write_csv())
-        if path.is_file():
-            path.unlink()  # of an earlier version
         _write_parts([self.frame], path, SCHEMA)
 
     @classmethod
@@ -138,7 +135,7 @@ class Catalog:
 def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str, type[pl.DataType]]) -> None:
     """The same rows as a folder of Parquet files of PART each."""
     number, waiting = 0, pl.DataFrame(schema=schema)
-    with table_folder(path) as folder:
+    with atomic_folder(path) as folder:
         for table in tables:
             waiting = pl.concat([waiting, table])
             while waiting.height >= PART:
@@ -149,19 +146,8 @@ def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str
 
 
 def part_name(number: int) -> str:
-    """Of a file in a `table_folder`; they sort as their numbers."""
+    """Of a file of a table in parts; they sort as their numbers."""
     return f"part-{number:06d}{SUFFIX}"
-
-
-@contextmanager
-def table_folder(path: Path) -> Iterator[Path]:
-    """A new folder for the Parquet files of one table; it appears when whole, and replaces an older one.
-
-    Raises GliascopeError rather than replace anything else.
-    """
-    check_replaceable(path)
-    with atomic_folder(path) as folder:
-        yield folder
 
 
 def check_replaceable(path: Path) -> None:

@@ -1,12 +1,9 @@
 """Folders in, Catalog out."""
 
 import hashlib
-import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,16 +13,15 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope import __version__
 from gliascope.data import labels
-from gliascope.data.blocks import Block, blocks, by_blocks, found_again
+from gliascope.data.blocks import Block, by_blocks, found_again
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
-from gliascope.data.folders import files_below, printable
+from gliascope.data.folders import printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
+from gliascope.data.listing import File, Files, check_files, source_roots
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
-from gliascope.data.places import absolute, exists
 from gliascope.data.preprocess import to_grey
 from gliascope.data.processes import readers
 from gliascope.data.read import read
@@ -34,14 +30,6 @@ from gliascope.errors import LayoutError, ReadError
 
 THUMBNAIL = 64
 _ROWS = SCHEMA | REJECTS_SCHEMA  # a reject has a reason, a slice none
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    root: Path
-    name: str
-    place: labels.Place
 
 
 def scan(
@@ -60,8 +48,8 @@ def scan(
     classes, or labels that contradict each other.
     """
     mapping = labels.load_mapping(labels_file)
-    files = _Files(_roots(sources), mapping)
-    count = _check_files(files)
+    files = Files(source_roots(sources), mapping)
+    count = check_files(files)
     keys, contents = list[str](), list[bytes]()
 
     def rows(workers: Workers) -> Iterator[pl.DataFrame]:
@@ -87,7 +75,7 @@ def _apart(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return found.filter(is_slice).select(list(SCHEMA)), found.filter(~is_slice).select(list(REJECTS_SCHEMA))
 
 
-def _block(block: Block[_File], mapping: Mapping[str, str | None]) -> bytes:
+def _block(block: Block[File], mapping: Mapping[str, str | None]) -> bytes:
     """Rows of a block's files, slices and rejects, as a table in Arrow's format."""
     rows: list[dict[str, Any]] = []
     for file in block.items:
@@ -104,7 +92,7 @@ def _thumbnails(content: bytes) -> pl.DataFrame:
     return pl.read_ipc_stream(content, columns=wanted).filter(pl.col("reason").is_null()).drop("reason")
 
 
-def _reject(file: _File, error: ReadError) -> dict[str, Any]:
+def _reject(file: File, error: ReadError) -> dict[str, Any]:
     return {
         "path": printable(file.name),
         "source": printable(file.name.split("/")[0]),
@@ -113,80 +101,7 @@ def _reject(file: _File, error: ReadError) -> dict[str, Any]:
     }
 
 
-def _roots(sources: Sequence[Path]) -> list[Path]:
-    roots = [absolute(source) for source in sources]
-    twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
-    if twice:
-        raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
-    for root in roots:
-        if not root.name:
-            raise LayoutError(f"{root}: has no name, by which sources are told apart; name a folder in it")
-        if not (exists(root) and root.is_dir()):
-            raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
-    return roots
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """Blocks of the files below `roots`, listed anew each time: many million would fill the memory."""
-
-    roots: Sequence[Path]
-    mapping: Mapping[str, str | None]
-
-    def __iter__(self) -> Iterator[Block[_File]]:
-        made_by = json.dumps([__version__, sorted(self.mapping.items())])
-        files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
-        return blocks(files, lambda file: file.path, made_by)
-
-    def below(self, root: Path) -> Iterator[_File]:
-        @cache
-        def place(folder: Path) -> labels.Place:
-            return labels.place(folder.parts, self.mapping)
-
-        for path in files_below(root):
-            below = path.relative_to(root.parent)
-            yield _File(path, root.parent, below.as_posix(), place(below.parent))
-
-
-def _check_files(files: _Files) -> int:
-    """Count them, and before the long work starts refuse folders that hold images but name no class."""
-    known, nameless, unknown = set[str](), Counter[str](), dict[str, bool | None]()
-    total = 0
-    for root in files.roots:
-        some = False
-        for file in files.below(root):
-            some = True
-            if file.place.excluded:
-                continue
-            total += 1
-            if file.place.label:
-                known.add(f"{file.place.raw_label} -> {file.place.label}")
-                continue
-            folder = file.name.rpartition("/")[0]
-            nameless[folder] += 1
-            if unknown.get(folder) is None:  # one readable file speaks for its folder
-                unknown[folder] = _is_unlabelled(file)
-        if not some:
-            raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
-    named = [f"{folder} ({count} files)" for folder, count in nameless.items() if unknown[folder]]
-    if named:
-        raise LayoutError(
-            f"unknown class folder: {'; '.join(named)}. "
-            f"Understood here: {', '.join(sorted(known)) or 'none'}. "
-            "Map each folder by --labels FILE.yaml, a line each: `folder name: class` (null leaves it out)"
-        )
-    return total
-
-
-def _is_unlabelled(file: _File) -> bool | None:
-    """Whether it is an image that does not say its class; None where it cannot be read."""
-    try:
-        return read(file.path)[0].label is None
-    except ReadError:
-        return None
-
-
-def _catalogue(file: _File, mapping: Mapping[str, str | None]) -> list[dict[str, Any]] | ReadError:
+def _catalogue(file: File, mapping: Mapping[str, str | None]) -> list[dict[str, Any]] | ReadError:
     if printable(file.name) != file.name:
         return ReadError(printable(str(file.path)), "file name is not UTF-8", "rename it")
     try:
@@ -202,7 +117,7 @@ def _catalogue(file: _File, mapping: Mapping[str, str | None]) -> list[dict[str,
 
 
 def _row(
-    file: _File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None]
+    file: File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None]
 ) -> dict[str, Any]:
     label = mapping.get(item.label, item.label) if item.label else file.place.label
     source = file.name.split("/")[0]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from gliascope.data.catalog import SUFFIX, part_name, table_folder, write_table
+from gliascope.data.catalog import SUFFIX, check_replaceable, part_name, write_table
 from gliascope.data.folders import printable
 from gliascope.data.places import place
+from gliascope.files import atomic_folder
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor
 
@@ -17,10 +18,12 @@ PART = 20_000  # findings; some 30 MB while they wait
 def write_parts(out: Path, findings: Iterable[Finding], predictor: Predictor) -> None:
     """Write findings of slices into a new folder `out`, in order, and then those of their studies.
 
-    Raises as `table_folder`, and whatever `findings` does.
+    It appears when all is written, and replaces an older one. Raises GliascopeError rather than replace
+    anything else, and whatever `findings` does.
     """
     schema = _schema(predictor.info.classes)
-    with table_folder(out) as folder:
+    check_replaceable(out)
+    with atomic_folder(out) as folder:
         number, waiting = 0, list[Finding]()
         for finding in findings:
             waiting.append(finding)
