@@ -1,5 +1,7 @@
 """`python -m benchmarks.gpu [PART…]`: one GPU against its own limits and against plain PyTorch.
 
+`python -m benchmarks.gpu systems` trains the published systems instead: see benchmarks/systems.py.
+
 Slices are made up and weights random: neither changes what a step costs. A table goes
 to benchmarks/results/gpu.md. Without a GPU it says so and ends.
 """
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from benchmarks import systems
 from benchmarks.measure import Row, peer
 from benchmarks.steps import alone, fed, seconds
 from gliascope.data.rowfile import RowFile
@@ -219,6 +222,9 @@ def _pictures(work: Path, each: int = 1000) -> Path:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["systems"]:
+        systems.main(sys.argv[2:])
+        return
     if not torch.cuda.is_available():
         sys.exit("no GPU here: nothing was measured")
     chosen = sys.argv[1:] or list(PARTS)

@@ -25,7 +25,7 @@ def recipes(data: Path, work: Path) -> Iterator[Row]:
 
 
 def _row(name: str, data: Path, out: Path) -> Row:
-    weights = _weights(name, data)
+    weights = stand_in(name, data)
     command = [sys.executable, "-m", "gliascope"]
     arguments = ["run", data / "masoud7023", "--recipe", name, "--out", out, "--limit", PER_FOLDER]
     arguments += [part for override in (*_few(name), *weights) for part in ("--set", override)]
@@ -62,7 +62,7 @@ def _few(name: str) -> list[str]:
     return [f"stages.{number}.epochs={EPOCHS}" for number in range(len(recipe.stages))] + views
 
 
-def _weights(name: str, data: Path) -> list[str]:
+def stand_in(name: str, data: Path) -> list[str]:
     """What stands in for weights that only a hub has."""
     from gliascope.models.weights import PACKAGES
     from gliascope.recipes import load_recipe
