@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import (
     audit,
+    cases,
     engines,
     faults,
     fuzz,
@@ -53,6 +54,7 @@ SPEED: dict[str, Part] = {
 }
 OTHERS: dict[str, Part] = {
     "frozen-whole": speed.frozen_whole,
+    "cases": cases.cases,
     "growth": growth.growth,
     "masoud7023": jobs.masoud7023,
     "audit": audit.known_sets,
