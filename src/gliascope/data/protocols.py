@@ -1,12 +1,13 @@
 """Protocols: the named ways to divide a catalogue. Each is a function from Material to rounds of parts."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
 from gliascope.data.audit.leaks import has_twin
+from gliascope.data.draw import OF_GROUP, OF_SLICE, position
 from gliascope.errors import SplitError
 from gliascope.progress import note
 
@@ -36,10 +37,15 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a protocol assigns parts, and what a reader must know about it. leaky: not to be believed."""
+    """How a protocol assigns parts, and what a reader must know about it.
+
+    disjoint: what training and test never share: groups (patients, studies, files and copies), copies, or no
+    more than slices. leaky: not to be believed.
+    """
 
     assign: Callable[[Material], Rounds]
     description: str
+    disjoint: Literal["groups", "copies", "slices"]
     leaky: bool = False
 
 
@@ -75,7 +81,7 @@ def _folds(material: Material) -> Rounds:
     # The file may name another copy than the one that was kept.
     fold = frame.select(pl.col("fold").drop_nulls().first().over("pixel_hash")).to_series()
     if fold.is_null().all():
-        drawn = _position(frame.filter(used), material.seed)
+        drawn = position(frame.filter(used), material.seed)
         fold = fold.scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
     used &= fold.is_not_null()
     rounds = {}
@@ -144,7 +150,7 @@ def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
 def _random(material: Material) -> Rounds:
     """Slice by slice, copies or not."""
     alone = material.frame.with_columns(group=pl.int_range(pl.len()))
-    return {"": _cut(alone, material.seed)}
+    return {"": _cut(alone, material.seed, key=OF_SLICE)}
 
 
 def _round(material: Material, used: pl.Series, test: pl.Series) -> pl.Series:
@@ -173,39 +179,24 @@ def _parts(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
     return frame.select(expression.alias("part")).to_series()
 
 
-def _cut(frame: pl.DataFrame, seed: int, test: float = TEST, validation: float = VALIDATION) -> pl.Series:
+def _cut(
+    frame: pl.DataFrame,
+    seed: int,
+    *,
+    test: float = TEST,
+    validation: float = VALIDATION,
+    key: pl.Expr = OF_GROUP,
+) -> pl.Series:
     """Draw test, validation and training parts by whole groups, stratified by class."""
-    position = _position(frame, seed)
+    drawn = position(frame, seed, key)
     return _parts(
         frame,
-        pl.when(position < test)
+        pl.when(drawn < test)
         .then(pl.lit("test"))
-        .when(position < test + validation)
+        .when(drawn < test + validation)
         .then(pl.lit("val"))
         .otherwise(pl.lit("train")),
     )
-
-
-def _position(frame: pl.DataFrame, seed: int) -> pl.Series:
-    """Place of each row's group, 0 to 1, in a row of all slices of the group's class.
-
-    A group counts for its commonest label. Groups are ordered by a hash of the seed and the smallest
-    pixel hash they contain, which no machine, library version or row order can change.
-    """
-    groups = (
-        frame.group_by("group", maintain_order=True)
-        .agg(size=pl.len(), key=pl.col("pixel_hash").min(), label=pl.col("label").mode().min())
-        .with_columns(pl.col("key").map_elements(lambda key: _rank(seed, key), return_dtype=pl.String))
-        .sort("label", "key", maintain_order=True)
-    )
-    end = pl.col("size").cum_sum().over("label")
-    middle = (end - pl.col("size") / 2) / pl.col("size").sum().over("label")
-    drawn = groups.select("group", position=middle)
-    return frame.select("group").join(drawn, on="group", how="left", maintain_order="left")["position"]
-
-
-def _rank(seed: int, key: str) -> str:
-    return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).hexdigest()
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -213,31 +204,37 @@ PROTOCOLS: dict[str, Protocol] = {
         _official,
         "The sources' own test folders. Copies and patients shared with training are not removed, "
         "so the number is comparable with published ones and likely too high.",
+        disjoint="slices",
     ),
     "official-clean": Protocol(
         _official_clean,
         "The sources' own test folders without every slice that has a copy in training or validation: "
         "identical, nearly so, mirrored, turned or cropped. Patients may still be shared.",
+        disjoint="copies",
     ),
     "grouped": Protocol(
         _grouped,
         "70/15/15 over all sources merged, by class. No group is cut: a group is a known patient, else one "
         "study or file, with all copies the audit found. Identical slices count once.",
+        disjoint="groups",
     ),
     "folds": Protocol(
         _folds,
         "Every slice of the merged set is tested once, by a model that trained on the other folds. Folds are "
         "those of the groups file, else five by class that cut no group.",
+        disjoint="groups",
     ),
     "leave-source-out": Protocol(
         _leave_source_out,
         "Every source is tested once, by a model that trained on the others, without what they share. Left "
         "out are classes that one source alone has, and sources that the others share too much with.",
+        disjoint="groups",
     ),
     "random": Protocol(
         _random,
         "70/15/15 slice by slice, as many projects do. LEAKY: copies and patients are on both sides, so the "
         "number is too high; it is here to compare.",
+        disjoint="slices",
         leaky=True,
     ),
 }

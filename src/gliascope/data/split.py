@@ -13,19 +13,20 @@ from gliascope.data.audit import Audit
 from gliascope.data.audit.components import link
 from gliascope.data.audit.decisions import Decisions, apply_labels
 from gliascope.data.catalog import Catalog, read_table, write_table
+from gliascope.data.draw import halves
 from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
 from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material
 from gliascope.data.store import Store
+from gliascope.data.validation import uses
 from gliascope.errors import GliascopeError, SplitError
 from gliascope.progress import note
 
 PARTS = ("train", "val", "test")
-COPIES_STAY = {"official", "random"}  # protocols that part copies, audit or not
 UNAUDITED = "No audit was given, so near copies are not kept together: they may be on both sides."
 COLUMNS = [
     "protocol", "round", "seed", "decisions", "audited",
-    "path", "index", "source", "label", "pixel_hash", "group", "part",
+    "path", "index", "source", "label", "pixel_hash", "group", "calibrates", "part",
 ]  # fmt: skip
 
 
@@ -33,7 +34,8 @@ COLUMNS = [
 class Split:
     """One round of one protocol: a part (train, val or test) and a group for every slice it uses.
 
-    `frame` has columns COLUMNS.
+    `frame` has columns COLUMNS. `calibrates`: whether a slice's group is of the half that calibrates where
+    validation slices choose something (see `validation.uses`).
     """
 
     frame: pl.DataFrame
@@ -63,7 +65,7 @@ class Split:
     def description(self) -> str:
         """What a reader must know of the protocol, and whether the copies it speaks of were looked for."""
         text = PROTOCOLS[self.protocol].description
-        return text if self.frame["audited"][0] or self.protocol in COPIES_STAY else f"{text} {UNAUDITED}"
+        return text if self.frame["audited"][0] or _parts_copies(self.protocol) else f"{text} {UNAUDITED}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -107,10 +109,14 @@ class Split:
 
     @property
     def training(self) -> str:
-        """Hash of the label and part of every slice that trains or validates: one training serves equals."""
+        """Hash of the label and part of every slice that trains or validates: one training serves equals.
+
+        So are the parts of validation that choose and calibrate: a run is calibrated once, at its end.
+        """
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)
         used = self.frame.filter(pl.col("part") != "test")
-        for row in used.select("pixel_hash", "label", "part").sort(pl.all()).iter_rows():
+        used = used.with_columns(use=uses(used, chooses=True).fill_null(""))
+        for row in used.select("pixel_hash", "label", "part", "use").sort(pl.all()).iter_rows():
             content.update("\t".join(row).encode())
         return content.hexdigest()
 
@@ -174,11 +180,12 @@ def split(
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise SplitError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
-    if audit is None and not COPIES_STAY.issuperset(protocols):
+    if audit is None and not all(map(_parts_copies, protocols)):
         note(f"{UNAUDITED} Add --audit DIR.")
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
     frame = frame.with_columns(group=pl.Series(link(frame, pairs)), audited=pl.lit(audit is not None))
+    frame = frame.with_columns(calibrates=halves(frame))
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         frame = frame.with_columns(set_aside=set_aside(frame))
@@ -195,6 +202,11 @@ def split(
                 raise SplitError(f"protocol {protocol!r} draws nothing here: leave out --repeats")
             splits += drawn
     return splits
+
+
+def _parts_copies(protocol: str) -> bool:
+    """Whether a protocol divides copies, audit or not."""
+    return PROTOCOLS[protocol].disjoint == "slices"
 
 
 def _split(frame: pl.DataFrame, protocol: str, round_: str, seed: int, parts: pl.Series) -> Split:

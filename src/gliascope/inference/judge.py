@@ -86,7 +86,7 @@ class Judge:
 
     def calibrated(self, logits: NDArray[np.float32]) -> Floats:
         """Probabilities (n, classes) of logits (n, classes) at the temperature that fits."""
-        return softmax(logits.astype(np.float64) / self.info.temperature)
+        return calibrated(logits, self.info.temperature)
 
     def weigh(self, probabilities: Floats, outlier_scores: Floats) -> Judgement:
         """Judge calibrated probabilities (n, classes) and outlier scores (n,).
@@ -142,7 +142,8 @@ class Judge:
             ranks = np.arange(1, probabilities.shape[1] + 1)
             reached = reached + self.info.penalty * np.maximum(ranks - self.info.free, 0)
         included = np.ones(probabilities.shape, dtype=np.bool_)
-        included[:, 1:] = reached[:, :-1] < quantile
+        # Not below it alone: where rounding has made the sum 1, the classes that follow are tied with it.
+        included[:, 1:] = reached[:, :-1] <= quantile
         sets = np.empty_like(included)
         np.put_along_axis(sets, order, included, axis=1)
         return sets
@@ -201,6 +202,7 @@ def fit_units(apart: Sequence[Floats], acceptance: float = ACCEPTANCE) -> list[f
     """
     own = [max(_reached(one, acceptance), _TINY) for one in apart]
     longest = max(_reached(together(apart, own), acceptance), _TINY)
+    longest *= 1 + 8 * np.finfo(np.float64).eps  # the slice that is just within stays so, whatever is rounded
     return [unit * longest for unit in own]
 
 
@@ -211,6 +213,14 @@ def _reached(values: Floats, share: float) -> float:
 def unchecked(logits: NDArray[np.float32]) -> Judgement:
     """What can be said without a Judge of logits (n, classes): their softmax."""
     return Judgement(softmax(logits), None, None, [UNCHECKED] * len(logits))
+
+
+def calibrated(logits: NDArray[np.float32], temperature: float) -> Floats:
+    """Probabilities, float64 (n, classes), of logits (n, classes) divided by a temperature.
+
+    To fit and to apply by: in float32, a slice would lie on the other side of its own quantile.
+    """
+    return softmax(logits.astype(np.float64) / temperature)
 
 
 def softmax(logits: NDArray[Any]) -> Floats:

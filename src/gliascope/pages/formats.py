@@ -88,6 +88,20 @@ def fact(value: Any) -> str:
     return str(value)
 
 
+def uses_of_validation(facts: Mapping[str, Mapping[str, int]]) -> str:
+    """What validation slices did. facts: of `data.validation.Validation`."""
+    chose, calibrated, dropped = (
+        f"{count(one['slices'])} in {count(one['groups'])} {plural('group', one['groups'])}"
+        for one in (facts["chose"], facts["calibrated"], facts["dropped"])
+    )
+    told = f"of the validation slices, {calibrated} calibrate"
+    if facts["chose"]["slices"]:
+        told += f"; {chose} chose the epoch, a rate or the settings, and so do not"
+    if facts["dropped"]["slices"]:
+        told += f"; {dropped} cannot, since copies of them, or slices of their groups, trained"
+    return told
+
+
 def cell(text: Any) -> str:
     """Any text on one line of Markdown: nothing in it is HTML, or ends a column of a table."""
     line = " ".join(str(text).split())

@@ -31,6 +31,7 @@ class ProtocolResult:
     operating, curves, studies: of `operating.operating_points`, `curves.evaluate_curves` and
     `studies.evaluate_studies`, on the same scores.
     calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Judge.
+    validation: of each round, what its validation slices did: `round`, and facts of `validation.Validation`.
     """
 
     description: str
@@ -46,6 +47,7 @@ class ProtocolResult:
     calibration: Mapping[str, Any] | None = None
     sets: Mapping[str, Any] | None = None
     verdicts: Mapping[str, Any] | None = None
+    validation: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class ReportData:
                     "calibration": protocol.calibration,
                     "sets": protocol.sets,
                     "verdicts": protocol.verdicts,
+                    "validation": protocol.validation,
                     "rounds": protocol.rounds,
                     "leaky": protocol.leaky,
                     "deployed": protocol.deployed,

@@ -25,6 +25,7 @@ FILTERS = (
     formats.plural,
     formats.points,
     formats.span,
+    formats.uses_of_validation,
 )
 
 

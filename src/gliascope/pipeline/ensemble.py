@@ -122,6 +122,7 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
         str(number): Member(
             recipe=trained.recipe.name,
             seed=trained.recipe.seed,
+            chooses=trained.recipe.chooses,
             split=trained.record.split,
             model_sha256=Bundle.load(trained.model).info.model_sha256,
         )
@@ -162,8 +163,5 @@ def _merged(facts: Sequence[dict[str, str | int]]) -> dict[str, str | int]:
 
 def _judge(made: Run, catalog: Catalog, split: Split) -> None:
     """Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021)."""
-    seen = split.for_task(made.recipe.task)
-    if "val" in set(seen.frame["part"]):
-        judge(made, store(catalog.frame, Bundle.load(made.model).info.preprocessing), seen)
-    else:
-        note(f"{made.model}: every slice that validates one member trained another; findings are unchecked")
+    images = store(catalog.frame, Bundle.load(made.model).info.preprocessing)
+    judge(made, images, split.for_task(made.recipe.task))

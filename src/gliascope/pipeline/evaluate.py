@@ -1,6 +1,7 @@
 """Runs + Splits in, Report out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from gliascope.data.protocols import PROTOCOLS
 from gliascope.data.sources import origin
 from gliascope.data.split import PARTS, Split, still_there
 from gliascope.data.store import store
+from gliascope.data.validation import divide
 from gliascope.errors import RunError
 from gliascope.evaluation.curves import evaluate_curves
 from gliascope.evaluation.metrics import (
@@ -73,10 +75,14 @@ def report_on(
     headline: tuple[Model, Scores, Answers] | None = None
     predicted: list[pl.DataFrame] = []
     validations: dict[str, Scores | None] = {}
+    uses: dict[str, list[dict[str, Any]]] = {}
     for model, served in models:
-        validated = _scores(model, served[0], "val")
+        validation = divide(served[0].frame, model.chooses)
+        validated = _scores(model, validation.calibrating, "val")  # thresholds are calibrated, too
         for split in served:
-            found = _scores(model, split, "test")
+            if not model.foreign:
+                uses.setdefault(split.protocol, []).append({"round": split.round} | validation.facts)
+            found = _scores(model, split.part("test"), "test")
             assert found is not None  # noqa: S101 (None is for validation only)
             scores, answers = found
             results.setdefault(split.protocol, []).append((scores, split))
@@ -88,12 +94,11 @@ def report_on(
     assert headline is not None  # noqa: S101 (the first split has a model)
     deployed = {split.protocol for split in splits if split.training == splits[0].training}
     rows = pl.concat(predicted, how="diagonal")
-    protocols = {
-        name: _result(
-            split, results[name], said[name], rows.filter(protocol=name), validations[name], name in deployed
-        )
-        for name, split in {split.protocol: split for split in splits}.items()
-    }
+    protocols = {}
+    for name, split in {split.protocol: split for split in splits}.items():
+        own = rows.filter(protocol=name)
+        result = _result(split, results[name], said[name], own, validations[name], name in deployed)
+        protocols[name] = replace(result, validation=uses.get(name, ()))
     model, scores, answers = headline
     mistakes = _mistakes(splits[0], model, scores, answers)
     facts = model.facts()
@@ -113,8 +118,8 @@ def _models(
             yield OwnModel(trained, catalog), served
 
 
-def _scores(model: Model, split: Split, part: str) -> tuple[Scores, Answers] | None:
-    frame = split.part(part)
+def _scores(model: Model, frame: pl.DataFrame, part: str) -> tuple[Scores, Answers] | None:
+    """What a model says of these rows of a split; None for none, or where it says nothing of the part."""
     answers = None if frame.is_empty() else model.answer(frame, part)
     if answers is None:
         return None

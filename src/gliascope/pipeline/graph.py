@@ -219,6 +219,7 @@ class GraphModel:
     """A Graph on the slices that validate and test, its classes merged into those of a report."""
 
     foreign = True
+    chooses = False
 
     def __init__(self, graph: Graph, merge: Merge, catalog: Catalog, splits: Sequence[Split]) -> None:
         self.graph, self.merge = graph, merge

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.split import Split
 from gliascope.data.store import Store
+from gliascope.data.validation import divide
 from gliascope.evaluation.calibration import fit_temperature
 from gliascope.evaluation.conformal import LEVELS, conformity, highest_level, needed
 from gliascope.evaluation.outliers import Subspace, fit_subspace
@@ -21,10 +22,11 @@ from gliascope.inference.judge import (
     Judge,
     JudgeInfo,
     SpaceInfo,
+    calibrated,
     distances,
     fit_units,
-    softmax,
 )
+from gliascope.pages.formats import uses_of_validation
 from gliascope.pipeline.model import Memory
 from gliascope.progress import note
 from gliascope.recipes.run import Run
@@ -35,32 +37,44 @@ REFERENCES = 2000  # training slices that distances are measured from
 
 
 def judge(trained: Run, images: Store, split: Split) -> None:
-    """Fit a Judge and write it into the run's model, unless it has one or another process of ours does."""
+    """Fit a Judge and write it into the run's model, unless it has one or another process of ours does.
+
+    On validation slices that neither trained nor chose: where none are left, the model stays unchecked.
+    """
     # Under torchrun, every process comes here; the first has exported the model.
     if int(os.environ.get("RANK", "0")):
         return
     bundle = Bundle.load(trained.model)
-    if split.part("val").is_empty():  # an ensemble of folds
-        note(f"{trained.model}: no slice is left to validate on; its findings stay unchecked")
-    elif bundle.info.judge is None:
-        bundle.with_judge(fit_judge(bundle, images, split)).write(trained.model)
+    if bundle.info.judge is not None:
+        return
+    validation = divide(split.frame, trained.chooses)
+    if trained.chooses or not validation.dropped.is_empty():
+        note(f"{trained.model}: {uses_of_validation(validation.facts)}")
+    if validation.calibrating.is_empty():
+        more = _what_helps(trained.chooses)
+        note(f"{trained.model}: no slice is left to calibrate on, so its findings stay unchecked; {more}")
+        return
+    bundle.with_judge(fit_judge(bundle, images, split, trained.chooses)).write(trained.model)
 
 
-def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
+def fit_judge(bundle: Bundle, images: Store, split: Split, chooses: bool) -> Judge:
     """Temperature, prediction sets and threshold from validation slices; distances from training slices.
 
-    The store holds the split's slices under the bundle's preprocessing.
+    From those alone that neither trained nor chose; chooses: as `validation.uses`. The store holds the
+    split's slices under the bundle's preprocessing.
     """
     answers = Memory(images, Engine(bundle))
-    frame = split.part("val")
-    validation, labels = answers(frame, "val"), split.class_numbers("val")
+    frame = divide(split.frame, chooses).calibrating
+    validation = answers(frame, "val")
+    labels = np.searchsorted(split.classes, frame["label"].to_list()).astype(np.int64)
     groups = frame["group"].to_numpy()
     count = len(np.unique(groups))
     temperature = fit_temperature(validation.logits, labels, count)
     level = highest_level(count, LEVEL)
     if count < needed(LEVEL):
-        note(_too_few(count, level))
-    fit = conformity(Scores(softmax(validation.logits / temperature), labels, groups, split.classes), level)
+        note(f"{_too_few(count, level)}; {_what_helps(chooses)}")
+    probabilities = calibrated(validation.logits, temperature)
+    fit = conformity(Scores(probabilities, labels, groups, split.classes), level)
     known = answers(_drawn(split), "training")
     spaces = {name: fit_subspace(known.looks[name]) for name in SPACES}
     units = fit_units(
@@ -87,9 +101,10 @@ def fit_judge(bundle: Bundle, images: Store, split: Split) -> Judge:
     return Judge(info, {"lac": fit.lac, "aps": fit.aps, "raps": fit.raps, **arrays})
 
 
-def looked_at(split: Split) -> NDArray[np.str_]:
-    """Pixel hashes of the slices that `fit_judge` asks the model about."""
-    hashes = pl.concat([split.part("val")["pixel_hash"], _drawn(split)["pixel_hash"]])
+def looked_at(split: Split, chooses: bool) -> NDArray[np.str_]:
+    """Pixel hashes of the slices that `judge` asks the model about; chooses: as `validation.uses`."""
+    calibrating = divide(split.frame, chooses).calibrating
+    hashes = pl.concat([calibrating["pixel_hash"], _drawn(split)["pixel_hash"]])
     return hashes.to_numpy().astype("U32")
 
 
@@ -108,10 +123,16 @@ def _too_few(groups: int, level: float) -> str:
     least = needed(LEVEL)
     if groups >= needed(level):
         return (
-            f"validation has {groups} groups, and prediction sets at {LEVEL:.0%} need {least}: "
+            f"{groups} groups calibrate, and prediction sets at {LEVEL:.0%} need {least}: "
             f"they are made at {level:.0%}"
         )
     return (
-        f"validation has {groups} groups, too few for prediction sets (at {LEVEL:.0%} they need {least}): "
-        "they hold all classes, and no finding is accepted"
+        f"{groups} groups calibrate, too few for prediction sets (at {LEVEL:.0%} they need {least}): "
+        f"they hold all classes, and no finding is accepted"
     )
+
+
+def _what_helps(chooses: bool) -> str:
+    """Not more slices: those of one patient count once."""
+    more = "what helps is more patients, or a larger --validation where it is cut from a training folder"
+    return f"{more}, or a recipe that chooses nothing in validation" if chooses else more

@@ -36,12 +36,14 @@ class Model(Protocol):
     """Whatever names a probability a class for slices of a catalogue.
 
     name: for the title of a report. classes: in the order of every probability vector.
-    foreign: whether it was trained elsewhere, on slices that we do not know.
+    foreign: whether it was trained elsewhere, on slices that we do not know. chooses: whether validation
+    slices chose anything of it, as far as we know.
     """
 
     name: str
     classes: tuple[str, ...]
     foreign: bool
+    chooses: bool
 
     def answer(self, frame: pl.DataFrame, part: str) -> Answers | None:
         """What it says of these rows of a split; None where it says nothing of this part (val)."""
@@ -104,7 +106,7 @@ class OwnModel:
         trained.check_finished()
         self.trained = trained
         self.bundle = Bundle.load(trained.model)
-        self.name = trained.recipe.name
+        self.name, self.chooses = trained.recipe.name, trained.chooses
         self.classes = self.bundle.info.classes
         self.judge = self.bundle.judge
         self.memory = Memory(store(catalog.frame, self.bundle.info.preprocessing), Engine(self.bundle))

@@ -102,7 +102,8 @@ def write_study(
 ) -> None:
     """Write best.yaml, tune.html and tune.json. best: the recipe of the best trial; base: as it stands."""
     told = f"{base.name} with what did best in validation, of {len(ended(study))} trials."
-    tuned = best.model_copy(update={"name": f"{base.name}-tuned", "description": told, "origin": None})
+    news = {"name": f"{base.name}-tuned", "description": told, "origin": None, "tuned": True}
+    tuned = best.model_copy(update=news)
     text = yaml.safe_dump(tuned.model_dump(mode="json"), sort_keys=False)
     write_text(folder / BEST, text)
     frame = pl.concat([split.part("val") for split in rounds])

@@ -65,6 +65,7 @@ class TableModel:
     """What a Table says of slices, its classes merged into those of a report."""
 
     foreign = True
+    chooses = False
 
     def __init__(self, table: Table, merge: Merge) -> None:
         self.table, self.merge = table, merge

@@ -101,7 +101,7 @@ def _train(
     with _claim(folder):
         run = train_run(recipe, split, images, folder, devices, cache, shard, hosts)
         if catalog and _is_first() and Bundle.load(run.model).info.judge is None:
-            _part(catalog, recipe, looked_at(split))
+            _part(catalog, recipe, looked_at(split, recipe.chooses))
         judge(run, images, split)
     return run
 

@@ -1,4 +1,4 @@
-"""Recipe + Space + Splits in, a study and its best recipe out. The test part is never loaded."""
+"""Recipe + Space + Splits in, a study and its best recipe out. What tests or calibrates is never loaded."""
 
 import hashlib
 import json
@@ -16,6 +16,7 @@ from gliascope.data.claim import claim, release
 from gliascope.data.parallel import Workers, in_order
 from gliascope.data.split import Split, still_there
 from gliascope.data.store import store
+from gliascope.data.validation import without_calibrating
 from gliascope.errors import (
     DivergedError,
     GliascopeError,
@@ -48,7 +49,7 @@ KEY = ["source", "path", "index"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all trials have in common. rounds: splits without their test parts; slices: of the catalogue."""
+    """What all trials have in common. rounds: splits as `untested`; slices: of the catalogue."""
 
     name: str
     overrides: Sequence[str]
@@ -89,8 +90,9 @@ def tune(
     """Search `space` for the values with which recipe `name` does best in validation, for `trials` trials.
 
     Each trains on the training part of every round in `splits`, which are of one protocol, and is judged by
-    the mean over their validation parts. The first is the recipe as it stands, where the space holds it.
-    What does worse than the median of the trials before is pruned. `folder` gets study.db (Optuna's own, in
+    the mean over those of their validation slices that choose; the others are left to calibrate what is
+    trained by the best recipe, which says that it is tuned. The first is the recipe as it stands, where the
+    space holds it. What does worse than the median of the trials before is pruned. `folder` gets study.db (Optuna's own, in
     SQLite), best.yaml, tune.html and tune.json. After an interruption the same call goes on; several at once
     share the work, as do workers, who need `folder` and the cache under the same paths. Raises RecipeError
     for a space that does not fit the recipe, SplitError as `untested`, RunError where `folder` holds another
@@ -128,7 +130,7 @@ def tune(
 
 
 def untested(splits: Sequence[Split]) -> list[Split]:
-    """Different trainings, without their test parts.
+    """Different trainings, without their test parts and the validation slices that calibrate.
 
     Raises SplitError where one tests what another trains on: then tuning would see its test slices.
     """
@@ -140,7 +142,8 @@ def untested(splits: Sequence[Split]) -> list[Split]:
             f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
             " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
         )
-    return [Split(split.frame.filter(pl.col("part") != "test")) for split in rounds]
+    seen = [without_calibrating(split.frame, chooses=True) for split in rounds]
+    return [Split(one.filter(pl.col("part") != "test")) for one in seen]
 
 
 def _search(worker: int, job: Job, trials: int, seed: int) -> None:

@@ -25,10 +25,14 @@ class Results(BaseModel):
 
 
 class Member(BaseModel):
-    """One run of an ensemble: its recipe's name and seed, the split it was trained on, and its model."""
+    """One run of an ensemble: its recipe's name and seed, the split it was trained on, and its model.
+
+    chooses: whether validation slices chose anything of it.
+    """
 
     recipe: str
     seed: int
+    chooses: bool
     split: str
     model_sha256: str
 
@@ -83,6 +87,12 @@ class Run:
     def model(self) -> Path:
         """The exported model: a Bundle that no evaluation has been added to yet."""
         return self.folder / "model"
+
+    @property
+    def chooses(self) -> bool:
+        """Whether validation slices chose anything of it, or of a member."""
+        members = self.record.ensemble.members.values() if self.record.ensemble else ()
+        return self.recipe.chooses or any(member.chooses for member in members)
 
     def beside(self, name: str, given: Path | None) -> Path:
         """What the run was made from: `given`, else the file of this name beside it. RunError without it."""

@@ -181,6 +181,10 @@ class Recipe(_Part):
     watch_test: bool = Field(
         default=False, description="reproduces a leak: the test part is scored every epoch, and reported so"
     )
+    tuned: bool = Field(
+        default=False,
+        description="whether `tune` chose its settings on validation slices, which then do not calibrate",
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     deterministic: bool = True
     precision: Precision = Field(
@@ -188,3 +192,9 @@ class Recipe(_Part):
         description="of the network in training: auto is bf16 on a GPU that has it, float32 on a CPU, where "
         "bf16 makes large convolutions twice as fast with AVX512-BF16 or AMX, and slower without",
     )
+
+    @property
+    def chooses(self) -> bool:
+        """Whether validation slices choose anything: settings, the epoch kept, a rate, or a stage's end."""
+        by_stage = any(stage.plateau or stage.patience for stage in self.stages)
+        return self.tuned or self.keep == "best" or by_stage

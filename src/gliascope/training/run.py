@@ -14,6 +14,7 @@ from gliascope import __version__
 from gliascope.data.parallel import ALONE, Hosts
 from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
+from gliascope.data.validation import without_calibrating
 from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
@@ -39,6 +40,7 @@ def train(
 ) -> Run:
     """Train `recipe` on the training part, choose the epoch as the recipe says, export the model.
 
+    Where validation slices choose anything, those that calibrate the model are not among them.
     A run in `folder` goes on where it stopped, and a finished one is returned as it is. On several `devices`
     each takes its share of every batch; under `torchrun` every process calls this, with `shard` each holds
     a piece of the network. hosts: where there are several, each trains on its part of every batch, the slices
@@ -50,7 +52,8 @@ def train(
     run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
-    train_part, val, test = (Part.of(split, store, name) for name in PARTS)
+    seen = Split(without_calibrating(split.frame, recipe.chooses))
+    train_part, val, test = (Part.of(seen, store, name) for name in PARTS)
     material = Material(recipe, store, len(split.classes), train_part, val, test, cache, hosts)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
     fabric.launch(partial(_fit, run=run, material=material))
