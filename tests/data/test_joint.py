@@ -10,7 +10,7 @@ def made(parts: str, round_: str = "", first_group: int = 0) -> Split:
     """A split of one slice a letter: t(rain), v(al), e (test), or - where it has no part."""
     names = {"t": "train", "v": "val", "e": "test"}
     rows = [
-        ("grouped", round_, 3, None, True, f"{n}.png", 0, "one", "glioma" if n % 2 else "no_tumor", f"{n:032x}", first_group + n, names[part])
+        ("grouped", round_, 3, None, True, f"{n}.png", 0, "one", "glioma" if n % 2 else "no_tumor", f"{n:032x}", first_group + n, True, names[part])
         for n, part in enumerate(parts)
         if part != "-"
     ]  # fmt: skip

@@ -53,7 +53,7 @@ def test_units_accept_their_share_and_no_space_counts_more_than_another() -> Non
     assert (together(apart, units) <= 1).mean() == pytest.approx(0.95, abs=0.001)
     own = [np.quantile(one, 0.95) for one in apart]
     assert units[0] / own[0] == pytest.approx(units[1] / own[1], rel=0.01)
-    assert fit_units([np.array([3.0])]) == [3.0]
+    assert fit_units([np.array([3.0])]) == pytest.approx([3.0])
     assert all(unit > 0 for unit in fit_units([np.zeros(5), np.zeros(5)]))
 
 

@@ -258,7 +258,7 @@ def test_too_few_groups_for_prediction_sets_are_said_first(report, tmp_path):
     few = official.sets | {"groups": [7], "needed": 99, "level": 0.99, "bounds": None, "curve": []}
     write_report(tmp_path, replace(report, protocols={"official": replace(official, sets=few)}))
     text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
-    assert "Validation has 7 groups" in text
+    assert "7 groups calibrate" in text
     assert "need 99; until then, every set holds all classes" in text
 
 

@@ -115,7 +115,7 @@ def test_what_the_run_learned_from_is_left_out(
     parts = ["train", "val", "test"]
     frame = pl.DataFrame(
         [
-            ("official", "", 0, None, True, row["path"], 0, "synthetic", row["label"], name, row["group"], parts[n % 3])
+            ("official", "", 0, None, True, row["path"], 0, "synthetic", row["label"], name, row["group"], True, parts[n % 3])
             for n, (row, name) in enumerate(zip(rows, hashes, strict=True))
         ],
         schema=COLUMNS, orient="row",

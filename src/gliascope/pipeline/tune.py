@@ -92,11 +92,11 @@ def tune(
     Each trains on the training part of every round in `splits`, which are of one protocol, and is judged by
     the mean over those of their validation slices that choose; the others are left to calibrate what is
     trained by the best recipe, which says that it is tuned. The first is the recipe as it stands, where the
-    space holds it. What does worse than the median of the trials before is pruned. `folder` gets study.db (Optuna's own, in
-    SQLite), best.yaml, tune.html and tune.json. After an interruption the same call goes on; several at once
-    share the work, as do workers, who need `folder` and the cache under the same paths. Raises RecipeError
-    for a space that does not fit the recipe, SplitError as `untested`, RunError where `folder` holds another
-    study, GliascopeError where no trial comes to its end.
+    space holds it. What does worse than the median of the trials before is pruned. `folder` gets study.db
+    (Optuna's own, in SQLite), best.yaml, tune.html and tune.json. After an interruption the same call goes
+    on; several at once share the work, as do workers, who need `folder` and the cache under the same paths.
+    Raises RecipeError for a space that does not fit the recipe, SplitError as `untested`, RunError where
+    `folder` holds another study, GliascopeError where no trial comes to its end.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -142,8 +142,8 @@ def untested(splits: Sequence[Split]) -> list[Split]:
             f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
             " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
         )
-    seen = [without_calibrating(split.frame, chooses=True) for split in rounds]
-    return [Split(one.filter(pl.col("part") != "test")) for one in seen]
+    frames = [without_calibrating(split.frame, chooses=True) for split in rounds]
+    return [Split(frame.filter(pl.col("part") != "test")) for frame in frames]
 
 
 def _search(worker: int, job: Job, trials: int, seed: int) -> None:
