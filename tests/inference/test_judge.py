@@ -7,6 +7,7 @@ from gliascope.inference.judge import (
     SPACES,
     Judge,
     JudgeInfo,
+    calibrated,
     fit_units,
     softmax,
     together,
@@ -55,6 +56,38 @@ def test_units_accept_their_share_and_no_space_counts_more_than_another() -> Non
     assert units[0] / own[0] == pytest.approx(units[1] / own[1], rel=0.01)
     assert fit_units([np.array([3.0])]) == pytest.approx([3.0])
     assert all(unit > 0 for unit in fit_units([np.zeros(5), np.zeros(5)]))
+
+
+def test_the_slice_that_sets_the_scale_is_within_it_to_the_last_bit() -> None:
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        size = int(random.integers(5, 400))
+        apart = [random.exponential(size=size) * 10 ** random.uniform(-3, 3) for _ in range(3)]
+        assert (together(apart, fit_units(apart)) <= 1).mean() >= 0.95
+
+
+def test_calibration_slices_are_in_their_own_sets_to_the_last_bit() -> None:
+    """Fitted and applied by the same arithmetic, through float32 logits and a file."""
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        logits = (3 * random.normal(size=(60, 4))).astype(np.float32)
+        labels = random.integers(0, 4, 60)
+        temperature = float(random.uniform(0.3, 2))
+        scores = np.sort(1 - calibrated(logits, temperature)[np.arange(60), labels])
+        judge = make_judge(temperature=temperature)
+        judge = Judge(judge.info, {**judge.arrays, "lac": scores})
+        again = Judge.from_bytes(
+            JudgeInfo.model_validate_json(judge.info.model_dump_json()), judge.to_bytes()
+        )
+        sets = again.sets(again.calibrated(logits))
+        assert sets[np.arange(60), labels].sum() == np.ceil(61 * 0.9)
+
+
+def test_classes_behind_a_sum_that_rounding_made_whole_are_tied_with_it() -> None:
+    """A model sure of the wrong class: the scores are 1, and so is the sum before the truth."""
+    judge = make_judge(method="aps")
+    judge = Judge(judge.info, {**judge.arrays, "aps": np.ones(19)})
+    assert judge.sets(np.array([[1.0, 1e-20, 1e-30]])).all()
 
 
 def test_verdicts() -> None:

@@ -17,7 +17,8 @@ from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
 from gliascope.data.scan import scan
-from gliascope.data.split import split, write_splits
+from gliascope.data.split import load_splits, split, write_splits
+from gliascope.data.validation import divide
 from gliascope.errors import DivergedError, SplitError
 from gliascope.pipeline.tune import untested
 from gliascope.recipes import Recipe, load_recipe
@@ -109,6 +110,10 @@ def test_the_search_finds_what_is_better_and_writes_it_as_a_recipe(place: Path, 
     assert best["value"] > data["trials"][0]["value"]
     tuned = load_recipe(str(place / "out" / "best.yaml"))
     assert tuned.name == "quick-tuned"
+    assert tuned.tuned
+    assert (
+        "The other validation groups had no say" in check_page((place / "out" / "tune.html").read_text()).text
+    )
     assert tuned.head.pooling == best["values"]["head.pooling"] == "max"
     assert tuned.stages[0].lr == best["values"]["stages.0.lr"]
     assert tuned.preprocessing.size == 64
@@ -246,10 +251,12 @@ def test_rounds_that_test_each_others_training_are_refused(official_source: Path
 def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     place: Path, official_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their files are gone: nothing may have looked at them."""
+    """Their files are gone, and those of the slices that calibrate: nothing may have looked at them."""
     from gliascope.training import loop
 
-    for file in official_source.glob("Testing/*/*"):
+    (made,) = load_splits(place / "split.parquet")
+    calibrating = divide(made.frame, chooses=True).calibrating["path"].to_list()
+    for file in [*official_source.glob("Testing/*/*"), *(place / path for path in calibrating)]:
         file.unlink()
     trained: list[int] = []
     original = loop.log
@@ -269,7 +276,8 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     assert [trial["epochs"] for trial in trials] == [2, 2]
     assert all(0 <= trial["value"] <= 1 for trial in trials)
     (stored,) = (place / "cache" / "store").glob("*/pixels.npy")
-    assert len(np.load(stored, mmap_mode="r")) == 48
+    assert calibrating
+    assert len(np.load(stored, mmap_mode="r")) == 48 - len(calibrating)
     assert Catalog.load(place / "catalog.parquet").frame.height == 64
 
 
