@@ -19,8 +19,11 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
 from gliascope.data.split import load_splits, split, still_there, write_splits
 from gliascope.data.store import store
+from gliascope.data.validation import divide
 from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Outputs
 from gliascope.pipeline.evaluate import evaluate
+from gliascope.pipeline.model import Memory
 from gliascope.pipeline.predictions import load_predictions
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Record, Results, Run
@@ -165,6 +168,34 @@ def test_repeats_of_a_protocol_are_tested_on_what_none_was_trained_on(
     both = parts[0].join(parts[1], on=["path"]).filter(part="test", part_right="test")
     assert 0 < both.height < parts[0].filter(part="test").height
     assert sorted(load_predictions(tmp_path / "out")["path"]) == sorted(both["path"])
+
+
+def test_what_chose_a_member_does_not_calibrate_the_ensemble(
+    make_runs: Callable[..., list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members of two drawings: what calibrates one of them may have been meant to choose in the other."""
+    calibrated: set[str] = set()
+    call = Memory.__call__
+
+    def called(self: Memory, frame: pl.DataFrame, part: str) -> Outputs:
+        calibrated.update(frame["pixel_hash"] if part == "val" else ())
+        return call(self, frame, part)
+
+    monkeypatch.setattr(Memory, "__call__", called)
+    runs = make_runs((0.02, -0.02), repeats=2, validation=0.5)
+    second = Run.load(runs[1])
+    Run(runs[1], second.recipe.model_copy(update={"keep": "best"}), second.record).save()
+    code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
+    assert code == 0, errors
+    chose = {
+        name
+        for made in load_splits(runs[0].parent / "split.parquet")
+        for name in divide(made.frame, chooses=True).choosing["pixel_hash"]
+    }
+    assert calibrated and chose
+    assert not calibrated & chose
+    record = Run.load(tmp_path / "out" / "run").record
+    assert [member.chooses for member in record.ensemble.members.values()] == [False, True]
 
 
 def _one(runs: list[Path]) -> list[object]:
