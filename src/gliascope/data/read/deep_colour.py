@@ -12,6 +12,7 @@ from gliascope.data.read.intensity import Values
 # Pillow takes the upper byte of each pair; told that the pairs are of the other byte order, the lower.
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _KNOWN = ("RGB;16", "RGBX;16", "RGBA;16", "RGBa;16", "LA;16")
+_SEPARATE = 2  # TIFF 6.0, tag 284 (PlanarConfiguration)
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float"}
 
 
@@ -45,11 +46,10 @@ def decode(image: Image.Image, content: bytes, index: int) -> Values:
 
 
 def in_planes(image: Image.Image) -> bool:
-    """Whether this is a TIFF of 16 bits with a plane a channel, not compressed, which Pillow gets wrong."""
-    deep = isinstance(image, TiffImagePlugin.TiffImageFile) and 16 in image.tag_v2.get(258, ())
-    return (
-        deep and image.mode not in ("I;16", "I;16B", "I") and any(len(raw) == 1 for raw in _raw_modes(image))
-    )
+    """Whether this is a TIFF of 16 bits with each channel in a plane of its own, which Pillow gets wrong."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.tag_v2.get(284) != _SEPARATE:
+        return False
+    return len(image.tag_v2.get(258, ())) > 1 and 16 in image.tag_v2[258]
 
 
 def unknown_tiff(content: bytes) -> str:

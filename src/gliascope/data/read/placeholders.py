@@ -15,8 +15,8 @@ SAMPLE = 2**20
 LOW = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, -32768.0)
 """What scanners and programs write outside the field of view, below all that is measured."""
 
-HIGH = (9999.0, 32767.0, 65535.0, 2.0**31 - 1, 2.0**32 - 1)
-"""What they write there above all that is measured."""
+HIGH = (9999.0, 32767.0, 65535.0)
+"""What they write there above all that is measured; or 2^31 - 1 and more."""
 
 APART = 100.0
 """A value of LOW is a placeholder only where it is so far from the rest, which air in CT is not."""
@@ -41,7 +41,8 @@ def measured_range(values: Values) -> tuple[float, float]:
     A placeholder is one value that a thousandth of the pixels or more have, at one end and far from the rest:
     one of LOW, or any negative value as far from the rest as the rest is wide; one of HIGH, as far. Values
     between a low placeholder and the rest, as interpolation leaves them, count as placeholders where they are
-    farther below the rest than half its width. Without placeholders the range is infinite.
+    farther below the rest than half its width, or clearly below zero where the rest is not. Without
+    placeholders the range is infinite.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
     levels, counts = np.unique(finite, return_counts=True)
@@ -50,7 +51,9 @@ def measured_range(values: Values) -> tuple[float, float]:
         floor = rest
         kept = levels >= floor
         levels, counts = levels[kept], counts[kept]
-    while len(levels) > LEVELS and levels[-1] in HIGH and counts[-1] >= counts.sum() / 1000:
+    while len(levels) > LEVELS and counts[-1] >= counts.sum() / 1000:
+        if levels[-1] not in HIGH and levels[-1] < 2**31 - 1:
+            break
         if levels[-1] - levels[-2] < levels[-2] - levels[0]:
             break
         levels, counts = levels[:-1], counts[:-1]
@@ -65,21 +68,23 @@ def _above_placeholder(levels: Floats, counts: NDArray[np.intp]) -> float | None
         return None
     level, levels, counts = levels[often[0]], levels[often[0] + 1 :], counts[often[0] + 1 :]
     bottom, low, high = levels[
-        np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.05, 0.995]))
+        np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.1, 0.995]))
     ]
     with np.errstate(over="ignore"):
         width, gap = high - low, bottom - level
     if not ((level in LOW and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
         return None
-    return float(levels[np.searchsorted(levels, low - width / 2)])
+    limit = max(low - width / 2, -width / 20 if low >= 0 else -np.inf)
+    return float(levels[np.searchsorted(levels, limit)])
 
 
 def hounsfield(values: Values) -> bool:
     """Whether values may be Hounsfield units: far below zero, and with the looks of tissue above that.
 
-    Placeholders apart there must be air or fat (a twentieth below -50), and 40 % of what is above -300 must
-    lie within 150 of zero, as soft tissue does. Without air or fat (skull-stripped), all must look like
-    brain: the median between 5 and 70, nine tenths within 150 of zero. A low placeholder alone is none.
+    Placeholders apart there must be air or fat (a twentieth below -50), and of what is above -300, 30 % must
+    lie between -20 and 150, as brain, muscle and blood do; where next to nothing is above -300, half must be
+    near -1000, as air is. Without air or fat (skull-stripped), all must look like brain: the median between
+    5 and 70, nine tenths within 150 of zero. A low placeholder alone is none.
     """
     finite = values[np.isfinite(values)]
     if not finite.size or np.percentile(finite, 0.5) >= HOUNSFIELD_BELOW:
@@ -87,9 +92,9 @@ def hounsfield(values: Values) -> bool:
     floor, ceiling = measured_range(finite)
     measured = finite[(finite >= floor) & (finite <= ceiling)]
     body = measured[measured > -300]
-    if not body.size:  # a slice of nothing but air
-        return bool(np.percentile(measured, 5) > -1100 and np.percentile(measured, 95) < -800)
+    if body.size < measured.size / 20:
+        return bool(-1100 < np.median(measured) < -800)
     if (measured < -50).mean() >= 0.05:
-        return bool((np.abs(body) <= 150).mean() >= 0.4)
+        return bool(((body >= -20) & (body <= 150)).mean() >= 0.3)
     low, median, high = np.percentile(measured, (5, 50, 95))
     return bool(low >= -150 and 5 < median < 70 and high <= 150)
