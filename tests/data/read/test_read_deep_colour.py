@@ -9,6 +9,8 @@ import pytest
 from gliascope.data.read import read
 from gliascope.errors import DamagedFileError, NotAnImageError
 
+# pytest undoes the filters that the readers set.
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:PIL")
 RGB, LA, RGBA = 2, 4, 6
 
 
@@ -104,6 +106,8 @@ def test_colour_in_planes_is_refused(make, colour):
             NotAnImageError, match=r"not supported \(16-bit colour in separate planes; save it"
         ):
             read(make.bytes(tiff(colour, planes=True, packed=packed)))
+    with pytest.raises(NotAnImageError, match="16-bit CMYK"):
+        read(make.bytes(tiff(np.concatenate([colour, colour[..., :1]], axis=-1), t262=[5])))
     flat = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
     assert np.array_equal(pixels(make.bytes(tiff(flat, planes=True))), flat[..., 0])
 

@@ -66,6 +66,34 @@ def test_padding_without_its_element_counts_for_nothing_either(make, mr, outside
     assert np.array_equal(pixels(make.dicom(stored)), pixels(make.dicom(mr)))
 
 
+def test_high_padding_without_its_element_is_black_in_a_window_too(make, mr, outside):
+    window = {"WindowCenter": 500, "WindowWidth": 1000}
+    path = make.dicom(padded(mr, outside, 65535, np.uint16), **window)
+    assert np.array_equal(pixels(path), pixels(make.dicom(mr, **window)))
+
+
+@pytest.mark.parametrize("vr", ["DS", "IS", "LO"])
+def test_padding_stated_as_text(make, mr, outside, vr):
+    dataset = make.dataset(padded(mr, outside, 2000, np.uint16))
+    dataset.add_new("PixelPaddingValue", vr, "2000")  # four bytes, as a binary number has
+    assert np.array_equal(pixels(make.save(dataset)), pixels(make.dicom(mr)))
+
+
+def test_padding_of_float_pixels(make, mr, outside):
+    values = np.where(outside, np.float32(-7), mr.astype(np.float32))
+
+    def saved(values, **elements):
+        dataset = make.dataset(values.view(np.uint32), **elements)
+        del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+        dataset.FloatPixelData = values.tobytes()
+        return make.save(dataset)
+
+    reference = pixels(saved(mr.astype(np.float32)))
+    assert np.array_equal(pixels(saved(values, FloatPixelPaddingValue=-7.0)), reference)
+    limits = {"FloatPixelPaddingValue": -8.0, "FloatPixelPaddingRangeLimit": -6.0}
+    assert np.array_equal(pixels(saved(values, **limits)), reference)
+
+
 def test_stale_padding_in_the_midst_of_tissue_is_not_believed(make, mr):
     value = int(np.median(mr[mr > 0]))
     assert np.array_equal(pixels(make.dicom(mr, PixelPaddingValue=value)), pixels(make.dicom(mr)))

@@ -45,11 +45,14 @@ def decode(image: Image.Image, content: bytes, index: int) -> Values:
     return colours
 
 
-def in_planes(image: Image.Image) -> bool:
-    """Whether this is a TIFF of 16 bits with each channel in a plane of its own, which Pillow gets wrong."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.tag_v2.get(284) != _SEPARATE:
-        return False
-    return len(image.tag_v2.get(258, ())) > 1 and 16 in image.tag_v2[258]
+def beyond(image: Image.Image) -> str:
+    """What Pillow would get wrong in this picture of 16 bits, in a few words; nothing if all is well."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or 16 not in image.tag_v2.get(258, ()):
+        return ""
+    if image.mode == "CMYK":
+        return "16-bit CMYK"
+    planes = len(image.tag_v2[258]) > 1 and image.tag_v2.get(284) == _SEPARATE
+    return "16-bit colour in separate planes" if planes else ""
 
 
 def unknown_tiff(content: bytes) -> str:

@@ -78,7 +78,8 @@ def integer(place: Dataset, name: str) -> int | None:
     except KeyError:
         return None
     value: Any = None if element is None else element.value
-    if isinstance(value, bytes) and len(value) in (2, 4):
+    binary = element is not None and (element.VR == "UN" or element.VR not in _TEXT)
+    if binary and isinstance(value, bytes) and len(value) in (2, 4):
         little = element.is_little_endian if isinstance(element, RawDataElement) else place.is_little_endian
         return int.from_bytes(value, "little" if little is not False else "big")
     found = next((one for one in numbers(place, name) if one is not None), None)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset, uid
 from pydicom.pixels.utils import pixel_array
 
-from gliascope.data.read import isolated
+from gliascope.data.read import isolated, placeholders
 from gliascope.data.read.dicom_elements import facts, integer
 from gliascope.data.read.intensity import Values
 
@@ -35,7 +35,17 @@ def decode(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.bool_] 
         if other is not None:
             stored = stored.view(other)
             notes.append("PixelRepresentation contradicts the values: they are read with the other sign")
+    if padding is None and str(dataset.PhotometricInterpretation).startswith("MONOCHROME"):
+        padding = _unstated_padding(stored)
     return stored, padding, notes
+
+
+def _unstated_padding(stored: Values) -> NDArray[np.bool_] | None:
+    """Placeholders above all else, which no window would make black."""
+    if stored.max() not in placeholders.HIGH:
+        return None
+    _, ceiling = placeholders.measured_range(placeholders.sample([stored]))
+    return stored > ceiling if ceiling < np.inf else None
 
 
 def _decoded(path: Path, dataset: FileDataset) -> tuple[Values, bool]:

@@ -20,6 +20,9 @@ into 256 grey levels would leave about five of them to grey matter, white matter
 NARROW = 64
 """A picture of fewer grey levels than this between its darkest and its brightest shows next to nothing."""
 
+_JUDGED = 2**16
+"""Pixels by which a picture is judged."""
+
 Values = NDArray[Any]
 Pixels = NDArray[np.uint8]
 
@@ -83,6 +86,7 @@ def without_placeholders(images: Sequence[Values]) -> list[Values]:
     return [np.where((image >= floor) & (image <= ceiling), image, np.nan) for image in images]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     """Whether `shown`, which a declared range made of `images`, shows next to nothing of what they hold.
 
@@ -91,7 +95,7 @@ def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     which nothing stands out, or of LEVELS values at most, hide nothing: they are blank, or masks. Of colours
     the first counts alone, as their values are no brightness.
     """
-    values = sample(images)
+    values = sample(images, _JUDGED)
     finite = values[np.isfinite(values)]
     if len(np.unique(finite[:: max(1, finite.size // 4096)])) <= LEVELS and len(np.unique(finite)) <= LEVELS:
         return False
@@ -100,9 +104,9 @@ def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     if outstanding.mean() < 0.001:
         return False
     if shown[0].ndim > images[0].ndim:
-        channels = [sample([picture[..., channel] for picture in shown]) for channel in range(3)]
+        channels = [sample([picture[..., channel] for picture in shown], _JUDGED) for channel in range(3)]
         return all(_narrow(channel) for channel in channels)
-    pixels = sample(shown)
+    pixels = sample(shown, _JUDGED)
     return _narrow(pixels) or bool(np.isin(pixels[outstanding], (0, 255)).mean() >= 0.95)
 
 

@@ -29,12 +29,13 @@ HOUNSFIELD_BELOW = -500.0
 any head CT. The minimum would not do: resampling gives MR some voxels far below zero."""
 
 
-def sample(images: Sequence[Values]) -> Values:
-    """About SAMPLE values of all `images` together, evenly taken, in one dimension."""
-    step = max(1, sum(image.size for image in images) // SAMPLE)
+def sample(images: Sequence[Values], count: int = SAMPLE) -> Values:
+    """About `count` values of all `images` together, evenly taken, in one dimension."""
+    step = sum(image.size for image in images) // count | 1  # odd, so that columns take turns
     return np.concatenate([image.reshape(-1)[::step] for image in images])
 
 
+@np.errstate(over="ignore")
 def measured_range(values: Values) -> tuple[float, float]:
     """The lowest and the highest value that may have been measured; what is beyond is a placeholder.
 
@@ -70,8 +71,7 @@ def _above_placeholder(levels: Floats, counts: NDArray[np.intp]) -> float | None
     bottom, low, high = levels[
         np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.1, 0.995]))
     ]
-    with np.errstate(over="ignore"):
-        width, gap = high - low, bottom - level
+    width, gap = high - low, bottom - level
     if not ((level in LOW and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
         return None
     limit = max(low - width / 2, -width / 20 if low >= 0 else -np.inf)

@@ -52,8 +52,8 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     quantisation = _quantisation(image)
     modes, pages = [], list[Values]()
     for index, page in enumerate(_pages(path, image)):
-        if deep_colour.in_planes(page):
-            raise NotAnImageError(path, _UNSUPPORTED, f"16-bit colour in separate planes; {_REMEDY}")
+        if kind := deep_colour.beyond(page):
+            raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
         pages.append(_values(page, content, index))
     return [
