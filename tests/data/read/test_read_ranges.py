@@ -86,6 +86,28 @@ def test_ct_keeps_windows_as_they_are_used(make, ct, stroke):
     assert slice_.notes == ()
 
 
+def test_a_ct_slice_at_the_vertex_keeps_its_window(make, ct):
+    """Skin around bone, and no brain: nearly all that is no air is black or white, and rightly so."""
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    radius = np.sqrt(x**2 + y**2)
+    vertex = np.where(
+        radius > 0.4, np.minimum(ct, -950), np.where(radius > 0.33, -90, np.where(radius > 0.32, 40, 700))
+    )
+    noise = np.random.default_rng(0).normal(0, 6, vertex.shape)
+    (slice_,) = read(
+        make.dicom((vertex + noise + 1024).clip(0).astype(np.uint16), WindowCenter=40, WindowWidth=80, **HU)
+    )
+    assert slice_.notes == ()
+    assert len(np.unique(slice_.pixels)) > 10
+
+
+def test_a_ct_window_beside_all_soft_tissue_is_passed_over(make, ct):
+    stored = (ct + 1024).astype(np.uint16)
+    (slice_,) = read(make.dicom(stored, WindowCenter=-1000, WindowWidth=100, **HU))
+    assert slice_.notes == ("the window shows next to nothing: passed over",)
+    assert np.array_equal(slice_.pixels, pixels(make.dicom(stored, **HU)))
+
+
 def test_a_ct_slice_of_air_is_black(make, ct):
     air = np.random.default_rng(0).normal(24, 10, (64, 64)).clip(0).astype(np.uint16)
     for options in ({}, {"WindowCenter": 40, "WindowWidth": 80}):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.read.placeholders import LEVELS, measured_range, sample
+from gliascope.data.read.placeholders import LEVELS, SOFT_TISSUE, hounsfield, measured_range, sample
 from gliascope.errors import DamagedFileError
 
 PERCENTILES = (0.5, 99.5)
@@ -91,16 +91,19 @@ def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     """Whether `shown`, which a declared range made of `images`, shows next to nothing of what they hold.
 
     That is a picture of fewer than NARROW grey levels from end to end, or one in which 95 % of what stands
-    out of the background (is above the lowest tenth of the images' own spread) is black or white. Images in
-    which nothing stands out, or of LEVELS values at most, hide nothing: they are blank, or masks. Of colours
-    the first counts alone, as their values are no brightness.
+    out of the background is black or white: what is above the lowest tenth of the images' own spread or, in
+    Hounsfield units, soft tissue. Images in which nothing stands out, or of LEVELS values at most, hide
+    nothing: they are blank, or masks. Of colours the first counts alone, as their values are no brightness.
     """
     values = sample(images, _JUDGED)
     finite = values[np.isfinite(values)]
     if len(np.unique(finite[:: max(1, finite.size // 4096)])) <= LEVELS and len(np.unique(finite)) <= LEVELS:
         return False
     low, high = np.percentile(finite, PERCENTILES)
-    outstanding = values > low + (high / 10 - low / 10)
+    if hounsfield(finite):
+        outstanding = (values >= SOFT_TISSUE[0]) & (values <= SOFT_TISSUE[1])
+    else:
+        outstanding = values > low + (high / 10 - low / 10)
     if outstanding.mean() < 0.001:
         return False
     if shown[0].ndim > images[0].ndim:

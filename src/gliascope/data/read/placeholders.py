@@ -29,6 +29,10 @@ HOUNSFIELD_BELOW = -500.0
 any head CT. The minimum would not do: resampling gives MR some voxels far below zero."""
 
 
+SOFT_TISSUE = (-20.0, 150.0)
+"""Hounsfield units of brain, muscle and blood."""
+
+
 def sample(images: Sequence[Values], count: int = SAMPLE) -> Values:
     """About `count` values of all `images` together, evenly taken, in one dimension."""
     step = sum(image.size for image in images) // count | 1  # odd, so that columns take turns
@@ -81,20 +85,22 @@ def _above_placeholder(levels: Floats, counts: NDArray[np.intp]) -> float | None
 def hounsfield(values: Values) -> bool:
     """Whether values may be Hounsfield units: far below zero, and with the looks of tissue above that.
 
-    Placeholders apart there must be air or fat (a twentieth below -50), and of what is above -300, 30 % must
-    lie between -20 and 150, as brain, muscle and blood do; where next to nothing is above -300, half must be
-    near -1000, as air is. Without air or fat (skull-stripped), all must look like brain: the median between
-    5 and 70, nine tenths within 150 of zero. A low placeholder alone is none.
+    Placeholders apart, half must be near -1000, as air is; or there must be air or fat (a twentieth below
+    -50), and of what is above -300, 30 % must be SOFT_TISSUE. Without air or fat (skull-stripped), all must
+    look like brain: the median between 5 and 70, nine tenths within 150 of zero. A low placeholder alone is
+    no sign of CT.
     """
     finite = values[np.isfinite(values)]
     if not finite.size or np.percentile(finite, 0.5) >= HOUNSFIELD_BELOW:
         return False
     floor, ceiling = measured_range(finite)
     measured = finite[(finite >= floor) & (finite <= ceiling)]
+    if ((measured > -1100) & (measured < -900)).mean() >= 0.5:
+        return True
     body = measured[measured > -300]
-    if body.size < measured.size / 20:
-        return bool(-1100 < np.median(measured) < -800)
+    if not body.size:
+        return False
     if (measured < -50).mean() >= 0.05:
-        return bool(((body >= -20) & (body <= 150)).mean() >= 0.3)
+        return bool(((body >= SOFT_TISSUE[0]) & (body <= SOFT_TISSUE[1])).mean() >= 0.3)
     low, median, high = np.percentile(measured, (5, 50, 95))
     return bool(low >= -150 and 5 < median < 70 and high <= 150)
