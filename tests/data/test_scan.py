@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from heads import bordered, correlation, drawn_head, reencoded, resized
+from making import Make as DicomMake
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -230,6 +231,22 @@ def test_bad_files_are_set_aside_with_reasons(make_source: Make) -> None:
     }
     assert set(rejects) == {"empty.jpg", "text.jpg", "half.jpg", "notes.txt"}
     assert all(rejects.values())
+
+
+def test_what_was_read_otherwise_is_noted_once_with_a_count(
+    make_source: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_source({"glioma": 1, "healthy": 1})
+    make, values = DicomMake(source / "glioma"), np.arange(0, 1024, dtype=np.uint16).reshape(32, 32)
+    for centre in (8000, 9000):
+        make.dicom(values, WindowCenter=centre, WindowWidth=2)
+    make.dicom(values, WindowCenter=500, WindowWidth=1000)
+    catalog = scan([source])
+    text = "the window shows next to nothing: passed over"
+    assert catalog.frame["notes"].drop_nulls().to_list() == [text, text]
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count(text) == 1
+    assert f"2 slices, {source.name}/glioma/file1 first: {text}" in said
 
 
 def test_a_file_name_that_is_no_text_is_set_aside(make_source: Make) -> None:

@@ -37,6 +37,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "sha256": pl.String,  # of the file
     "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
     "blank": pl.Boolean,  # of one grey
+    "notes": pl.String,  # how the pixels came about, where the file says otherwise; a sentence a line
     "set_aside": pl.String,  # why it is not part of the merged set, null where it is
 }
 THUMBNAILS_SCHEMA: dict[str, type[pl.DataType]] = {

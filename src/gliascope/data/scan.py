@@ -27,6 +27,7 @@ from gliascope.data.processes import readers
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
+from gliascope.progress import note
 
 THUMBNAIL = 64
 _ROWS = SCHEMA | REJECTS_SCHEMA  # a reject has a reason, a slice none
@@ -45,7 +46,7 @@ def scan(
     in until the caller removes it: after an interruption they are found there, and so are the catalogue's
     thumbnails, which are in memory without it. workers: who reads the files, by default this machine's cores.
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
-    classes, or labels that contradict each other.
+    classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
     mapping = labels.load_mapping(labels_file)
     files = Files(source_roots(sources), mapping)
@@ -66,7 +67,16 @@ def scan(
     frame = frame.with_columns(set_aside=set_aside(frame))
     catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(keys, kept) if kept else contents))
     _check_classes(catalog, sources)
+    _say_notes(frame)
     return catalog
+
+
+def _say_notes(frame: pl.DataFrame) -> None:
+    """Print each note of the slices once, with the number of slices and one of their files."""
+    noted = frame.drop_nulls("notes").with_columns(pl.col("notes").str.split("\n")).explode("notes")
+    groups = noted.group_by("notes", maintain_order=True).agg(pl.len(), pl.col("path").first())
+    for text, count, path in groups.iter_rows():
+        note(f"{count} slice{'s' * (count > 1)}, {path} first: {text}")
 
 
 def _apart(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -147,6 +157,7 @@ def _row(
         "sha256": sha256,
         "pixel_hash": pixel_hash(item.pixels),
         "blank": thumbnail.count(thumbnail[:1]) == len(thumbnail),
+        "notes": "\n".join(item.notes) or None,
         "thumbnail": thumbnail,
         "head_thumbnail": head_thumbnail,
     }

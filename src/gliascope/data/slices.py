@@ -22,6 +22,7 @@ class Slice:
     mask: bool (height, width), tumour outline where the file itself carries one.
     mode: Pillow's name of how a raster file holds its pixels: L, RGB, P, RGBA, I;16 …
     quantisation: mean of a JPEG's luminance quantisation table; the higher, the coarser.
+    notes: what was read otherwise than the file says, one sentence each, the same for all files of that kind.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,3 +39,4 @@ class Slice:
     mode: str | None = None
     quantisation: float | None = None
     plane: str | None = None
+    notes: tuple[str, ...] = ()

@@ -48,6 +48,8 @@ def read(path: Path | str) -> list[Slice]:
     Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB v7.3.
 
     Each slice's `pixels` are uint8, grey (height, width) or RGB (height, width, 3), and may be read-only.
+    Its `notes` say what was read otherwise than the file says: a declared range that hides what it holds is
+    passed over (`intensity.hides`), and placeholders for what was not measured count for nothing.
     Values deeper than 8 bits are brought to 8 by, in this order:
 
     1. the window or VOI LUT that the file states (the first, if several);

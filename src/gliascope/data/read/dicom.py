@@ -46,9 +46,12 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         patient, study, series = (
             pseudonym(_text(dataset, name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
         )
+        shown, notes = frames(path, dataset)
         return [
-            Slice(pixels, path, index, "dicom", code, spacing, patient, study, series, plane=plane)
-            for index, (pixels, spacing, plane) in enumerate(frames(path, dataset))
+            Slice(
+                pixels, path, index, "dicom", code, spacing, patient, study, series, plane=plane, notes=notes
+            )
+            for index, (pixels, spacing, plane) in enumerate(shown)
         ]
     except (ReadError, MemoryError):
         raise

@@ -1,21 +1,26 @@
 """Frames of a DICOM data set, from stored values to uint8."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydicom import Dataset, FileDataset, uid
-from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
+from numpy.typing import NDArray
+from pydicom import Dataset, FileDataset
 
-from gliascope.data.read import intensity, isolated
+from gliascope.data.read import dicom_tables, intensity
+from gliascope.data.read.dicom_elements import facts, numbers, stated
+from gliascope.data.read.dicom_values import decode
 from gliascope.data.read.facts import millimetres, plane
 from gliascope.data.read.intensity import Pixels, Values
+from gliascope.data.read.placeholders import sample
 
-_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 Spacing = tuple[float, float] | None
+
+_AIR = -200.0
+"""In Hounsfield units nothing but air is below."""
 
 _GROUPS = (
     "PixelMeasuresSequence",
@@ -25,44 +30,87 @@ _GROUPS = (
 )
 
 
-def frames(path: Path, dataset: FileDataset) -> list[tuple[Pixels, Spacing, str | None]]:
-    """Decode all frames; return for each its pixels, its spacing (row, column) in mm, and its plane.
+@dataclass(slots=True)
+class _Frame:
+    """A frame on its way to uint8.
+
+    values: after the modality LUT or rescale, NaN where padded; None for colours that stay as they are.
+    ranges: what the file declares to be shown of the values, by name, in the order of the standard.
+    pixels: None as long as no range is chosen.
+    """
+
+    values: Values | None
+    ranges: list[tuple[str, Callable[[], Pixels]]] = field(default_factory=list)
+    pixels: Pixels | None = None
+
+
+def frames(
+    path: Path, dataset: FileDataset
+) -> tuple[list[tuple[Pixels, Spacing, str | None]], tuple[str, ...]]:
+    """Decode all frames: of each its pixels, its spacing (row, column) in mm, and its plane; then notes.
 
     Grey goes through the modality LUT or rescale, then the first of: VOI LUT; first window; for CT in
     Hounsfield units (rescaled or signed) the brain window; for unsigned values of up to 8 bits, which are
     meant for display as they are, their full range; else `intensity.spread` over all such frames of the file.
-    MONOCHROME1 is inverted. Colour, also by palette, becomes RGB. What a frame's functional groups say of
-    rescale, window, spacing and plane goes before what the data set says (PS3.3 C.7.6.16).
+    A range that hides what all its frames hold (`intensity.hides`) is passed over, and a note says so, but a
+    CT of nothing but air is rightly black. Padding and other placeholders count for nothing and are black.
+    MONOCHROME1 is inverted. Colour, also by palette, becomes RGB; deeper than 8 bits it is spread like grey.
+    What a frame's functional groups say of rescale, window, spacing and plane goes before what the data set
+    says (PS3.3 C.7.6.16).
 
     Raises DamagedFileError; what pydicom raises on damaged content is left to the caller.
     """
-    shown, facts = [], []
-    for index, stored in enumerate(_decode(path, dataset)):
+    stored, padding, notes = decode(path, dataset)
+    shown, where = list[_Frame](), []
+    for index, one in enumerate(stored):
         places = [*_functional_groups(dataset, index), dataset]
-        colour = _colour(dataset, stored)
-        shown.append(_grey(dataset, stored, places) if colour is None else colour)
-        facts.append((_spacing(places), _plane(places)))
-    unscaled = [values for values in shown if values.dtype != np.uint8]
-    low, high = intensity.spread(path, unscaled) if unscaled else (0.0, 0.0)
+        frame = _colour(dataset, one)
+        shown.append(
+            frame or _grey(path, dataset, one, None if padding is None else padding[index], places, notes)
+        )
+        where.append((_spacing(places), _plane(places)))
+    _choose_ranges(dataset, shown, notes)
+    _spread(path, shown)
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     result = []
-    for values, (spacing, lying) in zip(shown, facts, strict=True):
-        pixels = values if values.dtype == np.uint8 else intensity.scale(values, low, high)
-        result.append((~pixels if inverted else pixels, spacing, lying))
-    return result
+    for frame, (spacing, lying) in zip(shown, where, strict=True):
+        pixels = frame.pixels
+        assert pixels is not None  # noqa: S101
+        if inverted:
+            pixels = ~pixels
+            if frame.values is not None and frame.values.dtype.kind == "f":
+                pixels[~np.isfinite(frame.values)] = 0
+        result.append((pixels, spacing, lying))
+    return result, tuple(dict.fromkeys(notes))
 
 
-def _decode(path: Path, dataset: FileDataset) -> Values:
-    """Stored values, (frames, height, width) or (frames, height, width, 3)."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_encapsulated or syntax == uid.RLELossless:
-        stored = pixel_array(dataset, allow_excess_frames=False)
-    elif syntax in _JPEG or (syntax in uid.JPEG2000TransferSyntaxes and dataset.SamplesPerPixel == 1):
-        stored = pixel_array(dataset, allow_excess_frames=False, decoding_plugin="pillow")
-    else:
-        stored = isolated.pixel_array(path)
-    # Not `iter_pixels`: pydicom 3.0 fails there on signed JPEG 2000, whose sign it mends in place.
-    return stored if int(dataset.get("NumberOfFrames") or 1) > 1 else stored[np.newaxis]
+def _choose_ranges(dataset: Dataset, shown: Sequence[_Frame], notes: list[str]) -> None:
+    """Give frames the pixels of their first declared range that does not hide what they hold."""
+    while declared := [(one, one.values) for one in shown if one.pixels is None and one.ranges]:
+        name = declared[0][0].ranges[0][0]
+        for frame, _ in declared:
+            frame.pixels = frame.ranges.pop(0)[1]()
+        trusted = [(values, frame.pixels) for frame, values in declared if values is not None]
+        images = [values for values, _ in trusted]
+        air = dataset.get("Modality") == "CT" and np.mean(sample(images) < _AIR) > 0.99
+        if air or not intensity.hides(images, [pixels for _, pixels in trusted if pixels is not None]):
+            return
+        notes.append(f"the {name} shows next to nothing: passed over")
+        for frame, _ in declared:
+            frame.pixels = None
+
+
+def _spread(path: Path, shown: Sequence[_Frame]) -> None:
+    """Scale all frames that have no pixels yet, by the spread of their values."""
+    frames = [(one, one.values) for one in shown if one.pixels is None and one.values is not None]
+    if not frames:
+        return
+    with np.errstate(over="ignore"):
+        deep = [values.astype(np.float32) for _, values in frames]
+    deep = intensity.without_placeholders(deep)
+    low, high = intensity.spread(path, deep)
+    for (frame, _), values in zip(frames, deep, strict=True):
+        frame.values, frame.pixels = values, intensity.scale(values, low, high)
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
@@ -74,58 +122,91 @@ def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
                 yield from (items[at].get(group) or [])[:1]
 
 
-def _colour(dataset: Dataset, stored: Values) -> Pixels | None:
+def _colour(dataset: Dataset, stored: Values) -> _Frame | None:
     if stored.ndim == 3:
-        bits = int(dataset.BitsStored)
-    elif dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)[..., :3]
-        bits = int(dataset.RedPaletteColorLookupTableDescriptor[2])
-    else:
-        return None
-    return intensity.one_channel_if_grey(_full_range(stored, bits))
+        colours, bits = intensity.one_channel_if_grey(stored), int(dataset.BitsStored)
+        return _Frame(colours) if bits > 8 else _Frame(None, pixels=_full_range(colours, bits))
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        colours, bits = dicom_tables.palette(dataset, stored)
+        pixels = _full_range(intensity.one_channel_if_grey(colours), bits)
+        return _Frame(stored, [("palette", lambda: pixels)])
+    return None
 
 
-def _grey(dataset: Dataset, stored: Values, places: Sequence[Dataset]) -> Values:
-    """Return uint8, or float32 where only the whole file can tell the range."""
-    values, rescaled = _modality_values(dataset, stored, places)
-    if dataset.get("VOILUTSequence"):
-        entries, bits = _look_up(dataset, dataset.VOILUTSequence[0], values)
-        return _full_range(entries, bits)
-    centre, width = _first(places, "WindowCenter"), _first(places, "WindowWidth")
+def _grey(
+    path: Path,
+    dataset: Dataset,
+    stored: Values,
+    padding: NDArray[np.bool_] | None,
+    places: Sequence[Dataset],
+    notes: list[str],
+) -> _Frame:
+    values, rescaled = _modality_values(path, dataset, stored, places, notes)
+    if padding is not None and padding.any():
+        values = np.where(padding, np.nan, values)
+    return _Frame(values, _ranges(dataset, stored, values, rescaled, places, notes))
+
+
+def _ranges(
+    dataset: Dataset,
+    stored: Values,
+    values: Values,
+    rescaled: bool,
+    places: Sequence[Dataset],
+    notes: list[str],
+) -> list[tuple[str, Callable[[], Pixels]]]:
+    """What the file declares to be shown of grey values, most binding first."""
+    ranges = list[tuple[str, Callable[[], Pixels]]]()
+    if tables := dataset.get("VOILUTSequence"):
+        ranges.append(("VOI LUT", lambda: _full_range(*dicom_tables.look_up(dataset, tables[0], values))))
     function = next((str(p.VOILUTFunction).upper() for p in places if p.get("VOILUTFunction")), "LINEAR")
-    if centre is not None and width is not None and width >= (1 if function == "LINEAR" else 1e-6):
-        return intensity.window(values, centre, width, function)
+    if window := _window(places, function, notes):
+        ranges.append(("window", partial(intensity.window, values, *window, function)))
     if dataset.get("Modality") == "CT" and (rescaled or stored.dtype.kind == "i"):
-        return intensity.window(values, *intensity.BRAIN_WINDOW)
-    if stored.dtype.kind == "u" and dataset.BitsStored <= 8 and not rescaled:
-        return _full_range(stored, int(dataset.BitsStored))
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
+        ranges.append(("brain window", partial(intensity.window, values, *intensity.BRAIN_WINDOW)))
+    bits = int(dataset.BitsStored) if stored.dtype.kind == "u" else 16
+    if bits <= 8 and stored.max() < 2**bits and not rescaled:
+        ranges.append(("full range of BitsStored", partial(_full_range, stored, bits)))
+    if values.dtype.kind == "f":
+        blank = ~np.isfinite(values)
+        ranges = [(name, partial(_blacken, pixels, blank)) for name, pixels in ranges]
+    return ranges
 
 
-def _modality_values(dataset: Dataset, stored: Values, places: Sequence[Dataset]) -> tuple[Values, bool]:
-    """Apply the modality LUT, else the rescale (PS3.3 C.11.1); also whether one changed the values."""
+def _blacken(pixels: Callable[[], Pixels], blank: NDArray[np.bool_]) -> Pixels:
+    return np.where(blank, np.uint8(0), pixels())
+
+
+def _window(places: Sequence[Dataset], function: str, notes: list[str]) -> tuple[float, float] | None:
+    """Centre and width of the first window that is whole and possible, in the first place that states one."""
+    least = 1 if function == "LINEAR" else 1e-6
+    for place in places:
+        centres, widths = numbers(place, "WindowCenter"), numbers(place, "WindowWidth")
+        for centre, width in zip(centres, widths, strict=False):
+            if centre is not None and width is not None and math.isfinite(centre) and width >= least:
+                return centre, width
+        if any(number is not None for number in (*centres, *widths)):
+            notes.append("WindowCenter and WindowWidth state no window that is whole and possible")
+    return None
+
+
+def _modality_values(
+    path: Path, dataset: Dataset, stored: Values, places: Sequence[Dataset], notes: list[str]
+) -> tuple[Values, bool]:
+    """Apply the modality LUT, else the rescale (PS3.3 C.11.1); also whether one changed the values.
+
+    Without a slope it is 1, without an intercept 0.
+    """
     if tables := dataset.get("ModalityLUTSequence"):
-        return _look_up(dataset, tables[0], stored)[0], True
-    slope, intercept = _first(places, "RescaleSlope"), _first(places, "RescaleIntercept")
-    if slope is None or intercept is None or (slope, intercept) == (1.0, 0.0):
+        return dicom_tables.look_up(dataset, tables[0], stored)[0], True
+    slope, intercept = stated(path, places, "RescaleSlope"), stated(path, places, "RescaleIntercept")
+    if slope == 0:
+        notes.append("RescaleSlope is 0, which would make all values equal: read as 1")
+    slope, intercept = slope or 1.0, intercept or 0.0
+    if (slope, intercept) == (1.0, 0.0):
         return stored, False
     with np.errstate(over="ignore"):  # what is not finite counts as the lowest value
         return stored * slope + intercept, True
-
-
-def _look_up(dataset: Dataset, item: Dataset, values: Values) -> tuple[Values, int]:
-    """Map values by a modality or VOI LUT (PS3.3 C.11.1.1, C.11.2.1.1); return entries and their bits.
-
-    pydicom's own `apply_voi` (3.0) wraps around at 256 in tables of more 8-bit entries than that.
-    """
-    _, first, bits = item.LUTDescriptor
-    data = item.LUTData
-    if isinstance(data, bytes):
-        data = np.frombuffer(data, "<u2" if dataset.original_encoding[1] else ">u2")
-    table = np.atleast_1d(np.asarray(data))
-    at = np.clip(np.rint(np.asarray(values, np.float64)) - first, 0, len(table) - 1)
-    return table[at.astype(np.intp)], int(bits)
 
 
 def _full_range(values: Values, bits: int) -> Pixels:
@@ -137,28 +218,12 @@ def _full_range(values: Values, bits: int) -> Pixels:
 def _spacing(places: Sequence[Dataset]) -> Spacing:
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
         for place in places:
-            found = millimetres(_numbers(place, name))
+            found = millimetres(facts(place, name))
             if found:
                 return found
     return None
 
 
 def _plane(places: Sequence[Dataset]) -> str | None:
-    found = (plane(_numbers(place, "ImageOrientationPatient")) for place in places)
+    found = (plane(facts(place, "ImageOrientationPatient")) for place in places)
     return next((name for name in found if name), None)
-
-
-def _first(places: Sequence[Dataset], name: str) -> float | None:
-    """First value of the first place that states the element in finite numbers."""
-    return next((numbers[0] for place in places if (numbers := _numbers(place, name))), None)
-
-
-def _numbers(place: Dataset, name: str) -> list[float]:
-    """Values of an element; empty if it is absent or not in finite numbers, which a file survives."""
-    try:
-        value: Any = place.get(name)
-        values = [] if value is None else list(value) if isinstance(value, Sequence) else [value]
-        numbers = [float(number) for number in values]
-    except (TypeError, ValueError, OverflowError):
-        return []
-    return numbers if all(map(math.isfinite, numbers)) else []

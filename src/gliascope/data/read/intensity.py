@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.data.read.placeholders import LEVELS, SOFT_TISSUE, hounsfield, measured_range, sample
 from gliascope.errors import DamagedFileError
 
 PERCENTILES = (0.5, 99.5)
@@ -16,9 +17,11 @@ BRAIN_WINDOW = (40.0, 80.0)
 """Centre and width in Hounsfield units, the usual one for brain tissue: -1000 (air) to 3000 (bone) squeezed
 into 256 grey levels would leave about five of them to grey matter, white matter and tumour together."""
 
-HOUNSFIELD_BELOW = -500.0
-"""A volume whose lower percentile is under this is taken to be in Hounsfield units: air is -1000, and fills a
-good part of any head CT. The minimum would not do: resampling gives MR some voxels far below zero."""
+NARROW = 64
+"""A picture of fewer grey levels than this between its darkest and its brightest shows next to nothing."""
+
+_JUDGED = 2**16
+"""Pixels by which a picture is judged."""
 
 Values = NDArray[Any]
 Pixels = NDArray[np.uint8]
@@ -75,7 +78,47 @@ def window(values: Values, centre: float, width: float, function: str = "LINEAR"
     return scale(values, centre - width / 2, centre + width / 2)
 
 
-def one_channel_if_grey(pixels: Pixels) -> Pixels:
+def without_placeholders(images: Sequence[Values]) -> list[Values]:
+    """`images` with NaN for placeholders (`placeholders.measured_range` of all together)."""
+    floor, ceiling = measured_range(sample(images)) if images else (-np.inf, np.inf)
+    if (floor, ceiling) == (-np.inf, np.inf):
+        return list(images)
+    return [np.where((image >= floor) & (image <= ceiling), image, np.nan) for image in images]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
+    """Whether `shown`, which a declared range made of `images`, shows next to nothing of what they hold.
+
+    That is a picture of fewer than NARROW grey levels from end to end, or one in which 95 % of what stands
+    out of the background is black or white: what is above the lowest tenth of the images' own spread or, in
+    Hounsfield units, soft tissue. Images in which nothing stands out, or of LEVELS values at most, hide
+    nothing: they are blank, or masks. Of colours the first counts alone, as their values are no brightness.
+    """
+    values = sample(images, _JUDGED)
+    finite = values[np.isfinite(values)]
+    if len(np.unique(finite[:: max(1, finite.size // 4096)])) <= LEVELS and len(np.unique(finite)) <= LEVELS:
+        return False
+    low, high = np.percentile(finite, PERCENTILES)
+    if hounsfield(finite):
+        outstanding = (values >= SOFT_TISSUE[0]) & (values <= SOFT_TISSUE[1])
+    else:
+        outstanding = values > low + (high / 10 - low / 10)
+    if outstanding.mean() < 0.001:
+        return False
+    if shown[0].ndim > images[0].ndim:
+        channels = [sample([picture[..., channel] for picture in shown], _JUDGED) for channel in range(3)]
+        return all(_narrow(channel) for channel in channels)
+    pixels = sample(shown, _JUDGED)
+    return _narrow(pixels) or bool(np.isin(pixels[outstanding], (0, 255)).mean() >= 0.95)
+
+
+def _narrow(pixels: Pixels) -> bool:
+    darkest, brightest = np.percentile(pixels, (0.1, 99.9))
+    return bool(brightest - darkest < NARROW)
+
+
+def one_channel_if_grey(pixels: Values) -> Values:
     """Drop two channels of an RGB image (height, width, 3) if all three are exactly equal.
 
     The same picture saved as grey and as RGB then has the same pixels, hence the same hash.

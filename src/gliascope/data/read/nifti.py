@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gliascope.data.read import intensity, limits
 from gliascope.data.read.facts import PLANES, millimetres
 from gliascope.data.read.intensity import Pixels, Values
+from gliascope.data.read.placeholders import hounsfield, measured_range, sample
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError
 
@@ -30,8 +31,9 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     A volume one voxel thick is one slice in its own plane, shown by the same rule: superior is up in coronal
     and sagittal planes, anterior on the left in sagittal ones.
 
-    A lower percentile below -500 means Hounsfield units (modality CT, brain window); all else is scaled by
-    `intensity.spread` over the whole volume, so that slices stay comparable. RGB voxels are kept.
+    Values that look like Hounsfield units (`placeholders.hounsfield`) are CT and get the brain window; all
+    else is scaled by `intensity.spread` over the whole volume, so that slices stay comparable, without
+    placeholders, which are black. RGB voxels are kept.
 
     Raises NotAnImageError for a header without pixels, a 4-D volume or values that are no grey or colour,
     DamagedFileError and TooLargeError; what nibabel raises on damaged content is left to the caller.
@@ -52,13 +54,22 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         stream.read(_TRAILER)
     volume = apply_orientation(volume, turns)  # type: ignore[no-untyped-call]
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
-    images, modality = _images(path, planes, header)
+    images, modality, notes = _images(path, planes, header)
     columns, rows = np.delete(_zooms(header)[order], axis)
     spacing = millimetres((rows, columns))
     # Without either transform the axes are only assumed.
     plane = PLANES[axis] if header["qform_code"] > 0 or header["sform_code"] > 0 else None
     return [
-        Slice(np.ascontiguousarray(image), path, index, "nifti", modality, spacing, plane=plane)
+        Slice(
+            np.ascontiguousarray(image),
+            path,
+            index,
+            "nifti",
+            modality,
+            spacing,
+            plane=plane,
+            notes=tuple(notes),
+        )
         for index, image in enumerate(images)
     ]
 
@@ -111,23 +122,47 @@ def _zooms(header: Any) -> NDArray[np.float64]:
     return np.array([*(abs(float(zoom)) * factor for zoom in header.get_zooms()), 0.0, 0.0][:3])
 
 
-def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str | None]:
-    """Bring `planes` (slices, height, width) of stored values to uint8; also "CT" for Hounsfield units."""
+def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str | None, list[str]]:
+    """Bring `planes` (slices, height, width) of stored values to uint8; "CT" or None; notes."""
     if planes.dtype.names:
-        return [_colour(plane) for plane in planes], None
-    slope, intercept = header.get_slope_inter()
+        return [_colour(plane) for plane in planes], None, []
+    slope, intercept, notes = _slope_intercept(header)
 
     def real(stored: Values | float) -> Any:
         # Plane by plane: the whole volume as floats could be four times as large.
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as the lowest value
             return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
 
-    low, high = sorted(map(real, intensity.spread(path, [planes])))
+    looked_at = real(sample([planes]))
+    if hounsfield(looked_at):
+        images = [intensity.window(real(plane), *intensity.BRAIN_WINDOW) for plane in planes]
+        if not intensity.hides([real(plane) for plane in planes], images):
+            return images, "CT", notes
+    floor, ceiling = measured_range(looked_at)
+    everything = (floor, ceiling) == (-math.inf, math.inf)
+
+    def measured(plane: Values) -> Values:
+        values: Values = real(plane)
+        return values if everything else np.where((values >= floor) & (values <= ceiling), values, np.nan)
+
+    if everything:
+        low, high = sorted(map(real, intensity.spread(path, [planes])))
+    else:
+        low, high = intensity.spread(path, [measured(plane) for plane in planes])
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DamagedFileError(path, "no finite value", "the header's slope takes them beyond any float")
-    if low < intensity.HOUNSFIELD_BELOW:
-        return [intensity.window(real(plane), *intensity.BRAIN_WINDOW) for plane in planes], "CT"
-    return [intensity.scale(real(plane), low, high) for plane in planes], None
+    return [intensity.scale(measured(plane), low, high) for plane in planes], None, notes
+
+
+def _slope_intercept(header: Any) -> tuple[float | None, float, list[str]]:
+    """scl_slope and scl_inter; no slope where it is 0 or no number, which the standard takes for "none"."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    notes = []
+    if not math.isfinite(intercept):
+        if math.isfinite(slope) and slope != 0:
+            notes.append("scl_inter is no number: read as 0")
+        intercept = 0.0
+    return (slope, intercept, notes) if math.isfinite(slope) and slope != 0 else (None, 0.0, notes)
 
 
 def _colour(plane: Values) -> Pixels:

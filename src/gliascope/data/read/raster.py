@@ -10,14 +10,16 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageMode, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from gliascope.data.read import intensity, limits
+from gliascope.data.read import deep_colour, intensity, limits
 from gliascope.data.read.intensity import Pixels, Values
 from gliascope.data.slices import Slice
-from gliascope.errors import DamagedFileError, TooLargeError
+from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 
 # Tried in this order. Pillow imports the first three by itself, and all others at once unless they are here.
 _FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+_UNSUPPORTED = "TIFF of a kind that is not supported"
+_REMEDY = "save it as grey of 16 bits or of 32-bit floats"
 _WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262 (PhotometricInterpretation)
 
 # Process-wide, because `warnings.catch_warnings` is not safe in threads. What Pillow warns of here (a large
@@ -29,32 +31,47 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     """Read one image file; a TIFF gives one slice a page, an animation its first frame.
 
     Eight-bit images keep their values. Transparency is laid on black, palettes and CMYK become RGB, RGB with
-    three equal channels becomes grey, and the EXIF orientation is applied. Grey of 16 or 32 bits is scaled
-    by `intensity.spread` over all pages.
+    three equal channels becomes grey, and the EXIF orientation is applied. Grey of 16 or 32 bits and colour
+    of 16 are scaled by `intensity.spread` over all pages (the channels together), placeholders in grey apart.
 
-    Raises TooLargeError before decoding; what Pillow raises on damaged content is left to the caller.
+    Raises TooLargeError before decoding, NotAnImageError for a TIFF that Pillow does not know (64-bit floats,
+    colour in floats); what Pillow raises on damaged content is left to the caller.
     """
+    content = file.read()
     try:
-        image = Image.open(BytesIO(file.read()), formats=_FORMATS)
+        image = Image.open(BytesIO(content), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = str(error).partition(" exceeds")[0]
         raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
     except UnidentifiedImageError:
+        if kind := deep_colour.unknown_tiff(content):
+            raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}") from None
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
     name = "jpeg" if image.format == "MPO" else str(image.format).lower()
     quantisation = _quantisation(image)
-    modes, pages = [], []
-    for page in _pages(path, image):
+    modes, pages = [], list[Values]()
+    for index, page in enumerate(_pages(path, image)):
+        if kind := deep_colour.beyond(page):
+            raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
-        pages.append(_values(page))
-    deep = [page for page in pages if page.dtype != np.uint8]
-    low, high = intensity.spread(path, deep) if deep else (0.0, 0.0)
-    scaled = [page if page.dtype == np.uint8 else intensity.scale(page, low, high) for page in pages]
+        pages.append(_values(page, content, index))
     return [
         Slice(page, path, index, name, mode=mode, quantisation=quantisation)
-        for index, (page, mode) in enumerate(zip(scaled, modes, strict=True))
+        for index, (page, mode) in enumerate(zip(_scaled(path, pages), modes, strict=True))
     ]
+
+
+def _scaled(path: Path, pages: list[Values]) -> list[Pixels]:
+    """Pages of uint8 as they are, all deeper ones on one scale."""
+    deep = [page for page in pages if page.dtype != np.uint8]
+    if not deep:
+        return pages
+    grey = iter(intensity.without_placeholders([page for page in deep if page.ndim == 2]))
+    deep = [next(grey) if page.ndim == 2 else page for page in deep]
+    low, high = intensity.spread(path, deep)
+    scaled = (intensity.scale(page, low, high) for page in deep)
+    return [page if page.dtype == np.uint8 else next(scaled) for page in pages]
 
 
 def _quantisation(image: Image.Image) -> float | None:
@@ -74,22 +91,25 @@ def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
                 return
         limits.check_slice(path, image.height, image.width)
         mode = ImageMode.getmode(image.mode)
-        total += image.height * image.width * len(mode.bands) * np.dtype(mode.typestr).itemsize
+        depth = 2 if deep_colour.is_deep(image) else np.dtype(mode.typestr).itemsize
+        total += image.height * image.width * len(mode.bands) * depth
         limits.check_total(path, index + 1, total)
         yield image
         if image.format != "TIFF":
             return
 
 
-def _values(image: Image.Image) -> Values:
-    """Decode to uint8, (height, width) or (height, width, 3), or to deeper grey as stored."""
+def _values(image: Image.Image, content: bytes, index: int) -> Values:
+    """Decode to uint8, (height, width) or (height, width, 3), or to deeper values as stored."""
+    if deep_colour.is_deep(image):
+        return intensity.one_channel_if_grey(deep_colour.decode(image, content, index))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in _DEEP:
         values = np.array(image)
         if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO:
             # Pillow turns these round at 8 bits only.
-            values = -values.astype(np.float64)
+            values = (65535.0 if values.dtype == np.uint16 else 0.0) - values
         return values
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))

@@ -1,0 +1,106 @@
+"""Values that stand for "nothing was measured here", and whether those that were measured are of CT."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+Floats = NDArray[np.float64]
+
+SAMPLE = 2**20
+"""So many values are looked at, evenly taken: enough for shares of a thousandth."""
+
+LOW = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, -32768.0)
+"""What scanners and programs write outside the field of view, below all that is measured."""
+
+HIGH = (9999.0, 32767.0, 65535.0)
+"""What they write there above all that is measured; or 2^31 - 1 and more."""
+
+APART = 100.0
+"""A value of LOW is a placeholder only where it is so far from the rest, which air in CT is not."""
+
+LEVELS = 16
+"""With fewer levels beside it, an extreme value is a level of a mask or of a drawing."""
+
+HOUNSFIELD_BELOW = -500.0
+"""Values whose lower percentile is under this may be Hounsfield units: air is -1000, and fills a good part of
+any head CT. The minimum would not do: resampling gives MR some voxels far below zero."""
+
+
+SOFT_TISSUE = (-20.0, 150.0)
+"""Hounsfield units of brain, muscle and blood."""
+
+
+def sample(images: Sequence[Values], count: int = SAMPLE) -> Values:
+    """About `count` values of all `images` together, evenly taken, in one dimension."""
+    step = sum(image.size for image in images) // count | 1  # odd, so that columns take turns
+    return np.concatenate([image.reshape(-1)[::step] for image in images])
+
+
+@np.errstate(over="ignore")
+def measured_range(values: Values) -> tuple[float, float]:
+    """The lowest and the highest value that may have been measured; what is beyond is a placeholder.
+
+    A placeholder is one value that a thousandth of the pixels or more have, at one end and far from the rest:
+    one of LOW, or any negative value as far from the rest as the rest is wide; one of HIGH, as far. Values
+    between a low placeholder and the rest, as interpolation leaves them, count as placeholders where they are
+    farther below the rest than half its width, or clearly below zero where the rest is not. Without
+    placeholders the range is infinite.
+    """
+    finite = values[np.isfinite(values)].astype(np.float64)
+    levels, counts = np.unique(finite, return_counts=True)
+    floor, ceiling = -np.inf, np.inf
+    while (rest := _above_placeholder(levels, counts)) is not None:
+        floor = rest
+        kept = levels >= floor
+        levels, counts = levels[kept], counts[kept]
+    while len(levels) > LEVELS and counts[-1] >= counts.sum() / 1000:
+        if levels[-1] not in HIGH and levels[-1] < 2**31 - 1:
+            break
+        if levels[-1] - levels[-2] < levels[-2] - levels[0]:
+            break
+        levels, counts = levels[:-1], counts[:-1]
+        ceiling = float(levels[-1])
+    return floor, ceiling
+
+
+def _above_placeholder(levels: Floats, counts: NDArray[np.intp]) -> float | None:
+    """The lowest measured level, if the lowest level of all that is no rarity is a placeholder."""
+    often = np.flatnonzero(counts >= counts.sum() / 1000)
+    if not often.size or counts[: often[0]].sum() >= counts.sum() / 200 or len(levels) - often[0] <= LEVELS:
+        return None
+    level, levels, counts = levels[often[0]], levels[often[0] + 1 :], counts[often[0] + 1 :]
+    bottom, low, high = levels[
+        np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.1, 0.995]))
+    ]
+    width, gap = high - low, bottom - level
+    if not ((level in LOW and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
+        return None
+    limit = max(low - width / 2, -width / 20 if low >= 0 else -np.inf)
+    return float(levels[np.searchsorted(levels, limit)])
+
+
+def hounsfield(values: Values) -> bool:
+    """Whether values may be Hounsfield units: far below zero, and with the looks of tissue above that.
+
+    Placeholders apart, half must be near -1000, as air is; or there must be air or fat (a twentieth below
+    -50), and of what is above -300, 30 % must be SOFT_TISSUE. Without air or fat (skull-stripped), all must
+    look like brain: the median between 5 and 70, nine tenths within 150 of zero. A low placeholder alone is
+    no sign of CT.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size or np.percentile(finite, 0.5) >= HOUNSFIELD_BELOW:
+        return False
+    floor, ceiling = measured_range(finite)
+    measured = finite[(finite >= floor) & (finite <= ceiling)]
+    if ((measured > -1100) & (measured < -900)).mean() >= 0.5:
+        return True
+    body = measured[measured > -300]
+    if not body.size:
+        return False
+    if (measured < -50).mean() >= 0.05:
+        return bool(((body >= SOFT_TISSUE[0]) & (body <= SOFT_TISSUE[1])).mean() >= 0.3)
+    low, median, high = np.percentile(measured, (5, 50, 95))
+    return bool(low >= -150 and 5 < median < 70 and high <= 150)
