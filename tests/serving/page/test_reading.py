@@ -98,8 +98,10 @@ def test_a_volume_is_scrolled_by_wheel_keys_slider_and_list(page, files):
     study = page.inner_text("#study-list")
     assert "volume.nii.gz" in study
     assert "6\u00a0slices" in study
-    assert "the mean of the tenth of its slices that look most like a tumour" in study
-    assert "carries no promise" in study
+    assert "the mean of the tenth of its slices in scope that look most like a tumour" in study
+    assert "unchecked" in study
+    assert "Nothing has been calibrated for whole studies" in study
+    assert "Prediction set" not in study
     assert place(page) == "1 of 6"
     page.hover("#stages canvas")
     page.mouse.wheel(0, 100)
