@@ -106,6 +106,13 @@ def test_names_are_shown_in_one_line_whatever_they_hold() -> None:
     assert len(printable_name("x" * 1000)) == 255
 
 
+def test_an_empty_zip_is_refused_also_beside_other_files(tmp_path: Path) -> None:
+    for number, files in enumerate(((("a.zip", zipped({})),), (("a.png", b"x"), ("a.zip", zipped({}))))):
+        (tmp_path / f"{number}").mkdir()
+        with refused(422, "empty_zip"):
+            receive(tmp_path / f"{number}", *multipart(named(*files)))
+
+
 def test_zips_are_told_by_content_and_unpacked(tmp_path: Path) -> None:
     series = zipped({"IM1": b"one", "more/IM2": b"two"})
     body, headers = multipart(named(("a.png", b"plain"), ("series", series), ("not.zip", b"no zip at all")))

@@ -223,6 +223,9 @@ class ModelSummary(BaseModel):
     classes: list[str]
     saliency: bool
     default: bool = Field(description="whether it answers where none is named")
+    reload_failed: str | None = Field(
+        description="why the model is still what it was, where what lies there now cannot be loaded"
+    )
 
 
 class Reloaded(BaseModel):
