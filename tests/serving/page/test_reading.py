@@ -249,6 +249,20 @@ def test_leaving_the_page_makes_the_server_forget(page, server, files, when):
     raise AssertionError("the server still knows the job")
 
 
+def test_of_a_study_out_of_scope_the_verdict_is_the_headline_and_no_class(page, tmp_path: Path):
+    study = generate_uid()
+    shown = [np.asarray(slice_image(1, 0)), *[np.full((48, 48), level, dtype=np.uint8) for level in (253, 254)]]
+    for number, pixels in enumerate(shown):
+        _write_dicom(tmp_path / f"IM{number}", pixels, study)
+    page.set_input_files("#files", [str(tmp_path / f"IM{number}") for number in range(3)])
+    page.wait_for_selector("#results:not([hidden])")
+    assert page.inner_text("#study-list .answer") == "out of scope"
+    assert "Fewer than half of its slices" in page.inner_text("#study-list .why")
+    assert page.inner_text("#findings .answer").split() == ["meningioma", "accepted"]
+    page.click("#list li >> nth=1")
+    assert page.inner_text("#findings .answer") == "out of scope"
+
+
 def _write_dicom(path: Path, pixels: np.ndarray, study: str) -> None:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
