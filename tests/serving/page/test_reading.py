@@ -251,7 +251,10 @@ def test_leaving_the_page_makes_the_server_forget(page, server, files, when):
 
 def test_of_a_study_out_of_scope_the_verdict_is_the_headline_and_no_class(page, tmp_path: Path):
     study = generate_uid()
-    shown = [np.asarray(slice_image(1, 0)), *[np.full((48, 48), level, dtype=np.uint8) for level in (253, 254)]]
+    shown = [
+        np.asarray(slice_image(1, 0)),
+        *[np.full((48, 48), level, dtype=np.uint8) for level in (253, 254)],
+    ]
     for number, pixels in enumerate(shown):
         _write_dicom(tmp_path / f"IM{number}", pixels, study)
     page.set_input_files("#files", [str(tmp_path / f"IM{number}") for number in range(3)])
