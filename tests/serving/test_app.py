@@ -1,11 +1,12 @@
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from served import png, send, serving
+from served import png, send, serving, until
 
 from gliascope.serving.keys import KeyRing
 from gliascope.serving.models import Source
@@ -43,6 +44,105 @@ def test_every_error_is_json_of_one_kind(
     assert error["message"] and "\n" not in error["message"]
     assert error["request_id"] == answer.headers["X-Request-ID"]
     assert "Content-Security-Policy" in answer.headers
+
+
+GETS = ("/", "/static/app.js", "/openapi.json", "/healthz", "/readyz", "/metrics", "/v1/models", "/v1/model")
+
+
+@pytest.mark.parametrize(
+    "path", [*GETS, "/v1/jobs/none", "/nowhere", "/static/nowhere", "/v1/model?model=none"]
+)
+def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    passing = {"x-request-id", "content-length"} if path in ("/metrics",) else {"x-request-id"}
+    same = [{name: one.headers[name] for name in one.headers if name not in passing} for one in (got, head)]
+    assert same[0] == same[1]
+
+
+def test_head_leaves_a_job_to_be_fetched_and_is_counted_as_what_it_is(serve: Serve) -> None:
+    client = serve()
+    place = client.post("/v1/jobs", files=send(("a.png", png()))).headers["Location"]
+    until(lambda: client.get(place).json()["state"] == "done")
+    (job,) = client.app.state.context.jobs
+    job.fetched = False
+    for address in (place, f"{place}/slices/0/image", f"{place}/slices/0/saliency"):
+        head = client.head(address)
+        assert (head.status_code, head.content) == (200, b"")
+        assert int(head.headers["Content-Length"]) == len(client.get(f"{place}/slices/0/image").content) or (
+            not address.endswith("image")
+        )
+        assert not job.fetched
+    client.get(place)
+    assert job.fetched
+    client.head(place)
+    assert job.fetched
+    assert 'method="HEAD",route="/v1/jobs/{job}",status="200"' in client.get("/metrics").text
+
+
+def test_head_of_what_only_takes_post_is_refused(client: TestClient) -> None:
+    answer = client.head("/v1/predict")
+    assert (answer.status_code, answer.headers["Allow"], answer.content) == (405, "POST", b"")
+
+
+def test_a_refused_method_names_all_that_the_address_has(client: TestClient) -> None:
+    for path, allowed in (
+        ("/v1/jobs/none", "DELETE, GET, HEAD"),
+        ("/v1/models", "GET, HEAD"),
+        ("/v1/jobs", "POST"),
+        ("/", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+        ("/static/app.js", "GET, HEAD"),
+    ):
+        answer = client.put(path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allowed), path
+        assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "known"),
+    [
+        ("POST", "/v1/predict?modle=quadrants", "model, saliency, level"),
+        ("POST", "/v1/predict?Model=quadrants", "model, saliency, level"),
+        ("POST", "/v1/predict?model=quadrants&levle=0.9", "model, saliency, level"),
+        ("POST", "/v1/jobs?saliency=true", "model, level"),
+        ("GET", "/v1/model?name=quadrants", "model"),
+        ("GET", "/v1/models?model=quadrants", None),
+        ("POST", "/v1/models/reload?model=quadrants", None),
+        ("GET", "/v1/jobs/none?verbose=1", None),
+        ("DELETE", "/v1/jobs/none?force=1", None),
+        ("GET", "/v1/jobs/none/slices/0/image?size=10", None),
+        ("GET", "/healthz?full=1", None),
+        ("GET", "/readyz?full", None),
+        ("GET", "/metrics?name=x", None),
+        ("GET", "/openapi.json?version=2", None),
+        ("GET", "/?job=1", None),
+    ],
+)
+def test_unknown_query_parameters_are_refused_and_not_ignored(
+    client: TestClient, method: str, path: str, known: str | None
+) -> None:
+    sent = {"files": send(("a.png", png()))} if path.startswith(("/v1/predict", "/v1/jobs?")) else {}
+    answer = client.request(method, path, **sent)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "unknown_parameter")
+    wrong = re.split(r"[?&=]", path)[-2 if "=" in path else -1]
+    assert f"'{wrong}' is unknown" in error["message"]
+    assert (f"knows {known}" if known else "takes none") in error["message"]
+
+
+def test_a_parameter_there_twice_is_refused(client: TestClient) -> None:
+    answer = client.post("/v1/predict?level=0.5&level=0.9", files=send(("a.png", png())))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unknown_parameter")
+    assert "level is there twice" in answer.json()["error"]["message"]
+
+
+def test_a_hostile_name_of_a_parameter_stays_one_short_line(client: TestClient) -> None:
+    answer = client.get("/v1/models?" + "a%0a%00%e2%80%ae" * 100)
+    message = answer.json()["error"]["message"]
+    assert answer.status_code == 422
+    assert message.isascii() and message.isprintable() and len(message) < 200
 
 
 def test_what_nobody_foresaw_is_logged_by_where_and_not_by_what(
@@ -181,6 +281,14 @@ def test_openapi_knows_every_route_its_errors_and_examples(client: TestClient) -
         "/readyz",
         "/metrics",
     }
+    for path, operations in document["paths"].items():
+        assert ("head" in operations) == ("get" in operations), path
+        for method, operation in operations.items():
+            assert "422" in operation["responses"]
+            if method == "head":
+                assert not any("content" in told for told in operation["responses"].values())
+    ids = [one["operationId"] for operations in document["paths"].values() for one in operations.values()]
+    assert len(set(ids)) == len(ids)
     predict = document["paths"]["/v1/predict"]["post"]
     assert "multipart/form-data" in predict["requestBody"]["content"]
     assert {"200", "413", "422", "429", "503", "504"} <= set(predict["responses"])

@@ -91,10 +91,66 @@ def test_a_damaged_one_keeps_serving_what_it_was(two: TestClient, tmp_path: Path
         Bundle(bundle.info.model_copy(update=update), content, bundle.arrays).write(tmp_path / "one")
     quadrant_bundle().write(tmp_path / "turned")
     outcome = reload(two)
-    assert re.match(r"failed: (the bundle: |model\.onnx cannot be loaded)", outcome["one"])
+    assert re.match(
+        r"failed: (the bundle: |model\.onnx cannot be loaded|logits of model\.onnx)", outcome["one"]
+    )
     assert str(tmp_path) not in outcome["one"]
     assert outcome["turned"] == "reloaded"
+    assert [one["reload_failed"] for one in two.get("/v1/models").json()] == [
+        outcome["one"].removeprefix("failed: "),
+        None,
+    ]
     assert [label(two), label(two, "?model=turned")] == ["glioma", "glioma"]
+
+
+@pytest.mark.parametrize("kind", ["text", "encrypted", "damaged", "method", "edited", "unforeseen"])
+def test_one_bad_zip_lets_the_others_reload(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = []
+    for name in ("one", "two"):
+        quadrant_bundle().write(tmp_path / name / "bundle", "# Card")
+        archive = shutil.make_archive(str(tmp_path / name), "zip", tmp_path / name)
+        sources.append(Source(name, Path(archive)))
+    with serving(sources) as client:
+        archive = tmp_path / "one.zip"
+        content = bytearray(archive.read_bytes())
+        first, central = content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02")
+        if kind == "edited":
+            card = (tmp_path / "one/bundle/bundle.json").read_text().replace('"meningioma"', '"healthy"')
+            (tmp_path / "one/bundle/bundle.json").write_text(card)
+            shutil.make_archive(str(tmp_path / "one"), "zip", tmp_path / "one")
+        elif kind == "unforeseen":
+            load = Bundle.load.__func__
+
+            def fail(cls: type[Bundle], path: Path) -> Bundle:
+                if path == archive:
+                    raise MemoryError
+                return load(cls, path)
+
+            monkeypatch.setattr(Bundle, "load", classmethod(fail))
+        else:
+            while central >= 0:  # every member
+                content[central + 8] |= kind == "encrypted"
+                content[central + 10] = 97 if kind == "method" else content[central + 10]
+                central = content.find(b"PK\x01\x02", central + 4)
+            if kind == "damaged":
+                content[first + 60 : first + 400] = bytes(340)
+            archive.write_bytes(b"text" if kind == "text" else content)
+        quadrant_bundle(turned=True).write(tmp_path / "two" / "bundle")
+        shutil.make_archive(str(tmp_path / "two"), "zip", tmp_path / "two")
+        outcome = reload(client)
+        assert outcome["two"] == "reloaded"
+        assert outcome["one"].startswith("failed: ") and "\n" not in outcome["one"]
+        assert str(tmp_path) not in outcome["one"]
+        assert "model one: failed" in caplog.text
+        assert client.get("/v1/models").json()[0]["reload_failed"] == outcome["one"].removeprefix("failed: ")
+        assert [label(client, "?model=one"), label(client, "?model=two")] == ["glioma", "pituitary"]
+        monkeypatch.undo()
+        quadrant_bundle().write(tmp_path / "one" / "bundle", "# Card")
+        shutil.make_archive(str(tmp_path / "one"), "zip", tmp_path / "one")
+        assert reload(client)["one"] == "unchanged"
+        assert client.get("/v1/models").json()[0]["reload_failed"] is None
 
 
 def test_who_began_with_the_old_model_ends_with_it(

@@ -51,6 +51,21 @@ def test_folders_and_what_is_hidden_are_passed_over(tmp_path: Path) -> None:
     assert [name for _, name in unpacked(packed(tmp_path, [(name, b"") for name in names]))] == ["folder/IM1"]
 
 
+def test_backslashes_part_folders_as_slashes_do(tmp_path: Path) -> None:
+    members = []
+    for name in ("head\\", "head\\IM1", "__MACOSX\\._IM1", "head\\.hidden"):
+        member = zipfile.ZipInfo("x")
+        member.filename = name
+        members.append((member, b""))
+    assert [name for _, name in unpacked(packed(tmp_path, members))] == ["head\\IM1"]
+
+
+@pytest.mark.parametrize("names", [[], ["folder/"], [".DS_Store", "__MACOSX/._IM1"]])
+def test_an_archive_without_a_file_is_told(tmp_path: Path, names: list[str]) -> None:
+    with refused("empty_zip"):
+        unpacked(packed(tmp_path, [(name, b"") for name in names]))
+
+
 def test_an_archive_in_the_archive_stays_packed(tmp_path: Path) -> None:
     inner = packed(tmp_path, [("a", b"x")]).read_bytes()
     ((path, name),) = unpacked(packed(tmp_path, [("inner.zip", inner)]))

@@ -106,6 +106,13 @@ def test_names_are_shown_in_one_line_whatever_they_hold() -> None:
     assert len(printable_name("x" * 1000)) == 255
 
 
+def test_an_empty_zip_is_refused_also_beside_other_files(tmp_path: Path) -> None:
+    for number, files in enumerate(((("a.zip", zipped({})),), (("a.png", b"x"), ("a.zip", zipped({}))))):
+        (tmp_path / f"{number}").mkdir()
+        with refused(422, "empty_zip"):
+            receive(tmp_path / f"{number}", *multipart(named(*files)))
+
+
 def test_zips_are_told_by_content_and_unpacked(tmp_path: Path) -> None:
     series = zipped({"IM1": b"one", "more/IM2": b"two"})
     body, headers = multipart(named(("a.png", b"plain"), ("series", series), ("not.zip", b"no zip at all")))
@@ -171,6 +178,38 @@ def test_parts_that_are_no_files_are_refused_and_so_are_floods_of_headers(tmp_pa
         receive(tmp_path, part(file, *[f"X-{n}: y" for n in range(100)]), kind)
     with refused(400, "bad_multipart"):
         receive(tmp_path, part(file, "X: " + "y" * 10_000), kind)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ("filename*=UTF-8''%E2%82%AC%20rates.dcm", "€ rates.dcm"),
+        ("filename*=utf-8'en'M%C3%A4rz.dcm", "März.dcm"),
+        ("filename*=iso-8859-1''M%E4rz.dcm", "März.dcm"),
+        ("filename=\"fallback.dcm\"; filename*=UTF-8''%E8%83%B6.dcm", "胶.dcm"),
+        ("filename*=UTF-8''%E8%83%B6.dcm; filename=fallback.dcm", "胶.dcm"),
+        ("filename=\"a; filename*=UTF-8''b\"", "a; filename*=UTF-8''b"),
+        ("filename*=UTF-8''a%00b%0D%0Ac%2F..%2F%E2%80%AEgnp", "a\ufffdb\ufffd\ufffdc/../\ufffdgnp"),
+        ("filename*=UTF-8''", "file 1"),
+        ("filename*=UTF-8''" + "%C3%A4" * 300, "ä" * 255),
+    ],
+)
+def test_a_name_may_be_extended_as_rfc_6266_has_it(tmp_path: Path, parameters: str, name: str) -> None:
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; {parameters}\r\n\r\n'
+    (upload,) = receive(
+        tmp_path,
+        head.encode() + b"content\r\n--x--\r\n",
+        {"content-type": "multipart/form-data; boundary=x"},
+    )
+    assert (upload.name, upload.path) == (name, tmp_path / "file-0")
+    assert upload.path.read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("value", ["UTF-8''%FF", "koi8-r''%C1"])
+def test_an_extended_name_in_another_encoding_is_refused(tmp_path: Path, value: str) -> None:
+    body = f'--x\r\nContent-Disposition: form-data; name="files"; filename*={value}\r\n\r\nc\r\n--x--\r\n'
+    with refused(400, "bad_file_name"):
+        receive(tmp_path, body.encode(), {"content-type": "multipart/form-data; boundary=x"})
 
 
 def test_no_files_are_no_request(tmp_path: Path) -> None:

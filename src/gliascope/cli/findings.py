@@ -23,6 +23,7 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
     from gliascope import RESEARCH_USE
     from gliascope.data.folders import printable
     from gliascope.data.studies import DESCRIPTION
+    from gliascope.inference.judge import OUT_OF_SCOPE
     from gliascope.pages.formats import percent
 
     console = Console(highlight=False)
@@ -32,10 +33,12 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
     table = Table(*heads, title=RESEARCH_USE)
     for finding in slices[:ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
-        probability = percent(finding.probabilities[finding.label])
         among = "–" if finding.prediction_set is None else ", ".join(finding.prediction_set) or "empty"
         name = escape(printable(str(finding.file)))
-        table.add_row(name, index, finding.label, probability, among, finding.verdict)
+        label, probability = finding.label, percent(finding.probabilities[finding.label])
+        if finding.slice is None and finding.verdict == OUT_OF_SCOPE:
+            label = probability = "–"  # nothing is said of what the model does not know
+        table.add_row(name, index, label, probability, among, finding.verdict)
     console.print(table)
     if len(slices) > ROWS:
         counts = Counter((finding.label, finding.verdict) for finding in slices)
@@ -49,7 +52,10 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
             "all that the model learned from."
         )
     if studies:
-        console.print(f"A study's probabilities are {DESCRIPTION}.")
+        console.print(
+            f"A study's probabilities are {DESCRIPTION}. It is out of scope where fewer than half of its "
+            "slices are in scope, and else unchecked: nothing has been calibrated for studies."
+        )
     print_rejects(job)
 
 

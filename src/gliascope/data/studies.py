@@ -1,5 +1,10 @@
 """Studies: which slices belong to one, and what a model's answers about slices say of the whole.
 
+One rule, for `predict`, the server and the report: slices out of scope have no vote, and a study is out of
+scope where fewer than half of its slices are in scope, because a minority would then speak for a volume that
+the model mostly does not know. Nothing has been calibrated for studies yet, so that an answer about one is
+`unchecked` at best.
+
 Most slices of a whole volume show no tumour, also where there is one. So the mean over slices finds hardly
 any, and noisy-or (Heckerman 1989), which takes slices for independent witnesses, finds one everywhere: it
 adds up 30 small doubts. `AGGREGATION` is what was best on whole volumes; docs/trust.md has the figures.
@@ -15,15 +20,35 @@ from numpy.typing import NDArray
 from gliascope.data.labels import NO_TUMOR
 
 Floats = NDArray[np.float64]
+FARTHEST = 1.0
+"""The outlier score past which a slice, or a study, is out of scope."""
 
 
-def aggregate(probabilities: Floats, classes: Sequence[str], method: str | None = None) -> Floats:
+def aggregate(
+    probabilities: Floats,
+    classes: Sequence[str],
+    method: str | None = None,
+    outlier_scores: Floats | None = None,
+) -> Floats:
     """Probabilities of a study, (classes,), from those of its slices, (slices, classes).
 
-    method: one of METHODS; None is AGGREGATION.
+    method: one of METHODS; None is AGGREGATION. outlier_scores: of the slices, (slices,), where they are
+    known. Slices past FARTHEST have no vote. Where all are, all have one: the study is then out of scope, as
+    each of its slices is.
     """
+    votes = np.asarray(probabilities, dtype=np.float64)
+    if outlier_scores is not None and (outlier_scores <= FARTHEST).any():
+        votes = votes[outlier_scores <= FARTHEST]
     absent = classes.index(NO_TUMOR) if NO_TUMOR in classes else None
-    return METHODS[method or AGGREGATION](np.asarray(probabilities, dtype=np.float64), absent)
+    return METHODS[method or AGGREGATION](votes, absent)
+
+
+def study_score(outlier_scores: Floats) -> float:
+    """Outlier score of a study, from those of its slices, (slices,): the lower median.
+
+    It is past FARTHEST exactly where fewer than half of the slices are in scope.
+    """
+    return float(np.quantile(outlier_scores, 0.5, method="inverted_cdf"))
 
 
 def study_keys(frame: pl.DataFrame) -> pl.Series:
@@ -74,4 +99,4 @@ METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
     "top tenth": _top,
 }
 AGGREGATION = "top tenth"
-DESCRIPTION = "the mean of the tenth of its slices that look most like a tumour"
+DESCRIPTION = "the mean of the tenth of its slices in scope that look most like a tumour"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.labels import NO_TUMOR
-from gliascope.data.studies import AGGREGATION, METHODS, aggregate
+from gliascope.data.studies import AGGREGATION, FARTHEST, METHODS, aggregate, study_score
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import tumour_side
 from gliascope.evaluation.replicates import Floats
@@ -18,12 +18,18 @@ NUMBERS = ("accuracy", "balanced_accuracy", "macro_auroc")
 
 
 def evaluate_studies(
-    scores: Scores, studies: Sequence[str | None], resamples: int = 2000, seed: int = 0
+    scores: Scores,
+    studies: Sequence[str | None],
+    resamples: int = 2000,
+    seed: int = 0,
+    outlier_scores: Floats | None = None,
 ) -> dict[str, Any] | None:
     """How studies are told by each of `data.studies.METHODS`; None where none has two slices.
 
     studies: of which study each slice is; None where that is not known, and the slice is left out.
-    Keys: n, slices, left_out (slices), median_slices, classes (studies of each), healthy_slices (share of
+    outlier_scores: (slices,), where they are known; slices out of scope then have no vote, as in `predict`.
+    Keys: n, out_of_scope (studies, which count like any other; None without outlier scores), slices, left_out
+    (slices), median_slices, classes (studies of each), healthy_slices (share of
     the slices of tumour studies that are labelled `no_tumor`; None without that class), aggregation (what
     `predict` does), methods. Each method has accuracy, balanced_accuracy and macro_auroc over studies and,
     with a class `no_tumor`, tumor: {sensitivity, specificity, auroc}, whatever kind is named; all as in
@@ -41,12 +47,20 @@ def evaluate_studies(
         return None
     labels = np.array([_label(inside.labels[rows], inside.classes) for rows in members])
     groups = np.array([inside.group_codes[rows[0]] for rows in members])
+    distances = None if outlier_scores is None else outlier_scores[known]
+    apart = [None if distances is None else distances[rows] for rows in members]
     methods = {}
     for method in METHODS:
-        told = [aggregate(inside.probabilities[rows], inside.classes, method) for rows in members]
+        told = [
+            aggregate(inside.probabilities[rows], inside.classes, method, away)
+            for rows, away in zip(members, apart, strict=True)
+        ]
         methods[method] = _numbers(Scores(np.stack(told), labels, groups, inside.classes), resamples, seed)
     return {
         "n": len(names),
+        "out_of_scope": None
+        if distances is None
+        else sum(study_score(distances[rows]) > FARTHEST for rows in members),
         "slices": len(inside),
         "left_out": int((~known).sum()),
         "median_slices": float(median(map(len, members))),

@@ -2,25 +2,26 @@
 
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gliascope import RESEARCH_USE
 from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import BundleError, explain
-from gliascope.files import atomic_folder
+from gliascope.files import ZIP_DAMAGES, atomic_folder
 from gliascope.inference.judge import Judge, JudgeInfo
+from gliascope.inference.members import read_members
 
-FORMAT = 4
+FORMAT = 5
 MEMBERS = ("bundle.json", "model.onnx", "judge.npz")
+CARD = "MODEL_CARD.md"
 
 
 class BundleInfo(BaseModel):
-    """bundle.json."""
+    """bundle.json, but for the checksum of these fields that `Bundle.write` puts beside them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,12 +40,21 @@ class BundleInfo(BaseModel):
     judge_sha256: str | None = None
     metrics: dict[str, Any] = {}
 
+    @field_validator("classes")
+    @classmethod
+    def _are_told_apart(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(classes) < 2 or len(set(classes)) < len(classes) or not all(name.strip() for name in classes):
+            raise ValueError("expected at least two classes, and names that are neither empty nor doubled")
+        return classes
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """`model` is an ONNX graph: uint8 pixels in, logits, features and class activation maps out.
 
-    `arrays` are those of its Judge, empty where it has none.
+    `arrays` are those of its Judge, empty where it has none. Checksums cover all that is written but
+    MODEL_CARD.md, which is for people, who may edit it. They tell what was changed by mistake; whoever means
+    to deceive can compute them anew.
     """
 
     info: BundleInfo
@@ -73,27 +83,27 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path) -> "Bundle":
-        """Open a bundle folder, or a .zip of one. Raises BundleError where it is none, or is damaged."""
-        try:
-            text, model, arrays = _read_members(path)
-            written = json.loads(text)["format"]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{path}: not a bundle ({error}); make one with `gliascope bundle`") from None
-        if written != FORMAT:
-            raise BundleError(f"{path}: expected bundle format {FORMAT} but got {written}; export it again")
-        try:
-            info = BundleInfo.model_validate_json(text)
-        except ValidationError as error:
-            raise BundleError(f"{path}: bundle.json is damaged ({explain(error)}); export it again") from None
-        members = [("model.onnx", model, info.model_sha256)]
+        """Open a bundle folder, or a .zip of one.
+
+        Raises BundleError where it is none, is damaged, or is not as it was made.
+        """
+        found = read_members(path, MEMBERS)
+        info = _read_info(path, found["bundle.json"])
+        recorded: dict[str, str | None] = {"model.onnx": info.model_sha256}
         if info.judge is not None:
-            members.append(("judge.npz", arrays, info.judge_sha256 or ""))
-        for name, content, recorded in members:
-            if hashlib.sha256(content).hexdigest() != recorded:
-                raise BundleError(
-                    f"{path}: {name} is damaged (its SHA-256 is not the recorded one); export it again"
-                )
-        return cls(info, model, arrays)
+            recorded["judge.npz"] = info.judge_sha256
+        for name, sha256 in recorded.items():
+            if name not in found:
+                raise BundleError(f"{path}: it lacks {name}; make the bundle again, or copy all of it")
+            if hashlib.sha256(found[name]).hexdigest() != sha256:
+                raise _changed(path, f"{name} is damaged, or")
+        arrays = found["judge.npz"] if info.judge is not None else b""
+        bundle = cls(info, found["model.onnx"], arrays)
+        try:
+            _ = bundle.judge
+        except (*ZIP_DAMAGES, OSError, KeyError) as error:
+            raise BundleError(f"{path}: judge.npz cannot be read ({error}); make the bundle again") from None
+        return bundle
 
     def write(self, folder: Path, card: str | None = None) -> None:
         """Write model.onnx, bundle.json, any judge.npz and, where given, MODEL_CARD.md; all appear at once.
@@ -104,29 +114,50 @@ class Bundle:
             raise BundleError(f"{folder}: holds something else than a bundle; choose another folder")
         with atomic_folder(folder) as temporary:
             (temporary / "model.onnx").write_bytes(self.model)
-            (temporary / "bundle.json").write_text(self.info.model_dump_json(indent=2), encoding="utf-8")
+            content = json.loads(self.info.model_dump_json())
+            text = json.dumps({"sha256": _digest(content)} | content, indent=2, ensure_ascii=False)
+            (temporary / "bundle.json").write_text(text, encoding="utf-8")
             if self.arrays:
                 (temporary / "judge.npz").write_bytes(self.arrays)
             if card is not None:
-                (temporary / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+                (temporary / CARD).write_text(card, encoding="utf-8")
+
+
+def read_card(path: Path) -> str | None:
+    """The model card of a bundle's folder or .zip; None where there is none. Raises BundleError as `load`."""
+    card = read_members(path, (MEMBERS[0], CARD)).get(CARD)
+    return None if card is None else card.decode("utf-8", "replace")
 
 
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _read_members(path: Path) -> tuple[bytes, bytes, bytes]:
-    """Contents of MEMBERS; empty where there is no judge.npz."""
-    if path.is_dir():
-        found = {name: (path / name).read_bytes() for name in MEMBERS if (path / name).exists()}
-    else:
-        with zipfile.ZipFile(path) as archive:
-            # A zip of the folder holds it under its name; a zip of its content does not.
-            names = archive.namelist()
-            place = next((name for name in names if name.split("/")[-1] == MEMBERS[0]), MEMBERS[0])
-            inside = {name: place.removesuffix(MEMBERS[0]) + name for name in MEMBERS}
-            found = {name: archive.read(at) for name, at in inside.items() if at in names}
-    for name in MEMBERS[:2]:
-        if name not in found:
-            raise OSError(f"it lacks {name}")
-    return found["bundle.json"], found["model.onnx"], found.get("judge.npz", b"")
+def _read_info(path: Path, text: bytes) -> BundleInfo:
+    """Of bundle.json: what `Bundle.write` wrote, which has a checksum of its own beside the fields."""
+    try:
+        content = json.loads(text)
+        recorded, written = content.pop("sha256", None), content["format"]
+    except (ValueError, RecursionError, LookupError, AttributeError, TypeError):
+        raise BundleError(f"{path}: bundle.json is damaged; make the bundle again") from None
+    if written != FORMAT:
+        newer = isinstance(written, int) and written > FORMAT
+        remedy = "a newer gliascope made it: upgrade gliascope" if newer else "make the bundle again"
+        raise BundleError(f"{path}: expected bundle format {FORMAT} but got {written}; {remedy}")
+    if recorded != _digest(content):
+        raise _changed(path, "bundle.json")
+    try:
+        return BundleInfo.model_validate(content)
+    except ValidationError as error:
+        message = f"{path}: bundle.json is damaged ({explain(error)}); make the bundle again"
+        raise BundleError(message) from None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """SHA-256 of JSON in canonical form: what another indent or order of keys does not change."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _changed(path: Path, what: str) -> BundleError:
+    return BundleError(f"{path}: {what} was changed after it was made; make it again with `gliascope bundle`")

@@ -12,7 +12,7 @@ from gliascope.data.parallel import cores
 from gliascope.data.preprocess import to_grey
 from gliascope.errors import BundleError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.judge import Looks, softmax
+from gliascope.inference.judge import PARTS, Looks, softmax
 
 GREYS = 8
 LAYOUT = 16
@@ -88,19 +88,51 @@ def open_session(model: bytes | str) -> Any:
 
 
 class Engine:
-    """ONNX Runtime on the CPU. Raises BundleError where the graph cannot be loaded."""
+    """ONNX Runtime on the CPU.
+
+    Raises BundleError where the graph cannot be loaded, or is not the one that the rest of the bundle is of.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         try:
             self.session = open_session(bundle.model)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise BundleError(
-                f"model.onnx cannot be loaded: {str(error).splitlines()[0]}; export it again"
+                f"model.onnx cannot be loaded: {str(error).splitlines()[0]}; make the bundle again, or "
+                "upgrade onnxruntime if this one is older than the model"
             ) from None
         self.outputs = [output.name for output in self.session.get_outputs()]
+        _check_fit(bundle, self.session)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Preprocessed slices, uint8 (n, size, size) or (n, size, size, 3), to Outputs."""
         values = dict(zip(self.outputs, self.session.run(None, {"pixels": pixels}), strict=True))
         looks = {"features": values["features"], "greys": grey_levels(pixels), "layout": layout(pixels)}
         return Outputs(values["logits"], looks, values.get("maps"))
+
+
+def _check_fit(bundle: Bundle, session: Any) -> None:
+    """Hold the graph's input, logits and features against bundle.json and the Judge. Raises BundleError."""
+    graph = {one.name: one.shape[1:] for one in (*session.get_inputs(), *session.get_outputs())}
+    pairs = [
+        ("pixels of model.onnx", graph.get("pixels", ()), bundle.info.preprocessing.shape),
+        ("logits of model.onnx", graph.get("logits", ()), (len(bundle.info.classes),)),
+    ]
+    if judge := bundle.judge:
+        widths = {"features": graph.get("features", ()), "greys": (GREYS,), "layout": (LAYOUT**2,)}
+        for space, width in widths.items():
+            mean, components, variances = (judge.arrays[f"{space}.{part}"].shape for part in PARTS)
+            pairs += [
+                (f"{space}.mean of judge.npz", mean, width),
+                (f"{space}.components of judge.npz", components, (*variances, *mean)),
+            ]
+    for name, shape, expected in pairs:
+        if not _alike(shape, expected):
+            shown, wanted = (" × ".join(map(str, one)) or "none" for one in (shape, expected))
+            raise BundleError(f"{name}: expected shape {wanted} but got {shown}; make the bundle again")
+
+
+def _alike(one: Sequence[Any], two: Sequence[Any]) -> bool:
+    """Whether shapes are equal, as far as a graph states them: a dimension may have a name instead."""
+    stated = [(a, b) for a, b in zip(one, two, strict=False) if isinstance(a, int) and isinstance(b, int)]
+    return len(one) == len(two) and all(a == b for a, b in stated)

@@ -23,10 +23,11 @@ class Finding:
     """One answer. `slice` is None where it is of a whole study; see `data.studies.aggregate`.
 
     probabilities: calibrated, where the bundle has a Judge. prediction_set: the classes that the truth is
-    among, at the level of the bundle. outlier_score: distance from what the model learned from, of which 1 is
-    the farthest that is in scope; a study's is the median of its slices'.
+    among, at the level of the bundle; None for a study. outlier_score: distance from what the model learned
+    from, of which 1 is the farthest that is in scope; a study's is the (lower) median of its slices'.
     verdict: `accepted`; `uncertain` where the prediction set is not of one class; `out of scope` where the
-    outlier score is past 1; `unchecked` where the bundle has no Judge, and neither set nor score.
+    outlier score is past 1; `unchecked` where the bundle has no Judge, and neither set nor score. A study is
+    `out of scope` or `unchecked`: nothing has been calibrated for studies.
     """
 
     file: Path

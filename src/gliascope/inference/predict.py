@@ -14,12 +14,12 @@ from gliascope.data.places import exists
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
-from gliascope.data.studies import aggregate
+from gliascope.data.studies import FARTHEST, aggregate, study_score
 from gliascope.errors import BundleError, GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
-from gliascope.inference.judge import UNCHECKED, Judge, Judgement, unchecked
+from gliascope.inference.judge import OUT_OF_SCOPE, UNCHECKED, Judge, Judgement, unchecked
 
 BATCH = 16
 
@@ -81,14 +81,23 @@ class Predictor:
         return [self.study(slices) for slices in members.values() if len(slices) > 1]
 
     def study(self, findings: Sequence[Finding]) -> Finding:
-        """The slices' probabilities together, which promise no coverage, and the median of their scores."""
+        """What the findings of its slices say of a study, by the rule of `data.studies`.
+
+        `unchecked` or `out of scope`, and without a prediction set: no study has calibrated one.
+        """
         slices = np.array([list(finding.probabilities.values()) for finding in findings])
-        told = aggregate(slices, self.info.classes)[np.newaxis]
+        scores = score = None
         if self.judge:
-            scores = [finding.outlier_score for finding in findings]
-            judgement = self.judge.weigh(told, np.median(np.array(scores, dtype=np.float64), keepdims=True))
-        else:
-            judgement = Judgement(told, None, None, [UNCHECKED])
+            scores = np.array([finding.outlier_score for finding in findings], dtype=np.float64)
+            score = study_score(scores)
+        told = aggregate(slices, self.info.classes, outlier_scores=scores)
+        beyond = score is not None and not score <= FARTHEST
+        judgement = Judgement(
+            probabilities=told[np.newaxis],
+            sets=None,
+            outlier_scores=None if score is None else np.array([score]),
+            verdicts=[OUT_OF_SCOPE if beyond else UNCHECKED],
+        )
         return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study)
 
 

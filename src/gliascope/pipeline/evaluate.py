@@ -38,7 +38,7 @@ from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, 
 from gliascope.pipeline.figures import write_figures
 from gliascope.pipeline.model import Answers, Model, OwnModel
 from gliascope.pipeline.predictions import KNOWN, tested, write_predictions
-from gliascope.pipeline.trust import calibration, prediction_sets, verdicts
+from gliascope.pipeline.trust import calibration, outlier_scores, prediction_sets, verdicts
 from gliascope.recipes.run import Run
 
 MISTAKES = 12
@@ -159,7 +159,7 @@ def _result(
         evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
         operating=operating_points(pooled, chosen_on),
         curves=evaluate_curves(pooled),
-        studies=evaluate_studies(pooled, rows["study"].to_list()),
+        studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(said)),
         calibration=calibration(pooled, said),
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),

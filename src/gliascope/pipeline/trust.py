@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import coverage_bounds, evaluate_sets, needed
@@ -78,11 +79,20 @@ def verdicts(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
         return None
     judgements = [_judgement(one) for one in said]
     given = [verdict for judgement in judgements for verdict in judgement.verdicts]
-    distances = np.concatenate([one.outlier_scores for one in judgements if one.outlier_scores is not None])
+    distances = outlier_scores(said)
+    assert distances is not None  # noqa: S101 (there are Judges)
     return {
         "by_verdict": evaluate_verdicts(pooled, given, VERDICTS),
         "outlier_scores": histogram(distances),
     }
+
+
+def outlier_scores(said: Sequence[Answers]) -> NDArray[np.float64] | None:
+    """Of all slices, (n,), as each model's own Judge scores them; None without a Judge."""
+    if not _judges(said):
+        return None
+    found = [one.judge.outlier_scores(one.outputs.looks) for one in said if one.judge and one.outputs]
+    return np.concatenate(found)
 
 
 def _judges(said: Sequence[Answers]) -> list[Judge]:

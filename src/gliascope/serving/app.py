@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from gliascope import RESEARCH_USE, __version__
 from gliascope.serving.context import Context
+from gliascope.serving.contract import known_query
 from gliascope.serving.errors import install
 from gliascope.serving.headers import SecurityHeaders
 from gliascope.serving.models import Source
@@ -25,8 +26,10 @@ def create_app(settings: Settings, sources: Sequence[Source]) -> FastAPI:
         version=__version__,
         description=f"Brain tumour classification on MRI and CT slices. {RESEARCH_USE}",
         lifespan=context.lifespan,
+        openapi_url=None,  # `routes.operations` answers it, as any other address
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(known_query)],
     )
     app.state.context, app.state.keys, app.state.rate = context, context.keys, context.rate
     app.state.origins = settings.allowed_origins
@@ -41,7 +44,7 @@ def create_app(settings: Settings, sources: Sequence[Source]) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["Authorization"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )

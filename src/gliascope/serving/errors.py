@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from gliascope.serving.contract import methods
 from gliascope.serving.metrics import Metrics
 from gliascope.serving.refusal import Refusal
 from gliascope.serving.schemas import Error, ErrorBody
@@ -68,4 +69,8 @@ def _first(errors: Any) -> str:
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        # The framework knows the methods of one route, and an address may have several.
+        allowed = methods(request) or ["GET", "HEAD"]
+        error.headers = dict(error.headers or {}) | {"Allow": ", ".join(allowed)}
     return error_response(error, request.state.request_id, request.app.state.context.metrics)

@@ -84,8 +84,11 @@ class Job:
         """Keep what came of it."""
         (self.folder / _RESULT).write_text(prediction.model_dump_json(), encoding="utf-8")
 
-    def tell(self) -> bytes:
-        """As JSON. The result is read from disk: of thousands of slices, it would fill the memory."""
+    def tell(self, fetch: bool = True) -> bytes:
+        """As JSON. The result is read from disk: of thousands of slices, it would fill the memory.
+
+        fetch: whether the client gets it, and not its headers alone; the server waits for that when it stops.
+        """
         error = None
         if self.error:
             error = ErrorBody(code=self.error.code, message=self.error.message, request_id=self.request_id)
@@ -93,8 +96,8 @@ class Job:
         told = Told(
             id=self.id, model=self.model, state=self.state, progress=progress, error=error
         ).model_dump()
-        self.fetched = self.finished
-        if self.state != "done":
+        self.fetched |= fetch and told["state"] in ("done", "failed")
+        if told["state"] != "done":
             return json.dumps(told).encode()
         del told["result"]
         result = self._read(_RESULT)

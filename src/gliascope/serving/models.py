@@ -5,19 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 from gliascope.data.slices import Slice
 from gliascope.errors import BundleError, GliascopeError
-from gliascope.inference.bundle import Bundle
+from gliascope.inference.bundle import Bundle, read_card
 from gliascope.inference.predict import Predictor, Prepared
 from gliascope.serving.batching import Batcher
 from gliascope.serving.refusal import Refusal
 
-CARD = "MODEL_CARD.md"
 RELOADED, UNCHANGED = "reloaded", "unchanged"
 OnRun = Callable[[str, int, float], None]
 """Told of every run of a graph: the model's name, slices, seconds."""
@@ -33,7 +31,10 @@ class Source:
 
 @dataclass(slots=True, eq=False)
 class Model:
-    """A Bundle, loaded. `users` are the requests and jobs that began with it and have not ended."""
+    """A Bundle, loaded. `users` are the requests and jobs that began with it and have not ended.
+
+    reload_failed: why it is not what lies there now, if the last attempt to load that failed.
+    """
 
     source: Source
     bundle: Bundle
@@ -42,6 +43,7 @@ class Model:
     batcher: Batcher
     users: int = 0
     retired: bool = False
+    reload_failed: str | None = None
 
     @property
     def name(self) -> str:
@@ -101,10 +103,12 @@ class Models:
         try:
             bundle, card = await run_in_threadpool(_read, old.source.path)
             if bundle == old.bundle and card == old.card:
+                old.reload_failed = None
                 return UNCHANGED
             new = await run_in_threadpool(self._load, old.source)
-        except (GliascopeError, OSError) as error:
-            return f"failed: {_without(old.source.path, error)}"
+        except Exception as error:  # whatever it is, the other models are loaded again
+            old.reload_failed = _without(old.source.path, error)
+            return f"failed: {old.reload_failed}"
         self._models[new.name] = new
         old.retire()
         return RELOADED
@@ -149,18 +153,7 @@ def _name_of(path: Path) -> str:
 
 
 def _read(path: Path) -> tuple[Bundle, str | None]:
-    return Bundle.load(path), _read_card(path)
-
-
-def _read_card(path: Path) -> str | None:
-    try:
-        if path.is_dir():
-            return (path / CARD).read_text(encoding="utf-8")
-        with ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.split("/")[-1] == CARD]
-            return archive.read(names[0]).decode("utf-8") if names else None
-    except (OSError, BadZipFile, UnicodeDecodeError):
-        return None
+    return Bundle.load(path), read_card(path)
 
 
 def _try(predictor: Predictor, path: Path) -> None:
@@ -170,9 +163,10 @@ def _try(predictor: Predictor, path: Path) -> None:
         predictor.findings([Prepared(Slice(black, path, 0, "png"), black)])
     except Exception as error:  # the runtime's own exceptions share no base class
         message = str(error).splitlines()[0]
-        raise BundleError(f"{path}: the model does not run ({message}); export it again") from None
+        raise BundleError(f"{path}: the model does not run ({message}); make the bundle again") from None
 
 
 def _without(path: Path, error: Exception) -> str:
-    """The error's message without the server's path."""
-    return str(error).replace(str(path), "the bundle")
+    """The error's message, in one line and without the server's path."""
+    message = str(error) if isinstance(error, GliascopeError) else f"{type(error).__name__}: {error}"
+    return " ".join(message.replace(str(path), "the bundle").split())

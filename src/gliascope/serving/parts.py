@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ from gliascope.serving.refusal import UploadError, too_large
 
 MAX_NAME = 255
 FIELD = b"files"
+_CHARSETS = {"utf-8": "utf-8", "iso-8859-1": "latin-1"}
 
 
 def printable_name(name: str) -> str:
@@ -23,6 +25,33 @@ def printable_name(name: str) -> str:
         "\ufffd" if unicodedata.category(one)[0] in "CZ" and one != " " else one for one in name
     )
     return visible[-MAX_NAME:]
+
+
+def _extended_name(disposition: bytes) -> bytes | None:
+    """The name that `filename*` gives (RFC 6266, RFC 5987), in UTF-8; None where there is none.
+
+    It is for names beyond Latin letters, beside `filename` or alone, and comes first where both are there.
+    Raises UploadError for another encoding than UTF-8 and Latin-1, which RFC 5987 allows.
+    """
+    header = Message()
+    header["Content-Disposition"] = disposition.decode("latin-1")
+    # Of what is written with a star, the standard library makes a tuple: charset, language, Latin-1 text.
+    extended: list[Any] = [
+        value
+        for name, value in header.get_params([], "Content-Disposition")
+        if name.lower() == "filename" and isinstance(value, tuple)
+    ]
+    if not extended:
+        return None
+    charset, _, text = extended[0]
+    try:
+        encoded: bytes = text.encode("latin-1")
+        return encoded.decode(_CHARSETS[(charset or "utf-8").lower()]).encode()
+    except (KeyError, UnicodeError):
+        message = (
+            "a file's name in `filename*` is not the UTF-8 that it says; send it as UTF-8, or `filename`"
+        )
+        raise UploadError(400, "bad_file_name", message) from None
 
 
 class FileParts:
@@ -90,13 +119,15 @@ class FileParts:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if options.get(b"name") != FIELD or b"filename" not in options:
+        given = _extended_name(self._disposition)
+        given = options.get(b"filename") if given is None else given
+        if options.get(b"name") != FIELD or given is None:
             message = "expected files in the field `files` but got another field; options go in the query"
             raise UploadError(400, "unexpected_field", message)
         if len(self.found) == self.files:
             raise too_large(f"a request may hold {self.files:,} files; send fewer at a time")
         number = len(self.found)
-        name = printable_name(options[b"filename"].decode("utf-8", "replace")) or f"file {number + 1}"
+        name = printable_name(given.decode("utf-8", "replace")) or f"file {number + 1}"
         path = self.folder / f"file-{number}"
         self.found.append((path, name))
         self._pending.append((path, b""))

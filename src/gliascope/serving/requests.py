@@ -22,7 +22,7 @@ _GONE = 499
 
 
 class Requests:
-    """ASGI middleware: X-Request-ID, JSON for what nobody caught, metrics, audit."""
+    """ASGI middleware: X-Request-ID, HEAD wherever GET is, JSON for what nobody caught, metrics, audit."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -33,8 +33,9 @@ class Requests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        name = secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = name
+        name, head = secrets.token_hex(8), scope["method"] == "HEAD"
+        scope.setdefault("state", {}).update(request_id=name, head=head)
+        asked = {**scope, "method": "GET"} if head else scope  # the server's own copy still says HEAD
         start, status = time.perf_counter(), 0
 
         async def tell(message: Message) -> None:
@@ -42,21 +43,23 @@ class Requests:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = name
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self.app(scope, receive, tell)
+            await self.app(asked, receive, tell)
         except Exception as error:
             if status:  # half an answer is out: only the connection can be ended
                 raise
             await error_response(error, name, self.context.metrics)(scope, receive, tell)
         finally:
-            self._count(scope, status or _GONE, time.perf_counter() - start)
+            self._count(asked, scope["method"], status or _GONE, time.perf_counter() - start)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         # Templates of routes, and known methods: what a client writes must not make a series of its own.
         route = str(getattr(scope.get("route"), "path", "none"))
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = method if method in _METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
         self.context.metrics.seconds.labels(route).observe(seconds)
         if self.context.audit and route.startswith("/v1/"):

@@ -32,6 +32,8 @@ _STUDY: dict[str, Any] = {
     "slices": 24,
     "aggregation": DESCRIPTION,
     **_SAID,
+    "prediction_set": None,
+    "verdict": "unchecked",
 }
 _REJECT = {"file": "notes.txt", "reason": "format not recognised", "detail": "known: JPEG, PNG, …"}
 _PREDICTION: dict[str, Any] = {
@@ -55,8 +57,12 @@ class Said(BaseModel):
 
     label: str = Field(description="the likeliest class")
     probabilities: dict[str, float] = Field(description="by class; calibrated where the model has a judge")
-    prediction_set: list[str] | None = Field(description="the classes that the truth is among, at the level")
-    outlier_score: float | None = Field(description="past 1, the slice is unlike all that the model knows")
+    prediction_set: list[str] | None = Field(
+        description="the classes that the truth is among, at the level; of slices only"
+    )
+    outlier_score: float | None = Field(
+        description="past 1, it is unlike all that the model knows; a study's is the median of its slices'"
+    )
     verdict: Literal["accepted", "uncertain", "out of scope", "unchecked"]
 
 
@@ -92,6 +98,10 @@ class StudyFinding(Said, _Study):
     """Of all slices of a study together."""
 
     model_config = _example(_STUDY)
+
+    verdict: Literal["out of scope", "unchecked"] = Field(
+        description="out of scope where fewer than half of its slices are in scope, else unchecked"
+    )
 
 
 class Reject(BaseModel):
@@ -213,6 +223,9 @@ class ModelSummary(BaseModel):
     classes: list[str]
     saliency: bool
     default: bool = Field(description="whether it answers where none is named")
+    reload_failed: str | None = Field(
+        description="why the model is still what it was, where what lies there now cannot be loaded"
+    )
 
 
 class Reloaded(BaseModel):

@@ -2,11 +2,10 @@
 
 import errno
 import stat
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
+from gliascope.files import ZIP_DAMAGES
 from gliascope.serving.parts import open_private, printable_name
 from gliascope.serving.refusal import UploadError, too_large
 
@@ -19,17 +18,6 @@ _LOCATOR_SIZE = 20
 _ENCRYPTED = 0x1
 _SLACK = 2**20
 _CHUNK = 2**18
-_DAMAGES = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
 # Bytes of the central directory for each file that is allowed: 46, its name, and what tools add.
 _ENTRY = 1024
 
@@ -50,7 +38,7 @@ def unzip(
     `total_bytes` together, and `ratio` times the archive's own size (and one MiB); bytes are counted as they
     come, whatever sizes are declared.
 
-    Raises UploadError for what is damaged, encrypted, a link, or over a limit; OSError.
+    Raises UploadError for what is empty, damaged, encrypted, a link, or over a limit; OSError.
     """
     try:
         _check_directory(path, files)
@@ -66,7 +54,7 @@ def unzip(
                 budget -= _extract(archive, member, place, min(file_bytes, budget))
                 found.append((place, printable_name(member.filename)))
             return found
-    except _DAMAGES as error:
+    except (*ZIP_DAMAGES, OSError) as error:
         # An offset before the file's start is an OSError; so is a full disk, which is the caller's.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
@@ -92,7 +80,12 @@ def _check_directory(path: Path, files: int) -> None:
 
 
 def _members(archive: zipfile.ZipFile, files: int) -> list[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir() and not _hidden(member)]
+    members = [
+        member for member in archive.infolist() if not _name(member).endswith("/") and not _hidden(member)
+    ]
+    if not members:
+        message = "the .zip holds no file; hidden files and folders are passed over"
+        raise UploadError(422, "empty_zip", message)
     if len(members) > files:
         raise too_large(f"a request may hold {files:,} files; send fewer at a time")
     for member in members:
@@ -106,8 +99,13 @@ def _members(archive: zipfile.ZipFile, files: int) -> list[zipfile.ZipInfo]:
     return members
 
 
+def _name(member: zipfile.ZipInfo) -> str:
+    """As archives part folders; some tools on Windows do by backslashes."""
+    return member.filename.replace("\\", "/")
+
+
 def _hidden(member: zipfile.ZipInfo) -> bool:
-    parts = [part for part in member.filename.split("/") if part not in (".", "..")]
+    parts = [part for part in _name(member).split("/") if part not in (".", "..")]
     return "__MACOSX" in parts or any(part.startswith(".") for part in parts)
 
 

@@ -1,4 +1,5 @@
 import io
+import random
 import stat
 import zipfile
 from pathlib import Path
@@ -69,3 +70,34 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
     archive.write_bytes(content)
     with pytest.raises(FetchError, match=r"a\.zip: damaged archive"):
         unpack(archive, tmp_path / "out")
+
+
+def test_backslashes_part_folders(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("x")
+    member.filename = "Training\\glioma\\1.png"  # as some tools on Windows write it
+    unpack(write(tmp_path / "a.zip", (member, b"one")), tmp_path / "out")
+    assert (tmp_path / "out/Training/glioma/1.png").read_bytes() == b"one"
+
+
+def test_a_member_that_would_overwrite_another_is_refused(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("x")
+    member.filename = "x\\1.png"
+    with pytest.raises(FetchError, match=r"'x/1\.png' twice"):
+        unpack(write(tmp_path / "a.zip", ("x/1.png", b"one"), (member, b"two")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_mutated_archives_raise_fetch_errors_only(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    whole = write(tmp_path / "a.zip", *((f"IM{n}", rng.randbytes(200)) for n in range(4))).read_bytes()
+    refusals = 0
+    for number in range(600):
+        content = bytearray(whole[: rng.choice([len(whole), rng.randrange(4, len(whole))])])
+        for _ in range(rng.randrange(6)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        (tmp_path / "a.zip").write_bytes(content)
+        try:
+            unpack(tmp_path / "a.zip", tmp_path / f"out{number}")
+        except FetchError:
+            refusals += 1
+    assert 200 < refusals < 600

@@ -98,8 +98,10 @@ def test_a_volume_is_scrolled_by_wheel_keys_slider_and_list(page, files):
     study = page.inner_text("#study-list")
     assert "volume.nii.gz" in study
     assert "6\u00a0slices" in study
-    assert "the mean of the tenth of its slices that look most like a tumour" in study
-    assert "carries no promise" in study
+    assert "the mean of the tenth of its slices in scope that look most like a tumour" in study
+    assert "unchecked" in study
+    assert "Nothing has been calibrated for whole studies" in study
+    assert "Prediction set" not in study
     assert place(page) == "1 of 6"
     page.hover("#stages canvas")
     page.mouse.wheel(0, 100)
@@ -245,6 +247,23 @@ def test_leaving_the_page_makes_the_server_forget(page, server, files, when):
             return
         page.wait_for_timeout(100)
     raise AssertionError("the server still knows the job")
+
+
+def test_of_a_study_out_of_scope_the_verdict_is_the_headline_and_no_class(page, tmp_path: Path):
+    study = generate_uid()
+    shown = [
+        np.asarray(slice_image(1, 0)),
+        *[np.full((48, 48), level, dtype=np.uint8) for level in (253, 254)],
+    ]
+    for number, pixels in enumerate(shown):
+        _write_dicom(tmp_path / f"IM{number}", pixels, study)
+    page.set_input_files("#files", [str(tmp_path / f"IM{number}") for number in range(3)])
+    page.wait_for_selector("#results:not([hidden])")
+    assert page.inner_text("#study-list .answer") == "out of scope"
+    assert "Fewer than half of its slices" in page.inner_text("#study-list .why")
+    assert page.inner_text("#findings .answer").split() == ["meningioma", "accepted"]
+    page.click("#list li >> nth=1")
+    assert page.inner_text("#findings .answer") == "out of scope"
 
 
 def _write_dicom(path: Path, pixels: np.ndarray, study: str) -> None:

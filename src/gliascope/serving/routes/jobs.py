@@ -64,10 +64,11 @@ async def submit(request: Request, here: Here, who: Who, model: Name = None, lev
 
 
 @router.get("/{job}", response_model=Told, responses=errors(401, 403, 404, 429))
-async def ask(here: Here, who: Who, job: Id) -> Response:
+async def ask(request: Request, here: Here, who: Who, job: Id) -> Response:
     """How far the job is; its result once it is done."""
     found = here.jobs.get(job, who.name)
-    return Response(await run_in_threadpool(found.tell), media_type="application/json")
+    told = await run_in_threadpool(found.tell, fetch=not request.state.head)
+    return Response(told, media_type="application/json")
 
 
 @router.delete("/{job}", status_code=204, responses=errors(401, 403, 404, 429))

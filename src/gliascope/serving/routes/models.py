@@ -25,6 +25,7 @@ async def models(here: Here) -> list[ModelSummary]:
             classes=list(model.bundle.info.classes),
             saliency=model.bundle.info.activation_maps,
             default=number == 0,
+            reload_failed=model.reload_failed,
         )
         for number, model in enumerate(here.models)
     ]

@@ -28,6 +28,10 @@ FILES: dict[str, Any] = {
         },
     }
 }
+_UNKNOWN: dict[str, Any] = {
+    "description": "a query parameter that is unknown",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
 METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
 _MEANINGS = {
@@ -56,11 +60,26 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return told
 
 
+def _head(operation: dict[str, Any]) -> dict[str, Any]:
+    """What is said of GET, for HEAD: the same without bodies."""
+    responses = {
+        status: {name: value for name, value in told.items() if name != "content"}
+        for status, told in operation["responses"].items()
+    }
+    name = {"operationId": f"{operation['operationId']}_head", "summary": f"{operation['summary']} (headers)"}
+    return operation | name | {"responses": responses}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The app's OpenAPI document: FastAPI's, and how to authenticate."""
+    """The app's OpenAPI document: FastAPI's, HEAD where GET is, and how to authenticate."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].setdefault("422", _UNKNOWN)
+        if "get" in operations:
+            operations["head"] = _head(operations["get"])
     document.setdefault("components", {})["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "not needed where the server has no keys"}
     }

@@ -1,6 +1,7 @@
 """For those who run the server: is it alive, does it take work, how is it doing."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gliascope.serving.access import allowed
@@ -9,6 +10,12 @@ from gliascope.serving.routes.openapi import METRICS, errors
 from gliascope.serving.schemas import Health
 
 router = APIRouter(tags=["operations"])
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> JSONResponse:
+    """What there is, for programs."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/healthz")

@@ -11,10 +11,10 @@ export const chip = (verdict) => make("span", { class: `chip ${verdict.replaceAl
 /** All there is to say of a finding by the model that `info` is of. */
 export function card(finding, info, ofStudy = false) {
   if (!finding) return make("p", { class: "muted" }, "This model has not read it.");
-  const set = promise(finding, info.judge?.level, ofStudy);
+  const set = promise(finding, info.judge?.level);
   const told = [
-    make("p", { class: "answer" }, make("strong", {}, className(finding.label)), " ", chip(finding.verdict)),
-    make("p", { class: "why" }, why(finding)),
+    make("p", { class: "answer" }, headline(finding)),
+    make("p", { class: "why" }, why(finding, ofStudy)),
     bars(finding),
   ];
   if (set) {
@@ -23,11 +23,15 @@ export function card(finding, info, ofStudy = false) {
   if (finding.outlier_score !== null) {
     const past = "past 1 is out of scope";
     told.push(make("p", { class: "set" }, make("b", {}, "Outlier score: "), finding.outlier_score.toFixed(2), ". ",
-      make("span", { class: "muted" }, ofStudy ? `The middle one of its slices; ${past}.` : `How far from what the model learned from; ${past}.`)));
+      make("span", { class: "muted" }, ofStudy ? `The median of its slices; ${past}.` : `How far from what the model learned from; ${past}.`)));
   }
   if (!ofStudy) told.push(descriptions(info));
   return make("div", { class: "finding" }, told);
 }
+
+// Of what the model does not know, no class is the news.
+const headline = ({ label, verdict }) =>
+  verdict === "out of scope" ? chip(verdict) : [make("strong", {}, className(label)), " ", chip(verdict)];
 
 /** What the classes of a model are, as a list; of those we do not know, that we do not. */
 export function classes(info) {

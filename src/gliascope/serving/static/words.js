@@ -24,8 +24,15 @@ export function count(number, noun) {
   return `${number.toLocaleString("en")}\u00a0${nouns}`;
 }
 
-/** Why a finding has its verdict, in a sentence or two. */
-export function why({ verdict, prediction_set: set }) {
+const WHY_OF_STUDY = {
+  "out of scope":
+    "Fewer than half of its slices are like anything the model learned from. Do not rely on what it says of the study.",
+  unchecked: "Nothing has been calibrated for whole studies: no number here says how often such an answer is right.",
+};
+
+/** Why a finding, of a slice or of a study, has its verdict, in a sentence or two. */
+export function why({ verdict, prediction_set: set }, ofStudy) {
+  if (ofStudy) return WHY_OF_STUDY[verdict];
   if (verdict in WHY) return WHY[verdict];
   if (verdict === "accepted") return "In scope, and only one class is in the prediction set. It may still be wrong.";
   return set?.length
@@ -34,12 +41,9 @@ export function why({ verdict, prediction_set: set }) {
 }
 
 /** What the prediction set promises, at `level`; null where there is none. */
-export function promise({ prediction_set: set }, level, ofStudy) {
+export function promise({ prediction_set: set }, level) {
   if (!set) return null;
   const share = level ? `${Number((100 * level).toPrecision(4))}\u00a0%` : "most";
-  if (ofStudy) {
-    return `Put together from its slices, a study\u2019s set carries no promise; the ${share} hold for a single slice.`;
-  }
   if (!set.length) return `The sets hold the truth in ${share} of patients like those the model was validated on; this one is empty.`;
   return `In ${share} of patients like those the model was validated on, the truth is in the set.`;
 }
