@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.evaluation.intervals import TAIL, group_draws
+from gliascope.evaluation.intervals import group_draws, mean_interval, with_interval
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
@@ -53,22 +53,23 @@ def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> dic
     Raises ValueError where labels, groups or classes differ.
     """
     _check_paired({"the first": whole, **{f"member {n}": one for n, one in enumerate(members, start=1)}})
+    if all(np.array_equal(whole.probabilities, one.probabilities) for one in members):
+        return with_interval(0.0, (0.0, 0.0) if whole.group_count > 1 else None)  # of a model over itself
     return paired(whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples)
 
 
 def paired(
     scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
 ) -> dict[str, float | None]:
-    """Mean of a difference between two answers to each slice, (n,): {value, low, high}.
+    """Mean of a difference between two answers to each slice, (n,), from -1 to 1: {value, low, high}.
 
     The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
     """
     sums = group_sums(scores, np.stack([differences, np.ones(len(scores))], axis=1))
     draws = group_draws(scores.group_count, len(scores), resamples, seed=0)
     totals = np.concatenate([draw @ sums for draw in draws])
-    low, high = np.quantile(totals[:, 0] / totals[:, 1], [TAIL, 1 - TAIL]).tolist()
-    ends = {"low": low, "high": high} if scores.group_count > 1 else {"low": None, "high": None}
-    return {"value": float(differences.mean()), **ends}
+    value, samples = float(differences.mean()), totals[:, 0] / totals[:, 1]
+    return with_interval(value, mean_interval(value, samples, scores.group_count, -1, 1))
 
 
 def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:

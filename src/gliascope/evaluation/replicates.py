@@ -2,6 +2,7 @@
 
 A resample is how often each group was drawn. What is a sum over slices (confusion counts, Brier, the bins
 of ECE) is summed once per group, and all resamples are then one matrix product; AUROC is a weighted rank sum.
+Of several models, AUROC and ECE are the mean over models, each on its own rows of the same resample.
 """
 
 import numpy as np
@@ -25,38 +26,70 @@ def replicate(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
     for draws in group_draws(scores.group_count, len(scores), resamples, seed):
         totals.append(draws @ sums)
         weights = draws[:, scores.group_codes]
-        aurocs.append(
-            np.stack(
-                [
-                    weighted_auroc(scores.probabilities[:, index], scores.labels == index, weights)
-                    for index in range(count)
-                ],
-                axis=1,
-            )
-        )
+        aurocs.append(np.stack([class_auroc(scores, index, weights) for index in range(count)], axis=1))
     total, auroc = np.concatenate(totals), np.concatenate(aurocs)
     confusion = total[:, : count * count].reshape(-1, count, count)
     slices = confusion.sum(axis=(1, 2))
+    binned = total[:, count * count + 1 :]
     return {
         **count_metrics(confusion),
         "auroc": auroc,
         "macro_auroc": mean_defined(auroc),
         "brier": total[:, count * count] / slices,
-        "ece": np.abs(total[:, count * count + 1 :]).sum(axis=1) / slices,
+        "ece": mean_over_models(binned, scores.model_count),
+        "ece_by_chance": chance_over_models(binned, scores.model_count),
     }
 
 
+def class_auroc(scores: Scores, index: int, weights: Floats) -> Floats:
+    """AUROC of a class against the rest under many weightings (resamples, n): the mean over models."""
+    score, positive = scores.probabilities[:, index], scores.labels == index
+    found = [weighted_auroc(score[rows], positive[rows], weights[:, rows]) for rows in scores.by_model]
+    return mean_defined(np.stack(found, axis=1))
+
+
 def slice_sums(scores: Scores) -> Floats:
-    """What adds up over slices, (n, classes² + 1 + bins): confusion, squared error, gap in each bin."""
+    """What adds up over slices: confusion, squared error, `model_bins`; (n, classes² + 1 + models * ...)."""
     n, count = scores.probabilities.shape
     row = np.arange(n)
     confusion = np.zeros((n, count * count))
     confusion[row, scores.labels * count + scores.predictions] = 1
     truth = np.eye(count)[scores.labels]
-    gap = np.zeros((n, ECE_BINS))
-    gap[row, confidence_bin(scores.confidences, ECE_BINS)] = scores.correct - scores.confidences
+    gap = model_bins(
+        scores, scores.correct - scores.confidences, confidence_bin(scores.confidences, ECE_BINS)
+    )
     squared = ((scores.probabilities - truth) ** 2).sum(axis=1, keepdims=True)
     return np.concatenate([confusion, squared, gap], axis=1)
+
+
+def model_bins(scores: Scores, values: Floats, bins: NDArray[np.int64]) -> Floats:
+    """Each value (n,) in the column of its model and bin, (n, models * (1 + ECE_BINS)).
+
+    A model's first column counts its slices. Summed over slices, it is what `mean_over_models` takes.
+    """
+    row, first = np.arange(len(values)), scores.model_codes * (1 + ECE_BINS)
+    spread = np.zeros((len(values), scores.model_count * (1 + ECE_BINS)))
+    spread[row, first] = 1
+    spread[row, first + 1 + bins] = values
+    return spread
+
+
+def mean_over_models(sums: Floats, models: int) -> Floats:
+    """Expected calibration error of each model, its mean over models: of sums (…, models * (1 + bins))."""
+    sums = sums.reshape(*sums.shape[:-1], models, -1)
+    return mean_defined(_divide(np.abs(sums[..., 1:]).sum(axis=-1), sums[..., 0]))
+
+
+def chance_over_models(sums: Floats, models: int) -> Floats:
+    """`mean_over_models` of resamples (resamples, …) as if each model were calibrated.
+
+    That is around the gaps that resamples show on average.
+    """
+    sums = sums.reshape(len(sums), models, -1)
+    counts, gaps = sums[..., :1], sums[..., 1:]
+    expected = gaps.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    centred = np.concatenate([counts, gaps - counts * expected], axis=2)
+    return mean_over_models(centred.reshape(len(sums), -1), models)
 
 
 def group_sums(scores: Scores, values: Floats) -> Floats:
@@ -84,7 +117,9 @@ def count_metrics(confusion: Floats) -> dict[str, Floats]:
     hits = np.einsum("rcc->rc", confusion)
     true, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     slices = true.sum(axis=1, keepdims=True)
-    recall, f1 = _divide(hits, true), _divide(2 * hits, true + predicted)
+    recall = _divide(hits, true)
+    # Of a class that no slice is of, nothing can be found: no recall, and so no F1, whatever is named so.
+    f1 = np.where(true > 0, _divide(2 * hits, true + predicted), np.nan)
     return {
         "accuracy": hits.sum(axis=1) / slices[:, 0],
         "precision": _divide(hits, predicted),

@@ -31,6 +31,7 @@ class ProtocolResult:
     operating, curves, studies: of `operating.operating_points`, `curves.evaluate_curves` and
     `studies.evaluate_studies`, on the same scores.
     calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Judge.
+    untested: of `untested.find_untested`: what the test could not tell.
     """
 
     description: str
@@ -46,6 +47,13 @@ class ProtocolResult:
     calibration: Mapping[str, Any] | None = None
     sets: Mapping[str, Any] | None = None
     verdicts: Mapping[str, Any] | None = None
+    untested: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the test could not tell, in sentences."""
+        notes: Sequence[str] = self.untested.get("notes", ())
+        return notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,7 @@ class ReportData:
                 name: {
                     "description": protocol.description,
                     **protocol.result,
+                    **protocol.untested,
                     "reliability": protocol.reliability,
                     "subgroups": protocol.subgroups,
                     "operating": protocol.operating,
