@@ -86,7 +86,7 @@ def share_interval(
         least, most = np.quantile(np.append(finite, value), [TAIL, 1 - TAIL])
         return min(low, float(least)), max(high, float(most))
     # A variance known from few groups is itself uncertain: Korn & Graubard's factor (z / t)².
-    normal, student = stdtrit(np.inf, 1 - TAIL), stdtrit(max(1, freedom or units - 1), 1 - TAIL)
+    normal, student = stdtrit(np.inf, 1 - TAIL), stdtrit(freedom or units - 1, 1 - TAIL)
     effective = value * (1 - value) / (inflation * variance) * float(normal / student) ** 2
     effective = max(min(effective, np.inf if slices is None else slices), 1.0)
     return clopper_pearson(value * effective, effective)

@@ -1,6 +1,6 @@
 """Scores in, numbers with 95 % intervals out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
     alike = bool(scores.correct.all() or not scores.correct.any())
     ranked: dict[str, Any] = {
         # As in designs with strata: groups less classes (Korn & Graubard 1998).
-        "freedom": scores.group_count - int((values["recall"] >= 0).sum()),
+        "freedom": max(1, scores.group_count - int((values["recall"] >= 0).sum())),
         "inflation": small_sample_inflation(samples["auroc"], units["auroc"]),
     }
 

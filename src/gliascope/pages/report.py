@@ -13,6 +13,7 @@ from gliascope.pages.checklist import answers, counts
 from gliascope.pages.curves import QUANTITIES, leak, leak_sentence, training_curve
 from gliascope.pages.discrimination import precision_recall_curves, roc_curves
 from gliascope.pages.drawing import Drawing
+from gliascope.pages.notes import merged_notes
 from gliascope.pages.output import write_page
 from gliascope.pages.templates import render
 
@@ -205,6 +206,7 @@ def render_report(report: ReportData) -> str:
         report=report,
         name=name,
         headline=headline,
+        notes=merged_notes({name: protocol.notes for name, protocol in report.protocols.items()}),
         reliability=_reliability(headline),
         coverage=trust.coverage(headline.sets["curve"], headline.sets["level"]) if headline.sets else None,
         outliers=trust.outlier_histogram(headline.verdicts["outlier_scores"]) if headline.verdicts else None,
