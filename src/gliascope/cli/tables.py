@@ -106,7 +106,7 @@ def print_report(folder: Path) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
-    notes = merged_notes({name: result["notes"] for name, result in report["protocols"].items()})
+    notes = merged_notes({name: result.get("notes", ()) for name, result in report["protocols"].items()})
     if notes:
         console.print(f"Warning: {' '.join(notes)}", markup=False)
     if report["decisions"]:

@@ -22,7 +22,8 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
     Keys: name, result (of `evaluate_scores`) and against_best, None in the first row, else {best_only,
     this_only, p, p_holm, p_groups, p_groups_holm}: how many slices only the best, and only this one, gets
     right; p of McNemar's exact test, by slices; p of the same question by groups (`flip_test`), for slices
-    of a group are not independent; and both by Holm's step-down over all rows.
+    of a group are not independent; and both by Holm's step-down over all rows. Where several models were
+    tested on the same slices (repeats), answers to one slice are not independent either, and p is p_groups.
 
     The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
     differ: then nothing is paired.
@@ -117,7 +118,13 @@ def _against(best: Scores, other: Scores) -> dict[str, Any]:
     best_only, this_only, p = mcnemar(best.correct, other.correct)
     difference = best.correct.astype(np.float64) - other.correct
     p_groups = flip_test(group_sums(best, difference[:, None])[:, 0])
-    return {"best_only": best_only, "this_only": this_only, "p": p, "p_groups": p_groups}
+    repeated = best.distinct() < len(best)
+    return {
+        "best_only": best_only,
+        "this_only": this_only,
+        "p": p_groups if repeated else p,
+        "p_groups": p_groups,
+    }
 
 
 def _check_paired(scores: Mapping[str, Scores]) -> None:
