@@ -1,21 +1,21 @@
 """Whether a probability means what it says, and the temperature that brings it nearer to that."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
-from gliascope.evaluation.replicates import (
+from gliascope.evaluation.binned import (
     ECE_BINS,
     Floats,
-    chance_over_models,
+    Gaps,
+    binned_error,
     confidence_bin,
-    mean_over_models,
-    model_bins,
-    resampled_sums,
+    resampled_error,
+    top_gaps,
 )
+from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
+from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
 
 TEMPERATURES = (0.05, 20.0)
@@ -59,20 +59,20 @@ def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -
     Of several models, the three calibration errors are the mean over models, each with bins of its own.
     """
     alike = bool(scores.correct.all() or not scores.correct.any())
+
+    def number(name: str, value: float, samples: Floats, chance: Floats | None = None) -> dict[str, Any]:
+        interval = error_interval(value, samples, scores.group_count, _MOST[name], chance=chance, alike=alike)
+        return with_interval(value, interval)
+
     found = {}
-    for name, columns in _columns(scores):
-        sums, total = resampled_sums(scores, columns, resamples, seed), columns.sum(axis=0)
-        if name in ("nll", "brier"):
-            value, samples, chance = total[0] / total[1], sums[:, 0] / sums[:, 1], None
-        else:
-            # Bins of each class in turn; the mean over classes is that over all of them.
-            parts = scores.model_count * (columns.shape[1] // (scores.model_count * (1 + ECE_BINS)))
-            value, samples = mean_over_models(total, parts), mean_over_models(sums, parts)
-            chance = chance_over_models(sums, parts)
-        interval = error_interval(
-            float(value), samples, scores.group_count, _MOST[name], chance=chance, alike=alike
-        )
-        found[name] = with_interval(float(value), interval)
+    for name, parts in _binned(scores).items():
+        samples, chance = resampled_error(scores, parts, resamples, seed)
+        found[name] = number(name, binned_error(scores, parts), samples, chance)
+    losses = _losses(scores)
+    columns = np.stack([*losses.values(), np.ones(len(scores))], axis=1)
+    sums = resampled_sums(scores, columns, resamples, seed)
+    for place, (name, loss) in enumerate(losses.items()):
+        found[name] = number(name, float(loss.mean()), sums[:, place] / sums[:, -1])
     return {
         "confidence": float(scores.confidences.mean()),
         "ece_by_chance": ece_by_chance(scores.confidences, resamples, seed, scores.model_codes),
@@ -105,28 +105,24 @@ def ece_by_chance(
     return {"value": float(np.mean(values)), "low": low, "high": high}
 
 
-def _columns(scores: Scores) -> Iterator[tuple[str, Floats]]:
-    """By error, what adds up over slices, (n, k): how far right answers outnumber confidence in each bin.
-
-    Of nll and brier: the error, and 1.
-    """
-    n, count = scores.probabilities.shape
-    truth, one = np.eye(count)[scores.labels], np.ones(n)
-    gap = scores.correct - scores.confidences
-    yield "ece", model_bins(scores, gap, confidence_bin(scores.confidences, ECE_BINS))
-    equal = np.empty(n, dtype=np.int64)
+def _binned(scores: Scores) -> dict[str, list[Gaps]]:
+    """By error, what is binned: the predicted class, or each class in turn."""
+    truth = np.eye(len(scores.classes))[scores.labels]
+    top = top_gaps(scores)
+    equal = np.empty(len(scores), dtype=np.int64)
     for rows in scores.by_model:
-        equal[rows[np.argsort(scores.confidences[rows], kind="stable")]] = (
-            np.arange(len(rows)) * ECE_BINS // len(rows)
-        )
-    yield "adaptive_ece", model_bins(scores, gap, equal)
+        order = rows[np.argsort(scores.confidences[rows], kind="stable")]
+        equal[order] = np.arange(len(rows)) * ECE_BINS // len(rows)
     own = [
-        model_bins(scores, truth[:, index] - column, confidence_bin(column, ECE_BINS))
+        Gaps(truth[:, index] - column, confidence_bin(column, ECE_BINS))
         for index, column in enumerate(scores.probabilities.T)
     ]
-    yield "classwise_ece", np.concatenate(own, axis=1)
-    yield (
-        "nll",
-        np.stack([-np.log(scores.probabilities[np.arange(n), scores.labels].clip(_TINY)), one], axis=1),
-    )
-    yield "brier", np.stack([((scores.probabilities - truth) ** 2).sum(axis=1), one], axis=1)
+    return {"ece": [top], "adaptive_ece": [Gaps(top.gap, equal)], "classwise_ece": own}
+
+
+def _losses(scores: Scores) -> dict[str, Floats]:
+    """What is a mean over slices, (n,) each."""
+    n, count = scores.probabilities.shape
+    truth = np.eye(count)[scores.labels]
+    likelihood = scores.probabilities[np.arange(n), scores.labels].clip(_TINY)
+    return {"nll": -np.log(likelihood), "brier": ((scores.probabilities - truth) ** 2).sum(axis=1)}

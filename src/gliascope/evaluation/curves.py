@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.defined import Floats, mean_defined
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
-from gliascope.evaluation.replicates import Floats, mean_defined
 from gliascope.evaluation.scores import Scores
 
 POINTS = 400  # of a curve, at most: more than a figure can show

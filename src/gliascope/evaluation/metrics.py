@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.binned import ECE_BINS, binned_error, confidence_bin, top_gaps
+from gliascope.evaluation.defined import mean_defined
 from gliascope.evaluation.intervals import (
     clopper_pearson,
     error_interval,
@@ -13,14 +15,7 @@ from gliascope.evaluation.intervals import (
     small_sample_inflation,
     with_interval,
 )
-from gliascope.evaluation.replicates import (
-    ECE_BINS,
-    confidence_bin,
-    mean_defined,
-    mean_over_models,
-    model_bins,
-    replicate,
-)
+from gliascope.evaluation.replicates import replicate
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.units import group_units, slice_units
 
@@ -169,15 +164,12 @@ def _values(scores: Scores) -> dict[str, Any]:
     auroc = np.array([_auroc(scores, index) for index in order])
     truth = np.eye(len(order))[scores.labels]
     f1 = np.where(tables[:, 1].sum(axis=1) > 0, f1, np.nan)  # as recall, not defined without a slice
-    gaps = model_bins(
-        scores, scores.correct - scores.confidences, confidence_bin(scores.confidences, ECE_BINS)
-    )
     return {
         "accuracy": accuracy_score(scores.labels, scores.predictions),
         "balanced_accuracy": mean_defined(recall),
         "macro_f1": mean_defined(f1),
         "macro_auroc": mean_defined(auroc),
-        "ece": mean_over_models(gaps.sum(axis=0), scores.model_count),
+        "ece": binned_error(scores, [top_gaps(scores)]),
         "brier": ((scores.probabilities - truth) ** 2).sum(axis=1).mean(),
         "precision": precision,
         "recall": recall,

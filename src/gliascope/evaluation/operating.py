@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from gliascope.data.labels import NO_TUMOR
 from gliascope.evaluation.curves import counts_by_threshold, resampled_counts, side_groups
+from gliascope.evaluation.defined import Floats, mean_defined
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
-from gliascope.evaluation.replicates import Floats, group_sums, mean_defined
+from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
 
 LEVEL = 0.95
