@@ -136,6 +136,8 @@ def print_comparison(folder: Path) -> None:
         table.add_row(escape(run["name"]), *cells)
     console = Console(highlight=False)
     console.print(table)
+    if data["notes"]:
+        console.print(f"Warning: {' '.join(data['notes'])}", markup=False)
     for row in data["ensembles"]:
         value, low, high = (points(row["gain"][key]) for key in ("value", "low", "high"))
         costs = f"{row['latency']:.1f} times their latency, {row['bytes']:.1f} times their size"
