@@ -124,3 +124,19 @@ def test_no_gain_over_oneself_and_no_interval_of_one_group():
     assert gain(alone, [alone]) == {"value": 0.0, "low": None, "high": None}
     with pytest.raises(ValueError, match="labels"):
         gain(one, [scores([True, False, True], [1, 1, 1])])
+
+
+def test_slices_that_are_tested_again_are_no_more_evidence() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+
+    def answers(right: np.ndarray) -> Scores:
+        said = np.where(right, labels, 1 - labels)
+        return Scores(np.where(np.arange(2) == said[:, None], 0.9, 0.1), labels, np.arange(40), ("a", "b"))
+
+    good, poor = answers(np.arange(40) >= 2), answers(rng.random(40) < 0.75)
+    once = compare_scores({"good": good, "poor": poor}, 50)[1]["against_best"]
+    ten_times = {name: Scores.join([one] * 10) for name, one in (("good", good), ("poor", poor))}
+    again = compare_scores(ten_times, 50)[1]["against_best"]
+    assert once["p"] == pytest.approx(once["p_groups"], abs=0.02)
+    assert again["p"] == again["p_groups"] == pytest.approx(once["p_groups"], abs=1e-9)

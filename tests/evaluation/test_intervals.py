@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 
 from gliascope.evaluation.intervals import clopper_pearson, error_interval, group_draws, share_interval
 from gliascope.evaluation.metrics import Scores, evaluate_scores
@@ -131,3 +132,53 @@ def width(scores) -> dict[str, float]:
     result = evaluate_scores(scores, resamples=1500)
     names = ("accuracy", "macro_auroc", "ece", "brier")
     return {name: result[name]["high"] - result[name]["low"] for name in names}
+
+
+@pytest.mark.parametrize("smallest", [2, 5])
+def test_macro_auroc_is_covered_where_one_class_is_small(smallest):
+    """Slices of a group are alike, and one class of three has few groups."""
+    rng = np.random.default_rng(5)
+    sizes = np.array([40, 40, smallest])
+    large = ranked(rng, np.array([2000, 2000, 2000]))
+    weights = sizes[large.labels]
+    truth = np.mean(
+        [
+            roc_auc_score(large.labels == index, large.probabilities[:, index], sample_weight=weights)
+            for index in range(3)
+        ]
+    )
+    hits, widths = 0, []
+    for _ in range(80):
+        found = evaluate_scores(ranked(rng, sizes), resamples=150)["macro_auroc"]
+        hits += found["low"] <= truth <= found["high"]
+        widths.append(found["high"] - found["low"])
+    assert hits / 80 >= 0.92
+    assert np.mean(widths) < 0.25  # 0.68 where the groups of the smallest class were the degrees of freedom
+
+
+@pytest.mark.parametrize(("gap", "groups"), [(0.0, 200), (0.05, 200), (0.1, 60)])
+def test_ece_is_covered(gap, groups):
+    """Of a model that is `gap` too sure at each of four confidences; also of one that is calibrated."""
+    rng = np.random.default_rng(6)
+    right_by_level = np.array([0.55, 0.7, 0.83, 0.89])
+    hits, trials = 0, 80
+    for _ in range(trials):
+        level = rng.integers(4, size=3 * groups)
+        sure = (right_by_level + gap)[level]
+        right = rng.random(3 * groups) < right_by_level[level]
+        labels = np.arange(3 * groups) % 2
+        predicted = np.where(right, labels, 1 - labels)
+        probabilities = np.where(np.arange(2) == predicted[:, None], sure[:, None], 1 - sure[:, None])
+        scores = Scores(probabilities, labels, np.repeat(np.arange(groups), 3), ("no", "yes"))
+        found = evaluate_scores(scores, resamples=150)["ece"]
+        hits += found["low"] <= gap + 1e-12 <= found["high"]
+    assert hits / trials >= 0.92
+
+
+def ranked(rng, sizes) -> Scores:
+    """Three classes of so many groups, three slices each, half of whose noise they share."""
+    labels = np.repeat(np.repeat(np.arange(3), sizes), 3)
+    groups = np.repeat(np.arange(sizes.sum()), 3)
+    noise = np.sqrt(0.5) * (rng.normal(size=(sizes.sum(), 3))[groups] + rng.normal(size=(len(labels), 3)))
+    odds = np.exp(noise + 1.5 * np.eye(3)[labels])
+    return Scores(odds / odds.sum(axis=1, keepdims=True), labels, groups, ("a", "b", "c"))

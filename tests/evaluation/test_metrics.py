@@ -127,10 +127,11 @@ def test_an_absent_class_is_none_and_the_rest_stands():
     assert result["macro_auroc"]["value"] is not None
 
 
-def test_an_absent_class_that_is_predicted_counts_against_f1():
+def test_an_absent_class_that_is_predicted_costs_others_and_is_in_no_average():
     result = evaluate_scores(certain([0, 0, 1, 1], [0, 2, 1, 1], CLASSES[:3]), resamples=50)
-    assert result["per_class"]["notumor"]["f1"]["value"] == 0
-    assert result["macro_f1"]["value"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert result["per_class"]["notumor"]["f1"]["value"] is None
+    assert result["per_class"]["notumor"]["precision"]["value"] == 0
+    assert result["macro_f1"]["value"] == pytest.approx((2 / 3 + 1) / 2)
     assert result["balanced_accuracy"]["value"] == pytest.approx(0.75)
 
 

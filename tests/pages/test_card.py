@@ -220,3 +220,26 @@ def test_the_page_says_what_to_keep_in_mind(report: ReportData, tmp_path: Path) 
     assert "No audit was made" in text
     assert "It was trained elsewhere." in text
     assert "MODEL_CARD.md" not in text
+
+
+def test_the_card_and_the_page_say_what_was_not_tested(report: ReportData, tmp_path: Path) -> None:
+    first = next(iter(report.protocols))
+    lacking = {
+        "untested": ["pituitary"],
+        "few": {"glioma": 1},
+        "unvalidated": [],
+        "averaged_over": {},
+        "notes": ["No test slice is of pituitary: how well the model tells it was not tested."],
+    }
+    protocols = {**report.protocols, first: replace(report.protocols[first], untested=lacking)}
+    changed = replace(report, protocols=protocols)
+    said = model_card(info(), as_json(changed))
+    assert "What these tests could not tell:" in said
+    assert f"- {first}: No test slice is of pituitary" in said
+    assert "It was not tested on pituitary: no test slice is of that class." in said
+    write_report(tmp_path, changed)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert f"{first}: No test slice is of pituitary" in text
+    found = json.loads((tmp_path / "report.json").read_text())["protocols"]
+    assert found[first]["untested"] == ["pituitary"]
+    assert found[first]["few"] == {"glioma": 1}

@@ -187,3 +187,14 @@ def test_predictions_come_back_as_scores(tmp_path: Path) -> None:
     assert scores.classes == TYPES
     assert scores.correct.sum() == 30
     assert len(scores) == 60
+
+
+def test_classes_that_few_test_slices_are_of_are_named(tmp_path: Path, out: Path) -> None:
+    """C3: sixteen slices are four of each class."""
+    places = [make_out(tmp_path / n, n, a, n=16) for n, a in (("one", 1.0), ("two", 0.5))]
+    code, printed, errors = compare(*places, "--out", out)
+    assert code == 0, errors
+    said = "Few test slices are of glioma (4 slices of 4 groups)"
+    assert said in " ".join(read(out)["notes"])
+    assert said in " ".join(printed.split())
+    assert said in check_page((out / "compare.html").read_text(encoding="utf-8")).text

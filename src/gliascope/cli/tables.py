@@ -90,6 +90,7 @@ def print_report(folder: Path) -> None:
     from rich.table import Table
 
     from gliascope.pages.formats import decimal, percent, span
+    from gliascope.pages.notes import merged_notes
 
     report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     table = Table("protocol", "n", "accuracy", "balanced", "macro AUROC", "ECE", title="On the test part")
@@ -105,6 +106,9 @@ def print_report(folder: Path) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
+    notes = merged_notes({name: result.get("notes", ()) for name, result in report["protocols"].items()})
+    if notes:
+        console.print(f"Warning: {' '.join(notes)}", markup=False)
     if report["decisions"]:
         console.print(report["decisions"], markup=False)
     if report["audit"] and report["audit"]["level"] != "sound":
@@ -132,6 +136,8 @@ def print_comparison(folder: Path) -> None:
         table.add_row(escape(run["name"]), *cells)
     console = Console(highlight=False)
     console.print(table)
+    if data["notes"]:
+        console.print(f"Warning: {' '.join(data['notes'])}", markup=False)
     for row in data["ensembles"]:
         value, low, high = (points(row["gain"][key]) for key in ("value", "low", "high"))
         costs = f"{row['latency']:.1f} times their latency, {row['bytes']:.1f} times their size"
@@ -200,9 +206,20 @@ def _print_counts(frame: pl.DataFrame, columns: list[str], title: str) -> None:
     from rich.table import Table
 
     rows, heads = columns
+    console = Console(highlight=False)
+    if _width(frame, rows, heads) > console.width:  # many classes, or long names: they are rows
+        rows, heads = heads, rows
     names = sorted(frame[heads].unique().to_list())
-    table = Table(rows, *map(escape, names), "all", title=title)
+    table = Table(rows, *(escape(str(name)) for name in names), "all", title=title)
     for (name,), group in sorted(frame.group_by(rows)):
         counts = dict(group[heads].value_counts().rows())
         table.add_row(escape(str(name)), *(str(counts.get(head, 0)) for head in names), str(group.height))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _width(frame: pl.DataFrame, rows: str, heads: str) -> int:
+    """Columns of the screen that a table with a column for each of `heads` takes."""
+    from rich.cells import cell_len
+
+    first = max(cell_len(str(name)) for name in [rows, *frame[rows].unique()])
+    return 7 + first + len("all") + sum(3 + max(3, cell_len(str(name))) for name in frame[heads].unique())

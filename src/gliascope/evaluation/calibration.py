@@ -5,12 +5,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.binned import (
+    ECE_BINS,
+    Floats,
+    Gaps,
+    binned_error,
+    confidence_bin,
+    resampled_error,
+    top_gaps,
+)
 from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
-from gliascope.evaluation.replicates import ECE_BINS, Floats, confidence_bin, resampled_sums
+from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
 
 TEMPERATURES = (0.05, 20.0)
 _TINY = np.finfo(np.float64).eps
+# The highest each error can be; of probabilities cut at _TINY.
+_MOST = {"ece": 1.0, "adaptive_ece": 1.0, "classwise_ece": 1.0, "nll": -float(np.log(_TINY)), "brier": 2.0}
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], groups: int) -> float:
@@ -45,78 +56,73 @@ def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -
     slices (Nixon et al., CVPR workshops 2019); classwise_ece: 15 equal-width bins of each class's own
     probability, mean over classes (Kull et al., NeurIPS 2019). nll: mean negative logarithm of the truth's
     probability, which is cut at the smallest a float tells from 1. brier: sum over classes, 0 to 2.
+    Of several models, the three calibration errors are the mean over models, each with bins of its own.
     """
-    parts = _columns(scores)
-    ends = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
+    alike = bool(scores.correct.all() or not scores.correct.any())
 
-    def numbers(sums: Floats) -> dict[str, Floats]:
-        """Of sums over slices (…, columns)."""
-        n = sums[..., :1]
-        share = dict(zip(parts, np.split(sums / n, ends, axis=-1), strict=True))
-        return {
-            "ece": np.abs(share["ece"]).sum(axis=-1),
-            "adaptive_ece": np.abs(share["adaptive_ece"]).sum(axis=-1),
-            "classwise_ece": np.abs(share["classwise_ece"]).sum(axis=-1) / len(scores.classes),
-            "nll": share["nll"][..., 0],
-            "brier": share["brier"][..., 0],
-        }
+    def number(name: str, value: float, samples: Floats, chance: Floats | None = None) -> dict[str, Any]:
+        interval = error_interval(value, samples, scores.group_count, _MOST[name], chance=chance, alike=alike)
+        return with_interval(value, interval)
 
-    columns = np.concatenate(list(parts.values()), axis=1)
-    values, samples = numbers(columns.sum(axis=0)), numbers(resampled_sums(scores, columns, resamples, seed))
+    found = {}
+    for name, parts in _binned(scores).items():
+        samples, chance = resampled_error(scores, parts, resamples, seed)
+        found[name] = number(name, binned_error(scores, parts), samples, chance)
+    losses = _losses(scores)
+    columns = np.stack([*losses.values(), np.ones(len(scores))], axis=1)
+    sums = resampled_sums(scores, columns, resamples, seed)
+    for place, (name, loss) in enumerate(losses.items()):
+        found[name] = number(name, float(loss.mean()), sums[:, place] / sums[:, -1])
     return {
         "confidence": float(scores.confidences.mean()),
-        "ece_by_chance": ece_by_chance(scores.confidences, resamples, seed),
-        **{
-            name: with_interval(float(value), error_interval(float(value), samples[name], scores.group_count))
-            for name, value in values.items()
-        },
+        "ece_by_chance": ece_by_chance(scores.confidences, resamples, seed, scores.model_codes),
+        **found,
     }
 
 
-def ece_by_chance(confidences: Floats, resamples: int = 2000, seed: int = 0) -> dict[str, float]:
+def ece_by_chance(
+    confidences: Floats, resamples: int = 2000, seed: int = 0, models: NDArray[np.int64] | None = None
+) -> dict[str, float]:
     """The ECE of so many slices if their confidences (n,) were exact: its mean, and where 95 % of draws lie.
 
     Consistency resampling (Bröcker & Smith, Weather Forecast. 22:651, 2007): each slice is right with the
     probability that it is said to be. What is within is no evidence of bad calibration; slices that are right
-    and wrong together, as those of a patient may be, would widen it.
+    and wrong together, as those of a patient may be, would widen it. models: which model each is of, (n,),
+    numbered from 0; of several, the mean of their ECE.
     """
     random = np.random.default_rng(seed)
-    bins = confidence_bin(confidences, ECE_BINS)
+    codes = np.zeros(len(confidences), dtype=np.int64) if models is None else models
+    bins = codes * ECE_BINS + confidence_bin(confidences, ECE_BINS)
+    sizes = np.bincount(codes)
+    weights = 1 / (sizes * len(sizes))[codes]  # of a slice in the mean over models
 
     def drawn() -> float:
-        gap = (random.random(len(confidences)) < confidences) - confidences
-        return float(np.abs(np.bincount(bins, gap)).sum()) / len(confidences)
+        gap = ((random.random(len(confidences)) < confidences) - confidences) * weights
+        return float(np.abs(np.bincount(bins, gap)).sum())
 
     values = [drawn() for _ in range(resamples)]
     low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
     return {"value": float(np.mean(values)), "low": low, "high": high}
 
 
-def _columns(scores: Scores) -> dict[str, Floats]:
-    """What adds up over slices, (n, k) each: how far right answers outnumber confidence in each bin."""
-    n, count = scores.probabilities.shape
-    truth = np.eye(count)[scores.labels]
-    gap = scores.correct - scores.confidences
-    order = np.argsort(scores.confidences, kind="stable")
-    equal = np.empty(n, dtype=np.int64)
-    equal[order] = np.arange(n) * ECE_BINS // n
+def _binned(scores: Scores) -> dict[str, list[Gaps]]:
+    """By error, what is binned: the predicted class, or each class in turn."""
+    truth = np.eye(len(scores.classes))[scores.labels]
+    top = top_gaps(scores)
+    equal = np.empty(len(scores), dtype=np.int64)
+    for rows in scores.by_model:
+        order = rows[np.argsort(scores.confidences[rows], kind="stable")]
+        equal[order] = np.arange(len(rows)) * ECE_BINS // len(rows)
     own = [
-        _apart(truth[:, index] - column, confidence_bin(column, ECE_BINS))
+        Gaps(truth[:, index] - column, confidence_bin(column, ECE_BINS))
         for index, column in enumerate(scores.probabilities.T)
     ]
+    return {"ece": [top], "adaptive_ece": [Gaps(top.gap, equal)], "classwise_ece": own}
+
+
+def _losses(scores: Scores) -> dict[str, Floats]:
+    """What is a mean over slices, (n,) each."""
+    n, count = scores.probabilities.shape
+    truth = np.eye(count)[scores.labels]
     likelihood = scores.probabilities[np.arange(n), scores.labels].clip(_TINY)
-    return {
-        "n": np.ones((n, 1)),
-        "ece": _apart(gap, confidence_bin(scores.confidences, ECE_BINS)),
-        "adaptive_ece": _apart(gap, equal),
-        "classwise_ece": np.concatenate(own, axis=1),
-        "nll": -np.log(likelihood)[:, None],
-        "brier": ((scores.probabilities - truth) ** 2).sum(axis=1, keepdims=True),
-    }
-
-
-def _apart(values: Floats, bins: NDArray[np.int64]) -> Floats:
-    """Each value (n,) in the column of its bin, (n, ECE_BINS)."""
-    spread = np.zeros((len(values), ECE_BINS))
-    spread[np.arange(len(values)), bins] = values
-    return spread
+    return {"nll": -np.log(likelihood), "brier": ((scores.probabilities - truth) ** 2).sum(axis=1)}

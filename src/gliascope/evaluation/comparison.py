@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.evaluation.intervals import TAIL, group_draws
+from gliascope.evaluation.intervals import group_draws, mean_interval, with_interval
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
@@ -22,7 +22,8 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
     Keys: name, result (of `evaluate_scores`) and against_best, None in the first row, else {best_only,
     this_only, p, p_holm, p_groups, p_groups_holm}: how many slices only the best, and only this one, gets
     right; p of McNemar's exact test, by slices; p of the same question by groups (`flip_test`), for slices
-    of a group are not independent; and both by Holm's step-down over all rows.
+    of a group are not independent; and both by Holm's step-down over all rows. Where several models were
+    tested on the same slices (repeats), answers to one slice are not independent either, and p is p_groups.
 
     The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
     differ: then nothing is paired.
@@ -53,22 +54,23 @@ def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> dic
     Raises ValueError where labels, groups or classes differ.
     """
     _check_paired({"the first": whole, **{f"member {n}": one for n, one in enumerate(members, start=1)}})
+    if all(np.array_equal(whole.probabilities, one.probabilities) for one in members):
+        return with_interval(0.0, (0.0, 0.0) if whole.group_count > 1 else None)  # of a model over itself
     return paired(whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples)
 
 
 def paired(
     scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
 ) -> dict[str, float | None]:
-    """Mean of a difference between two answers to each slice, (n,): {value, low, high}.
+    """Mean of a difference between two answers to each slice, (n,), from -1 to 1: {value, low, high}.
 
     The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
     """
     sums = group_sums(scores, np.stack([differences, np.ones(len(scores))], axis=1))
     draws = group_draws(scores.group_count, len(scores), resamples, seed=0)
     totals = np.concatenate([draw @ sums for draw in draws])
-    low, high = np.quantile(totals[:, 0] / totals[:, 1], [TAIL, 1 - TAIL]).tolist()
-    ends = {"low": low, "high": high} if scores.group_count > 1 else {"low": None, "high": None}
-    return {"value": float(differences.mean()), **ends}
+    value, samples = float(differences.mean()), totals[:, 0] / totals[:, 1]
+    return with_interval(value, mean_interval(value, samples, scores.group_count, -1, 1))
 
 
 def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:
@@ -116,7 +118,13 @@ def _against(best: Scores, other: Scores) -> dict[str, Any]:
     best_only, this_only, p = mcnemar(best.correct, other.correct)
     difference = best.correct.astype(np.float64) - other.correct
     p_groups = flip_test(group_sums(best, difference[:, None])[:, 0])
-    return {"best_only": best_only, "this_only": this_only, "p": p, "p_groups": p_groups}
+    repeated = best.distinct() < len(best)
+    return {
+        "best_only": best_only,
+        "this_only": this_only,
+        "p": p_groups if repeated else p,
+        "p_groups": p_groups,
+    }
 
 
 def _check_paired(scores: Mapping[str, Scores]) -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gliascope.evaluation.intervals import (
     TAIL,
-    error_interval,
     group_draws,
+    mean_interval,
     share_interval,
     with_interval,
 )
@@ -90,12 +90,13 @@ def evaluate_sets(
     size = sets.sum(axis=1).astype(np.float64)
     shares = np.bincount(scores.group_codes, covered) / np.bincount(scores.group_codes)
     sampled = resampled_sums(scores, np.stack([np.ones(n), size], axis=1), resamples, seed)
-    sizes = error_interval(size.mean(), sampled[:, 1] / sampled[:, 0], scores.group_count)
+    sizes = mean_interval(size.mean(), sampled[:, 1] / sampled[:, 0], scores.group_count, 0, count)
     drawn = np.concatenate([draws @ shares for draws in group_draws(scores.group_count, n, resamples, seed)])
     coverage = float(shares.mean())
     return {
         "coverage": with_interval(
-            coverage, share_interval(coverage, drawn / scores.group_count, scores.group_count)
+            coverage,
+            share_interval(coverage, drawn / scores.group_count, scores.group_count, scores.distinct()),
         ),
         "of_slices": float(covered.mean()),
         "per_class": {

@@ -1,16 +1,21 @@
-"""Receiver operating characteristic and precision-recall, a class against the rest: points and areas."""
+"""Receiver operating characteristic and precision-recall, a class against the rest: points and areas.
 
-from collections.abc import Iterator
+Scores of different models have no common scale, so each model has curves of its own. Of several, the curve is
+the vertical average (Fawcett 2006, Pattern Recognit. Lett. 27:861), and areas are the mean over models.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.defined import Floats, mean_defined
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
-from gliascope.evaluation.replicates import Floats
 from gliascope.evaluation.scores import Scores
 
 POINTS = 400  # of a curve, at most: more than a figure can show
+FEWEST = 50  # of the curve of one of many models
 
 
 def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -20,20 +25,30 @@ def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
     average_precision: {value, low, high}, the area under the precision-recall curve as a step function
     (scikit-learn's `average_precision_score`), with a 95 % interval over groups.
     roc: points [false positive rate, recall]; precision_recall: points [recall, precision]; both from the
-    highest threshold to the lowest. A class that all or none of the slices are of is left out.
+    highest threshold to the lowest. A class that all or none of the slices of each model are of is left out.
+    Of several models, all of these are means over those models that have slices of the class and others, and
+    models has the curves of each: {roc, precision_recall}.
     """
     found = {}
     for index, label in enumerate(scores.classes):
-        positive = scores.labels == index
-        if positive.all() or not positive.any():
+        score, positive = scores.probabilities[:, index], scores.labels == index
+        models = [rows for rows in scores.by_model if 0 < positive[rows].sum() < len(rows)]
+        if not models:
             continue
-        score = scores.probabilities[:, index]
+        roc = [_roc(score[rows], positive[rows]) for rows in models]
+        precise = [_precision_recall(score[rows], positive[rows]) for rows in models]
         found[label] = {
-            "prevalence": float(positive.mean()),
+            "prevalence": float(np.mean([positive[rows].mean() for rows in models])),
             "average_precision": _average_precision(scores, score, positive, resamples, seed),
-            "roc": _roc(score, positive),
-            "precision_recall": _precision_recall(score, positive),
+            "roc": _thin(_average(roc)),
+            "precision_recall": _thin(_average(precise, step=True)),
         }
+        if scores.model_count > 1:
+            points = max(FEWEST, POINTS // len(models))
+            found[label]["models"] = [
+                {"roc": _thin(one, points), "precision_recall": _thin(other, points)}
+                for one, other in zip(roc, precise, strict=True)
+            ]
     return found
 
 
@@ -52,10 +67,11 @@ def counts_by_threshold(score: Floats, positive: NDArray[np.bool_], weights: Flo
 
 def resampled_counts(
     scores: Scores, score: Floats, positive: NDArray[np.bool_], resamples: int, seed: int
-) -> Iterator[tuple[Floats, Floats]]:
-    """`counts_by_threshold` on blocks of resampled groups."""
+) -> Iterator[list[tuple[Floats, Floats]]]:
+    """`counts_by_threshold` of each model on blocks of resampled groups, the same groups for all models."""
     for draws in group_draws(scores.group_count, len(scores), resamples, seed):
-        yield counts_by_threshold(score, positive, draws[:, scores.group_codes])
+        weights = draws[:, scores.group_codes]
+        yield [counts_by_threshold(score[rows], positive[rows], weights[:, rows]) for rows in scores.by_model]
 
 
 def side_groups(scores: Scores, positive: NDArray[np.bool_]) -> tuple[int, int]:
@@ -69,39 +85,67 @@ def _average_precision(
 ) -> dict[str, float | None]:
     from sklearn.metrics import average_precision_score
 
-    value = float(average_precision_score(positive, score))
-    samples = np.concatenate(
-        [_areas(up, down) for up, down in resampled_counts(scores, score, positive, resamples, seed)]
-    )
+    models = [rows for rows in scores.by_model if 0 < positive[rows].sum() < len(rows)]
+    value = float(np.mean([average_precision_score(positive[rows], score[rows]) for rows in models]))
+    blocks = [
+        mean_defined(np.stack([_areas(up, down) for up, down in counts], axis=1))
+        for counts in resampled_counts(scores, score, positive, resamples, seed)
+    ]
     # As for AUROC, the rarer side limits what is known.
-    return with_interval(value, share_interval(value, samples, min(side_groups(scores, positive))))
+    units = min(side_groups(scores, positive))
+    return with_interval(value, share_interval(value, np.concatenate(blocks), units, scores.distinct()))
 
 
 def _areas(up: Floats, down: Floats) -> Floats:
-    """Average precision of each resample, (resamples,): precision, weighted by the recall it adds."""
+    """Average precision of each resample, (resamples,): precision, weighted by the recall it adds.
+
+    NaN where a side has no weight: what is all of one class is no ranking.
+    """
     named, total = up + down, up[:, -1]
     precision = np.divide(up, named, out=np.zeros_like(up), where=named > 0)
     gained = np.diff(up, prepend=0, axis=1)
     undefined = np.full(len(up), np.nan)
-    return np.asarray(np.divide((gained * precision).sum(axis=1), total, out=undefined, where=total > 0))
+    return np.asarray(
+        np.divide(
+            (gained * precision).sum(axis=1), total, out=undefined, where=(total > 0) & (down[:, -1] > 0)
+        )
+    )
 
 
-def _roc(score: Floats, positive: NDArray[np.bool_]) -> list[list[float]]:
+def _roc(score: Floats, positive: NDArray[np.bool_]) -> Floats:
     from sklearn.metrics import roc_curve
 
     false_positive_rate, recall, _ = roc_curve(positive, score)
-    return _thin(np.stack([false_positive_rate, recall], axis=1))
+    return np.stack([false_positive_rate, recall], axis=1)
 
 
-def _precision_recall(score: Floats, positive: NDArray[np.bool_]) -> list[list[float]]:
+def _precision_recall(score: Floats, positive: NDArray[np.bool_]) -> Floats:
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(positive, score, drop_intermediate=True)
-    return _thin(np.stack([recall, precision], axis=1)[::-1])
+    return np.stack([recall, precision], axis=1)[::-1]
 
 
-def _thin(points: Floats) -> list[list[float]]:
-    """At most POINTS of them, evenly, the ends among them; to six decimals."""
-    kept = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(np.int64))
+def _average(curves: Sequence[Floats], step: bool = False) -> Floats:
+    """The vertical average of curves, (points, 2) each: the one there is, or the mean height at every place.
+
+    Between its points a curve is a line or, of precision, a step that reaches its point from the left.
+    """
+    if len(curves) == 1:
+        return curves[0]
+    places = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
+    heights = []
+    for curve in curves:
+        if step:
+            heights.append(curve[np.searchsorted(curve[:, 0], places).clip(max=len(curve) - 1), 1])
+        else:
+            heights.append(np.interp(places, curve[:, 0], curve[:, 1]))
+    averaged = np.stack([places, np.mean(heights, axis=0)], axis=1)
+    return averaged if step else np.concatenate([[[0.0, 0.0]], averaged])
+
+
+def _thin(points: Floats, most: int = POINTS) -> list[list[float]]:
+    """At most so many of them, evenly, the ends among them; to six decimals."""
+    kept = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(np.int64))
     thinned: list[list[float]] = points[kept].round(6).tolist()
     return thinned

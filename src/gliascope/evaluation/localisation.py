@@ -113,5 +113,5 @@ def mean_share(values: Floats, codes: NDArray[np.int64], resamples: int, seed: i
         (draws @ sums) / (draws @ counts) for draws in group_draws(len(counts), len(values), resamples, seed)
     ]
     value = float(values.mean())
-    low, high = share_interval(value, np.concatenate(drawn), len(counts)) or (None, None)
+    low, high = share_interval(value, np.concatenate(drawn), len(counts), len(values)) or (None, None)
     return {"value": value, "low": low, "high": high}

@@ -1,31 +1,28 @@
 """Scores in, numbers with 95 % intervals out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.binned import ECE_BINS, binned_error, confidence_bin, top_gaps
+from gliascope.evaluation.defined import mean_defined
 from gliascope.evaluation.intervals import (
-    Interval,
     clopper_pearson,
     error_interval,
     share_interval,
+    small_sample_inflation,
     with_interval,
 )
-from gliascope.evaluation.replicates import (
-    ECE_BINS,
-    Floats,
-    confidence_bin,
-    mean_defined,
-    replicate,
-)
+from gliascope.evaluation.replicates import replicate
 from gliascope.evaluation.scores import Scores
+from gliascope.evaluation.units import group_units, slice_units
 
 __all__ = ["Scores", "confident_mistakes", "evaluate_scores", "reliability"]
 
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
-ERRORS = ("ece", "brier")
+ERRORS = {"ece": 1.0, "brier": 2.0}  # and the highest that each can be
 CLASS_SHARES = ("precision", "recall", "f1", "specificity", "auroc")
 
 
@@ -35,30 +32,49 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
     Keys: n, groups, classes; accuracy, balanced_accuracy, macro_f1, macro_auroc, ece, brier;
     per_class.<class>.{support, precision, recall, f1, specificity, auroc}; confusion (rows are the truth).
     Every number but counts is {value, low, high}: a 95 % interval over groups (see `intervals`).
-    All three are None where the number is undefined (AUROC of a class without slices, precision of a class
-    never predicted), low and high where fewer than two groups bear on it. Macro averages are over the
-    classes that are defined; AUROC is one class against the rest.
+    All three are None where the number is undefined (recall, F1 and AUROC of a class without slices,
+    precision of a class never predicted), low and high where fewer than two groups bear on it. A class
+    without slices is in no macro average; slices that are taken for it are mistakes all the same. AUROC is
+    one class against the rest.
+
+    Several models: what is counted slice by slice is counted over all rows, for each is decided by one model.
+    AUROC and ECE are the mean over models, each alone: scores of different models have no common scale.
 
     ECE: 15 equal-width bins of the top-1 confidence (Guo et al. 2017). Brier: the original sum over classes
     (Brier 1950), from 0 to 2; for two classes this is twice the form that runs from 0 to 1.
     """
-    values, samples, units = _values(scores), replicate(scores, resamples, seed), _units(scores)
+    values, samples, units = _values(scores), replicate(scores, resamples, seed), group_units(scores)
 
-    def headline(name: str, interval: Callable[[float, Floats, int], Interval]) -> dict[str, float | None]:
-        value = float(values[name])
-        return with_interval(value, interval(value, samples[name], int(units[name])))
+    slices, support = scores.distinct(), slice_units(scores)
+    alike = bool(scores.correct.all() or not scores.correct.any())
+    ranked: dict[str, Any] = {
+        # As in designs with strata: groups less classes (Korn & Graubard 1998).
+        "freedom": max(1, scores.group_count - int((values["recall"] >= 0).sum())),
+        "inflation": small_sample_inflation(samples["auroc"], units["auroc"]),
+    }
+
+    def share(name: str) -> dict[str, float | None]:
+        value, rest = float(values[name]), ranked if name == "macro_auroc" else {}
+        return with_interval(value, share_interval(value, samples[name], int(units[name]), slices, **rest))
+
+    def error(name: str, most: float) -> dict[str, float | None]:
+        value, chance = float(values[name]), samples.get(f"{name}_by_chance")
+        interval = error_interval(value, samples[name], int(units[name]), most, chance=chance, alike=alike)
+        return with_interval(value, interval)
 
     def of_class(name: str, index: int) -> dict[str, float | None]:
-        value = float(values[name][index])
-        return with_interval(value, share_interval(value, samples[name][:, index], int(units[name][index])))
+        value, number = float(values[name][index]), int(units[name][index])
+        return with_interval(
+            value, share_interval(value, samples[name][:, index], number, int(support[name][index]))
+        )
 
     confusion = _confusion(scores)
     return {
         "n": len(scores),
         "groups": scores.group_count,
         "classes": list(scores.classes),
-        **{name: headline(name, share_interval) for name in SHARES},
-        **{name: headline(name, error_interval) for name in ERRORS},
+        **{name: share(name) for name in SHARES},
+        **{name: error(name, most) for name, most in ERRORS.items()},
         "per_class": {
             label: {
                 "support": int(confusion[index].sum()),
@@ -75,9 +91,11 @@ def reliability(scores: Scores, bins: int = ECE_BINS) -> list[dict[str, Any]]:
 
     A row a bin: lower, upper, count, confidence (mean), accuracy {value, low, high}; confidence and accuracy
     are None in an empty bin. The interval is Clopper-Pearson with the bin's number of groups as n.
+    Of several models, rows are of all together, in which one that is too sure and one that is too modest hide
+    each other; so each row has models: confidence and accuracy of each model, None where it has no slice.
     """
     index = confidence_bin(scores.confidences, bins)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(bins):
         inside = index == number
         count, groups = int(inside.sum()), len(np.unique(scores.group_codes[inside]))
@@ -93,7 +111,18 @@ def reliability(scores: Scores, bins: int = ECE_BINS) -> list[dict[str, Any]]:
                 "accuracy": with_interval(value, interval),
             }
         )
+        if scores.model_count > 1:
+            rows[-1]["models"] = [_point(scores, model[inside[model]]) for model in scores.by_model]
     return rows
+
+
+def _point(scores: Scores, rows: NDArray[np.int64]) -> dict[str, float] | None:
+    if not len(rows):
+        return None
+    return {
+        "confidence": float(scores.confidences[rows].mean()),
+        "accuracy": float(scores.correct[rows].mean()),
+    }
 
 
 def summarise_rounds(rounds: Mapping[str, Scores]) -> dict[str, Any]:
@@ -134,15 +163,13 @@ def _values(scores: Scores) -> dict[str, Any]:
     specificity = np.where(negatives > 0, tables[:, 0, 0] / np.maximum(negatives, 1), np.nan)
     auroc = np.array([_auroc(scores, index) for index in order])
     truth = np.eye(len(order))[scores.labels]
-    gaps = np.bincount(
-        confidence_bin(scores.confidences, ECE_BINS), weights=scores.correct - scores.confidences
-    )
+    f1 = np.where(tables[:, 1].sum(axis=1) > 0, f1, np.nan)  # as recall, not defined without a slice
     return {
         "accuracy": accuracy_score(scores.labels, scores.predictions),
         "balanced_accuracy": mean_defined(recall),
         "macro_f1": mean_defined(f1),
         "macro_auroc": mean_defined(auroc),
-        "ece": np.abs(gaps).sum() / len(scores),
+        "ece": binned_error(scores, [top_gaps(scores)]),
         "brier": ((scores.probabilities - truth) ** 2).sum(axis=1).mean(),
         "precision": precision,
         "recall": recall,
@@ -153,12 +180,12 @@ def _values(scores: Scores) -> dict[str, Any]:
 
 
 def _auroc(scores: Scores, index: int) -> float:
+    """Mean over the models that have slices of the class and others; NaN where none has."""
     from sklearn.metrics import roc_auc_score
 
-    positive = scores.labels == index
-    if positive.all() or not positive.any():
-        return float("nan")
-    return float(roc_auc_score(positive, scores.probabilities[:, index]))
+    positive, score = scores.labels == index, scores.probabilities[:, index]
+    both = [rows for rows in scores.by_model if 0 < positive[rows].sum() < len(rows)]
+    return float(np.mean([roc_auc_score(positive[rows], score[rows]) for rows in both])) if both else np.nan
 
 
 def _confusion(scores: Scores) -> NDArray[np.int64]:
@@ -166,31 +193,3 @@ def _confusion(scores: Scores) -> NDArray[np.int64]:
 
     order = np.arange(len(scores.classes))
     return np.asarray(confusion_matrix(scores.labels, scores.predictions, labels=list(order)), dtype=np.int64)
-
-
-def _units(scores: Scores) -> dict[str, Any]:
-    """How many independent groups bear on each number: int, or int64 (classes,)."""
-
-    def groups(member: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.int64]:
-        counts = [len(np.unique(scores.group_codes[member(c)])) for c in range(len(scores.classes))]
-        return np.array(counts, dtype=np.int64)
-
-    true = groups(lambda c: scores.labels == c)
-    other = groups(lambda c: scores.labels != c)
-    # The rarer side limits AUROC: that many pairs of one positive and one negative group are independent.
-    pairs = np.minimum(true, other)
-    # An error in the smallest class moves a macro average most, as if every class were that small.
-    macro = int((true > 0).sum() * true[true > 0].min()) if scores.group_count > 1 else 0
-    return {
-        "accuracy": scores.group_count,
-        "balanced_accuracy": macro,
-        "macro_f1": macro,
-        "macro_auroc": int(pairs[pairs > 0].min()) if pairs.any() else 0,
-        "ece": scores.group_count,
-        "brier": scores.group_count,
-        "precision": groups(lambda c: scores.predictions == c),
-        "recall": true,
-        "f1": true,
-        "specificity": other,
-        "auroc": pairs,
-    }

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from gliascope.data.labels import NO_TUMOR
 from gliascope.evaluation.curves import counts_by_threshold, resampled_counts, side_groups
+from gliascope.evaluation.defined import Floats, mean_defined
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
-from gliascope.evaluation.replicates import Floats, group_sums
+from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
 
 LEVEL = 0.95
@@ -30,6 +31,8 @@ def operating_points(
     threshold anew on each resample of groups. threshold: the one that has it. chosen: None, or what the
     threshold chosen in the same way on `validation` does on `test`: {threshold, sensitivity, specificity}.
     That is what a user gets; `value` alone had the test set to choose on.
+    Of several models, each has a threshold of its own: value is the mean over models, threshold and chosen
+    are None. Models with slices on one side alone are left out.
 
     None where there is no class `no_tumor`, or all slices are on one side.
     """
@@ -37,20 +40,25 @@ def operating_points(
     if sides is None:
         return None
     score, tumour = sides
-    known = None if validation is None else tumour_side(validation)
+    models = [rows for rows in test.by_model if 0 < tumour[rows].sum() < len(rows)]
+    if not models:
+        return None
+    alone = test.model_count == 1
+    known = None if validation is None or not alone else tumour_side(validation)
     resampled = [
-        [_held(up, down, aim)[0] for aim in AIMS]
-        for up, down in resampled_counts(test, score, tumour, resamples, seed)
+        [mean_defined(np.stack([_held(up, down, aim)[0] for up, down in counts], axis=1)) for aim in AIMS]
+        for counts in resampled_counts(test, score, tumour, resamples, seed)
     ]
     points = {}
     for aim, samples in zip(AIMS, np.concatenate(resampled, axis=1), strict=True):
-        value, threshold = _best(score, tumour, aim)
+        best = [_best(score[rows], tumour[rows], aim) for rows in models]
+        value = float(np.mean([of_model for of_model, _ in best]))
         # Both sides bear on it: one sets the threshold, the other is counted.
-        interval = share_interval(value, samples, min(side_groups(test, tumour)))
+        interval = share_interval(value, samples, min(side_groups(test, tumour)), test.distinct())
         points[aim] = {
             "level": LEVEL,
             "value": with_interval(value, interval),
-            "threshold": threshold,
+            "threshold": best[0][1] if alone else None,
             "chosen": known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
         }
     return points
@@ -110,13 +118,13 @@ def _applied(
     positives, negatives = side_groups(test, tumour)
     return {
         "threshold": threshold,
-        "sensitivity": _share(columns.sum(axis=0)[:2], draws[:, :2], positives),
-        "specificity": _share(columns.sum(axis=0)[2:], draws[:, 2:], negatives),
+        "sensitivity": _share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.distinct(tumour)),
+        "specificity": _share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.distinct(~tumour)),
     }
 
 
-def _share(counts: Floats, samples: Floats, groups: int) -> dict[str, float | None]:
+def _share(counts: Floats, samples: Floats, groups: int, slices: int) -> dict[str, float | None]:
     value = float(counts[1] / counts[0])
     undefined = np.full(len(samples), np.nan)
     shares = np.divide(samples[:, 1], samples[:, 0], out=undefined, where=samples[:, 0] > 0)
-    return with_interval(value, share_interval(value, shares, groups))
+    return with_interval(value, share_interval(value, shares, groups, slices))

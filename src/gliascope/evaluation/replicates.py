@@ -1,17 +1,19 @@
 """Every metric on every resample at once.
 
-A resample is how often each group was drawn. What is a sum over slices (confusion counts, Brier, the bins
-of ECE) is summed once per group, and all resamples are then one matrix product; AUROC is a weighted rank sum.
+A resample is how often each group was drawn. What is a sum over slices (confusion counts, Brier) is
+summed once per group, and all resamples are then one matrix product; AUROC is a weighted rank sum.
+Of several models, AUROC and ECE are the mean over models, each on its own rows of the same resample.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.binned import resampled_error, top_gaps
+from gliascope.evaluation.defined import divide, mean_defined
 from gliascope.evaluation.intervals import group_draws
 from gliascope.evaluation.scores import Scores
 
 Floats = NDArray[np.float64]
-ECE_BINS = 15
 
 
 def replicate(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
@@ -25,38 +27,33 @@ def replicate(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
     for draws in group_draws(scores.group_count, len(scores), resamples, seed):
         totals.append(draws @ sums)
         weights = draws[:, scores.group_codes]
-        aurocs.append(
-            np.stack(
-                [
-                    weighted_auroc(scores.probabilities[:, index], scores.labels == index, weights)
-                    for index in range(count)
-                ],
-                axis=1,
-            )
-        )
+        aurocs.append(np.stack([class_auroc(scores, index, weights) for index in range(count)], axis=1))
     total, auroc = np.concatenate(totals), np.concatenate(aurocs)
-    confusion = total[:, : count * count].reshape(-1, count, count)
-    slices = confusion.sum(axis=(1, 2))
+    true, predicted, hits = total[:, : 3 * count].reshape(-1, 3, count).swapaxes(0, 1)
+    ece, by_chance = resampled_error(scores, [top_gaps(scores)], resamples, seed)
     return {
-        **count_metrics(confusion),
+        **count_metrics(true, predicted, hits),
         "auroc": auroc,
         "macro_auroc": mean_defined(auroc),
-        "brier": total[:, count * count] / slices,
-        "ece": np.abs(total[:, count * count + 1 :]).sum(axis=1) / slices,
+        "brier": total[:, -1] / true.sum(axis=1),
+        "ece": ece,
+        "ece_by_chance": by_chance,
     }
 
 
+def class_auroc(scores: Scores, index: int, weights: Floats) -> Floats:
+    """AUROC of a class against the rest under many weightings (resamples, n): the mean over models."""
+    score, positive = scores.probabilities[:, index], scores.labels == index
+    found = [weighted_auroc(score[rows], positive[rows], weights[:, rows]) for rows in scores.by_model]
+    return mean_defined(np.stack(found, axis=1))
+
+
 def slice_sums(scores: Scores) -> Floats:
-    """What adds up over slices, (n, classes² + 1 + bins): confusion, squared error, gap in each bin."""
-    n, count = scores.probabilities.shape
-    row = np.arange(n)
-    confusion = np.zeros((n, count * count))
-    confusion[row, scores.labels * count + scores.predictions] = 1
-    truth = np.eye(count)[scores.labels]
-    gap = np.zeros((n, ECE_BINS))
-    gap[row, confidence_bin(scores.confidences, ECE_BINS)] = scores.correct - scores.confidences
+    """What adds up over slices, (n, 3 classes + 1): true class, predicted class, right, squared error."""
+    one = np.eye(len(scores.classes))
+    truth, said = one[scores.labels], one[scores.predictions]
     squared = ((scores.probabilities - truth) ** 2).sum(axis=1, keepdims=True)
-    return np.concatenate([confusion, squared, gap], axis=1)
+    return np.concatenate([truth, said, truth * said, squared], axis=1)
 
 
 def group_sums(scores: Scores, values: Floats) -> Floats:
@@ -73,24 +70,18 @@ def resampled_sums(scores: Scores, values: Floats, resamples: int, seed: int) ->
     return np.concatenate([drawn @ sums for drawn in draws])
 
 
-def confidence_bin(confidences: Floats, bins: int) -> NDArray[np.int64]:
-    """Which of the equal-width bins (lower, upper] of 0 to 1 each confidence falls into, (n,)."""
-    edges = np.linspace(0, 1, bins + 1)
-    return np.digitize(confidences, edges[1:-1], right=True).astype(np.int64)
-
-
-def count_metrics(confusion: Floats) -> dict[str, Floats]:
-    """Metrics of confusion matrices (resamples, true class, predicted class); NaN for 0 / 0."""
-    hits = np.einsum("rcc->rc", confusion)
-    true, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+def count_metrics(true: Floats, predicted: Floats, hits: Floats) -> dict[str, Floats]:
+    """Metrics of counts by class, (resamples, classes) each; NaN for 0 / 0."""
     slices = true.sum(axis=1, keepdims=True)
-    recall, f1 = _divide(hits, true), _divide(2 * hits, true + predicted)
+    recall = divide(hits, true)
+    # Of a class that no slice is of, nothing can be found: no recall, and so no F1, whatever is named so.
+    f1 = np.where(true > 0, divide(2 * hits, true + predicted), np.nan)
     return {
         "accuracy": hits.sum(axis=1) / slices[:, 0],
-        "precision": _divide(hits, predicted),
+        "precision": divide(hits, predicted),
         "recall": recall,
         "f1": f1,
-        "specificity": _divide(slices - true - predicted + hits, slices - true),
+        "specificity": divide(slices - true - predicted + hits, slices - true),
         "balanced_accuracy": mean_defined(recall),
         "macro_f1": mean_defined(f1),
     }
@@ -108,15 +99,4 @@ def weighted_auroc(score: Floats, positive: NDArray[np.bool_], weights: Floats) 
     up = np.add.reduceat(weights * positive, starts, axis=1)
     down = np.add.reduceat(weights * ~positive, starts, axis=1)
     below = np.cumsum(down, axis=1) - down
-    return _divide((up * (below + down / 2)).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
-
-
-def mean_defined(values: Floats) -> Floats:
-    """Mean over the last axis without its NaN; NaN where nothing else is left."""
-    known = np.isfinite(values)
-    return _divide(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
-
-
-def _divide(numerator: Floats, denominator: Floats) -> Floats:
-    undefined = np.full(np.shape(numerator), np.nan)
-    return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator > 0))
+    return divide((up * (below + down / 2)).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))

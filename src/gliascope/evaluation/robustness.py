@@ -47,7 +47,7 @@ def evaluate_disturbed(
         "balanced_accuracy": shares["balanced_accuracy"],
         "ece": calibration["ece"],
         "confidence": calibration["confidence"],
-        "loss": paired(scores, clean.scores.correct.astype(np.float64) - scores.correct, resamples),
+        "loss": _more(disturbed, clean, clean.scores.correct.astype(np.float64) - scores.correct, resamples),
         "verdicts": None,
         "unnoticed": None,
         "unnoticed_more": None,
@@ -56,8 +56,17 @@ def evaluate_disturbed(
         past, before = disturbed.wrongly(kinds[0]), clean.wrongly(kinds[0])
         found["verdicts"] = evaluate_verdicts(scores, verdicts, kinds, resamples)
         found["unnoticed"] = _share(scores, past, resamples)
-        found["unnoticed_more"] = paired(scores, past - before, resamples)
+        found["unnoticed_more"] = _more(disturbed, clean, past - before, resamples)
     return found
+
+
+def _more(
+    disturbed: Judged, clean: Judged, differences: NDArray[np.float64], resamples: int
+) -> dict[str, float | None]:
+    """Mean difference; of slices as they are from themselves, there is none by definition."""
+    if disturbed is clean:
+        return {"value": 0.0, "low": 0.0, "high": 0.0}
+    return paired(disturbed.scores, differences, resamples)
 
 
 def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> dict[str, float | None]:
@@ -65,4 +74,5 @@ def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> dict[
     columns = np.stack([member, np.ones(len(scores))], axis=1)
     sums = resampled_sums(scores, columns, resamples, seed=0)
     value = float(member.mean())
-    return with_interval(value, share_interval(value, sums[:, 0] / sums[:, 1], scores.group_count))
+    interval = share_interval(value, sums[:, 0] / sums[:, 1], scores.group_count, scores.distinct())
+    return with_interval(value, interval)

@@ -1,4 +1,4 @@
-"""What a model said about a test set: the one input of everything in `evaluation`."""
+"""What one model or several said about a test set: the one input of everything in `evaluation`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,14 @@ ROW_SUM_TOLERANCE = 1e-4
 class Scores:
     """Probabilities and truth of n slices.
 
+    A slice that several models were tested on (repeats of a protocol) has a row for each. Scores of different
+    models have no common scale: what ranks or bins them is done for one model at a time (`by_model`).
+
     probabilities: float64 (n, classes), each row sums to 1.
     labels: int64 (n,), index into `classes`.
     groups: int64 or str (n,), equal for slices that are not independent (one patient, copies of one image).
     classes: names in the order of the columns.
+    models: int64 or str (n,), which model gave the probabilities; None where one model gave them all.
 
     Raises ValueError if shapes, dtypes or values do not fit.
     """
@@ -27,6 +31,7 @@ class Scores:
     labels: NDArray[np.int64]
     groups: NDArray[Any]
     classes: tuple[str, ...]
+    models: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
@@ -35,6 +40,8 @@ class Scores:
         _check_probabilities(probabilities, len(classes))
         _check_column("labels", labels, len(probabilities), "iu", "integers")
         _check_column("groups", groups, len(probabilities), "iuUO", "integers or strings")
+        if self.models is not None:
+            _check_column("models", self.models, len(probabilities), "iuUO", "integers or strings")
         if labels.min() < 0 or labels.max() >= len(classes):
             raise ValueError(
                 f"expected `labels` from 0 to {len(classes) - 1} but got {labels.min()} to {labels.max()}"
@@ -49,7 +56,10 @@ class Scores:
 
     @classmethod
     def join(cls, parts: Sequence["Scores"]) -> "Scores":
-        """Put test sets one after the other. Raises ValueError where their classes differ."""
+        """Put test sets of different models one after the other, each named by its place.
+
+        Raises ValueError where their classes differ.
+        """
         if len({part.classes for part in parts}) > 1:
             raise ValueError(f"expected equal classes but got {' and '.join(str(p.classes) for p in parts)}")
         return cls(
@@ -57,11 +67,13 @@ class Scores:
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.groups for part in parts]),
             parts[0].classes,
+            np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
         )
 
     def at(self, which: NDArray[np.bool_]) -> "Scores":
         """Those slices alone, in their order. Raises ValueError where there is none."""
-        return Scores(self.probabilities[which], self.labels[which], self.groups[which], self.classes)
+        models = None if self.models is None else self.models[which]
+        return Scores(self.probabilities[which], self.labels[which], self.groups[which], self.classes, models)
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
@@ -87,6 +99,35 @@ class Scores:
     def group_count(self) -> int:
         """How many different groups there are."""
         return int(self.group_codes.max()) + 1
+
+    @cached_property
+    def model_codes(self) -> NDArray[np.int64]:
+        """The models renumbered 0, 1, 2 … in order of appearance, (n,)."""
+        if self.models is None:
+            return np.zeros(len(self), dtype=np.int64)
+        _, first, codes = np.unique(self.models, return_index=True, return_inverse=True)
+        return np.asarray(np.argsort(np.argsort(first))[codes], dtype=np.int64)
+
+    @cached_property
+    def by_model(self) -> tuple[NDArray[np.int64], ...]:
+        """Rows of each model, in the order of `model_codes`."""
+        return tuple(np.flatnonzero(self.model_codes == number) for number in range(self.model_count))
+
+    @property
+    def model_count(self) -> int:
+        """How many different models there are."""
+        return int(self.model_codes.max()) + 1
+
+    def distinct(self, member: NDArray[np.bool_] | None = None) -> int:
+        """How many slices there are (of the members, (n,)), those that several models answered once.
+
+        Where the slices of a group were tested by several models, it has as many as the model with the most.
+        """
+        cells = self.group_codes * self.model_count + self.model_codes
+        counts = np.bincount(
+            cells if member is None else cells[member], minlength=self.group_count * self.model_count
+        )
+        return int(counts.reshape(self.group_count, self.model_count).max(axis=1).sum())
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:

@@ -26,13 +26,15 @@ def evaluate_studies(
 ) -> dict[str, Any] | None:
     """How studies are told by each of `data.studies.METHODS`; None where none has two slices.
 
-    studies: of which study each slice is; None where that is not known, and the slice is left out.
+    studies: of which study each slice is; None where that is not known, and the slice is left out. A study
+    that several models were tested on is put together of each model's answers apart.
     outlier_scores: (slices,), where they are known; slices out of scope then have no vote, as in `predict`.
-    Keys: n, out_of_scope (studies, which count like any other; None without outlier scores), slices, left_out
-    (slices), median_slices, classes (studies of each), healthy_slices (share of
-    the slices of tumour studies that are labelled `no_tumor`; None without that class), aggregation (what
-    `predict` does), methods. Each method has accuracy, balanced_accuracy and macro_auroc over studies and,
-    with a class `no_tumor`, tumor: {sensitivity, specificity, auroc}, whatever kind is named; all as in
+    Keys: n (answers about studies: a study counts for each of its models), distinct (studies), out_of_scope
+    (answers that count like any other; None without outlier scores), slices, left_out (slices),
+    median_slices, classes (studies of each), healthy_slices (share of the slices of tumour studies that are
+    labelled `no_tumor`; None without that class), aggregation (what `predict` does), methods. Each method has
+    accuracy, balanced_accuracy and macro_auroc over studies and, with a class `no_tumor`, tumor:
+    {sensitivity, specificity, auroc}, whatever kind is named; all as in
     `evaluate_scores`, with intervals over groups.
 
     A study is of the kind of tumour that most of its slices show, and of none where no slice shows one.
@@ -41,12 +43,14 @@ def evaluate_studies(
     if not known.any():
         return None
     inside = scores.at(known)
-    names, codes = np.unique([study for study in studies if study is not None], return_inverse=True)
-    members = [np.flatnonzero(codes == number) for number in range(len(names))]
+    names, known_as = np.unique([study for study in studies if study is not None], return_inverse=True)
+    _, codes = np.unique(known_as * inside.model_count + inside.model_codes, return_inverse=True)
+    members = [np.flatnonzero(codes == number) for number in range(int(codes.max()) + 1)]
     if max(map(len, members)) < 2:
         return None
     labels = np.array([_label(inside.labels[rows], inside.classes) for rows in members])
     groups = np.array([inside.group_codes[rows[0]] for rows in members])
+    models = np.array([inside.model_codes[rows[0]] for rows in members])
     distances = None if outlier_scores is None else outlier_scores[known]
     apart = [None if distances is None else distances[rows] for rows in members]
     methods = {}
@@ -55,9 +59,11 @@ def evaluate_studies(
             aggregate(inside.probabilities[rows], inside.classes, method, away)
             for rows, away in zip(members, apart, strict=True)
         ]
-        methods[method] = _numbers(Scores(np.stack(told), labels, groups, inside.classes), resamples, seed)
+        answers = Scores(np.stack(told), labels, groups, inside.classes, models)
+        methods[method] = _numbers(answers, resamples, seed)
     return {
-        "n": len(names),
+        "n": len(members),
+        "distinct": len(names),
         "out_of_scope": None
         if distances is None
         else sum(study_score(distances[rows]) > FARTHEST for rows in members),
@@ -113,4 +119,5 @@ def _tumour(scores: Scores, resamples: int, seed: int) -> dict[str, Any] | None:
 def _binary(score: Floats, tumour: NDArray[np.bool_], scores: Scores) -> Scores:
     score = score.clip(0, 1)
     probabilities = np.stack([1 - score, score], axis=1)
-    return Scores(probabilities, tumour.astype(np.int64), scores.groups, (NO_TUMOR, "tumor"))
+    labels = tumour.astype(np.int64)
+    return Scores(probabilities, labels, scores.groups, (NO_TUMOR, "tumor"), scores.models)

@@ -30,13 +30,13 @@ def evaluate_verdicts(
         sums = resampled_sums(scores, columns, resamples, seed)
         n = int(member.sum())
         share, accuracy = n / len(scores), float(right.sum() / n) if n else np.nan
-        groups = len(np.unique(scores.group_codes[member]))
+        groups, slices = len(np.unique(scores.group_codes[member])), scores.distinct(member)
+        shares = share_interval(share, sums[:, 1] / sums[:, 0], scores.group_count, scores.distinct())
+        right_of = share_interval(accuracy, _ratio(sums[:, 2], sums[:, 1]), groups, slices)
         found[kind] = {
             "n": n,
-            "share": with_interval(share, share_interval(share, sums[:, 1] / sums[:, 0], scores.group_count)),
-            "accuracy": with_interval(
-                accuracy, share_interval(accuracy, _ratio(sums[:, 2], sums[:, 1]), groups)
-            ),
+            "share": with_interval(share, shares),
+            "accuracy": with_interval(accuracy, right_of),
         }
     return found
 

@@ -6,6 +6,7 @@ from typing import Any
 from gliascope.pages.checklist import answers, counts
 from gliascope.pages.claim import Report
 from gliascope.pages.formats import count, percent, span
+from gliascope.pages.notes import merged_notes
 from gliascope.pages.templates import render
 
 
@@ -25,6 +26,7 @@ def model_card(info: Mapping[str, Any], report: Report) -> str:
         recipe=yaml.safe_load(report["recipe"]) or {},
         name=name,
         headline=headline,
+        notes=merged_notes({name: entry.get("notes", ()) for name, entry in report["protocols"].items()}),
         unused=sum(source["total"] for source in report["sources"])
         - sum(part["total"] for part in report["parts"]),
         caveats=caveats(report),
@@ -89,6 +91,9 @@ def _of_tests(report: Report) -> list[str]:
         )
     else:
         said.append("It was tested on no source but those it was trained on. Expect less from others.")
+    headline = next(iter(report["protocols"].values()))
+    if missing := headline.get("untested"):
+        said.append(f"It was not tested on {', '.join(missing)}: no test slice is of that class.")
     if not any(result["studies"] for result in report["protocols"].values()):
         said.append(
             "It was tested on single slices that someone had picked. Most slices of a whole scan show no "

@@ -24,10 +24,11 @@ class ComparisonData:
     """What the comparison says.
 
     title: what the first run was trained on. created: ISO 8601 time. version: of gliascope.
-    protocol, description, leaky: how the slices were chosen. rounds: more than 1: several models are pooled.
+    protocol, description, leaky: how the slices were chosen. rounds: more than 1: several models are tested.
     rows: the most accurate first, of `comparison.compare_scores`, with place, recipe, seconds (of one
     training), device, parameters, bytes (of the model), latency_ms {value, low, high}: median and quartiles,
     leak (see `curves.leak`).
+    notes: what these test slices cannot tell, in sentences (`untested.find_untested`).
     ensembles: runs that join others of them: name, members (those compared) of how many, gain {value, low,
     high} in accuracy over their mean, and how many times their mean latency, bytes and seconds are.
     """
@@ -41,6 +42,7 @@ class ComparisonData:
     rounds: int
     rows: Sequence[dict[str, Any]]
     ensembles: Sequence[dict[str, Any]] = ()
+    notes: Sequence[str] = ()
 
     @property
     def figure(self) -> Drawing:
@@ -69,6 +71,7 @@ class ComparisonData:
             "description": self.description,
             "leaky": self.leaky,
             "rounds": self.rounds,
+            "notes": self.notes,
             **{key: result[key] for key in ("n", "groups", "classes")},
             "best": self.rows[0]["name"],
             "equal_to_best": self.equals,

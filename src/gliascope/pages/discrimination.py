@@ -4,16 +4,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gliascope.pages.drawing import ACCENT, FAINT, INK, PAPER, Drawing
-from gliascope.pages.formats import decimal, span
+from gliascope.pages.formats import MANY, decimal, shorten, span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ACROSS, MANY_ACROSS = 2, 4  # panels side by side, and where there are many
 ZOOM = 0.1  # side of the corner that curves which reach it have drawn again, larger
-SIDE = 3.1  # inches
+SIDE, SMALL = 3.1, 2.5  # inches
 
 Curves = Mapping[str, Mapping[str, Any]]
+Points = list[list[float]]
 
 
 def roc_curves(curves: Curves, result: Mapping[str, Any]) -> Drawing:
@@ -25,11 +27,11 @@ def roc_curves(curves: Curves, result: Mapping[str, Any]) -> Drawing:
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
-            _curve(axes, entry["roc"], [[0, 0], [1, 1]], "default")
-            if _reaches(entry["roc"], 0):
-                _curve(_corner(axes, 0), entry["roc"], [[0, 0], [1, 1]], "default")
+            _curves(axes, entry, "roc", [[0, 0], [1, 1]], "default")
+            if len(curves) <= MANY and _reaches(entry["roc"], 0):
+                _curves(_corner(axes, 0), entry, "roc", [[0, 0], [1, 1]], "default")
             axes.set(xlabel="false positive rate", ylabel="recall")
-            axes.set_title(f"{name}\nAUROC {_area(areas[name])}", fontsize=10)
+            _title(axes, name, f"AUROC {_area(areas[name])}", len(curves))
 
     return Drawing("roc", _size(len(curves)), draw)
 
@@ -40,17 +42,19 @@ def precision_recall_curves(curves: Curves) -> Drawing:
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
             chance = [[0, entry["prevalence"]], [1, entry["prevalence"]]]
-            _curve(axes, entry["precision_recall"], chance, "steps-pre")
-            if _reaches(entry["precision_recall"], 1 - ZOOM):
-                _curve(_corner(axes, 1 - ZOOM), entry["precision_recall"], chance, "steps-pre")
+            _curves(axes, entry, "precision_recall", chance, "steps-pre")
+            if len(curves) <= MANY and _reaches(entry["precision_recall"], 1 - ZOOM):
+                _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance, "steps-pre")
             axes.set(xlabel="recall", ylabel="precision")
-            axes.set_title(f"{name}\nAP {_area(entry['average_precision'])}", fontsize=10)
+            _title(axes, name, f"AP {_area(entry['average_precision'])}", len(curves))
 
     return Drawing("precision-recall", _size(len(curves)), draw)
 
 
 def _panels(figure: "Figure", count: int) -> "list[Axes]":
-    panels: list[Axes] = figure.subplots(_rows(count), min(count, 2), squeeze=False).ravel().tolist()
+    panels: list[Axes] = (
+        figure.subplots(_rows(count), min(count, _across(count)), squeeze=False).ravel().tolist()
+    )
     for axes in panels[:count]:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     for axes in panels[count:]:
@@ -58,15 +62,24 @@ def _panels(figure: "Figure", count: int) -> "list[Axes]":
     return panels
 
 
-def _curve(axes: "Axes", points: list[list[float]], chance: list[list[float]], steps: str) -> None:
+def _curves(axes: "Axes", entry: Mapping[str, Any], kind: str, chance: Points, steps: str) -> None:
+    """The curve of a class, faint those of each model, and chance."""
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(*zip(*chance, strict=True), color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)))
+    for model in entry.get("models", ()):
+        axes.plot(*zip(*model[kind], strict=True), color=ACCENT, alpha=0.35, lw=0.7, drawstyle=steps)
+    points = entry[kind]
     axes.plot(*zip(*points, strict=True), color=ACCENT, lw=1.6, drawstyle=steps)
     axes.grid(color=INK, alpha=FAINT, lw=0.5)
     axes.set(xlim=limits[0], ylim=limits[1])
 
 
-def _reaches(points: list[list[float]], left: float) -> bool:
+def _title(axes: "Axes", name: str, area: str, count: int) -> None:
+    small = count > MANY
+    axes.set_title(f"{shorten(name, 30)}\n{area}", fontsize=8 if small else 10)
+
+
+def _reaches(points: Points, left: float) -> bool:
     return any(left <= x <= left + ZOOM and y >= 1 - ZOOM for x, y in points)
 
 
@@ -96,9 +109,14 @@ def _area(number: Mapping[str, float | None]) -> str:
     return decimal(number["value"]) + (f" ({interval})" if interval else "")
 
 
+def _across(count: int) -> int:
+    return ACROSS if count <= MANY else MANY_ACROSS
+
+
 def _rows(count: int) -> int:
-    return -(-count // 2)
+    return -(-count // _across(count))
 
 
 def _size(count: int) -> tuple[float, float]:
-    return SIDE * min(count, 2), (SIDE + 0.35) * _rows(count)
+    side = SIDE if count <= MANY else SMALL
+    return side * min(count, _across(count)), (side + 0.35) * _rows(count)

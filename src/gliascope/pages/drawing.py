@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
+from gliascope.pages.fonts import OWN, families_for, missing_letters, say_missing
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -54,7 +56,8 @@ class Drawing:
     def __html__(self) -> str:
         """SVG to stand inside a page (Jinja asks for it): no prologue, no fixed size, ids of its own."""
         text = StringIO()
-        with self._drawn(tuple(_PAGE)) as figure:
+        # The page's reader has fonts of its own.
+        with missing_letters(), self._drawn(tuple(_PAGE)) as figure:
             figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         svg = text.getvalue()
         svg = svg[svg.index("<svg") :]
@@ -68,20 +71,32 @@ class Drawing:
         return svg
 
     def png(self) -> bytes:
-        """A whole PNG file."""
+        """A whole PNG file, with other fonts of this machine where Matplotlib's own lacks letters."""
+        content, missing = self._png([OWN])
+        if missing and len(families := families_for(missing)) > 1:
+            content, missing = self._png(families)
+        if missing:
+            say_missing(frozenset(missing))
+        return content
+
+    def _png(self, families: list[str]) -> tuple[bytes, set[int]]:
         content = BytesIO()
-        with self._drawn(_PICTURE) as figure:
+        with missing_letters() as missing, self._drawn(_PICTURE, families) as figure:
             figure.savefig(content, format="png", dpi=DPI, facecolor=_PAPER, metadata={"Software": None})
-        return content.getvalue()
+        return content.getvalue(), missing
 
     @contextmanager
-    def _drawn(self, colours: tuple[str, ...]) -> "Iterator[Figure]":
+    def _drawn(self, colours: tuple[str, ...], families: list[str] | None = None) -> "Iterator[Figure]":
         """The figure in these colours and the style of this module, whatever the user's own settings."""
         import matplotlib
         from cycler import cycler
         from matplotlib.figure import Figure
 
-        own = {"svg.hashsalt": self.name, "axes.prop_cycle": cycler(color=colours)}
+        own = {
+            "svg.hashsalt": self.name,
+            "axes.prop_cycle": cycler(color=colours),
+            "font.family": families or [OWN],
+        }
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             matplotlib.rcParams.update(_STYLE | dict.fromkeys(_INKED, colours[0]) | own)

@@ -2,11 +2,14 @@
 
 import base64
 import math
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 UNDEFINED = "–"
+MANY = 8
+"""Classes that fit as columns; more are rows, or numbers."""
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
@@ -19,6 +22,26 @@ def count(value: int | None) -> str:
 def plural(noun: str, number: int) -> str:
     """The noun as it stands after a number: 1 slice, 2 slices."""
     return noun if number == 1 else f"{noun}s"
+
+
+def shorten(name: str, width: int) -> str:
+    """A name of at most so many columns, its middle left out: "anaplastic oli…oma".
+
+    Letters that are written wide, as Chinese ones are, take two columns.
+    """
+    if _columns(name) <= width:
+        return name
+    head, tail = "", ""
+    # Names that begin alike, and names that end alike, stay different.
+    while _columns(head + name[len(head)]) + _columns(tail) < width:
+        head += name[len(head)]
+        if _columns(head) + _columns(name[-len(tail) - 1] + tail) < width:
+            tail = name[-len(tail) - 1] + tail
+    return f"{head}…{tail}"
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def percent(value: float | None, unit: bool = True) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.pages.drawing import ACCENT, ALARM, INK, Drawing
-from gliascope.pages.formats import count, percent
+from gliascope.pages.formats import MANY, count, percent, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +61,14 @@ def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
 
 
 def confusion(result: Mapping[str, Any], protocol: str) -> Drawing:
-    """Counts and shares of each true class (rows), as the report's table. result: of `evaluate_scores`."""
+    """Counts and shares of each true class (rows), as the report's table. result: of `evaluate_scores`.
+
+    Many classes are numbered, and have no room for shares.
+    """
     classes, table = result["classes"], result["confusion"]
+    dense = len(classes) > MANY
+    names = [shorten(name, 36 if dense else 18) for name in classes]
+    numbers = [str(number) for number in range(1, len(classes) + 1)]
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -74,17 +80,27 @@ def confusion(result: Mapping[str, Any], protocol: str) -> Drawing:
                 axes.fill_between([said - 0.5, said + 0.5], true - 0.5, true + 0.5, color=colour, lw=0,
                                   alpha=0.45 * share**0.35)  # fmt: skip
                 text = f"{count(entry)}\n{percent(share)}" if entry else "0"
+                if dense:
+                    text = count(entry) if entry else "·"
                 weight = "bold" if true == said else "normal"
-                axes.text(said, true, text, ha="center", va="center", weight=weight)
+                axes.text(
+                    said, true, text, ha="center", va="center", weight=weight, fontsize=7 if dense else 10
+                )
         places, limits = range(len(classes)), (-0.5, len(classes) - 0.5)
         axes.set(xlabel="predicted class", ylabel="true class", xlim=limits, ylim=limits[::-1])
-        axes.set_xticks(places, classes)
-        axes.set_yticks(places, classes)
+        if dense:
+            axes.set_xticks(places, numbers)
+            rows = [f"{name}  {number}" for name, number in zip(names, numbers, strict=True)]
+            axes.set_yticks(places, rows, fontsize=8)
+        else:
+            axes.set_xticks(places, names)
+            axes.set_yticks(places, names)
         axes.tick_params(length=0)
         right = f"{percent(result['accuracy']['value'])} of {count(result['n'])} slices right"
         axes.set_title(f"{protocol}: {right}")
 
-    return Drawing("confusion", (2 + 1.3 * len(classes), 1.4 + 0.95 * len(classes)), draw)
+    size = (3.6 + 0.4 * len(classes), 1.2 + 0.3 * len(classes))
+    return Drawing("confusion", size if dense else (2 + 1.3 * len(classes), 1.4 + 0.95 * len(classes)), draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +134,10 @@ def _prediction(axes: "Axes", item: Shown) -> None:
     axes.set_yticks([])
     axes.spines[:].set_visible(wrong)
     axes.spines[:].set(color=ALARM, lw=3, ls=(0, (3, 1.5)), capstyle="butt")
-    said = f"\u2717 said {item.predicted}" if wrong else "\u2713 right"
+    said = f"\u2717 said {shorten(item.predicted, 18)}" if wrong else "\u2713 right"
+    between = ",\n" if wrong and shorten(item.predicted, 12) != item.predicted else ", "
     axes.set_title(
-        f"{item.label}\n{said}, {percent(item.probability)}",
+        f"{shorten(item.label, 22)}\n{said}{between}{percent(item.probability)}",
         fontsize=9,
         color=ALARM if wrong else INK,
         weight="bold" if wrong else "normal",

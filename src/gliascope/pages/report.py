@@ -13,6 +13,7 @@ from gliascope.pages.checklist import answers, counts
 from gliascope.pages.curves import QUANTITIES, leak, leak_sentence, training_curve
 from gliascope.pages.discrimination import precision_recall_curves, roc_curves
 from gliascope.pages.drawing import Drawing
+from gliascope.pages.notes import merged_notes
 from gliascope.pages.output import write_page
 from gliascope.pages.templates import render
 
@@ -32,6 +33,7 @@ class ProtocolResult:
     `studies.evaluate_studies`, on the same scores.
     calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Judge.
     validation: of each round, what its validation slices did: `round`, and facts of `validation.Validation`.
+    untested: of `untested.find_untested`: what the test could not tell.
     """
 
     description: str
@@ -48,6 +50,13 @@ class ProtocolResult:
     sets: Mapping[str, Any] | None = None
     verdicts: Mapping[str, Any] | None = None
     validation: Sequence[Mapping[str, Any]] = ()
+    untested: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the test could not tell, in sentences."""
+        notes: Sequence[str] = self.untested.get("notes", ())
+        return notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,7 @@ class ReportData:
                 name: {
                     "description": protocol.description,
                     **protocol.result,
+                    **protocol.untested,
                     "reliability": protocol.reliability,
                     "subgroups": protocol.subgroups,
                     "operating": protocol.operating,
@@ -199,6 +209,7 @@ def render_report(report: ReportData) -> str:
         report=report,
         name=name,
         headline=headline,
+        notes=merged_notes({name: protocol.notes for name, protocol in report.protocols.items()}),
         reliability=_reliability(headline),
         coverage=trust.coverage(headline.sets["curve"], headline.sets["level"]) if headline.sets else None,
         outliers=trust.outlier_histogram(headline.verdicts["outlier_scores"]) if headline.verdicts else None,

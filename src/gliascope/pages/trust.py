@@ -24,6 +24,8 @@ def reliability_diagram(rows: Rows, before: Rows | None = None) -> Drawing:
         top.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="perfectly calibrated")
         if before is not None:
             _points(top, before, color=INK, alpha=0.55, fmt="s", mfc="none", markersize=5, label="as trained")
+        for points in _by_model(rows):
+            top.plot(*zip(*points, strict=True), color=ACCENT, alpha=0.35, lw=0.8)
         label = "model" if before is None else "calibrated"
         _points(top, rows, color=ACCENT, fmt="o", markersize=5, lw=1.3, label=label)
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
@@ -84,6 +86,12 @@ def outlier_histogram(found: Mapping[str, Sequence[float]]) -> Drawing:
         axes.grid(axis="y", color=INK, alpha=FAINT, lw=0.5)
 
     return Drawing("outliers", (5.4, 2.8), draw)
+
+
+def _by_model(rows: Rows) -> list[list[tuple[float, float]]]:
+    """Confidence and accuracy in each bin that a model has slices in, by model; none of one model alone."""
+    models = zip(*(row.get("models", ()) for row in rows), strict=True)
+    return [[(point["confidence"], point["accuracy"]) for point in model if point] for model in models]
 
 
 def _points(axes: "Axes", rows: Rows, **look: Any) -> None:

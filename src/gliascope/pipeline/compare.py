@@ -15,6 +15,7 @@ from gliascope import __version__
 from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.comparison import compare_scores, gain
 from gliascope.evaluation.scores import Scores
+from gliascope.evaluation.untested import find_untested
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.pages.comparison import ComparisonData, write_comparison
@@ -85,6 +86,7 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
         leaky=tested["leaky"],
         rounds=first.frame["round"].n_unique(),
         rows=rows,
+        notes=find_untested(first.scores, rows[0]["result"])["notes"],
         ensembles=[found for one in candidates if (found := _against_members(one, candidates, facts))],
     )
     write_pngs(folder, {"compare": data.figure})

@@ -32,13 +32,20 @@ from gliascope.evaluation.operating import operating_points
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.evaluation.subgroups import evaluate_subgroups
+from gliascope.evaluation.untested import find_untested
 from gliascope.inference.overlay import overlay
 from gliascope.pages.plots import Shown
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 from gliascope.pipeline.figures import write_figures
 from gliascope.pipeline.model import Answers, Model, OwnModel
 from gliascope.pipeline.predictions import KNOWN, tested, write_predictions
-from gliascope.pipeline.trust import calibration, outlier_scores, prediction_sets, verdicts
+from gliascope.pipeline.trust import (
+    calibration,
+    outlier_scores,
+    prediction_sets,
+    temperatures,
+    verdicts,
+)
 from gliascope.recipes.run import Run
 
 MISTAKES = 12
@@ -144,26 +151,35 @@ def _result(
     validation: Scores | None,
     deployed: bool,
 ) -> ProtocolResult:
-    """split: one round of a protocol; rounds: all, and what was `said` in each, in the order of `rows`."""
+    """split: one round of a protocol; rounds: all, and what was `said` in each, in the order of `rows`.
+
+    A round is a model: nothing is ranked or binned over several (see `Scores`).
+    """
     pooled = Scores.join([scores for scores, _ in rounds])
     several = len(rounds) > 1
-    # Every round has thresholds of its own.
-    chosen_on = None if several else validation
+    result = evaluate_scores(pooled)
     return ProtocolResult(
         split.description,
-        evaluate_scores(pooled),
+        result,
         reliability(pooled),
         _spread(rounds) if several else None,
         PROTOCOLS[split.protocol].leaky,
         deployed and not several,
         evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
-        operating=operating_points(pooled, chosen_on),
+        operating=operating_points(pooled, validation),
         curves=evaluate_curves(pooled),
         studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(said)),
         calibration=calibration(pooled, said),
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
+        untested=find_untested(pooled, result, _validated(rounds, said), temperatures(said)),
     )
+
+
+def _validated(rounds: list[tuple[Scores, Split]], said: list[Answers]) -> list[dict[str, int]]:
+    """Validation slices by class of each model that was calibrated on them."""
+    calibrated = [split for (_, split), one in zip(rounds, said, strict=True) if one.judge]
+    return [dict(split.part("val")["label"].value_counts().rows()) for split in calibrated]
 
 
 def _spread(rounds: list[tuple[Scores, Split]]) -> dict[str, Any]:

@@ -40,10 +40,11 @@ def load_predictions(folder: Path) -> pl.DataFrame:
 
 
 def to_scores(frame: pl.DataFrame) -> Scores:
-    """The Scores of rows of one protocol. Raises ValueError where they are damaged."""
+    """The Scores of rows of one protocol, a model each round. Raises ValueError where they are damaged."""
     columns = [name for name in frame.columns if name.startswith(PREFIX) and not frame[name].is_null().all()]
     classes = tuple(name.removeprefix(PREFIX) for name in columns)
     labels = frame["label"].replace_strict(
         list(classes), range(len(classes)), default=-1, return_dtype=pl.Int64
     )
-    return Scores(frame.select(columns).to_numpy(), labels.to_numpy(), frame["group"].to_numpy(), classes)
+    groups, models = frame["group"].to_numpy(), frame["round"].to_numpy()
+    return Scores(frame.select(columns).to_numpy(), labels.to_numpy(), groups, classes, models)

@@ -1,6 +1,7 @@
 """What the deployed Judge does on test slices: the part of a report that says what an answer is worth."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,17 @@ def calibration(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any]:
     pooled: what was `said` by one model or several, in that order, and the truth.
     """
     judges = _judges(said)
-    numbers = evaluate_calibration(pooled) | {"temperatures": [judge.info.temperature for judge in judges]}
+    numbers = evaluate_calibration(pooled) | {"temperatures": temperatures(said)}
     if not judges:
         return numbers | {"before": None}
     raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
-    as_given = Scores(raw, pooled.labels, pooled.groups, pooled.classes)
+    as_given = replace(pooled, probabilities=raw)
     return numbers | {"before": evaluate_calibration(as_given) | {"reliability": reliability(as_given)}}
+
+
+def temperatures(said: Sequence[Answers]) -> list[float]:
+    """What each model's logits are divided by; none where a model has no Judge."""
+    return [judge.info.temperature for judge in _judges(said)]
 
 
 def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:

@@ -1,0 +1,60 @@
+"""How many independent groups, and how many slices, bear on each number of `evaluate_scores`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliascope.evaluation.scores import Scores
+
+
+def group_units(scores: Scores) -> dict[str, Any]:
+    """How many independent groups bear on each number: int, or int64 (classes,)."""
+
+    def groups(member: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.int64]:
+        counts = [len(np.unique(scores.group_codes[member(c)])) for c in range(len(scores.classes))]
+        return np.array(counts, dtype=np.int64)
+
+    true = groups(lambda c: scores.labels == c)
+    other = groups(lambda c: scores.labels != c)
+    # The rarer side limits AUROC: that many pairs of one positive and one negative group are independent.
+    pairs = np.minimum(true, other)
+    # An error in the smallest class moves a macro average most, as if every class were that small.
+    macro = int((true > 0).sum() * true[true > 0].min()) if scores.group_count > 1 else 0
+    return {
+        "accuracy": scores.group_count,
+        "balanced_accuracy": macro,
+        "macro_f1": macro,
+        "macro_auroc": _macro_pairs(pairs, scores),
+        "ece": scores.group_count,
+        "brier": scores.group_count,
+        "precision": groups(lambda c: scores.predictions == c),
+        "recall": true,
+        "f1": true,
+        "specificity": other,
+        "auroc": pairs,
+    }
+
+
+def _macro_pairs(pairs: NDArray[np.int64], scores: Scores) -> int:
+    """As for macro averages of counts; between two classes, both AUROCs are the same one."""
+    known = pairs[pairs > 0]
+    if not len(known):
+        return 0
+    classes = len(known) if len(scores.classes) > 2 else 1
+    return min(int(classes * known.min()), scores.group_count)
+
+
+def slice_units(scores: Scores) -> dict[str, list[int]]:
+    """How many slices bear on each number of a class, each once: (classes,)."""
+    classes = range(len(scores.classes))
+    true = [scores.labels == index for index in classes]
+    named = [scores.predictions == index for index in classes]
+    return {
+        "precision": [scores.distinct(one) for one in named],
+        "recall": [scores.distinct(one) for one in true],
+        "f1": [scores.distinct(one | other) for one, other in zip(true, named, strict=True)],
+        "specificity": [scores.distinct(~one) for one in true],
+        "auroc": [scores.distinct()] * len(true),
+    }

@@ -1,0 +1,143 @@
+"""What a test could not tell: classes without slices, or with few; what calibration never saw."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gliascope.evaluation.calibration import TEMPERATURES
+from gliascope.evaluation.scores import Scores
+
+FEW = 5
+"""Groups of a class, below which its numbers say little."""
+NAMED = 8  # classes in one sentence
+MACRO = {"balanced_accuracy": "recall", "macro_f1": "f1", "macro_auroc": "auroc"}  # the mean of what
+_TITLES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
+_NEAR = 0.01  # of a bound, in logarithms
+
+
+def find_untested(
+    scores: Scores,
+    result: Mapping[str, Any],
+    validation: Sequence[Mapping[str, int]] = (),
+    temperatures: Sequence[float] = (),
+) -> dict[str, Any]:
+    """{untested, few, unvalidated, averaged_over, notes}, ready for JSON.
+
+    result: of `evaluate_scores` on `scores`. validation: slices by class that validated each model, as far as
+    that is known; temperatures: of each model that has one.
+    untested: classes without test slices; few: groups of each class that has fewer than FEW; unvalidated:
+    classes that had no validation slice in some model; averaged_over: the classes that each macro average is
+    the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.
+    """
+    groups = {
+        label: len(np.unique(scores.group_codes[scores.labels == index]))
+        for index, label in enumerate(scores.classes)
+    }
+    untested = [label for label, count in groups.items() if not count]
+    few = {label: count for label, count in groups.items() if 0 < count < FEW}
+    unvalidated = [label for label in scores.classes if any(not counts.get(label) for counts in validation)]
+    averaged = {
+        name: [label for label, entry in result["per_class"].items() if entry[of]["value"] is not None]
+        for name, of in MACRO.items()
+    }
+    notes = [
+        *_of_test(untested, averaged, scores.classes),
+        *_of_few(few, result),
+        *_of_models(scores, averaged["macro_auroc"]),
+        *_of_calibration(unvalidated, validation, temperatures),
+    ]
+    return {
+        "untested": untested,
+        "few": few,
+        "unvalidated": unvalidated,
+        "averaged_over": averaged,
+        "notes": notes,
+    }
+
+
+def _of_test(
+    untested: Sequence[str], averaged: Mapping[str, Sequence[str]], classes: Sequence[str]
+) -> list[str]:
+    said = []
+    if untested:
+        said.append(
+            f"No test slice is of {_names(untested)}: how well the model tells "
+            f"{'it' if len(untested) == 1 else 'these'} was not tested."
+        )
+    by_classes: dict[tuple[str, ...], list[str]] = {}
+    for name, labels in averaged.items():
+        if len(labels) < len(classes):
+            by_classes.setdefault(tuple(labels), []).append(_TITLES[name])
+    for labels, titles in by_classes.items():
+        if labels:
+            subject = _listed(titles)
+            is_mean = "are means" if len(titles) > 1 else "is the mean"
+            said.append(
+                f"{subject[0].upper()}{subject[1:]} {is_mean} over {len(labels)} of {len(classes)} classes: "
+                f"{_names(labels)}."
+            )
+        else:
+            said.append(f"{_listed(titles)} cannot be told: all test slices are of one class.")
+    return said
+
+
+def _of_few(few: Mapping[str, int], result: Mapping[str, Any]) -> list[str]:
+    if not few:
+        return []
+    counts = {label: result["per_class"][label]["support"] for label in few}
+    listed = [
+        f"{label} ({counts[label]} {'slice' if counts[label] == 1 else 'slices'} of "
+        f"{number} {'group' if number == 1 else 'groups'})"
+        for label, number in few.items()
+    ]
+    return [
+        f"Few test slices are of {_names(listed)}: what is said of so few may be luck, and they count as "
+        "much as any other class in macro averages."
+    ]
+
+
+def _of_models(scores: Scores, ranked: Sequence[str]) -> list[str]:
+    """Classes that not every model could be asked about."""
+    said = []
+    for label in ranked:
+        positive = scores.labels == scores.classes.index(label)
+        asked = sum(0 < positive[rows].sum() < len(rows) for rows in scores.by_model)
+        if asked < scores.model_count:
+            said.append(f"{label} ({asked} of {scores.model_count})")
+    return (
+        [f"AUROC is the mean over those models that were tested on the class: {_names(said)}."]
+        if said
+        else []
+    )
+
+
+def _of_calibration(
+    unvalidated: Sequence[str], validation: Sequence[Mapping[str, int]], temperatures: Sequence[float]
+) -> list[str]:
+    said = []
+    if unvalidated:
+        models = "" if len(validation) == 1 else " of some of the models"
+        said.append(
+            f"No validation slice{models} is of {_names(unvalidated)}: calibration and prediction sets know "
+            f"nothing of {'it' if len(unvalidated) == 1 else 'these'}."
+        )
+    bound = [one for one in temperatures if np.abs(np.log(np.array(TEMPERATURES) / one)).min() < _NEAR]
+    if bound:
+        values = ", ".join(f"{one:.3g}" for one in bound)
+        said.append(
+            f"The temperature stopped at its bound ({values}): the validation slices would have it farther, "
+            "so probabilities are not calibrated."
+        )
+    return said
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) <= NAMED:
+        return _listed(names)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
