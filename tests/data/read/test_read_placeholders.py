@@ -81,6 +81,9 @@ def test_ct_of_clipped_air_and_ct_without_its_skull_stay_ct(ct):
     y, x = np.mgrid[-1:1:64j, -1:1:64j]
     assert hounsfield(np.where(x**2 + y**2 < 0.36, ct, -1024))
     assert hounsfield(ct[:8])  # nothing but air
+    bare = np.where(ct < -900, -1000, ct)  # fat, and no air but of one value
+    assert hounsfield(bare)
+    assert hounsfield(np.where(bare < -50, -1000, bare))  # nor fat
 
 
 def test_what_is_as_low_but_no_ct():

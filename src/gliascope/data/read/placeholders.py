@@ -40,8 +40,10 @@ def sample(images: Sequence[Values], count: int = SAMPLE) -> Values:
 
 
 @np.errstate(over="ignore")
-def measured_range(values: Values) -> tuple[float, float]:
+def measured_range(values: Values, mixed: bool = False) -> tuple[float, float]:
     """The lowest and the highest value that may have been measured; what is beyond is a placeholder.
+
+    mixed: count mixtures with placeholders as measured.
 
     A placeholder is one value that a thousandth of the pixels or more have, at one end and far from the rest:
     one of LOW, or any negative value as far from the rest as the rest is wide; one of HIGH, as far. Values
@@ -52,7 +54,7 @@ def measured_range(values: Values) -> tuple[float, float]:
     finite = values[np.isfinite(values)].astype(np.float64)
     levels, counts = np.unique(finite, return_counts=True)
     floor, ceiling = -np.inf, np.inf
-    while (rest := _above_placeholder(levels, counts)) is not None:
+    while (rest := _above_placeholder(levels, counts, mixed)) is not None:
         floor = rest
         kept = levels >= floor
         levels, counts = levels[kept], counts[kept]
@@ -66,18 +68,20 @@ def measured_range(values: Values) -> tuple[float, float]:
     return floor, ceiling
 
 
-def _above_placeholder(levels: Floats, counts: NDArray[np.intp]) -> float | None:
+def _above_placeholder(levels: Floats, counts: NDArray[np.intp], mixed: bool) -> float | None:
     """The lowest measured level, if the lowest level of all that is no rarity is a placeholder."""
     often = np.flatnonzero(counts >= counts.sum() / 1000)
     if not often.size or counts[: often[0]].sum() >= counts.sum() / 200 or len(levels) - often[0] <= LEVELS:
         return None
     level, levels, counts = levels[often[0]], levels[often[0] + 1 :], counts[often[0] + 1 :]
     bottom, low, high = levels[
-        np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.1, 0.995]))
+        np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.25, 0.995]))
     ]
     width, gap = high - low, bottom - level
     if not ((level in LOW and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
         return None
+    if mixed:
+        return float(levels[0])
     limit = max(low - width / 2, -width / 20 if low >= 0 else -np.inf)
     return float(levels[np.searchsorted(levels, limit)])
 
@@ -85,22 +89,28 @@ def _above_placeholder(levels: Floats, counts: NDArray[np.intp]) -> float | None
 def hounsfield(values: Values) -> bool:
     """Whether values may be Hounsfield units: far below zero, and with the looks of tissue above that.
 
-    Placeholders apart, half must be near -1000, as air is; or there must be air or fat (a twentieth below
-    -50), and of what is above -300, 30 % must be SOFT_TISSUE. Without air or fat (skull-stripped), all must
-    look like brain: the median between 5 and 70, nine tenths within 150 of zero. A low placeholder alone is
-    no sign of CT.
+    Placeholders apart, half must be air; or 30 % of what is above -300 must be SOFT_TISSUE, beside a
+    twentieth of air or some fat. Fat is told from mixtures of tissue and placeholders by being half of what
+    lies between air and tissue. Without air and fat (skull-stripped), what is not zero must look like brain:
+    its median between 15 and 60, its quartiles at most 25 apart. A low placeholder alone is no sign of CT.
     """
     finite = values[np.isfinite(values)]
     if not finite.size or np.percentile(finite, 0.5) >= HOUNSFIELD_BELOW:
         return False
-    floor, ceiling = measured_range(finite)
+    floor, ceiling = measured_range(finite, mixed=True)
     measured = finite[(finite >= floor) & (finite <= ceiling)]
-    if ((measured > -1100) & (measured < -900)).mean() >= 0.5:
+
+    def share(low: float, high: float) -> float:
+        return float(((measured >= low) & (measured <= high)).mean())
+
+    air, fat = share(-1100, -850), share(-200, -50)
+    if air >= 0.5:
         return True
-    body = measured[measured > -300]
-    if not body.size:
-        return False
-    if (measured < -50).mean() >= 0.05:
-        return bool(((body >= SOFT_TISSUE[0]) & (body <= SOFT_TISSUE[1])).mean() >= 0.3)
-    low, median, high = np.percentile(measured, (5, 50, 95))
-    return bool(low >= -150 and 5 < median < 70 and high <= 150)
+    if share(*SOFT_TISSUE) >= 0.3 * share(-300, np.inf) > 0 and (
+        air >= 0.05 or (fat >= 0.03 and fat >= share(-850, -50) / 2)
+    ):
+        return True
+    lower, median, upper = (
+        np.percentile(measured[measured != 0], (25, 50, 75)) if measured.any() else (0, 0, 0)
+    )
+    return bool(15 <= median <= 60 and lower >= 10 and upper - lower <= 25)
