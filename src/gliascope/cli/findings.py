@@ -56,6 +56,8 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
             f"A study's probabilities are {DESCRIPTION}. It is out of scope where fewer than half of its "
             "slices are in scope, and else unchecked: nothing has been calibrated for studies."
         )
+    for note, count in Counter(note for finding in slices for note in finding.notes).items():
+        console.print(f"note, of {count} slices: {note}", markup=False)
     print_rejects(job)
 
 
@@ -72,6 +74,9 @@ def print_parts(out: Path, job: Job) -> None:
     console.print(f"{out}: findings of slices; {RESEARCH_USE}")
     for label, verdict, count in counted.sort("label", "verdict").collect().iter_rows():
         console.print(f"  {label}, {verdict}: {count}", markup=False)
+    notes = read_parts(out).filter(pl.col("slice").is_not_null()).explode("notes").drop_nulls("notes")
+    for note, count in notes.group_by("notes").len().sort("notes").collect().iter_rows():
+        console.print(f"note, of {count} slices: {note}", markup=False)
     print_rejects(job)
 
 

@@ -24,11 +24,16 @@ class Block(Generic[Item]):
     items: tuple[Item, ...]
 
 
-def blocks(items: Iterable[Item], place: Callable[[Item], Path], made_by: str) -> Iterator[Block[Item]]:
+def blocks(
+    items: Iterable[Item],
+    place: Callable[[Item], Path],
+    made_by: str,
+    also: Callable[[Item], object] = lambda _: "",
+) -> Iterator[Block[Item]]:
     """Cut `items`, each of the file `place(item)`, into blocks.
 
     made_by: all that the result depends on beside the files, which count by path, size and the times of
-    their last changes: equal or not, so that clocks may jump.
+    their last changes: equal or not, so that clocks may jump. also: what it depends on for one item alone.
     """
     pending: list[Item] = []
     size, content = 0, _content(made_by)
@@ -41,7 +46,7 @@ def blocks(items: Iterable[Item], place: Callable[[Item], Path], made_by: str) -
         except OSError:  # whoever reads it will say why
             facts = (0, 0, 0)
         size += facts[0]
-        content.update(f"{path}\0{facts}\0".encode("utf-8", "surrogateescape"))
+        content.update(f"{path}\0{facts}\0{also(item)}\0".encode("utf-8", "surrogateescape"))
         if len(pending) == FILES or size >= BYTES:
             yield Block(content.hexdigest(), tuple(pending))
             pending, size, content = [], 0, _content(made_by)

@@ -8,6 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from gliascope.data.merge import conflicts
+from gliascope.data.places import place
+from gliascope.data.read import read
+from gliascope.data.read.scales import Scale
+from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError
 from gliascope.files import atomic_file, atomic_folder, write_text
 
@@ -21,6 +25,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "official": pl.String,  # the source's own part: train, val or test
     "patient": pl.String,
     "study": pl.String,
+    "series": pl.String,
     "group": pl.String,  # from --groups
     "fold": pl.Int32,  # from --groups
     "modality": pl.String,
@@ -33,6 +38,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "quantisation": pl.Float64,  # mean of a JPEG's luminance quantisation table
     "spacing_row": pl.Float64,  # mm
     "spacing_column": pl.Float64,  # mm
+    "scale": pl.String,  # `Scale.text` of the grey scale that the series shares, null where the file decides
     "bytes": pl.Int64,
     "sha256": pl.String,  # of the file
     "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
@@ -51,6 +57,7 @@ REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
     "reason": pl.String,
     "detail": pl.String,
 }
+FILE = ("root", "path", "scale")  # columns that `read_file` takes
 SUFFIX = ".parquet"
 # Files of a table in parts, and what systems leave in folders.
 _OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
@@ -61,6 +68,11 @@ def beside(path: Path) -> tuple[Path, Path, Path]:
     """What is written beside a catalogue: thumbnails (a folder), files set aside, contradicting labels."""
     thumbnails = path.with_name(f"{path.stem}.thumbnails.parquet")
     return thumbnails, path.with_name("rejects.parquet"), path.with_name("conflicts.csv")
+
+
+def read_file(root: str, path: str, scale: str | None) -> list[Slice]:
+    """Read a file of a catalogue again, just as `scan` did: its rows' columns FILE. Raises ReadError."""
+    return read(place(root) / path, Scale.parse(scale) if scale else None)
 
 
 @dataclass(frozen=True, slots=True)

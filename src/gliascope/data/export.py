@@ -14,9 +14,8 @@ from PIL import Image
 
 from gliascope.data import labels
 from gliascope.data.audit.decisions import Decisions, apply_labels
-from gliascope.data.catalog import Catalog
+from gliascope.data.catalog import FILE, Catalog, read_file
 from gliascope.data.merge import set_aside
-from gliascope.data.read import read
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import GliascopeError, LayoutError
 from gliascope.files import atomic_folder
@@ -104,11 +103,13 @@ def _can_be_whole(rows: list[Row], slices: int) -> bool:
     """Whether a file of so many slices can stand for those kept of it, because scanning finds the same again.
 
     So it may hold copies, which are set aside again, but nothing dropped, nothing whose contradiction is left
-    out elsewhere, and no label of its own that is another one than its folder's.
+    out elsewhere, no label of its own that is another one than its folder's, and no grey scale that hangs on
+    other files.
     """
     aside = [row["set_aside"] or "" for row in rows]
     return (
         len(rows) == slices
+        and rows[0]["scale"] is None
         and len({row["label"] for row in rows}) == 1
         and not any(reason.startswith("label conflict") for reason in aside)
         and (rows[0]["format"] != "figshare-mat" or rows[0]["label"] == rows[0]["raw_label"])
@@ -140,7 +141,7 @@ class _Writer:
 
     def slices(self, source: Path, rows: list[Row]) -> None:
         """Write some slices of a file as PNG."""
-        found = read(source)
+        found = read_file(*(rows[0][name] for name in FILE))
         for row in rows:
             if row["index"] >= len(found) or pixel_hash(found[row["index"]].pixels) != row["pixel_hash"]:
                 raise GliascopeError(f"{source}: changed since it was scanned; scan again")

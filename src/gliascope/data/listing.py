@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,17 +13,19 @@ from gliascope.data.blocks import Block, blocks
 from gliascope.data.folders import files_below
 from gliascope.data.places import absolute, exists
 from gliascope.data.read import read
+from gliascope.data.read.scales import Scale
 from gliascope.errors import LayoutError, ReadError
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a source, its name from the source on, and what its folders say."""
+    """A file of a source, its name from the source on, what its folders say, and the scale of its series."""
 
     path: Path
     root: Path
     name: str
     place: labels.Place
+    scale: Scale | None = None
 
 
 def source_roots(sources: Sequence[Path]) -> list[Path]:
@@ -42,15 +44,21 @@ def source_roots(sources: Sequence[Path]) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Blocks of the files below `roots`, listed anew each time: many million would fill the memory."""
+    """Blocks of the files below `roots`, listed anew each time: many million would fill the memory.
+
+    scales: names of those that are wanted, each with the scale of its series; without it, all are.
+    """
 
     roots: Sequence[Path]
     mapping: Mapping[str, str | None]
+    scales: Mapping[str, Scale] | None = None
 
     def __iter__(self) -> Iterator[Block[File]]:
         made_by = json.dumps([__version__, sorted(self.mapping.items())])
         files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
-        return blocks(files, lambda file: file.path, made_by)
+        if (scales := self.scales) is not None:
+            files = (replace(file, scale=scales[file.name]) for file in files if file.name in scales)
+        return blocks(files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text)
 
     def below(self, root: Path) -> Iterator[File]:
         """Files of one source, those of excluded classes, too."""

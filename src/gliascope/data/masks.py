@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gliascope.data.folders import files_below
 from gliascope.data.labels import canonical
 from gliascope.data.read import read
+from gliascope.data.read.scales import Scale
+from gliascope.data.read.series import scales_of
 from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError
 
@@ -34,8 +36,10 @@ def masked_slices(place: Path) -> Iterator[Slice]:
         raise LayoutError(f"{place}: not found; give a CSV with the columns {', '.join(COLUMNS)}")
     own = place.suffix.lower() != ".csv"
     rows = [{"path": str(path)} for path in (files_below(place) if place.is_dir() else [place])]
-    for row in sorted(rows if own else _table(place), key=_shuffled):
-        for item in _own(row) if own else _paired(place, row):
+    rows = sorted(rows if own else _table(place), key=_shuffled)
+    scales = {} if own else scales_of(place.parent / row["path"] for row in rows)
+    for row in rows:
+        for item in _own(row) if own else _paired(place, row, scales):
             if item.mask is not None and item.mask.any() and item.label:
                 yield item
 
@@ -60,10 +64,10 @@ def _table(place: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _paired(place: Path, row: dict[str, str]) -> Iterator[Slice]:
+def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, Scale]) -> Iterator[Slice]:
     """The slices of one row of the table, with their masks."""
     path, mask_path = place.parent / row["path"], place.parent / row["mask"]
-    slices, masks = read(path), [_lesion(item) for item in read(mask_path)]
+    slices, masks = read(path, scales.get(path)), [_lesion(item) for item in read(mask_path)]
     if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
         raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {place}")
     for item, mask in zip(slices, masks, strict=True):

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliascope.data import labels
-from gliascope.data.blocks import Block, by_blocks, found_again
+from gliascope.data.blocks import Block, by_blocks
 from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
 from gliascope.data.folders import printable
 from gliascope.data.groups import GroupsFile, attach_groups
@@ -25,6 +26,9 @@ from gliascope.data.parallel import Workers
 from gliascope.data.preprocess import to_grey
 from gliascope.data.processes import readers
 from gliascope.data.read import read
+from gliascope.data.read.scales import ALONE, Scale
+from gliascope.data.read.series import Member, Series, member, pack, unpack
+from gliascope.data.scanned import KeptTables, cut, join, thumbnails_of
 from gliascope.data.slices import Slice
 from gliascope.errors import LayoutError, ReadError
 from gliascope.progress import note
@@ -42,30 +46,40 @@ def scan(
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
-    A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
-    in until the caller removes it: after an interruption they are found there, and so are the catalogue's
-    thumbnails, which are in memory without it. workers: who reads the files, by default this machine's cores.
+    Files of one series, wherever they lie, share one grey scale: those for which it is another than their own
+    are read a second time. A file that cannot be read becomes a row of `rejects`. kept: a folder that
+    finished blocks of files stay in until the caller removes it: after an interruption they are found there,
+    and so are the catalogue's thumbnails, which are in memory without it. workers: who reads the files, by
+    default this machine's cores.
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
     mapping = labels.load_mapping(labels_file)
     files = Files(source_roots(sources), mapping)
     count = check_files(files)
-    keys, contents = list[str](), list[bytes]()
+    tables, series = KeptTables(kept), Series()
 
-    def rows(workers: Workers) -> Iterator[pl.DataFrame]:
+    def rows(files: Files, workers: Workers) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
         for key, content in by_blocks(files, partial(_block, mapping=mapping), kept, "scan", workers):
-            yield pl.read_ipc_stream(content, columns=list(_ROWS))
-            keys.append(key)
-            if not kept:
-                contents.append(content)
+            table, members = cut(content)
+            tables.add(key, table)
+            for one in unpack(members) if members else ():
+                series.add(one)
+            yield pl.read_ipc_stream(table, columns=list(_ROWS))
 
     with readers(workers, count) as them:
-        frame, rejects = _apart(pl.concat(rows(them), rechunk=True))
+        found = pl.concat(rows(files, them), rechunk=True)
+        members = list(series.scales())
+        scales = {name: scale for name, alone, scale in members if scale != alone}
+        if members:
+            found = _not_alone(found, [name for name, _, _ in members])
+        if scales:
+            found = _again(found, pl.concat(rows(replace(files, scales=scales), them)), scales)
+    frame, rejects = _apart(found)
     frame = attach_groups(frame, groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
-    catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(keys, kept) if kept else contents))
+    catalog = Catalog(frame, rejects, partial(thumbnails_of, tables, frame["pixel_hash"]))
     _check_classes(catalog, sources)
     _say_notes(frame)
     return catalog
@@ -85,21 +99,38 @@ def _apart(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return found.filter(is_slice).select(list(SCHEMA)), found.filter(~is_slice).select(list(REJECTS_SCHEMA))
 
 
+def _not_alone(found: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Take back of these files what the first reading could not know: others of their series are there."""
+    notes = pl.col("notes").str.strip_suffix(ALONE).str.strip_suffix("\n").replace("", None)
+    return found.with_columns(notes=pl.when(pl.col("path").is_in(names)).then(notes).otherwise("notes"))
+
+
+def _again(found: pl.DataFrame, again: pl.DataFrame, scales: Mapping[str, Scale]) -> pl.DataFrame:
+    """Rows of all files, in order; of those with a series' scale, the rows that were made with it."""
+    order = found.select("path", order=pl.int_range(pl.len())).unique("path", keep="first")
+    once = found.filter(~pl.col("path").is_in(list(scales)))
+    return (
+        pl.concat([once, again])
+        .join(order, on="path", how="left", maintain_order="left")
+        .sort("order", maintain_order=True)
+        .drop("order")
+    )
+
+
 def _block(block: Block[File], mapping: Mapping[str, str | None]) -> bytes:
-    """Rows of a block's files, slices and rejects, as a table in Arrow's format."""
-    rows: list[dict[str, Any]] = []
+    """Rows of a block's files, slices and rejects, as a table in Arrow's format; and members of series."""
+    rows, members = list[dict[str, Any]](), list[Member]()
     for file in block.items:
         result = _catalogue(file, mapping)
-        rows += [_reject(file, result)] if isinstance(result, ReadError) else result
+        if isinstance(result, ReadError):
+            rows.append(_reject(file, result))
+            continue
+        rows += result[0]
+        if result[1] and not file.scale:
+            members.append(result[1])
     table = BytesIO()
     pl.DataFrame(rows, schema=_ROWS | THUMBNAILS_SCHEMA, orient="row").write_ipc_stream(table)
-    return table.getvalue()
-
-
-def _thumbnails(content: bytes) -> pl.DataFrame:
-    """Of the slices of a block."""
-    wanted = [*THUMBNAILS_SCHEMA, "reason"]
-    return pl.read_ipc_stream(content, columns=wanted).filter(pl.col("reason").is_null()).drop("reason")
+    return join(table.getvalue(), pack(members) if members else b"")
 
 
 def _reject(file: File, error: ReadError) -> dict[str, Any]:
@@ -111,15 +142,20 @@ def _reject(file: File, error: ReadError) -> dict[str, Any]:
     }
 
 
-def _catalogue(file: File, mapping: Mapping[str, str | None]) -> list[dict[str, Any]] | ReadError:
+def _catalogue(
+    file: File, mapping: Mapping[str, str | None]
+) -> tuple[list[dict[str, Any]], Member | None] | ReadError:
+    """Rows of the file's slices, and what it says of the scale of its series, if it is of one."""
     if printable(file.name) != file.name:
         return ReadError(printable(str(file.path)), "file name is not UTF-8", "rename it")
     try:
-        slices = read(file.path)
+        slices = read(file.path, file.scale)
         with file.path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.path.stat().st_size
-        return [_row(file, item, size, sha256, mapping) for item in slices]
+        folders = tuple(file.name.split("/")[:-1])
+        one = member(file.name, slices, folders, mapping)
+        return [_row(file, item, size, sha256, mapping, one) for item in slices], one
     except ReadError as error:
         return error
     except OSError as error:
@@ -127,7 +163,7 @@ def _catalogue(file: File, mapping: Mapping[str, str | None]) -> list[dict[str, 
 
 
 def _row(
-    file: File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None]
+    file: File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None], one: Member | None
 ) -> dict[str, Any]:
     label = mapping.get(item.label, item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
@@ -143,6 +179,7 @@ def _row(
         # Two sources may both have a patient "1"; they are different people until someone says otherwise.
         "patient": f"{source}:{item.patient}" if item.patient else None,
         "study": item.study,
+        "series": item.series or (one.series if one else None),
         "modality": item.modality or file.place.modality,
         "plane": item.plane,
         "format": item.format,
@@ -153,6 +190,7 @@ def _row(
         "quantisation": item.quantisation,
         "spacing_row": item.spacing[0] if item.spacing else None,
         "spacing_column": item.spacing[1] if item.spacing else None,
+        "scale": file.scale.text if file.scale else None,
         "bytes": size,
         "sha256": sha256,
         "pixel_hash": pixel_hash(item.pixels),

@@ -1,10 +1,16 @@
 """The unit everything works on: one 2-D image and what its file says about it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gliascope.data.read.scales import Grey
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +28,9 @@ class Slice:
     mask: bool (height, width), tumour outline where the file itself carries one.
     mode: Pillow's name of how a raster file holds its pixels: L, RGB, P, RGBA, I;16 …
     quantisation: mean of a JPEG's luminance quantisation table; the higher, the coarser.
-    notes: what was read otherwise than the file says, one sentence each, the same for all files of that kind.
+    notes: what was read otherwise than the file says, and what else to know of how the pixels came about, one
+        sentence each, the same for all files of that kind.
+    grey: what the file says of its grey scale, which it may share with others; None where it does not.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,3 +48,4 @@ class Slice:
     quantisation: float | None = None
     plane: str | None = None
     notes: tuple[str, ...] = ()
+    grey: Grey | None = None

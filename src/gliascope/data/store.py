@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from gliascope import __version__
+from gliascope.data.catalog import FILE, read_file
 from gliascope.data.parallel import Workers, parallel_map
 from gliascope.data.places import place
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.processes import readers
-from gliascope.data.read import read
 from gliascope.data.rowfile import RowFile
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import GliascopeError, ReadError
@@ -35,9 +35,12 @@ _Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row;
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file, and what is asked of it: index and hash of a slice, and its row in the store."""
+    """A file, and what is asked of it: index and hash of a slice, and its row in the store.
 
-    path: Path
+    file: as `catalog.read_file` takes it.
+    """
+
+    file: tuple[str, str, str | None]
     asked: list[tuple[int, str, int]]
 
 
@@ -120,7 +123,7 @@ def store(
     workers: Workers | None = None,
     wanted: NDArray[np.str_] | None = None,
 ) -> Store:
-    """Find or build the Store of a catalogue frame (columns root, path, index, pixel_hash).
+    """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
 
     After an interruption it goes on where it stopped, and processes that need the same one share the work. A
     file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
@@ -162,7 +165,7 @@ def _fill(
         note(f"store: {before} of {all_} slices were done before an interruption")
     file.create(np.uint8, preprocessing.shape, reserve=bool(asked.all()))
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
-    places = frame.select("root", "path", "index", "pixel_hash", row=pl.Series(rows))
+    places = frame.select(*FILE, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
     with readers(workers, int((~done).sum())) as them:
         decode = them.give(partial(_decode, preprocessing=preprocessing))
@@ -181,7 +184,7 @@ def _fill(
 
 def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
     """Files with what is asked of each (lists: index, pixel_hash and row), together about PIECE slices."""
-    grouped = places.group_by("root", "path", maintain_order=True).agg("index", "pixel_hash", "row")
+    grouped = places.group_by(FILE, maintain_order=True).agg("index", "pixel_hash", "row")
     slices = pl.col("row").list.len()
     pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // PIECE)
     return pieces.partition_by("piece", maintain_order=True, include_key=False)
@@ -192,9 +195,7 @@ def _store(
 ) -> tuple[list[int], dict[str, str]]:
     """The rows that are there now, and what is wrong with files that hold something else than they did."""
     done = file.done()
-    files = [
-        _File(place(root) / path, list(zip(*asked, strict=True))) for root, path, *asked in piece.iter_rows()
-    ]
+    files = [_File(row[: len(FILE)], list(zip(*row[len(FILE) :], strict=True))) for row in piece.iter_rows()]
     missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in files]
     missing = [one for one in missing if one.asked]
     pixels, failed = decode(missing) if missing else ({}, {})
@@ -208,16 +209,17 @@ def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
     pixels: dict[int, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
     for one in piece:
+        name = str(place(one.file[0]) / one.file[1])
         try:
-            slices = {item.index: item.pixels for item in read(one.path)}
+            slices = {item.index: item.pixels for item in read_file(*one.file)}
         except ReadError as error:
-            failed[str(one.path)] = error.reason
+            failed[name] = error.reason
             continue
         for index, wanted, row in one.asked:
             if index in slices and pixel_hash(slices[index]) == wanted:
                 pixels[row] = preprocess(slices[index], preprocessing)
             else:
-                failed[str(one.path)] = "changed"
+                failed[name] = "changed"
     return pixels, failed
 
 

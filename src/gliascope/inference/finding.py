@@ -14,7 +14,7 @@ from gliascope.errors import ReadError
 from gliascope.inference.judge import Judgement
 
 _PACKED = (
-    "file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict",
+    "file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict", "notes",
 )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ class Finding:
     verdict: `accepted`; `uncertain` where the prediction set is not of one class; `out of scope` where the
     outlier score is past 1; `unchecked` where the bundle has no Judge, and neither set nor score. A study is
     `out of scope` or `unchecked`: nothing has been calibrated for studies.
+    notes: what there is to know of how the slice was read, a sentence each.
     """
 
     file: Path
@@ -38,6 +39,7 @@ class Finding:
     prediction_set: tuple[str, ...] | None
     outlier_score: float | None
     verdict: str
+    notes: tuple[str, ...] = ()
     map: NDArray[np.float32] | None = None  # class activation map of `label`, (height, width)
 
     def to_json(self) -> str:
@@ -52,6 +54,7 @@ class Finding:
                 "prediction_set": self.prediction_set,
                 "outlier_score": None if self.outlier_score is None else round(self.outlier_score, 4),
                 "verdict": self.verdict,
+                "notes": self.notes,
             }
         )
 
@@ -68,12 +71,8 @@ def unpack(content: bytes) -> tuple[list[Finding], list[ReadError]]:
     findings = []
     for row in rows:
         among = row["prediction_set"]
-        findings.append(
-            Finding(
-                **row
-                | {"file": place(row["file"]), "prediction_set": None if among is None else tuple(among)}
-            )
-        )
+        row |= {"file": place(row["file"]), "prediction_set": None if among is None else tuple(among)}
+        findings.append(Finding(**row | {"notes": tuple(row["notes"])}))
     return findings, [ReadError(place(path), reason, detail) for path, reason, detail in rejects]
 
 
@@ -84,6 +83,7 @@ def make_finding(
     file: Path,
     index: int | None,
     study: str | None,
+    notes: tuple[str, ...] = (),
     maps: NDArray[np.float32] | None = None,
 ) -> Finding:
     """What a Judgement says of its slice `number`; maps: (n, classes, height, width)."""
@@ -98,5 +98,6 @@ def make_finding(
         None if sets is None else tuple(np.array(classes)[sets[number]].tolist()),
         None if scores is None else float(scores[number]),
         judgement.verdicts[number],
+        notes,
         None if maps is None else maps[number, best],
     )

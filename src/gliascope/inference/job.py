@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from gliascope.data.catalog import SUFFIX
 from gliascope.data.claim import claim, claim_file
 from gliascope.data.parallel import Here, Workers
 from gliascope.data.preprocess import seen
+from gliascope.data.read import may_share
+from gliascope.data.read.scales import Scale
+from gliascope.data.read.series import Series, measure
+from gliascope.data.read.series import pack as pack_members
+from gliascope.data.read.series import unpack as unpack_members
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.files import atomic_file, write_text
@@ -24,6 +30,8 @@ from gliascope.inference.finding import Finding, pack, unpack
 from gliascope.inference.overlay import overlay
 from gliascope.inference.parts import write_parts
 from gliascope.inference.predict import Predictor, list_files, predict
+
+_Input = tuple[Path, Scale | None]  # a file, and the scale of its series
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +65,12 @@ def predict_job(
         if explain and isinstance(path, Path) and explain.resolve().is_relative_to(path.resolve()):
             raise GliascopeError(f"{explain}: lies in {path}, so overlays would be predicted; choose another")
     work, rejects = _Work(bundle, explain), list[ReadError]()
+    own = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
     with ExitStack() as stack:
         if explain:
             stack.enter_context(claim(explain))
         kept = stack.enter_context(claim_file(out)) if out else None
-        made_by = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
-        made = _Blocks(paths, json.dumps(made_by))
+        made = _Blocks(paths, json.dumps(own), _scales(paths, kept, workers))
         # Here one after the other: the graph takes all cores.
         contents = by_blocks(made, work, kept, "predict", workers or Here(1))
         findings = _readable(contents, rejects)
@@ -82,9 +90,29 @@ class _Blocks:
 
     paths: Sequence[Path]
     made_by: str
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Block[Path]]:
-        return blocks(list_files(self.paths), lambda file: file, self.made_by)
+    def __iter__(self) -> Iterator[Block[_Input]]:
+        files = ((file, self.scales.get(str(file))) for file in list_files(self.paths))
+        return blocks(files, lambda one: one[0], self.made_by, lambda one: one[1] and one[1].text)
+
+
+def _scales(paths: Sequence[Path], kept: Path | None, workers: Workers | None) -> dict[str, Scale]:
+    """Of each file that is one of several of its series: one pass over those that may be of one."""
+    if len(list(islice(list_files(paths), 2))) == 1:
+        return {}
+    series = Series()
+    made = _Blocks(paths, json.dumps([__version__, "series"]))
+    for _, content in by_blocks(made, _measure, kept, "grey scales of series", workers):
+        for member in unpack_members(content) if content else ():
+            series.add(member)
+    return {name: scale for name, _, scale in series.scales()}
+
+
+def _measure(block: Block[_Input]) -> bytes:
+    """What a block's files say of the scales of their series."""
+    members = [measure(file) for file, _ in block.items if may_share(file)]
+    return pack_members(filter(None, members)) if any(members) else b""
 
 
 def _readable(contents: Iterator[tuple[str, bytes]], rejects: list[ReadError]) -> Iterator[Finding]:
@@ -113,9 +141,11 @@ class _Work:
     def __reduce__(self) -> tuple[Any, ...]:
         return _Work, (self.bundle, self.explain)
 
-    def __call__(self, block: Block[Path]) -> bytes:
+    def __call__(self, block: Block[_Input]) -> bytes:
         rejects: list[ReadError] = []
-        findings = list(predict(self.predictor, block.items, rejects.append, self.save_overlay))
+        files = [file for file, _ in block.items]
+        scales = {file: scale for file, scale in block.items if scale}
+        findings = list(predict(self.predictor, files, rejects.append, self.save_overlay, scales))
         return pack(findings, rejects)
 
     def save_overlay(self, item: Slice, finding: Finding) -> None:

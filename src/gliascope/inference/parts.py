@@ -50,6 +50,7 @@ def _schema(classes: tuple[str, ...]) -> pl.Schema:
             "prediction_set": pl.List(pl.String()),
             "outlier_score": pl.Float64(),
             "verdict": pl.String(),
+            "notes": pl.List(pl.String()),
         }
     )
 
@@ -65,13 +66,13 @@ def _studies(folder: Path, predictor: Predictor) -> Iterator[Finding]:
     """Of each study that several slices are of, by the first of them, as `Predictor.studies` gives them."""
     named = read_parts(folder).filter(pl.col("study").is_not_null())
     studies = named.group_by("study", maintain_order=True).agg(
-        pl.col("file").first(), "probabilities", "outlier_score"
+        pl.col("file").first(), "probabilities", "outlier_score", "notes"
     )
     several = studies.filter(pl.col("probabilities").list.len() > 1).collect()
-    for study, file, probabilities, scores in several.iter_rows():
+    for study, file, probabilities, scores, notes in several.iter_rows():
         yield predictor.study(
             [
-                Finding(place(file), 0, study, "", told, None, score, "")
-                for told, score in zip(probabilities, scores, strict=True)
+                Finding(place(file), 0, study, "", told, None, score, "", tuple(said))
+                for told, score, said in zip(probabilities, scores, notes, strict=True)
             ]
         )

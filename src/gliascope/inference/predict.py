@@ -1,6 +1,6 @@
 """The one prediction path: files to Findings."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,8 @@ from gliascope.data.parallel import in_order
 from gliascope.data.places import exists
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
+from gliascope.data.read.scales import Scale
+from gliascope.data.read.series import scales_of
 from gliascope.data.slices import Slice
 from gliascope.data.studies import FARTHEST, aggregate, study_score
 from gliascope.errors import BundleError, GliascopeError, ReadError
@@ -32,9 +34,9 @@ class Prepared:
     ready: NDArray[np.uint8]
 
 
-def prepare(file: Path, preprocessing: Preprocessing) -> list[Prepared]:
-    """Read a file and preprocess its slices. Raises ReadError where it cannot be read."""
-    slices = read(file)
+def prepare(file: Path, preprocessing: Preprocessing, scale: Scale | None = None) -> list[Prepared]:
+    """Read a file, with the scale of its series, and preprocess its slices. Raises ReadError."""
+    slices = read(file, scale)
     if len(slices) > 1:  # a volume without identifiers is a study of its own
         slices = [item if item.study else replace(item, study=str(file)) for item in slices]
     return [Prepared(item, preprocess(item.pixels, preprocessing)) for item in slices]
@@ -66,7 +68,7 @@ class Predictor:
     def judged(self, batch: Sequence[Prepared], outputs: Outputs) -> list[Finding]:
         """The same where the graph has already run: `outputs` are its answers on the batch."""
         judgement = self.judge(outputs.logits, outputs.looks) if self.judge else unchecked(outputs.logits)
-        places = ((one.item.path, one.item.index, one.item.study) for one in batch)
+        places = ((one.item.path, one.item.index, one.item.study, one.item.notes) for one in batch)
         return [
             make_finding(self.info.classes, judgement, number, *place, outputs.maps)
             for number, place in enumerate(places)
@@ -98,7 +100,8 @@ class Predictor:
             outlier_scores=None if score is None else np.array([score]),
             verdicts=[OUT_OF_SCOPE if beyond else UNCHECKED],
         )
-        return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study)
+        notes = tuple(dict.fromkeys(note for finding in findings for note in finding.notes))
+        return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study, notes)
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -119,16 +122,20 @@ def predict(
     files: Sequence[Path],
     on_reject: Callable[[ReadError], None],
     on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
+    scales: Mapping[Path, Scale] | None = None,
 ) -> Iterator[Finding]:
     """Yield a Finding for every slice, in order.
 
-    A file that cannot be read goes to `on_reject` and the rest goes on.
-    `on_slice` sees each slice with its finding while its pixels are at hand.
+    scales: of the series that files are of; by default found among these files. A file that cannot be read
+    goes to `on_reject` and the rest goes on. `on_slice` sees each slice with its finding while its pixels are
+    at hand.
     """
+
+    known = scales_of(files) if scales is None else scales
 
     def prepare_or_reject(file: Path) -> list[Prepared] | ReadError:
         try:
-            return prepare(file, predictor.info.preprocessing)
+            return prepare(file, predictor.info.preprocessing, known.get(file))
         except ReadError as error:
             return error
 

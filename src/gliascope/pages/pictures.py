@@ -11,8 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope.data.places import place
-from gliascope.data.read import read
+from gliascope.data.catalog import FILE, read_file
 from gliascope.data.scan import THUMBNAIL
 from gliascope.errors import ReadError
 
@@ -37,7 +36,9 @@ class Album:
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
         self._picture = lru_cache(maxsize=None)(self._make)
-        self._read = lru_cache(maxsize=VOLUMES)(read)  # slices of one volume often come one after another
+        self._read = lru_cache(maxsize=VOLUMES)(
+            read_file
+        )  # slices of one volume often come one after another
 
     def __getitem__(self, row: int) -> Picture:
         return self._picture(row)
@@ -45,7 +46,7 @@ class Album:
     def _make(self, row: int) -> Picture:
         facts = self._frame.row(row, named=True)
         try:
-            pixels = self._read(place(facts["root"]) / facts["path"])[facts["index"]].pixels
+            pixels = self._read(*(facts[name] for name in FILE))[facts["index"]].pixels
         except (ReadError, IndexError):  # gone or changed since the scan
             pixels = thumbnail(facts)
         return Picture(encode(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"])

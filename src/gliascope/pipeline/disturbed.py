@@ -8,11 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.data.catalog import Catalog
+from gliascope.data.catalog import FILE, Catalog, read_file
 from gliascope.data.parallel import parallel_map
 from gliascope.data.places import place
 from gliascope.data.preprocess import preprocess
-from gliascope.data.read import read
 from gliascope.data.scan import pixel_hash
 from gliascope.data.split import Split
 from gliascope.errors import GliascopeError, ReadError
@@ -43,14 +42,14 @@ class Answered:
 
 
 def sample(split: Split, catalog: Catalog, limit: int, seed: int) -> pl.DataFrame:
-    """At most `limit` test slices drawn by seed, in the order of the split, with their files' `root`.
+    """At most `limit` test slices drawn by seed, in the order of the split, with the columns FILE.
 
     Raises GliascopeError where the catalogue lacks one.
     """
     test = split.part("test")
     drawn = np.sort(np.random.default_rng(seed).permutation(test.height)[:limit])
     key = ["source", "path", "index"]
-    known = catalog.frame.select(*key, "root").unique(key)
+    known = catalog.frame.select(*dict.fromkeys([*key, *FILE])).unique(key)
     found = test[drawn].join(known, on=key, how="left", maintain_order="left")
     if (missing := found.filter(pl.col("root").is_null())).height:
         raise GliascopeError(f"the catalogue lacks {missing['path'][0]}; name the split's own by --catalog")
@@ -103,12 +102,12 @@ def original(frame: pl.DataFrame, row: int) -> Pixels:
 
 def _slices(rows: pl.DataFrame) -> list[Pixels]:
     """Pixels of rows of one file, in their order. Raises ReadError also where they are not those scanned."""
-    path = place(rows["root"][0]) / rows["path"][0]
-    held = {item.index: item.pixels for item in read(path)}
+    file = rows.select(FILE).row(0)
+    held = {item.index: item.pixels for item in read_file(*file)}
     found = []
     for index, expected in rows.select("index", "pixel_hash").iter_rows():
         if index not in held or pixel_hash(held[index]) != expected:
-            raise ReadError(path, CHANGED)
+            raise ReadError(place(file[0]) / file[1], CHANGED)
         found.append(held[index])
     return found
 

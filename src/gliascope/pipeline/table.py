@@ -11,10 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.data.catalog import Catalog
+from gliascope.data.catalog import FILE, Catalog, read_file
 from gliascope.data.labels import NO_TUMOR, TUMOR_KINDS, canonical
-from gliascope.data.places import place
-from gliascope.data.read import read
 from gliascope.data.scan import THUMBNAIL
 from gliascope.errors import ForeignError, ReadError
 from gliascope.pipeline.classes import Merge
@@ -96,7 +94,7 @@ class TableModel:
         key = ["path", "index"]
         rows = frame.select(key).join(self.table.catalog.frame, on=key, how="left", maintain_order="left")
         pictured = self.table.catalog.pictured(rows)
-        return [_picture(*row) for row in pictured.select("root", *key, "thumbnail").iter_rows()]
+        return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE).iter_rows()]
 
     def facts(self) -> dict[str, Any]:
         """Which file it was, and how its columns were read."""
@@ -194,9 +192,9 @@ def _checked(file: Path, rows: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
     return rows.with_columns(pl.Series(label, scaled[:, number]) for number, label in enumerate(labels))
 
 
-def _picture(root: str, path: str, index: int, thumbnail: bytes) -> NDArray[np.uint8]:
+def _picture(index: int, thumbnail: bytes, *file: Any) -> NDArray[np.uint8]:
     try:
-        return next(item.pixels for item in read(place(root) / path) if item.index == index)
+        return next(item.pixels for item in read_file(*file) if item.index == index)
     except (ReadError, StopIteration):
         return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
 

@@ -8,11 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.data.catalog import Catalog
+from gliascope.data.catalog import FILE, Catalog, read_file
 from gliascope.data.parallel import parallel_map
-from gliascope.data.places import place
 from gliascope.data.preprocess import Preprocessing, preprocess
-from gliascope.data.read import read
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import ReadError, RunError
 from gliascope.inference.bundle import Bundle
@@ -32,6 +30,7 @@ class _File:
 
     root: str | None
     path: str
+    scale: str | None
     indices: list[int]
     hashes: list[str]
     rows: list[int]
@@ -80,7 +79,7 @@ def verify(
     found = Verification(rows.height)
     if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
         found.complaints.append("the split's test slices are not those of the run's record")
-    roots = scanned.frame.select("root", *key).unique(key)
+    roots = scanned.frame.select(*dict.fromkeys([*key, *FILE])).unique(key)
     rows = rows.join(roots, on=key, how="left", maintain_order="left")
     _compare(Bundle.load(trained.model), rows, found)
     _compare_report(trained, recorded, found)
@@ -90,7 +89,7 @@ def verify(
 def _compare(bundle: Bundle, rows: pl.DataFrame, found: Verification) -> None:
     numbers: list[int] = []
     pixels: list[NDArray[np.uint8]] = []
-    grouped = rows.with_row_index("row").group_by("root", "path", maintain_order=True)
+    grouped = rows.with_row_index("row").group_by(FILE, maintain_order=True)
     files = [_File(*row) for row in grouped.agg("index", "pixel_hash", "row").iter_rows()]
     work = partial(_read, wanted=bundle.info.preprocessing)
     for file, slices in zip(files, parallel_map(work, files, "read"), strict=True):
@@ -118,7 +117,8 @@ def _read(file: _File, wanted: Preprocessing) -> list[NDArray[np.uint8]] | str:
     if file.root is None:
         return "not in the catalogue"
     try:
-        slices = {item.index: item.pixels for item in read(place(file.root) / file.path)}
+        again = read_file(file.root, file.path, file.scale)
+        slices = {item.index: item.pixels for item in again}
     except ReadError as error:
         return error.reason
     for index, expected in zip(file.indices, file.hashes, strict=True):

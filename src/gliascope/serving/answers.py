@@ -66,4 +66,5 @@ def _said(finding: Finding) -> dict[str, Any]:
         "prediction_set": None if among is None else list(among),
         "outlier_score": None if score is None else round(score, 4),
         "verdict": finding.verdict,
+        "notes": list(finding.notes),
     }

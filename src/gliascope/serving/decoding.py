@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,11 +14,15 @@ from pebble import ProcessExpired, ProcessPool
 
 from gliascope.data.preprocess import Preprocessing
 from gliascope.data.read import FORMATS
+from gliascope.data.read.scales import Scale
+from gliascope.data.read.series import Member
 from gliascope.errors import DamagedFileError, ReadError
 from gliascope.inference.predict import Prepared
 from gliascope.serving import worker
 from gliascope.serving.refusal import Refusal
 from gliascope.serving.worker import DecodeLimits
+
+_Task = Callable[[Path, int], worker.Answer]
 
 _LOST = 5.0
 """Seconds after its time limit in which a worker must have been heard of."""
@@ -47,7 +53,9 @@ class Decoder:
         for one in self._workers:
             self._free.put_nowait(one)
 
-    async def decode(self, path: Path, preprocessing: Preprocessing) -> list[Prepared]:
+    async def decode(
+        self, path: Path, preprocessing: Preprocessing, scale: Scale | None = None
+    ) -> list[Prepared]:
         """Do as `inference.predict.prepare`, with arrays mapped from files that lie beside `path`.
 
         Of what the file says, only what a Finding shows comes back: no patient, no label, no mask.
@@ -55,9 +63,22 @@ class Decoder:
 
         Raises ReadError; Refusal (507) where the disk is full.
         """
+        task = partial(worker.decode, preprocessing=preprocessing, scale=scale)
+        attempt, answer = await self._ask(path, task)
+        assert isinstance(answer, list)  # noqa: S101
+        return worker.restore(path, preprocessing, attempt, answer)
+
+    async def measure(self, path: Path, folders: tuple[str, ...]) -> Member | None:
+        """Do as `data.read.series.member` for a file that the client has in `folders`. Raises as `decode`."""
+        _, answer = await self._ask(path, partial(worker.measure, folders=folders))
+        assert answer is None or isinstance(answer, Member)  # noqa: S101
+        return answer
+
+    async def _ask(self, path: Path, task: _Task) -> tuple[int, worker.Answer]:
+        """The number of the attempt that came to an end, and what came of it."""
         one = await self._free.get()
         try:
-            attempt, answer = await self._twice(one, path, preprocessing)
+            attempt, answer = await self._twice(one, path, task)
         except _ENDED:
             raise DamagedFileError(path, "decoding failed", "the decoder ended on it") from None
         except TimeoutError:
@@ -70,23 +91,21 @@ class Decoder:
                 message = "the server has no space left for decoded slices; try again later"
                 raise Refusal(507, "disk_full", message, {"Retry-After": "30"})
             raise ReadError(path, answer.reason, answer.detail)
-        return worker.restore(path, preprocessing, attempt, answer)
+        return attempt, answer
 
     def close(self) -> None:
         """End the workers, whatever they are doing, and wait for that."""
         for thread in [one.stop() for one in self._workers]:
             thread.join()
 
-    async def _twice(
-        self, one: "_Worker", path: Path, preprocessing: Preprocessing
-    ) -> tuple[int, worker.Answer]:
+    async def _twice(self, one: "_Worker", path: Path, task: _Task) -> tuple[int, worker.Answer]:
         attempt = next(self._attempts)
         try:
-            return attempt, await one.run(path, preprocessing, attempt)
+            return attempt, await one.run(path, task, attempt)
         except _ENDED:
             logging.getLogger(__name__).warning("a decoding worker ended; its file is tried once more")
         attempt = next(self._attempts)
-        return attempt, await one.run(path, preprocessing, attempt)
+        return attempt, await one.run(path, task, attempt)
 
 
 def _seen(answer: "asyncio.Future[worker.Answer]") -> None:
@@ -102,15 +121,15 @@ class _Worker:
         self.limits = limits
         self.pool = self._start()
 
-    async def run(self, path: Path, preprocessing: Preprocessing, attempt: int) -> worker.Answer:
+    async def run(self, path: Path, task: _Task, attempt: int) -> worker.Answer:
         """Raises TimeoutError, ProcessExpired or RuntimeError."""
         if not self.pool.active:  # it was killed while idle
             self._replace()
         limits = self.limits
-        what = path, preprocessing, attempt, limits.seconds + _LOST
+        what = path, task, attempt, limits.seconds + _LOST
         try:
-            task = self.pool.schedule(worker.work, what, timeout=limits.seconds)
-            answer = asyncio.wrap_future(task)
+            scheduled = self.pool.schedule(worker.work, what, timeout=limits.seconds)
+            answer = asyncio.wrap_future(scheduled)
             answer.add_done_callback(_seen)
             return await self._answer(answer)
         except BaseException:  # a cancelled request too: what its worker is at, nobody waits for

@@ -13,6 +13,7 @@ _SAID: dict[str, Any] = {
     "prediction_set": ["meningioma"],
     "outlier_score": 0.41,
     "verdict": "accepted",
+    "notes": [],
 }
 _SLICE: dict[str, Any] = {
     "file": "head/IM0001.dcm",
@@ -64,6 +65,7 @@ class Said(BaseModel):
         description="past 1, it is unlike all that the model knows; a study's is the median of its slices'"
     )
     verdict: Literal["accepted", "uncertain", "out of scope", "unchecked"]
+    notes: list[str] = Field(description="what to know of how the slice was read, a sentence each")
 
 
 class _Slice(BaseModel):

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 from gliascope.data.parallel import cores
+from gliascope.data.read import may_share
+from gliascope.data.read.scales import Scale
+from gliascope.data.read.series import Member, Series
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor, Prepared
@@ -95,9 +98,12 @@ class _Answering:
         self.slices: list[SliceFinding] = []
         self.findings: list[Finding] = []
         self.rejects: list[Reject] = []
+        self.scales: dict[Path, Scale] = {}
+        self.unreadable: dict[Path, ReadError] = {}
 
     async def run(self) -> Prediction:
         service, model = self.service, self.order.model
+        await self._measure_series()
         decoded = in_order(self._decode, each(self.order.uploads), 2 * service.decoder.limits.workers)
         async with aclosing(in_order(self._answer, batches(decoded, service.batch), _RUNS)) as answers:
             async for slices, findings in answers:
@@ -113,10 +119,32 @@ class _Answering:
             rejects=self.rejects,
         )
 
+    async def _measure_series(self) -> None:
+        """Find the grey scale of each series of several files; all files of an order are at hand together."""
+        sharing = await run_in_threadpool(_may_share, self.order.uploads)
+        if len(sharing) < 2:
+            return
+        series, width = Series(), 2 * self.service.decoder.limits.workers
+        async with aclosing(in_order(self._measure, each(sharing), width)) as members:
+            async for member in members:
+                series.add(member)
+        self.scales = {Path(name): scale for name, _, scale in series.scales()}
+
+    async def _measure(self, upload: Upload) -> Member | None:
+        try:
+            return await self.service.decoder.measure(upload.path, PurePosixPath(upload.name).parent.parts)
+        except ReadError as error:
+            self.unreadable[upload.path] = error
+            return None
+
     async def _decode(self, upload: Upload) -> list[Prepared]:
         prepared: list[Prepared] = []
+        path, wanted = upload.path, self.order.predictor.info.preprocessing
         try:
-            prepared = await self.service.decoder.decode(upload.path, self.order.predictor.info.preprocessing)
+            if path in self.unreadable:
+                raise self.unreadable[path]
+            scale = {"scale": self.scales[path]} if path in self.scales else {}
+            prepared = await self.service.decoder.decode(path, wanted, **scale)
         except ReadError as error:
             self.rejects.append(Reject(file=upload.name, reason=error.reason, detail=error.detail))
             self.service.metrics.rejects.labels(error.reason).inc()
@@ -161,6 +189,10 @@ class _Answering:
         files = len(self.order.uploads)
         which = "the file" if files == 1 else f"any of {files} files; the first"
         return Refusal(422, "unreadable", f"could not read {which}: {reason}")
+
+
+def _may_share(uploads: Sequence[Upload]) -> list[Upload]:
+    return [upload for upload in uploads if may_share(upload.path)]
 
 
 def _unlink(upload: Upload, prepared: list[Prepared]) -> None:

@@ -5,7 +5,7 @@ import math
 import os
 import resource
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.preprocess import Preprocessing
-from gliascope.data.read import isolated
+from gliascope.data.read import isolated, read
 from gliascope.data.read import limits as read_limits
+from gliascope.data.read.scales import Scale
+from gliascope.data.read.series import Member, member
 from gliascope.data.slices import Slice
 from gliascope.errors import ReadError
 from gliascope.inference.predict import Prepared, prepare
@@ -38,6 +40,7 @@ class Facts:
     study: str | None
     series: str | None
     plane: str | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Failure:
     disk_full: bool = False
 
 
-Answer = list[Facts] | Failure
+Answer = list[Facts] | Member | Failure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +109,31 @@ def set_up(limits: DecodeLimits) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-def work(path: Path, preprocessing: Preprocessing, attempt: int, alarm: float) -> Answer:
-    """Prepare a file; the arrays are left beside it for `restore`, under the number of the attempt.
+def work(path: Path, task: Callable[[Path, int], Answer], attempt: int, alarm: float) -> Answer:
+    """Do a task on a file, as attempt number so many.
 
     The alarm, in seconds, ends a worker whose server is no more there to do it.
     """
     signal.setitimer(signal.ITIMER_REAL, alarm)
     try:
-        prepared = prepare(path, preprocessing)
-        arrays = chain((one.ready for one in prepared), (one.item.pixels for one in prepared))
-        _write(_beside(path, attempt), arrays)
-        return [_facts(one.item) for one in prepared]
+        return task(path, attempt)
     except Exception as error:
         return _failure(path, error)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def decode(path: Path, attempt: int, preprocessing: Preprocessing, scale: Scale | None) -> list[Facts]:
+    """Prepare a file; the arrays are left beside it for `restore`, under the number of the attempt."""
+    prepared = prepare(path, preprocessing, scale)
+    arrays = chain((one.ready for one in prepared), (one.item.pixels for one in prepared))
+    _write(_beside(path, attempt), arrays)
+    return [_facts(one.item) for one in prepared]
+
+
+def measure(path: Path, attempt: int, folders: tuple[str, ...]) -> Member | None:
+    """What the file, which the client has in `folders`, says of the scale of its series."""
+    return member(str(path), read(path), folders)
 
 
 def _failure(path: Path, error: Exception) -> Failure:
@@ -154,6 +167,7 @@ def restore(path: Path, preprocessing: Preprocessing, attempt: int, facts: list[
             study=one.study,
             series=one.series,
             plane=one.plane,
+            notes=one.notes,
         )
         prepared.append(Prepared(item, ready[number]))
         start += size
@@ -170,6 +184,7 @@ def _facts(item: Slice) -> Facts:
         item.study,
         item.series,
         item.plane,
+        item.notes,
     )
 
 

@@ -1,6 +1,7 @@
 """Slices that are unlike a slice: nearly blank, written on, coloured, of another modality, size or way up."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,9 +12,8 @@ from gliascope.data.audit.marks import MARKS, beside_head, marks
 from gliascope.data.audit.result import ODDITIES_SCHEMA
 from gliascope.data.audit.upright import ALIKE, MARGIN, upside_down
 from gliascope.data.audit.vectors import Pixels
+from gliascope.data.catalog import FILE, read_file
 from gliascope.data.parallel import parallel_map
-from gliascope.data.places import place
-from gliascope.data.read import read
 from gliascope.errors import ReadError
 from gliascope.progress import note
 
@@ -65,9 +65,9 @@ def _marked(frame: pl.DataFrame, thumbnails: Pixels) -> Found:
         block = slice(start, start + _BLOCK)
         suspicious[block] |= beside_head(thumbnails[block]).any(axis=(1, 2))
     files = (
-        frame.select("root", "path", "index", row=pl.int_range(pl.len()))
+        frame.select(*FILE, "index", row=pl.int_range(pl.len()))
         .filter(pl.Series(suspicious))
-        .group_by("root", "path", maintain_order=True)
+        .group_by(FILE, maintain_order=True)
         .agg("index", "row")
         .rows()
     )
@@ -83,10 +83,11 @@ def _marked(frame: pl.DataFrame, thumbnails: Pixels) -> Found:
         note(f"{unread} files could not be read again, so text and colour in them were not looked for")
 
 
-def _look(file: tuple[str, str, list[int], list[int]]) -> list[tuple[int, int, float]] | None:
-    root, path, indices, rows = file
+def _look(file: tuple[Any, ...]) -> list[tuple[int, int, float]] | None:
+    """file: columns FILE, then indices of slices and their rows."""
+    *where, indices, rows = file
     try:
-        slices = {item.index: item.pixels for item in read(place(root) / path)}
+        slices = {item.index: item.pixels for item in read_file(*where)}
     except (ReadError, OSError):
         return None
     return [(row, *marks(slices[index])) for index, row in zip(indices, rows, strict=True) if index in slices]

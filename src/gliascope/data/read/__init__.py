@@ -10,21 +10,26 @@ from typing import BinaryIO
 
 from gliascope.data.places import place
 from gliascope.data.read import limits, signatures
+from gliascope.data.read.scales import Scale
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError, TooLargeError
 
-__all__ = ["FORMATS", "Format", "read"]
+__all__ = ["FORMATS", "Format", "may_share", "read"]
 
-Reader = Callable[[Path, BinaryIO], list[Slice]]
+Reader = Callable[..., list[Slice]]  # path, open file; and, where `shares`, the Scale of the series
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A family of formats: what its first bytes look like, and the module here whose `read` decodes it."""
+    """A family of formats: what its first bytes look like, and the module here whose `read` decodes it.
+
+    shares: told by the first bytes, whether a file's grey scale may be that of a series of files.
+    """
 
     name: str
     signature: Callable[[bytes], bool]
     module: str
+    shares: Callable[[bytes], bool] | None = None
 
     def reader(self) -> Reader:
         """Import the module, late: its library takes a while to load and most sources need one only."""
@@ -34,29 +39,35 @@ class Format:
 
 # The first whose signature fits decodes the file. A new format is one line here and its module.
 FORMATS = (
-    Format("DICOM", signatures.is_dicom, "dicom"),
-    Format("image", signatures.is_raster, "raster"),
+    Format("DICOM", signatures.is_dicom, "dicom", signatures.is_dicom),
+    Format("image", signatures.is_raster, "raster", signatures.may_be_deep),
     Format("NIfTI", signatures.is_nifti, "nifti"),
     Format("HDF5", signatures.is_hdf5, "figshare"),
-    Format("DICOM", signatures.is_bare_dicom, "dicom"),
+    Format("DICOM", signatures.is_bare_dicom, "dicom", signatures.is_bare_dicom),
 )
 
 
-def read(path: Path | str) -> list[Slice]:
+def read(path: Path | str, scale: Scale | None = None) -> list[Slice]:
     """Read one file as its slices.
 
     Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB v7.3.
+
+    scale: of the series that the file is one of; `series.read_together` finds it for several files.
 
     Each slice's `pixels` are uint8, grey (height, width) or RGB (height, width, 3), and may be read-only.
     Its `notes` say what was read otherwise than the file says: a declared range that hides what it holds is
     passed over (`intensity.hides`), and placeholders for what was not measured count for nothing.
     Values deeper than 8 bits are brought to 8 by, in this order:
 
-    1. the window or VOI LUT that the file states (the first, if several);
+    1. the window or VOI LUT that the file states (the first, if several), where all of the series state the
+       same: others were set slice by slice;
     2. for CT in Hounsfield units (DICOM modality CT, rescaled or signed; NIfTI whose lower percentile is
        below -500), the brain window, centre 40, width 80: air to bone would leave tissue five grey levels;
-    3. the 0.5 to 99.5 percentile of the file's finite values, so that one hot voxel does not darken the rest
-       and slices of one volume stay comparable. Voxels that are not finite count as the lowest value.
+    3. the 0.5 to 99.5 percentile of the finite values of the volume or series, so that one hot voxel does not
+       darken the rest and slices stay comparable. Voxels that are not finite count as the lowest value.
+
+    "Of the series" means of this file where no `scale` is given; a single slice of a DICOM series then says
+    so in its `notes`.
 
     See `raster.read`, `dicom.read`, `nifti.read` and `figshare.read` for what each format adds, and `limits`
     for the limits.
@@ -67,10 +78,10 @@ def read(path: Path | str) -> list[Slice]:
     """
     path = place(path) if isinstance(path, str) else path
     with _open(path) as file:
-        format_ = _format(path, file)
+        format_, _ = _format(path, file)
         reader = format_.reader()
         try:
-            return reader(path, file)
+            return reader(path, file, scale=scale) if scale and format_.shares else reader(path, file)
         except ReadError:
             raise
         except Exception as error:
@@ -78,6 +89,16 @@ def read(path: Path | str) -> list[Slice]:
                 raise TooLargeError(path, "not enough memory to decode it") from None
             # Malformed content makes libraries raise nearly anything, from struct.error to RecursionError.
             raise DamagedFileError(path, f"{format_.name} truncated or damaged", _one_line(error)) from None
+
+
+def may_share(path: Path) -> bool:
+    """Whether the grey scale of a file may be that of a series, from its first bytes."""
+    try:
+        with _open(path) as file:
+            format_, head = _format(path, file)
+            return format_.shares is not None and format_.shares(head)
+    except ReadError:
+        return False
 
 
 def _open(path: Path) -> BinaryIO:
@@ -99,7 +120,8 @@ def _open(path: Path) -> BinaryIO:
         raise ReadError(path, "cannot be opened", _one_line(error)) from None
 
 
-def _format(path: Path, file: BinaryIO) -> Format:
+def _format(path: Path, file: BinaryIO) -> tuple[Format, bytes]:
+    """The format, and the bytes that tell it."""
     try:
         head = file.read(signatures.HEAD)
         file.seek(0)
@@ -107,7 +129,7 @@ def _format(path: Path, file: BinaryIO) -> Format:
         raise ReadError(path, "cannot be read", _one_line(error)) from None
     for format_ in FORMATS:
         if format_.signature(head):
-            return format_
+            return format_, head
     raise NotAnImageError(
         path, "format not recognised", "known: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI, figshare .mat"
     )

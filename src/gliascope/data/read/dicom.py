@@ -16,6 +16,7 @@ from gliascope.data.read import limits
 from gliascope.data.read.codestream import frame_size
 from gliascope.data.read.dicom_pixels import frames
 from gliascope.data.read.facts import pseudonym
+from gliascope.data.read.scales import ALONE, Scale
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
 
@@ -27,11 +28,12 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-def read(path: Path, file: BinaryIO) -> list[Slice]:
+def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
     """Read a DICOM file, with or without preamble, one slice a frame; `index` is the frame within the file.
 
-    `dicom_pixels.frames` says how values become uint8. `spacing` is PixelSpacing, else ImagerPixelSpacing;
-    `plane` is that of ImageOrientationPatient.
+    scale: of the series, where others of its files are at hand; without it, one slice of a series says so in
+    its `notes`, unless its values have a scale of their own. `dicom_pixels.frames` says how values become
+    uint8. `spacing` is PixelSpacing, else ImagerPixelSpacing; `plane` is that of ImageOrientationPatient.
     `patient`, `study` and `series` are pseudonyms (`facts.pseudonym`) of PatientID, StudyInstanceUID and
     SeriesInstanceUID; no other text of the file is kept, and errors quote none of it.
 
@@ -46,13 +48,16 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         patient, study, series = (
             pseudonym(_text(dataset, name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
         )
-        shown, notes = frames(path, dataset)
+        found, grey, notes = frames(path, dataset, scale)
+        if scale is None and len(found) == 1 and series and grey and grey.shares:
+            notes = (*notes, ALONE)
         return [
             Slice(
-                pixels, path, index, "dicom", code, spacing, patient, study, series, plane=plane, notes=notes
+                one.pixels, path, index, "dicom", code, one.spacing, patient, study, series,
+                plane=one.plane, notes=notes, grey=grey,
             )
-            for index, (pixels, spacing, plane) in enumerate(shown)
-        ]
+            for index, one in enumerate(found)
+        ]  # fmt: skip
     except (ReadError, MemoryError):
         raise
     except Exception as error:

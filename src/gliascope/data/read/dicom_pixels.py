@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +13,12 @@ from pydicom import Dataset, FileDataset
 from gliascope.data.read import dicom_tables, intensity
 from gliascope.data.read.dicom_elements import facts, numbers, stated
 from gliascope.data.read.dicom_values import decode
-from gliascope.data.read.facts import millimetres, plane
+from gliascope.data.read.facts import digest, millimetres, plane
 from gliascope.data.read.intensity import Pixels, Values
-from gliascope.data.read.placeholders import sample
+from gliascope.data.read.scales import BRAIN, FULL, VOI_LUT, WINDOW, Counts, Grey, Range, Scale
+from gliascope.errors import DamagedFileError
 
 Spacing = tuple[float, float] | None
-
-_AIR = -200.0
-"""In Hounsfield units nothing but air is below."""
 
 _GROUPS = (
     "PixelMeasuresSequence",
@@ -30,29 +28,38 @@ _GROUPS = (
 )
 
 
-@dataclass(slots=True)
-class _Frame:
-    """A frame on its way to uint8.
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Pixels of a frame, its spacing (row, column) in mm, and its plane."""
 
-    values: after the modality LUT or rescale, NaN where padded; None for colours that stay as they are.
-    ranges: what the file declares to be shown of the values, by name, in the order of the standard.
-    pixels: None as long as no range is chosen.
+    pixels: Pixels
+    spacing: Spacing
+    plane: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grey:
+    """A frame whose values are to be scaled.
+
+    real: the values after modality LUT or rescale, NaN where padded. declared: ranges that the file declares
+    to be shown of them, in the order of the standard. counts: of the values.
     """
 
-    values: Values | None
-    ranges: list[tuple[str, Callable[[], Pixels]]] = field(default_factory=list)
-    pixels: Pixels | None = None
+    real: Callable[[], Values]
+    declared: tuple[Range, ...]
+    counts: Counts
 
 
 def frames(
-    path: Path, dataset: FileDataset
-) -> tuple[list[tuple[Pixels, Spacing, str | None]], tuple[str, ...]]:
-    """Decode all frames: of each its pixels, its spacing (row, column) in mm, and its plane; then notes.
+    path: Path, dataset: FileDataset, scale: Scale | None = None
+) -> tuple[list[Frame], Grey | None, tuple[str, ...]]:
+    """Decode all frames; also what they say of the scale of their series (None if all are colour), and notes.
 
-    Grey goes through the modality LUT or rescale, then the first of: VOI LUT; first window; for CT in
-    Hounsfield units (rescaled or signed) the brain window; for unsigned values of up to 8 bits, which are
-    meant for display as they are, their full range; else `intensity.spread` over all such frames of the file.
-    A range that hides what all its frames hold (`intensity.hides`) is passed over, and a note says so, but a
+    Grey goes through the modality LUT or rescale, then the first of these that all frames declare alike: VOI
+    LUT; first window; for CT in Hounsfield units (rescaled or signed) the brain window; for unsigned values
+    of up to 8 bits, which are meant for display as they are, their full range; else `Counts.spread` of all.
+    "All" are the frames of the file or, where a `scale` is given, of its series. A range that hides what they
+    all hold (`intensity.hides`) is passed over, and a note says so, but a
     CT of nothing but air is rightly black. Padding and other placeholders count for nothing and are black.
     MONOCHROME1 is inverted. Colour, also by palette, becomes RGB; deeper than 8 bits it is spread like grey.
     What a frame's functional groups say of rescale, window, spacing and plane goes before what the data set
@@ -61,56 +68,45 @@ def frames(
     Raises DamagedFileError; what pydicom raises on damaged content is left to the caller.
     """
     stored, padding, notes = decode(path, dataset)
-    shown, where = list[_Frame](), []
-    for index, one in enumerate(stored):
-        places = [*_functional_groups(dataset, index), dataset]
-        frame = _colour(dataset, one)
-        shown.append(
-            frame or _grey(path, dataset, one, None if padding is None else padding[index], places, notes)
-        )
-        where.append((_spacing(places), _plane(places)))
-    _choose_ranges(dataset, shown, notes)
-    _spread(path, shown)
+    places = [[*_functional_groups(dataset, index), dataset] for index in range(len(stored))]
+    shown: Sequence[Pixels | _Grey] = _colours(dataset, stored, notes) or [
+        _grey(path, dataset, one, None if padding is None else padding[index], places[index], notes)
+        for index, one in enumerate(stored)
+    ]
+    grey = _together(dataset, [one for one in shown if isinstance(one, _Grey)])
+    chosen = scale or (grey.alone if grey else None)
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     result = []
-    for frame, (spacing, lying) in zip(shown, where, strict=True):
-        pixels = frame.pixels
-        assert pixels is not None  # noqa: S101
-        if inverted:
-            pixels = ~pixels
-            if frame.values is not None and frame.values.dtype.kind == "f":
-                pixels[~np.isfinite(frame.values)] = 0
-        result.append((pixels, spacing, lying))
-    return result, tuple(dict.fromkeys(notes))
+    for one, place in zip(shown, places, strict=True):
+        if isinstance(one, _Grey):
+            range_ = chosen.of(one.declared) if chosen else None
+            if range_ is None:
+                raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
+            pixels = range_.show(one.real(), inverted)
+        else:
+            pixels = ~one if inverted else one
+        result.append(Frame(pixels, _spacing(place), _plane(place)))
+    notes += chosen.notes if chosen else ()
+    return result, grey, tuple(dict.fromkeys(notes))
 
 
-def _choose_ranges(dataset: Dataset, shown: Sequence[_Frame], notes: list[str]) -> None:
-    """Give frames the pixels of their first declared range that does not hide what they hold."""
-    while declared := [(one, one.values) for one in shown if one.pixels is None and one.ranges]:
-        name = declared[0][0].ranges[0][0]
-        for frame, _ in declared:
-            frame.pixels = frame.ranges.pop(0)[1]()
-        trusted = [(values, frame.pixels) for frame, values in declared if values is not None]
-        images = [values for values, _ in trusted]
-        air = dataset.get("Modality") == "CT" and np.mean(sample(images) < _AIR) > 0.99
-        if air or not intensity.hides(images, [pixels for _, pixels in trusted if pixels is not None]):
-            return
-        notes.append(f"the {name} shows next to nothing: passed over")
-        for frame, _ in declared:
-            frame.pixels = None
-
-
-def _spread(path: Path, shown: Sequence[_Frame]) -> None:
-    """Scale all frames that have no pixels yet, by the spread of their values."""
-    frames = [(one, one.values) for one in shown if one.pixels is None and one.values is not None]
-    if not frames:
-        return
-    with np.errstate(over="ignore"):
-        deep = [values.astype(np.float32) for _, values in frames]
-    deep = intensity.without_placeholders(deep)
-    low, high = intensity.spread(path, deep)
-    for (frame, _), values in zip(frames, deep, strict=True):
-        frame.values, frame.pixels = values, intensity.scale(values, low, high)
+def _together(dataset: Dataset, shown: Sequence[_Grey]) -> Grey | None:
+    """What the file says of the scale of its series."""
+    if not shown:
+        return None
+    counts = Counts.sum([one.counts for one in shown])
+    uid, series = (str(dataset.get(name) or "").strip() for name in ("SOPInstanceUID", "SeriesInstanceUID"))
+    # A localizer or phase images among the slices are no part of what they share.
+    kind = list(dataset.get("ImageType") or [])[2:3]
+    about = [str(dataset.get(name) or "") for name in ("Modality", "PhotometricInterpretation")]
+    grey = Grey(
+        digest(series, *about, *map(str, kind)) if series else None,
+        frozenset(one.declared for one in shown),
+        counts,
+        dataset.get("Modality") == "CT",
+        digest(uid, counts.values.tobytes().hex(), counts.counts.tobytes().hex()),
+    )
+    return replace(grey, alone=grey.scale())
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
@@ -122,15 +118,22 @@ def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
                 yield from (items[at].get(group) or [])[:1]
 
 
-def _colour(dataset: Dataset, stored: Values) -> _Frame | None:
-    if stored.ndim == 3:
-        colours, bits = intensity.one_channel_if_grey(stored), int(dataset.BitsStored)
-        return _Frame(colours) if bits > 8 else _Frame(None, pixels=_full_range(colours, bits))
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        colours, bits = dicom_tables.palette(dataset, stored)
-        pixels = _full_range(intensity.one_channel_if_grey(colours), bits)
-        return _Frame(stored, [("palette", lambda: pixels)])
-    return None
+def _colours(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pixels | _Grey]:
+    """Frames in colour; none if the file is grey, or its palette hides what is stored."""
+    if stored.ndim == 4:
+        bits = int(dataset.BitsStored)
+        several = [intensity.one_channel_if_grey(one) for one in stored]
+        if bits <= 8:
+            return [_full_range(one, bits) for one in several]
+        return [_Grey(partial(np.asarray, one), (), Counts.of(one)) for one in several]
+    if dataset.PhotometricInterpretation != "PALETTE COLOR":
+        return []
+    coloured = [dicom_tables.palette(dataset, one) for one in stored]
+    pixels = [_full_range(intensity.one_channel_if_grey(colours), bits) for colours, bits in coloured]
+    if not intensity.hides(list(stored), pixels):
+        return pixels
+    notes.append("the palette shows next to nothing: passed over")
+    return [_Grey(partial(np.asarray, one), (), Counts.of(one)) for one in stored]
 
 
 def _grey(
@@ -140,41 +143,49 @@ def _grey(
     padding: NDArray[np.bool_] | None,
     places: Sequence[Dataset],
     notes: list[str],
-) -> _Frame:
-    values, rescaled = _modality_values(path, dataset, stored, places, notes)
-    if padding is not None and padding.any():
-        values = np.where(padding, np.nan, values)
-    return _Frame(values, _ranges(dataset, stored, values, rescaled, places, notes))
+) -> _Grey:
+    slope, intercept = _rescale(path, dataset, places, notes)
+
+    def modality(values: Values) -> Values:
+        """Apply the modality LUT, else the rescale (PS3.3 C.11.1)."""
+        if tables := dataset.get("ModalityLUTSequence"):
+            return dicom_tables.look_up(dataset, tables[0], values)[0]
+        if (slope, intercept) == (1.0, 0.0):
+            return values
+        with np.errstate(over="ignore", invalid="ignore"):
+            real = np.multiply(values, slope, dtype=np.float64) + intercept
+        real[~(np.abs(real) <= np.finfo(np.float32).max)] = np.nan
+        return real
+
+    def real() -> Values:
+        values = modality(stored)
+        return values if padding is None else np.where(padding, np.nan, values)
+
+    counted = stored if padding is None else stored[~padding]
+    # The sign of a table's first value is told by all the values.
+    by_table = "ModalityLUTSequence" in dataset
+    counts = Counts.of(modality(counted)) if by_table else Counts.of(counted, modality)
+    rescaled = by_table or (slope, intercept) != (1.0, 0.0)
+    return _Grey(real, _declared(dataset, stored, rescaled, places, notes), counts)
 
 
-def _ranges(
-    dataset: Dataset,
-    stored: Values,
-    values: Values,
-    rescaled: bool,
-    places: Sequence[Dataset],
-    notes: list[str],
-) -> list[tuple[str, Callable[[], Pixels]]]:
+def _declared(
+    dataset: Dataset, stored: Values, rescaled: bool, places: Sequence[Dataset], notes: list[str]
+) -> tuple[Range, ...]:
     """What the file declares to be shown of grey values, most binding first."""
-    ranges = list[tuple[str, Callable[[], Pixels]]]()
+    ranges = list[Range]()
     if tables := dataset.get("VOILUTSequence"):
-        ranges.append(("VOI LUT", lambda: _full_range(*dicom_tables.look_up(dataset, tables[0], values))))
+        entries, first, bits = dicom_tables.table(dataset, tables[0].LUTDescriptor, tables[0].LUTData)
+        ranges.append(Range(VOI_LUT, (first, bits, *map(int, entries))))
     function = next((str(p.VOILUTFunction).upper() for p in places if p.get("VOILUTFunction")), "LINEAR")
     if window := _window(places, function, notes):
-        ranges.append(("window", partial(intensity.window, values, *window, function)))
+        ranges.append(Range(WINDOW, window, function))
     if dataset.get("Modality") == "CT" and (rescaled or stored.dtype.kind == "i"):
-        ranges.append(("brain window", partial(intensity.window, values, *intensity.BRAIN_WINDOW)))
+        ranges.append(Range(BRAIN, intensity.BRAIN_WINDOW, "LINEAR"))
     bits = int(dataset.BitsStored) if stored.dtype.kind == "u" else 16
     if bits <= 8 and stored.max() < 2**bits and not rescaled:
-        ranges.append(("full range of BitsStored", partial(_full_range, stored, bits)))
-    if values.dtype.kind == "f":
-        blank = ~np.isfinite(values)
-        ranges = [(name, partial(_blacken, pixels, blank)) for name, pixels in ranges]
-    return ranges
-
-
-def _blacken(pixels: Callable[[], Pixels], blank: NDArray[np.bool_]) -> Pixels:
-    return np.where(blank, np.uint8(0), pixels())
+        ranges.append(Range(FULL, (0, 2**bits - 1)))
+    return tuple(ranges)
 
 
 def _window(places: Sequence[Dataset], function: str, notes: list[str]) -> tuple[float, float] | None:
@@ -190,23 +201,16 @@ def _window(places: Sequence[Dataset], function: str, notes: list[str]) -> tuple
     return None
 
 
-def _modality_values(
-    path: Path, dataset: Dataset, stored: Values, places: Sequence[Dataset], notes: list[str]
-) -> tuple[Values, bool]:
-    """Apply the modality LUT, else the rescale (PS3.3 C.11.1); also whether one changed the values.
-
-    Without a slope it is 1, without an intercept 0.
-    """
-    if tables := dataset.get("ModalityLUTSequence"):
-        return dicom_tables.look_up(dataset, tables[0], stored)[0], True
+def _rescale(
+    path: Path, dataset: Dataset, places: Sequence[Dataset], notes: list[str]
+) -> tuple[float, float]:
+    """Slope and intercept; without a slope it is 1, without an intercept 0."""
+    if "ModalityLUTSequence" in dataset:
+        return 1.0, 0.0
     slope, intercept = stated(path, places, "RescaleSlope"), stated(path, places, "RescaleIntercept")
     if slope == 0:
         notes.append("RescaleSlope is 0, which would make all values equal: read as 1")
-    slope, intercept = slope or 1.0, intercept or 0.0
-    if (slope, intercept) == (1.0, 0.0):
-        return stored, False
-    with np.errstate(over="ignore"):  # what is not finite counts as the lowest value
-        return stored * slope + intercept, True
+    return slope or 1.0, intercept or 0.0
 
 
 def _full_range(values: Values, bits: int) -> Pixels:

@@ -18,7 +18,12 @@ def pseudonym(identifier: str) -> str | None:
     identifiers can find the one behind it.
     """
     identifier = identifier.strip().strip("\0")
-    return hashlib.blake2b(identifier.encode(), digest_size=8).hexdigest() if identifier else None
+    return digest(identifier) if identifier else None
+
+
+def digest(*facts: str) -> str:
+    """16 hex digits that are the same where all facts are."""
+    return hashlib.blake2b("\0".join(facts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def plane(orientation: Sequence[float]) -> str | None:

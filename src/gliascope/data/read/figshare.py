@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gliascope.data.read import intensity, limits
+from gliascope.data.read import limits
 from gliascope.data.read.facts import pseudonym
+from gliascope.data.read.scales import to_slices
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
 
@@ -43,7 +44,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         raise DamagedFileError(path, "cjdata.tumorMask does not fit cjdata.image")
     return [
         Slice(
-            np.ascontiguousarray(intensity.scale(values, *intensity.spread(path, [values])).T),
+            np.ascontiguousarray(to_slices(path, [values])[0].T),
             path,
             index=0,
             format="figshare-mat",

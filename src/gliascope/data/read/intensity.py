@@ -1,15 +1,17 @@
 """Grey values of any depth, brought to uint8; colour that is grey, brought to one channel."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.read.placeholders import LEVELS, SOFT_TISSUE, hounsfield, measured_range, sample
+from gliascope.data.read.placeholders import LEVELS, SOFT_TISSUE, hounsfield, sample
 from gliascope.errors import DamagedFileError
 
+_TAIL = 0.005
 PERCENTILES = (0.5, 99.5)
 """Ends of the grey scale where the file states no window: a few hot voxels would else darken the rest."""
 
@@ -25,22 +27,41 @@ _JUDGED = 2**16
 
 Values = NDArray[Any]
 Pixels = NDArray[np.uint8]
+Ends = tuple[float, float]
+"""The values that become black and white."""
 
 
-def spread(path: Path, images: Sequence[Values]) -> tuple[float, float]:
+def spread(path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray) -> Ends:
     """The PERCENTILES of the finite values of all `images` together, so that slices of one file compare.
 
-    Falls back to lowest and highest value where the percentiles coincide, as in a mask.
-    Raises DamagedFileError if no value is finite.
+    real: a linear function that makes real values of stored ones. Falls back to lowest and highest value
+    where the percentiles coincide, as in a mask. Raises DamagedFileError if no value is finite.
     """
     parts = [_finite(image) for image in images]
     finite = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if finite.size == 0:
         raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-    low, high = np.percentile(finite, PERCENTILES)
-    if not low < high:
-        low, high = finite.min(), finite.max()
+    picked = picks(finite.size)
+    found = ends(real(np.partition(finite, np.unique(picked))[picked]), finite.size)
+    low, high = found or sorted(real(np.array([finite.min(), finite.max()])).tolist())
     return float(low), float(high)
+
+
+def picks(count: int) -> NDArray[np.intp]:
+    """Places in `count` ordered values that PERCENTILES lie between: the same from either end."""
+    place = math.floor(_TAIL * (count - 1))
+    after = min(place + 1, count - 1)
+    return np.array([place, after, count - 1 - after, count - 1 - place])
+
+
+def ends(picked: Values, count: int) -> Ends | None:
+    """The PERCENTILES of `count` values of which those at `picks(count)` are given; None if they coincide."""
+    lower, above, below, upper = np.asarray(picked, np.float64).tolist()
+    if lower > upper:  # by a negative slope
+        lower, above, below, upper = upper, below, above, lower
+    share = _TAIL * (count - 1) % 1
+    low, high = lower + (above - lower) * share, upper - (upper - below) * share
+    return (low, high) if low < high else None
 
 
 def scale(values: Values, low: float, high: float) -> Pixels:
@@ -48,6 +69,8 @@ def scale(values: Values, low: float, high: float) -> Pixels:
 
     Where `low` equals `high` this is a threshold, so that a constant image is 0 everywhere.
     """
+    if values.dtype == np.uint8 and (low, high) == (0, 255):
+        return values
     with np.errstate(invalid="ignore"):  # signalling NaNs
         real = np.array(values, np.float64)
     if values.dtype.kind == "f":
@@ -76,14 +99,6 @@ def window(values: Values, centre: float, width: float, function: str = "LINEAR"
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     return scale(values, centre - width / 2, centre + width / 2)
-
-
-def without_placeholders(images: Sequence[Values]) -> list[Values]:
-    """`images` with NaN for placeholders (`placeholders.measured_range` of all together)."""
-    floor, ceiling = measured_range(sample(images)) if images else (-np.inf, np.inf)
-    if (floor, ceiling) == (-np.inf, np.inf):
-        return list(images)
-    return [np.where((image >= floor) & (image <= ceiling), image, np.nan) for image in images]
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from gliascope.data.read import intensity, limits
 from gliascope.data.read.facts import PLANES, millimetres
 from gliascope.data.read.intensity import Pixels, Values
-from gliascope.data.read.placeholders import hounsfield, measured_range, sample
+from gliascope.data.read.placeholders import hounsfield, sample
+from gliascope.data.read.scales import to_slices
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError
 
@@ -128,7 +129,7 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
         return [_colour(plane) for plane in planes], None, []
     slope, intercept, notes = _slope_intercept(header)
 
-    def real(stored: Values | float) -> Any:
+    def real(stored: Values) -> Values:
         # Plane by plane: the whole volume as floats could be four times as large.
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as the lowest value
             return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
@@ -138,20 +139,7 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
         images = [intensity.window(real(plane), *intensity.BRAIN_WINDOW) for plane in planes]
         if not intensity.hides([real(plane) for plane in planes], images):
             return images, "CT", notes
-    floor, ceiling = measured_range(looked_at)
-    everything = (floor, ceiling) == (-math.inf, math.inf)
-
-    def measured(plane: Values) -> Values:
-        values: Values = real(plane)
-        return values if everything else np.where((values >= floor) & (values <= ceiling), values, np.nan)
-
-    if everything:
-        low, high = sorted(map(real, intensity.spread(path, [planes])))
-    else:
-        low, high = intensity.spread(path, [measured(plane) for plane in planes])
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise DamagedFileError(path, "no finite value", "the header's slope takes them beyond any float")
-    return [intensity.scale(measured(plane), low, high) for plane in planes], None, notes
+    return to_slices(path, list(planes), real), None, notes
 
 
 def _slope_intercept(header: Any) -> tuple[float | None, float, list[str]]:

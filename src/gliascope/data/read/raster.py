@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image, ImageMode, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from gliascope.data.read import deep_colour, intensity, limits
+from gliascope.data.read.facts import digest
 from gliascope.data.read.intensity import Pixels, Values
+from gliascope.data.read.scales import SPREAD, Counts, Grey, Scale, to_slices
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 
@@ -27,12 +29,13 @@ _WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262 (PhotometricInterpretation)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def read(path: Path, file: BinaryIO) -> list[Slice]:
+def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
     """Read one image file; a TIFF gives one slice a page, an animation its first frame.
 
     Eight-bit images keep their values. Transparency is laid on black, palettes and CMYK become RGB, RGB with
     three equal channels becomes grey, and the EXIF orientation is applied. Grey of 16 or 32 bits and colour
-    of 16 are scaled by `intensity.spread` over all pages (the channels together), placeholders in grey apart.
+    of 16 are scaled by `intensity.spread` over all pages (the channels together), placeholders in grey apart;
+    grey of a single page by the `scale` that it shares with others, where one is given.
 
     Raises TooLargeError before decoding, NotAnImageError for a TIFF that Pillow does not know (64-bit floats,
     colour in floats); what Pillow raises on damaged content is left to the caller.
@@ -56,21 +59,27 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
         pages.append(_values(page, content, index))
+    grey = None
+    if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
+        counts = Counts.of(pages[0])
+        if alone := counts.spread():
+            grey = Grey(None, frozenset({()}), counts, False, digest(str(path)), Scale(SPREAD, alone.numbers))
+    range_ = (scale or grey.alone or Scale("")).of(()) if grey else None
+    scaled = [range_.show(pages[0])] if range_ else _scaled(path, pages)
     return [
-        Slice(page, path, index, name, mode=mode, quantisation=quantisation)
-        for index, (page, mode) in enumerate(zip(_scaled(path, pages), modes, strict=True))
+        Slice(page, path, index, name, mode=mode, quantisation=quantisation, grey=grey)
+        for index, (page, mode) in enumerate(zip(scaled, modes, strict=True))
     ]
 
 
 def _scaled(path: Path, pages: list[Values]) -> list[Pixels]:
     """Pages of uint8 as they are, all deeper ones on one scale."""
     deep = [page for page in pages if page.dtype != np.uint8]
-    if not deep:
-        return pages
-    grey = iter(intensity.without_placeholders([page for page in deep if page.ndim == 2]))
-    deep = [next(grey) if page.ndim == 2 else page for page in deep]
-    low, high = intensity.spread(path, deep)
-    scaled = (intensity.scale(page, low, high) for page in deep)
+    if any(page.ndim == 3 for page in deep):
+        ends = intensity.spread(path, deep)
+        scaled = iter([intensity.scale(page, *ends) for page in deep])
+    else:
+        scaled = iter(to_slices(path, deep) if deep else [])
     return [page if page.dtype == np.uint8 else next(scaled) for page in pages]
 
 

@@ -7,6 +7,7 @@ HEAD = 4096
 """Bytes of a file that are enough to tell its format."""
 
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+_PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NIFTI = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
@@ -16,10 +17,15 @@ _LAST_FIRST_ELEMENT = 0x0018
 def is_raster(head: bytes) -> bool:
     """JPEG, PNG, BMP, TIFF (also BigTIFF) or WebP."""
     return (
-        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF))
+        head.startswith((b"\xff\xd8\xff", _PNG, *_TIFF))
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS)
     )
+
+
+def may_be_deep(head: bytes) -> bool:
+    """A picture that may hold grey of more than 8 bits: a PNG that says so, or any TIFF."""
+    return head.startswith(_TIFF) or (head.startswith(_PNG) and head[24:25] == b"\x10")
 
 
 def is_dicom(head: bytes) -> bool:

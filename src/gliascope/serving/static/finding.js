@@ -25,6 +25,7 @@ export function card(finding, info, ofStudy = false) {
     told.push(make("p", { class: "set" }, make("b", {}, "Outlier score: "), finding.outlier_score.toFixed(2), ". ",
       make("span", { class: "muted" }, ofStudy ? `The median of its slices; ${past}.` : `How far from what the model learned from; ${past}.`)));
   }
+  told.push(...(finding.notes ?? []).map((note) => make("p", { class: "set" }, make("b", {}, "Note: "), note, ".")));
   if (!ofStudy) told.push(descriptions(info));
   return make("div", { class: "finding" }, told);
 }

@@ -21,7 +21,7 @@ export function toCsv(runs) {
       const shares = classes.map((name) => found.probabilities?.[name]);
       lines.push([...FACTS.map((name) => entry[name]), ...shares, ...SAID.map((name) => entry[name])]);
     };
-    for (const slice of prediction.slices) line("slice", slice);
+    for (const slice of prediction.slices) line("slice", { ...slice, note: slice.notes?.join("; ") });
     for (const study of prediction.studies) line("study", { ...study, note: study.aggregation });
     for (const { file, reason, detail } of prediction.rejects) line("reject", { file, note: detail ? `${reason} (${detail})` : reason });
   }

@@ -1,0 +1,165 @@
+"""Several files together: those of one series are read on one grey scale."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from gliascope.data import labels
+from gliascope.data.parallel import in_order
+from gliascope.data.places import place
+from gliascope.data.read import may_share, read
+from gliascope.data.read.facts import digest
+from gliascope.data.read.scales import Counts, Grey, Range, Scale
+from gliascope.data.slices import Slice
+from gliascope.errors import ReadError
+
+_FOLD = 64  # files whose counts wait to be added up
+_NUMBERED = re.compile(r"\d|patient|subject|case", re.IGNORECASE)
+_NO_NAMES: Mapping[str, str | None] = {}
+_SCHEMA = {
+    "name": pl.String(),
+    "series": pl.String(),
+    "declared": pl.String(),
+    "values": pl.List(pl.Float64()),
+    "counts": pl.List(pl.Int64()),
+    "hounsfield": pl.Boolean(),
+    "instance": pl.String(),
+    "alone": pl.String(),
+}
+
+
+def read_together(paths: Sequence[Path | str]) -> list[list[Slice]]:
+    """Slices of each file, as `read` gives them, but on one grey scale a series, whatever the order.
+
+    Files of one SeriesInstanceUID are a series, and so are pictures of more than 8 bits in one patient's
+    folder (see `series_of`). Raises ReadError for the first file that cannot be read.
+    """
+    files = [place(path) if isinstance(path, str) else path for path in paths]
+    scales = scales_of(files)
+    return [read(file, scales.get(file)) for file in files]
+
+
+def scales_of(files: Iterable[Path]) -> dict[Path, Scale]:
+    """The scale of each file that is one of several of its series among `files`; others have their own."""
+    sharing = dict(zip(files := list(files), in_order(may_share, files), strict=True))
+    sharing = {file: True for file, shares in sharing.items() if shares}
+    if len(sharing) < 2:
+        return {}
+    series = Series()
+    for member in in_order(measure, sharing):
+        series.add(member)
+    return {place(name): scale for name, _, scale in series.scales()}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of a series: its name, the series, and what it says of the grey scale."""
+
+    name: str
+    series: str
+    grey: Grey
+
+
+def measure(file: Path) -> Member | None:
+    """What a file says of the scale of its series; None where it is of none, or cannot be read."""
+    try:
+        return member(str(file), read(file), file.parent.parts)
+    except ReadError:
+        return None
+
+
+def member(
+    name: str,
+    slices: Sequence[Slice],
+    folders: tuple[str, ...],
+    mapping: Mapping[str, str | None] = _NO_NAMES,
+) -> Member | None:
+    """What the slices of a file in `folders` say of their series; None where they are of none."""
+    grey = slices[0].grey if slices else None
+    series = grey and (grey.series or folder_series(folders, mapping))
+    return Member(name, series, grey) if grey and series else None
+
+
+def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = _NO_NAMES) -> str | None:
+    """Name what the slices of one patient's folder share, as far as names tell; None where it is not one's.
+
+    A patient's folder lies in a class folder, or its name has a number or says "patient", and it is itself
+    neither a class nor a part of a set. `glioma/p7` and `no_tumor/p7` are one patient's.
+    """
+    said = [labels.place(("", folder), mapping) for folder in folders]
+    common = [one.label is None and not one.excluded and one.official is None for one in said]
+    if not folders or not common[-1]:
+        return None
+    if not (labels.place(folders[:-1], mapping).label or _NUMBERED.search(folders[-1])):
+        return None
+    return digest("folder", *(folder for folder, kept in zip(folders, common, strict=True) if kept))
+
+
+@dataclass(slots=True)
+class _Pool:
+    files: dict[str, Scale | None] = field(default_factory=dict)  # with the scale each has alone
+    waiting: list[Grey] = field(default_factory=list)
+    instances: set[str] = field(default_factory=set)
+
+
+class Series:
+    """Puts together what files say, series by series, as they come; the order does not matter."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, _Pool] = {}
+
+    def add(self, member: Member | None) -> None:
+        """Add a file. What is a copy of one that was added counts once."""
+        if member is None:
+            return
+        pool, grey = self._pools.setdefault(member.series, _Pool()), member.grey
+        pool.files[member.name] = grey.alone
+        if grey.instance not in pool.instances:
+            pool.instances.add(grey.instance)
+            pool.waiting.append(grey)
+            if len(pool.waiting) == _FOLD:
+                pool.waiting = [Grey.sum(pool.waiting)]
+
+    def scales(self) -> Iterator[tuple[str, Scale | None, Scale]]:
+        """Yield the files of those series that have several: name, the scale each has alone, the common."""
+        for pool in self._pools.values():
+            if len(pool.files) > 1 and (scale := Grey.sum(pool.waiting).scale()):
+                yield from ((name, alone, scale) for name, alone in pool.files.items())
+
+
+def pack(members: Iterable[Member]) -> bytes:
+    """As a table in Arrow's format."""
+    rows = [
+        {
+            "name": one.name,
+            "series": one.series,
+            "declared": json.dumps([[astuple(range_) for range_ in chain] for chain in one.grey.declared]),
+            "values": one.grey.counts.values,
+            "counts": one.grey.counts.counts,
+            "hounsfield": one.grey.hounsfield,
+            "instance": one.grey.instance,
+            "alone": one.grey.alone.text if one.grey.alone else None,
+        }
+        for one in members
+    ]
+    table = BytesIO()
+    pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_ipc_stream(table, compression="lz4")
+    return table.getvalue()
+
+
+def unpack(content: bytes) -> Iterator[Member]:
+    """Yield what `pack` was given."""
+    for row in pl.read_ipc_stream(content).iter_slices(1):
+        name, series, declared, hounsfield, instance, alone = row.drop("values", "counts").row(0)
+        chains = frozenset(
+            tuple(Range(range_[0], tuple(range_[1]), range_[2]) for range_ in chain)
+            for chain in json.loads(declared)
+        )
+        own = Scale.parse(alone) if alone else None
+        counts = Counts(row["values"][0].to_numpy(), row["counts"][0].to_numpy())
+        yield Member(name, series, Grey(series, chains, counts, hounsfield, instance, own))
