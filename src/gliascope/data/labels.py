@@ -106,7 +106,7 @@ def _guessed_class(
 ) -> tuple[str, str] | tuple[None, None]:
     """The class by our own vocabulary; collections are passed over."""
     names = [normalise(folder) for folder in folders]
-    repeated = {above for above, name in pairwise(names) if above == name}
+    repeated = {name for above, name in pairwise(names) if is_collection(above, name)}
     deepest = named[-1:]
     classes = [
         (folder, name)
@@ -114,6 +114,11 @@ def _guessed_class(
         if name not in _COLLECTIONS or (name not in repeated and (folder, name) in deepest)
     ]
     return _only_class(folders, classes, _CLASS_OF)
+
+
+def is_collection(above: str, folder: str) -> bool:
+    """Whether a folder repeats the name above it, as archives do, and the name is one of a collection."""
+    return normalise(folder) in _COLLECTIONS and normalise(above) == normalise(folder)
 
 
 def _only_class(
@@ -160,12 +165,13 @@ def load_mapping(path: Path | None) -> dict[str, str | None]:
                 else f"{path}: has {key!r} twice; keep one line of it"
             )
         written[name] = key
-        mapping[name] = None if value in ("", "~", "null", "Null", "NULL") else _class_name(path, value)
+        mapping[name] = None if value in ("", "~", "null", "Null", "NULL") else class_name(path, value)
     _check_spellings((value.value for _, value in pairs), f"{path}: classes")
     return mapping
 
 
-def _class_name(path: Path, value: str) -> str:
+def class_name(path: Path, value: str) -> str:
+    """A class of a user's file, in our words. Raises LayoutError for what cannot be part of a file's name."""
     label = canonical(value)
     if any(char in "/\\" or not char.isprintable() for char in label):
         raise LayoutError(f"{path}: {value!r} cannot name a class; leave out slashes and control characters")

@@ -1,6 +1,5 @@
 """Slices whose lesion is outlined: what saliency maps are held against."""
 
-import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from gliascope.data.folders import files_below
 from gliascope.data.labels import canonical
 from gliascope.data.read import read
 from gliascope.data.slices import Slice
+from gliascope.data.table_file import TableFile
 from gliascope.errors import LayoutError
 
 COLUMNS = ("path", "mask", "label")
@@ -32,7 +32,7 @@ def masked_slices(place: Path) -> Iterator[Slice]:
     """
     if not place.exists():
         raise LayoutError(f"{place}: not found; give a CSV with the columns {', '.join(COLUMNS)}")
-    own = place.suffix.lower() != ".csv"
+    own = place.suffix.lower() not in (".csv", ".tsv")
     rows = [{"path": str(path)} for path in (files_below(place) if place.is_dir() else [place])]
     for row in sorted(rows if own else _table(place), key=_shuffled):
         for item in _own(row) if own else _paired(place, row):
@@ -46,29 +46,34 @@ def _shuffled(row: dict[str, str]) -> bytes:
 
 
 def _table(place: Path) -> list[dict[str, str]]:
-    try:
-        with place.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LayoutError(f"{place}: cannot be read as CSV ({error})") from None
-    if (
-        not rows
-        or not set(COLUMNS).issubset(rows[0])
-        or any(not row[name] for row in rows for name in COLUMNS)
-    ):
-        raise LayoutError(f"{place}: expected rows with the columns {', '.join(COLUMNS)}, none of them empty")
+    table = TableFile.read(place)
+    own = {name: table.find([name]) for name in (*COLUMNS, "group")}
+    cells = {name: table.cells(column) for name, column in own.items() if column is not None}
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    if not rows or not set(COLUMNS).issubset(cells) or any(not row[name] for row in rows for name in COLUMNS):
+        raise LayoutError(
+            f"{place}: expected rows with the columns {', '.join(COLUMNS)}, none of them empty, but got "
+            f"{table.names}"
+        )
     return rows
 
 
 def _paired(place: Path, row: dict[str, str]) -> Iterator[Slice]:
     """The slices of one row of the table, with their masks."""
-    path, mask_path = place.parent / row["path"], place.parent / row["mask"]
+    path, mask_path = _beside(place, row["path"]), _beside(place, row["mask"])
     slices, masks = read(path), [_lesion(item) for item in read(mask_path)]
     if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
         raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {place}")
     for item, mask in zip(slices, masks, strict=True):
         group = row.get("group") or item.patient or item.study or row["path"]
         yield replace(item, mask=mask, label=canonical(row["label"]), patient=group)
+
+
+def _beside(place: Path, text: str) -> Path:
+    """The file that a cell names, from the table's folder on; folders of another machine are left out."""
+    parts = text.replace("\\", "/").split("/")
+    tails = (place.parent / "/".join(parts[cut:]) for cut in range(len(parts)))
+    return next((path for path in tails if path.is_file()), place.parent / "/".join(parts))
 
 
 def _own(row: dict[str, str]) -> Iterator[Slice]:

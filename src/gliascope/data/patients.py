@@ -42,7 +42,7 @@ _OTHER = frozenset(
     grade who stage type class category version v level slice slices series study session ses visit timepoint
     anat func perf output outputs result results new old copy misc other others
     hgg lgg high low left right male female d tesla t x brain tumor tumors cancer all and of the
-    """.split()
+    """.split()  # noqa: SIM905 (a list literal would take eighty lines)
 )
 _FEW, _FEW_NUMBERS, _FEW_WORDS = 3, 5, 10  # names a level needs: with digits, of digits alone, without any
 _FILES = 500  # a folder of a patient holds no more, in the middle of all

@@ -19,6 +19,8 @@ from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Ca
 from gliascope.data.folders import printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
+from gliascope.data.identity import tell_patients
+from gliascope.data.label_table import is_table, load_classes
 from gliascope.data.listing import File, Files, check_files, source_roots
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
@@ -39,17 +41,22 @@ def scan(
     groups: GroupsFile | None = None,
     kept: Path | None = None,
     workers: Workers | None = None,
+    patient_folders: bool = True,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
+    labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
+    patient_folders: whether names of folders and files may tell patients, as `PatientNames` says.
     A file that cannot be read becomes a row of `rejects`. kept: a folder that finished blocks of files stay
     in until the caller removes it: after an interruption they are found there, and so are the catalogue's
     thumbnails, which are in memory without it. workers: who reads the files, by default this machine's cores.
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
-    mapping = labels.load_mapping(labels_file)
-    files = Files(source_roots(sources), mapping)
+    roots = source_roots(sources)
+    as_table = labels_file is not None and is_table(labels_file)
+    mapping = labels.load_mapping(None if as_table else labels_file)
+    files = Files(roots, mapping, load_classes(labels_file, roots) if labels_file and as_table else {})
     count = check_files(files)
     keys, contents = list[str](), list[bytes]()
 
@@ -63,7 +70,7 @@ def scan(
 
     with readers(workers, count) as them:
         frame, rejects = _apart(pl.concat(rows(them), rechunk=True))
-    frame = attach_groups(frame, groups)
+    frame = attach_groups(tell_patients(frame, mapping if patient_folders else None), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
     catalog = Catalog(frame, rejects, lambda: map(_thumbnails, found_again(keys, kept) if kept else contents))
     _check_classes(catalog, sources)
@@ -119,17 +126,23 @@ def _catalogue(file: File, mapping: Mapping[str, str | None]) -> list[dict[str, 
         with file.path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.path.stat().st_size
-        return [_row(file, item, size, sha256, mapping) for item in slices]
+        wanted = (item for item in slices if not _left_out(item, mapping))
+        return [_row(file, item, size, sha256, mapping) for item in wanted]
     except ReadError as error:
         return error
     except OSError as error:
         return ReadError(file.path, "unreadable", error.strerror or type(error).__name__)
 
 
+def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
+    """Whether the user's mapping leaves out the class that the file itself says."""
+    return item.label is not None and mapping.get(labels.normalise(item.label), "") is None
+
+
 def _row(
     file: File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    label = mapping.get(item.label, item.label) if item.label else file.place.label
+    label = mapping.get(labels.normalise(item.label), item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
     thumbnail, head_thumbnail = thumbnails(to_grey(item.pixels))
     return {
@@ -142,6 +155,7 @@ def _row(
         "official": file.place.official,
         # Two sources may both have a patient "1"; they are different people until someone says otherwise.
         "patient": f"{source}:{item.patient}" if item.patient else None,
+        "patient_from": "file" if item.patient else None,
         "study": item.study,
         "modality": item.modality or file.place.modality,
         "plane": item.plane,

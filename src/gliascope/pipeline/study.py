@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import polars as pl
 import yaml
@@ -33,7 +34,8 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        storage=f"sqlite:///{(folder / STUDY).resolve()}",
+        # As a URI, quoted: `?`, `#` and `{}` of a folder's name mean something else in a URL to SQLAlchemy or Optuna.
+        storage=f"sqlite:///file:{quote(str((folder / STUDY).resolve()))}?uri=true",
         study_name="gliascope",
         direction="maximize" if space.objective == "val_accuracy" else "minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
