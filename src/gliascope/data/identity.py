@@ -11,8 +11,8 @@ from gliascope.progress import note
 
 _NOBODY = (
     "anon", "anonym", "anonymous", "anonymized", "anonymised", "anonymize", "anonymise", "anonymouspatient",
-    "anonymizedpatient", "patient", "patientid", "deidentified", "de-identified", "unknown", "none", "null", "na",
-    "n/a", "nan", "noid", "noname", "removed", "default", "undefined", "x", "xx", "xxx", "xxxx", "-", "--",
+    "anonymizedpatient", "patient", "patientid", "deidentified", "de-identified", "unknown", "none", "null",
+    "na", "n/a", "nan", "noid", "noname", "removed", "default", "undefined", "x", "xx", "xxx", "xxxx", "-",
 )  # fmt: skip
 _SPELLINGS = {way(word) for word in _NOBODY for way in (str, str.upper, str.title, str.capitalize)}
 _PLACEHOLDERS = [pseudonym(spelling) for spelling in _SPELLINGS]

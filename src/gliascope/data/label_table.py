@@ -32,7 +32,7 @@ def load_classes(path: Path, roots: Sequence[Path]) -> Classes:
     paths, column = table.find(PATHS), table.find(COLUMNS)
     if paths is None or column is None:
         raise LayoutError(
-            f"{path}: expected a column {' or '.join(PATHS[:3])} and one {' or '.join(COLUMNS[:3])} "
+            f"{path}: expected a column {' or '.join(PATHS[:4])} and one {' or '.join(COLUMNS[:3])} "
             f"but got {table.names}"
         )
     files = [

@@ -45,6 +45,7 @@ _OTHER = frozenset(
     """.split()  # noqa: SIM905 (a list literal would take eighty lines)
 )
 _FEW, _FEW_NUMBERS, _FEW_WORDS = 3, 5, 10  # names a level needs: with digits, of digits alone, without any
+_PREFIX = -1  # the level of file names
 _FILES = 500  # a folder of a patient holds no more, in the middle of all
 
 
@@ -76,8 +77,8 @@ class PatientNames:
             for level, name in enumerate(self._free(folder)):
                 levels.setdefault((source, level), Counter())[name] += 1
             if prefix := self._prefix(stem):
-                levels.setdefault((source, -1), Counter())[prefix] += 1
-        self._told = {key: _told(names) for key, names in levels.items()}
+                levels.setdefault((source, _PREFIX), Counter())[prefix] += 1
+        self._told = {key: _told(names, key[1] == _PREFIX) for key, names in levels.items()}
 
     def of(self, path: str) -> Named | None:
         """The patient of one of these paths; None where names do not tell."""
@@ -91,7 +92,7 @@ class PatientNames:
             if name in self._told[source, level]:
                 return Named(name, "folder")
         prefix = self._prefix(stem)
-        return Named(prefix, "file name") if prefix and prefix in self._told[source, -1] else None
+        return Named(prefix, "file name") if prefix and prefix in self._told[source, _PREFIX] else None
 
     def _free_folders(self, folder: str) -> tuple[str, ...]:
         """Names of the folders below the source that may be patients, outermost first."""
@@ -140,13 +141,13 @@ def _general(name: str) -> bool:
     )
 
 
-def _told(names: Counter[str]) -> frozenset[str]:
+def _told(names: Counter[str], prefixes: bool) -> frozenset[str]:
     """Which names of one level are patients: all or none of those with digits, and of those without."""
     numbers = {name for name in names if name.replace(" ", "").isdigit() and not _YEAR.fullmatch(name)}
     digits = {name for name in names if any(map(str.isdigit, name)) and not _YEAR.fullmatch(name)} - numbers
     words = {name for name in names if not any(map(str.isdigit, name))}
-    # Where others bear digits, the rule for digits holds for numbers, too.
-    few = _FEW if digits else _FEW_NUMBERS
+    # Numbers alone may be grades; not beside other names, nor before the number of a slice.
+    few = _FEW if digits or prefixes else _FEW_NUMBERS
     told = set[str]()
     if len(digits | numbers) >= few:
         told |= digits | numbers

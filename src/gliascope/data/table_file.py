@@ -15,8 +15,8 @@ from gliascope.errors import GliascopeError, LayoutError
 from gliascope.progress import note
 
 PATHS = (
-    "path", "file", "filename", "file name", "filepath", "file path",
-    "image", "image name", "image path", "image id",
+    "path", "file", "filename", "image",
+    "file name", "filepath", "file path", "image name", "image path", "image id",
 )  # fmt: skip
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -70,7 +70,7 @@ class TableFile:
                 f"{file}, line {reader.line_num + shift}: cannot be read as CSV ({problem})"
             ) from None
         if not rows:
-            raise error(f"{file}: is empty; its first line names the columns")
+            raise error(f"{file}: cannot be read as CSV (it is empty); its first line names the columns")
         return cls._of(file, rows, lines, error)
 
     @classmethod
@@ -112,7 +112,7 @@ class TableFile:
         """Which of `files` (root, path from there) each cell of `column` names; None for another file.
 
         A cell may be the path from the root, one from the table's own folder, or any end of the whole path
-        that only one file has, with or without the file's ending. Backslashes, `./` and Unicode's forms make
+        that only one file has, or only one below that folder, with or without the file's ending. Backslashes, `./` and Unicode's forms make
         no difference. Where no row fits so, folders that all rows begin with are taken for another machine's.
         Raises `error` for a cell that may be several files, and where none is any of `files`.
         """
@@ -144,11 +144,11 @@ class TableFile:
             for line, cell, number in zip(self.lines, cells, matched, strict=True)
             if number is None
         ]
-        example = f"paths in the catalogue look like {files[0][1]}" if files else "no file was found"
+        example = f"paths there look like {files[0][1]}" if files else "which is empty"
         shown = ", ".join(strangers[:_SHOWN])
         if len(strangers) == len(cells):
             raise self.error(
-                f"{self.file}: matches no slice: none of its {len(cells)} lines names a file"
+                f"{self.file}: matches no slice; it names no file of the catalogue in {len(cells)} lines"
                 f"{f' ({shown})' if shown else ''}; {example}"
             )
         if cut:
@@ -200,13 +200,13 @@ class _Index:
         return own[-len(given) :] == given
 
     def _exact(self, ends: list[int], given: list[str]) -> list[int]:
-        """Of several: the one whose path from the root, or else from the table, is given in full."""
+        """Of several: the one whose path from the root, or else from the table, is given; or which lies there."""
         beside = [*self.folder, *given]
         for paths, whole in ((self.below, given), (self.whole, beside)):
             exact = [at for at in ends if len(paths[at]) == len(whole) and paths[at][:-1] == whole[:-1]]
             if exact:
                 return exact
-        return []
+        return [at for at in ends if self.whole[at][: len(self.folder)] == self.folder]
 
 
 def _split(text: str) -> list[str]:

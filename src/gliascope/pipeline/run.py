@@ -50,8 +50,9 @@ def run(
 
     The bundle is of the first protocol's (first) run. After an interruption the same call goes on: files,
     slices, activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats:
-    as `split`. workers: who reads and trains, as `scan` and `train` say. patient_folders: as `scan`. Raises GliascopeError for whatever
-    the verbs cannot do, BusyError where another process is in `folder`.
+    as `split`. workers: who reads and trains, as `scan` and `train` say. patient_folders: as
+    `scan`. Raises GliascopeError for whatever the verbs cannot do, BusyError where another process is in
+    `folder`.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(

@@ -34,7 +34,7 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        # As a URI, quoted: `?`, `#` and `{}` of a folder's name mean something else in a URL to SQLAlchemy or Optuna.
+        # As a URI, quoted: SQLAlchemy takes a `?` of a folder's name for its own, and Optuna a `{`.
         storage=f"sqlite:///file:{quote(str((folder / STUDY).resolve()))}?uri=true",
         study_name="gliascope",
         direction="maximize" if space.objective == "val_accuracy" else "minimize",

@@ -49,7 +49,7 @@ class Table:
         columns = _class_columns(file, table, catalog.classes)
         path = table.find(PATHS)
         if path is None:
-            raise ForeignError(f"{file}: expected a column {' or '.join(PATHS[:3])} but got {table.names}")
+            raise ForeignError(f"{file}: expected a column {' or '.join(PATHS[:4])} but got {table.names}")
         return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
 
 

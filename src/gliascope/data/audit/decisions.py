@@ -97,8 +97,8 @@ def _check_known(about: pl.DataFrame, frame: pl.DataFrame) -> None:
     strangers = about.join(frame, on=["path", "index"], how="anti")
     if strangers.height:
         raise LayoutError(
-            f"{', '.join(strangers['path'].head(3))}: decided on, but not in this catalogue, whose paths look "
-            f"like {frame['path'].first()}; use the decisions of its own audit"
+            f"{', '.join(strangers['path'].head(3))} is decided on, but not in this catalogue, whose paths "
+            f"look like {frame['path'][0]}; use the decisions of its own audit"
         )
 
 
