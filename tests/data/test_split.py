@@ -371,3 +371,19 @@ def test_a_protocol_that_draws_nothing_is_not_repeated() -> None:
     catalog = catalog_of(many(80, label=lambda n: "ab"[n // 40], official=lambda n: given[n % 4]))
     with pytest.raises(SplitError, match="'official' draws nothing here: leave out --repeats"):
         split(catalog, ["official"], repeats=2)
+
+
+def test_decisions_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    head = {
+        "kind": "suspect_label",
+        "path": "s/0.png",
+        "index": 0,
+        "label": "a",
+        "evidence": 0.5,
+        "action": "drop",
+    }
+    frame = pl.DataFrame([head], schema=DECISIONS_SCHEMA)
+    text = frame.write_csv(separator=";").replace("0.5", "0,5").replace("s/0", "s\\0")
+    (tmp_path / "decisions.csv").write_bytes(text.encode("utf-16"))
+    found = Decisions.load(tmp_path / "decisions.csv").frame
+    assert found.select("path", "evidence", "action").row(0) == ("s/0.png", 0.5, "drop")

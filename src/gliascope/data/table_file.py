@@ -112,8 +112,9 @@ class TableFile:
         """Which of `files` (root, path from there) each cell of `column` names; None for another file.
 
         A cell may be the path from the root, one from the table's own folder, or any end of the whole path
-        that only one file has, or only one below that folder, with or without the file's ending. Backslashes, `./` and Unicode's forms make
-        no difference. Where no row fits so, folders that all rows begin with are taken for another machine's.
+        that only one file has, or only one below that folder; with or without the file's ending. Backslashes,
+        `./` and Unicode's forms make no difference. Where no row fits so, folders that all rows begin with
+        are taken for another machine's.
         Raises `error` for a cell that may be several files, and where none is any of `files`.
         """
         given = [_split(cell) for cell in self.cells(column)]
@@ -200,7 +201,7 @@ class _Index:
         return own[-len(given) :] == given
 
     def _exact(self, ends: list[int], given: list[str]) -> list[int]:
-        """Of several: the one whose path from the root, or else from the table, is given; or which lies there."""
+        """Of several: the one whose path from the root, or from the table, is given; or which lies there."""
         beside = [*self.folder, *given]
         for paths, whole in ((self.below, given), (self.whole, beside)):
             exact = [at for at in ends if len(paths[at]) == len(whole) and paths[at][:-1] == whole[:-1]]
