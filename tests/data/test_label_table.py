@@ -45,6 +45,11 @@ def test_one_class_for_all_beside_a_table_of_several_is_an_error(make_source: Ma
         scan([source, other])
     (source / "labels.csv").write_text("Image,Age\n000,50\n001,60\n")
     assert counts([source, other]) == {"no_tumor": 5, "tumor": 9}
+    (source / "labels.csv").write_text("Image,Class\n000,meningioma\n001,glioma\n")  # refines, and no more
+    assert counts([source, other]) == {"no_tumor": 5, "tumor": 9}
+    (source / "labels.csv").write_text("Image,Class\n000,no\n001,yes\n")
+    (source.parent / "l.yaml").write_text("Tumor: tumor\n")
+    assert counts([source, other], source.parent / "l.yaml") == {"no_tumor": 5, "tumor": 9}
 
 
 def test_names_in_any_letters(make_source: Make, tmp_path: Path) -> None:

@@ -177,3 +177,10 @@ def test_a_collection_is_no_class() -> None:
     assert place(("set", "Brain Tumor", "Brain Tumor"), {}).label is None
     assert place(("Brain Tumor", "Brain Tumor"), {}).label is None
     assert place(("Brain Tumor Data Set", "Brain Tumor"), {}).label == "tumor"
+
+
+def test_what_is_mapped_counts_for_all_above_it_but_not_below() -> None:
+    assert place(("set", "glioma", "meningioma"), {"meningioma": "meningioma"}).label == "meningioma"
+    with pytest.raises(LayoutError, match="says"):
+        place(("set", "ours", "no"), {"ours": "tumor"})
+    assert place(("set", "ours", "glioma"), {"ours": "tumor"}).label == "glioma"

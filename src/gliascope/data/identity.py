@@ -108,7 +108,7 @@ def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.Da
     frame = frame.join(
         pl.DataFrame(rows, schema=schema, orient="row"), on="path", how="left", maintain_order="left"
     )
-    one = _joined(frame.select("patient", "named").unique(maintain_order=True).rows())
+    one = joined(frame.select("patient", "named").unique(maintain_order=True).rows())
     both = pl.concat_str("patient_from", "how", separator=" and ")
     stated = pl.col("patient").is_not_null()
     how = (
@@ -123,8 +123,8 @@ def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.Da
     )
 
 
-def _joined(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
-    """One identifier for all that pairs of them join."""
+def joined(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
+    """One identifier for each of those that pairs of them join, directly or by others."""
     above: dict[str, str] = {}
 
     def top(name: str) -> str:

@@ -80,40 +80,47 @@ def says_something(folder: str, mapping: Mapping[str, str | None]) -> bool:
 def place(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> Place:
     """Read the folder names above a file, source folder first.
 
-    A class may be named at any depth: `glioma/patient 7/` is glioma. Where several folders name one, those in
-    `mapping` count; a kind of tumour refines `tumor`. The source's own name counts only where no folder is
-    below it, and `Brain Tumor/` above another class, or twice in a row, is the name of a collection.
+    A class may be named at any depth: `glioma/patient 7/` is glioma. Where several folders name one, those of
+    `mapping` count and what is below them; a kind of tumour refines `tumor`. The source's own name counts
+    only where no folder is below it, and `Brain Tumor/` above another class, or twice in a row, is the name of a collection.
     Raises LayoutError for folders that name different classes.
     """
     official = modality = None
     named: list[tuple[str, str]] = []  # folder, name
     for depth, folder in enumerate(folders):
         name = normalise(folder)
-        for word in re.findall(r"[a-z0-9]+", name):
+        for word in re.findall(r"[^\W_]+", name):
             modality = _MODALITIES.get(word, modality)
         official = _PARTS.get(name, official)
         if (depth > 0 or len(folders) == 1) and (name in mapping or name in _CLASS_OF):
             named.append((folder, name))
-    mapped = [(folder, name) for folder, name in named if name in mapping]
-    if any(mapping[name] is None for _, name in mapped):
-        return Place(None, mapped[-1][0], official, modality, excluded=True)
-    label, raw = _only_class(folders, mapped, mapping) if mapped else _guessed_class(folders, named)
+    excluded = [folder for folder, name in named if name in mapping and mapping[name] is None]
+    if excluded:
+        return Place(None, excluded[-1], official, modality, excluded=True)
+    first = next((at for at, (_, name) in enumerate(named) if name in mapping), None)
+    known = {name: mapping.get(name) or _CLASS_OF[name] for _, name in named}
+    if first is None:
+        named = _without_collections(folders, named)
+    else:  # the user's word counts for all above it
+        named = [one for at, one in enumerate(named) if at >= first or one[1] in mapping]
+    label, raw = _only_class(folders, named, known)
     return Place(label, raw, official, modality)
 
 
-def _guessed_class(
-    folders: tuple[str, ...], named: list[tuple[str, str]]
-) -> tuple[str, str] | tuple[None, None]:
-    """The class by our own vocabulary; collections are passed over."""
+def _without_collections(folders: tuple[str, ...], named: list[tuple[str, str]]) -> list[tuple[str, str]]:
     names = [normalise(folder) for folder in folders]
     repeated = {name for above, name in pairwise(names) if is_collection(above, name)}
-    deepest = named[-1:]
-    classes = [
+    return [
         (folder, name)
-        for folder, name in named
-        if name not in _COLLECTIONS or (name not in repeated and (folder, name) in deepest)
+        for at, (folder, name) in enumerate(named)
+        if name not in _COLLECTIONS or (name not in repeated and at == len(named) - 1)
     ]
-    return _only_class(folders, classes, _CLASS_OF)
+
+
+def contradict(label: str, other: str) -> bool:
+    """Whether no slice can be of both of these classes; not told of those that we do not know."""
+    kinds = {label, other} & set(TUMOR_KINDS)
+    return label != other and {label, other} <= ALIASES.keys() and not ("tumor" in {label, other} and kinds)
 
 
 def is_collection(above: str, folder: str) -> bool:
@@ -122,10 +129,10 @@ def is_collection(above: str, folder: str) -> bool:
 
 
 def _only_class(
-    folders: tuple[str, ...], named: list[tuple[str, str]], class_of: Mapping[str, str | None]
+    folders: tuple[str, ...], named: list[tuple[str, str]], class_of: Mapping[str, str]
 ) -> tuple[str, str] | tuple[None, None]:
     """The class that all these folders agree on, and the deepest folder that names it."""
-    found = {class_of[name] or "": folder for folder, name in named}
+    found = {class_of[name]: folder for folder, name in named}
     if found.keys() & set(TUMOR_KINDS):
         found.pop("tumor", None)
     if len(found) > 1:
@@ -148,8 +155,8 @@ def load_mapping(path: Path | None) -> dict[str, str | None]:
 
     try:
         # As plain text: YAML would read the folder names yes and no as true and false.
-        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        node = yaml.compose(path.read_bytes(), Loader=yaml.BaseLoader)
+    except (OSError, yaml.YAMLError) as error:
         raise LayoutError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     pairs = node.value if isinstance(node, yaml.MappingNode) else None
     if pairs is None or not all(isinstance(one, yaml.ScalarNode) for pair in pairs for one in pair):

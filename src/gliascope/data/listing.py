@@ -104,7 +104,7 @@ class _Seen:
         self.known = set[str]()
         self.nameless = Counter[str]()
         self.inside: dict[str, bool | None] = {}  # by such a folder: whether its files say their class
-        self.classes: dict[Path, set[str]] = {}
+        self.classes: dict[Path, dict[str, str]] = {}  # of each source: class, and a folder that says so
         self.tables: list[tuple[Path, Path]] = []  # root and path
 
     def add(self, file: File) -> None:
@@ -117,7 +117,7 @@ class _Seen:
                 self.folders.add(said.raw_label)
             if said.label:
                 self.known.add(f"{said.raw_label} -> {said.label}")
-                self.classes.setdefault(root, set()).add(said.label)
+                self.classes.setdefault(root, {})[said.label] = said.raw_label
         else:
             folder = file.name.rpartition("/")[0]
             self.nameless[folder] += 1
@@ -142,14 +142,23 @@ class _Seen:
             )
         self._check_mapping()
         for root, path in self.tables:
-            if len(self.classes.get(root, ())) == 1 and not self.files.classes:
-                told = {label for label, _ in classes_below(path, root).values()}
-                if told - self.classes[root]:
-                    raise LayoutError(
-                        f"{root}: its folders say one class for all ({', '.join(self.classes[root])}), but "
-                        f"{path} names {', '.join(sorted(told))}; say which counts: --labels with that "
-                        "table, or with FILE.yaml that names the folder"
-                    )
+            self._check_table(root, path)
+
+    def _check_table(self, root: Path, path: Path) -> None:
+        """One class for all files of a source may be a guess, if a table there knows better."""
+        classes = self.classes.get(root, {})
+        if len(classes) != 1 or self.files.classes:
+            return
+        label, folder = next(iter(classes.items()))
+        if labels.normalise(folder) in self.files.mapping:
+            return
+        told = {one for one, _ in classes_below(path, root).values()}
+        if any(labels.contradict(label, one) for one in told):
+            raise LayoutError(
+                f"{root}: its folders say one class for all ({label}), but {path} names "
+                f"{', '.join(sorted(told))}; say which counts: --labels with that table, or with "
+                f"FILE.yaml and a line `{folder}: {label}`"
+            )
 
     def _check_mapping(self) -> None:
         """A name that nothing has is misspelt."""

@@ -20,7 +20,7 @@ _LOSSY = ("jpeg", "webp")
 
 
 def masked_slices(place: Path) -> Iterator[Slice]:
-    """Slices that show a lesion, each with `mask`, `label` and `patient`: what must not be taken apart.
+    """Slices that show a lesion, with `mask`, `label`, and `patient` and `study`: what may not be parted.
 
     place: a CSV with the columns path, mask, label and, where known, group (a patient). Its paths start at
     its own folder. A mask is an image, or a volume of as many slices; what is not black is lesion. Or
@@ -65,8 +65,9 @@ def _paired(place: Path, row: dict[str, str]) -> Iterator[Slice]:
     if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
         raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {place}")
     for item, mask in zip(slices, masks, strict=True):
-        group = row.get("group") or item.patient or item.study or row["path"]
-        yield replace(item, mask=mask, label=canonical(row["label"]), patient=group)
+        own = item.patient or item.study
+        group = row.get("group") or own or row["path"]
+        yield replace(item, mask=mask, label=canonical(row["label"]), patient=group, study=own)
 
 
 def _beside(place: Path, text: str) -> Path:

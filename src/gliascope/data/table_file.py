@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from gliascope.data.places import absolute
 from gliascope.errors import GliascopeError, LayoutError
 from gliascope.progress import note
 
@@ -175,7 +176,7 @@ class _Index:
     def __init__(self, files: Sequence[tuple[str, str]], table: Path) -> None:
         self.below = [_split(path) for _, path in files]
         self.whole = [_split(f"{root}/{path}") for root, path in files]
-        self.folder = _split(os.path.abspath(table.parent))  # noqa: PTH100 (as roots are made: links keep names)
+        self.folder = _split(str(absolute(table.parent)))
         self.by_name = defaultdict[str, list[int]](list)
         self.by_stem = defaultdict[str, list[int]](list)
         for at, parts in enumerate(self.below):
