@@ -129,3 +129,15 @@ def test_where_no_study_tells_apart_the_cause_is_named(
     assert "all 24 slices carry one patient identifier, and no study" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+def test_equal_names_of_folders_do_not_join_patients_that_files_state(tmp_path: Path) -> None:
+    """Folders like ST000001 begin anew in each class."""
+    source = dicoms(tmp_path / "set", lambda n: f"P{n}", lambda n: f"1.2.{n}")
+    for label in CLASSES:
+        for n in range(12):
+            number = n if label == "glioma" else 11 - n
+            folder = source / label / f"ST{number:06d}"
+            folder.mkdir()
+            (source / label / f"{n:03d}.dcm").rename(folder / "IM-0001-0001.dcm")
+    assert group_ids(scan([source]).frame).max() + 1 == 12

@@ -62,6 +62,8 @@ def test_the_same_patient_in_any_class_part_and_visit() -> None:
             for n in (1, 2)
         ],
         [f"set/glioma/volume_{patient}_slice_{n}.png" for patient in range(3) for n in (1, 2)],
+        [f"set/glioma/P{patient:02d}_{n}.png" for patient in range(6) for n in (1, 2)],
+        [f"set/glioma/{patient:02d}-{n:03d}.png" for patient in range(6) for n in range(20)],
     ],
 )
 def test_folders_and_prefixes_that_hold_some_slices_each_are_patients(paths: list[str]) -> None:
@@ -97,7 +99,18 @@ def test_equal_names_below_several_classes_are_one_patient() -> None:
         tree("glioma/a1", "glioma/a2", "glioma/a3", files=800),
         [f"set/glioma/glioma_slice_{n}.png" for n in range(30)],
         [f"set/glioma/T1_slice_{n}.png" for n in range(30)],
+        [f"set/glioma/{label}_{n}.png" for label in range(4) for n in range(30)],
+        [f"set/glioma/IMG_2020_{n}.png" for n in range(30)],
+        [f"set/glioma/glioma_{n}.png" for n in range(30)],
+        [f"case-2024-data/glioma/{n}.png" for n in range(30)],
     ],
 )
 def test_other_names_are_no_patients(paths: list[str]) -> None:
     assert set(told(paths)) == {None}
+
+
+def test_folders_that_might_be_patients_are_named() -> None:
+    assert PatientNames(tree("glioma/adam", "glioma/berta", "no/cyril"), {}).doubtful == {
+        "set": ["adam", "berta", "cyril"]
+    }
+    assert not PatientNames(tree("glioma/T1", "glioma/T2", "glioma/FLAIR"), {}).doubtful

@@ -96,12 +96,21 @@ def _without_placeholders(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.DataFrame:
-    files = frame.select("source", "path").unique(maintain_order=True)
+    """What names tell, joined with what files state.
+
+    Beside a patient that its file states, a folder's name means that folder alone, and a file's prefix
+    nothing.
+    """
+    files = frame.select("source", "path", stated=pl.col("patient").is_not_null()).unique(maintain_order=True)
     names = PatientNames(files["path"], mapping)
+    for source, folders in names.doubtful.items():
+        note(f"{source}: folders like {', '.join(folders)} may be patients; if they are, say so by --groups.")
     rows = []
-    for source, path in files.iter_rows():
-        if found := names.of(path):
-            rows.append((path, f"{source}:{pseudonym(found.name)}", found.how))
+    for source, path, stated in files.unique("path", keep="first", maintain_order=True).iter_rows():
+        found = names.of(path)
+        if found and not (stated and found.place == path):
+            name = found.place if stated and found.place else found.name
+            rows.append((path, f"{source}:{pseudonym(name)}", found.how))
     if not rows:
         return frame
     schema = dict.fromkeys(("path", "named", "how"), pl.String)
