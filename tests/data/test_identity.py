@@ -1,5 +1,6 @@
 """What is known of patients is joined, and said."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def test_a_set_without_patients_names_none(official_source: Path, capsys: pytest
 
 
 def test_a_groups_file_for_some_adds_to_what_the_files_say(tmp_path: Path) -> None:
-    source = dicoms(tmp_path / "set", lambda n: f"P{n // 2}", lambda n: f"1.2.{n}")
+    number = itertools.count()  # a study a slice: only the PatientID joins
+    source = dicoms(tmp_path / "set", lambda n: f"P{n // 2}", lambda _: f"1.2.{next(number)}")
     lines = [
         f"set/glioma/{n:03d}.dcm,row{n}" for n in range(12)
     ]  # a name a slice: parts patients, if believed

@@ -82,7 +82,7 @@ def place(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> Place:
 
     A class may be named at any depth: `glioma/patient 7/` is glioma. Where several folders name one, those of
     `mapping` count and what is below them; a kind of tumour refines `tumor`. The source's own name counts
-    only where no folder is below it. `Brain Tumor/` above another class, or twice in a row, is a collection's.
+    only where no folder is below it. `Brain Tumor/` above another class, or twice in a row, is a collection.
     Raises LayoutError for folders that name different classes.
     """
     official = modality = None
