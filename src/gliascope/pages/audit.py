@@ -57,7 +57,7 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
         suspects=galleries.suspects([name for name, row in folders if row["flagged"]]),
         folders=folders,
         hints=hints,
-        patients=patient_sentences(facts["patients"]),
+        patients=patient_sentences(facts.get("patients", {})),
         telling=sum(_beats_chance(probe, score) for _, probe, score in hints),
         groups=[
             group | {"pictures": galleries.files(group["paths"])} for group in facts["groups"]["largest"]
