@@ -37,6 +37,7 @@ def matched(folder: Path, text: str | bytes, files: list[tuple[str, str]] = FILE
         TABLE.replace("set/", "C:\\Users\\me\\set\\"),
         TABLE.replace("set/", "/home/me/renamed/"),
         TABLE.replace("set/", ""),
+        TABLE.replace("set/", "D:/x/set/").replace("path,group\n", "path,group\n,\n"),
         TABLE.replace(".png", ""),
         '"path","group"\n"set/yes/001.png","a,b"\n"set/no/002.png","p2"\n',
         "note,path,group\nGrüße,set/yes/001.png,p1\n,set/no/002.png,p2\n".encode("cp1252"),
@@ -90,3 +91,8 @@ def test_numbers_have_a_point_or_a_comma() -> None:
     assert [number(cell) for cell in ("0.5", "0,5", "1e-3", "3", "", "1.000,5")] == [
         0.5, 0.5, 0.001, 3.0, None, None,
     ]  # fmt: skip
+
+
+def test_another_machines_folders_are_the_same_for_all_lines(tmp_path: Path) -> None:
+    text = "path\nD:/x/other/yes/001.png\nD:/x/other/no/002.png\nD:/x/set/yes/001.png\nodd\n"
+    assert matched(tmp_path, text) == [None, None, 0, None]

@@ -11,6 +11,7 @@ from gliascope.progress import note
 
 COLUMNS = ("label", "class", "target", "diagnosis", "category", "class name")
 _SUFFIXES = (".csv", ".tsv")
+_OTHERS = (".txt", ".xls", ".xlsx", ".ods")  # may be meant for one
 _YES_NO = {0.0: labels.NO_TUMOR, 1.0: "tumor"}
 
 Classes = dict[str, tuple[str, str]]  # by file name from the source on: class, and as written
@@ -19,6 +20,11 @@ Classes = dict[str, tuple[str, str]]  # by file name from the source on: class, 
 def is_table(path: Path) -> bool:
     """Told by its name's ending."""
     return path.suffix.lower() in _SUFFIXES
+
+
+def meant_as_table(path: Path) -> bool:
+    """Whether a file of `--labels` is no YAML."""
+    return path.suffix.lower() in (*_SUFFIXES, *_OTHERS)
 
 
 def load_classes(path: Path, roots: Sequence[Path]) -> Classes:

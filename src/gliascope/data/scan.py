@@ -20,7 +20,7 @@ from gliascope.data.folders import printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.identity import tell_patients
-from gliascope.data.label_table import is_table, load_classes
+from gliascope.data.label_table import load_classes, meant_as_table
 from gliascope.data.listing import File, Files, check_files, source_roots
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
@@ -54,7 +54,7 @@ def scan(
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
     roots = source_roots(sources)
-    as_table = labels_file is not None and is_table(labels_file)
+    as_table = labels_file is not None and meant_as_table(labels_file)
     mapping = labels.load_mapping(None if as_table else labels_file)
     files = Files(roots, mapping, load_classes(labels_file, roots) if labels_file and as_table else {})
     count = check_files(files)

@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 from gliascope.data.places import absolute
@@ -114,18 +113,17 @@ class TableFile:
 
         A cell may be the path from the root, one from the table's own folder, or any end of the whole path
         that only one file has, or only one below that folder; with or without the file's ending. Backslashes,
-        `./` and Unicode's forms make no difference. Where no row fits so, folders that all rows begin with
-        are taken for another machine's.
+        `./` and Unicode's forms make no difference. Where no row fits so, the fewest folders without which
+        one does are taken for another machine's, and left out of all rows that begin with them.
         Raises `error` for a cell that may be several files, and where none is any of `files`.
         """
         given = [_split(cell) for cell in self.cells(column)]
         index = _Index(files, self.file)
         found = [index.find(parts) for parts in given]
-        cut = 0
-        common = _common(given)
-        while cut < common and not any(found):
-            cut += 1
-            found = [index.find(parts[cut:]) for parts in given]
+        beginning = [] if any(found) else index.foreign(given)
+        if beginning:
+            cut = len(beginning)
+            found = [index.find(parts[cut:]) if parts[:cut] == beginning else [] for parts in given]
         for line, cell, numbers in zip(self.lines, self.cells(column), found, strict=True):
             if len(numbers) > 1:
                 some = " and ".join("/".join(files[number]) for number in numbers[:2])
@@ -134,7 +132,7 @@ class TableFile:
                     "give longer paths"
                 )
         matched = [numbers[0] if numbers else None for numbers in found]
-        self._tell(column, matched, files, "/".join(given[0][:cut]) if cut else "")
+        self._tell(column, matched, files, "/".join(beginning))
         return matched
 
     def _tell(
@@ -196,6 +194,16 @@ class _Index:
                 return self._exact(ends, given) or ends
         return []
 
+    def foreign(self, given: list[list[str]]) -> list[str]:
+        """Folders to leave out before anything fits: the fewest, and of those what most paths begin with."""
+        beginnings = Counter(
+            tuple(parts[:cut])
+            for parts in given
+            if (cut := next((cut for cut in range(1, len(parts)) if self.find(parts[cut:])), 0))
+        )
+        counted = [(len(one), -count, one) for one, count in beginnings.items()]
+        return list(min(counted)[2]) if counted else []
+
     @staticmethod
     def _end(whole: list[str], given: list[str], ending: bool) -> bool:
         own = whole if ending else [*whole[:-1], _stem(whole[-1])]
@@ -215,12 +223,6 @@ def _split(text: str) -> list[str]:
     parts = unicodedata.normalize("NFC", text.strip()).replace("\\", "/").split("/")
     kept = [part for part in parts if part not in ("", ".")]
     return [".", *kept] if parts[0] == "." else kept
-
-
-def _common(paths: Sequence[list[str]]) -> int:
-    """How many folders all of them begin with."""
-    folders = [path[:-1] for path in paths if path]
-    return sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, zip(*folders, strict=False)))
 
 
 def _stem(name: str) -> str:
