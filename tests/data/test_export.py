@@ -324,3 +324,14 @@ def test_the_command_says_how_to_scan_the_tree(two_sources: list[Path], tmp_path
     again = CliRunner().invoke(app, [*command, str(out)])
     assert again.exit_code == 2
     assert "already there" in again.stderr
+
+
+def test_what_joins_slices_joins_their_copies(make_source: Make, tmp_path: Path) -> None:
+    """Some slices have a group, others a patient; who has both joins them."""
+    source = make_source({f"{label}/patient{n}": 2 for label in ("glioma", "no") for n in range(3)})
+    (tmp_path / "groups.csv").write_text("path,group\nglioma/patient0/000.png,g\nno/patient1/000.png,g\n")
+    catalog = scan([source], groups=GroupsFile(tmp_path / "groups.csv"))
+    assert group_ids(catalog.frame).max() + 1 == 2
+    export = export_dataset(catalog, tmp_path / "out")
+    again = scan_again(tmp_path / "out", export).frame
+    assert group_ids(again).max() + 1 == 2

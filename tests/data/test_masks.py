@@ -102,3 +102,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path, table: str, error: type, mes
 def test_a_missing_table_says_what_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="not found; give a CSV with the columns path, mask, label"):
         list(masked_slices(tmp_path / "masks.csv"))
+
+
+def test_tables_as_spreadsheets_and_other_machines_write_them(tmp_path: Path, square: np.ndarray) -> None:
+    picture(tmp_path / "slices" / "a.png", np.full((20, 30), 90, dtype=np.uint8))
+    picture(tmp_path / "mask.png", square)
+    table = "Label; Mask ;Path;remark\nGlioma;.\\mask.png;C:\\data\\slices\\a.png;\n;;;\n"
+    (tmp_path / "masks.csv").write_bytes(table.encode("utf-16"))
+    (item,) = masked_slices(tmp_path / "masks.csv")
+    assert (item.label, item.path.name) == ("glioma", "a.png")

@@ -379,3 +379,39 @@ def test_loading_what_is_no_catalogue_names_the_verb(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
     with pytest.raises(GliascopeError, match=r"other\.parquet: lacks path"):
         Catalog.load(tmp_path / "other.parquet")
+
+
+def test_a_mapping_leaves_out_classes_that_files_say(tmp_path: Path) -> None:
+    source = tmp_path / "figshare"
+    source.mkdir()
+    for number, label in enumerate((1, 2, 3)):
+        with h5py.File(source / f"{number}.mat", "w") as file:
+            file["cjdata/image"] = np.random.default_rng(number).integers(0, 99, (16, 16)).astype(np.int16)
+            file["cjdata/label"] = np.array([[float(label)]])
+    (tmp_path / "l.yaml").write_text("Meningioma: null\n")
+    assert sorted(scan([source], tmp_path / "l.yaml").frame["label"]) == ["glioma", "pituitary"]
+    (tmp_path / "l.yaml").write_text("schwannoma: null\n")
+    with pytest.raises(LayoutError, match="no folder is named 'schwannoma'"):
+        scan([source], tmp_path / "l.yaml")
+
+
+def test_a_table_whose_name_looks_like_a_pattern_is_the_one_that_is_read(make_source: Make) -> None:
+    source = make_source({"yes": 1, "no": 1})
+    (source / "g2.csv").write_text("path,group\nyes/000.png,wrong\n")
+    (source / "g[2].csv").write_text("path,group\nyes/000.png,right\n")
+    frame = scan([source], groups=GroupsFile(source / "g[2].csv")).frame
+    assert frame["group"].drop_nulls().to_list() == ["right"]
+
+
+def test_groups_as_spreadsheets_write_them(make_source: Make) -> None:
+    source = make_source({"yes": 2, "no": 1})
+    text = " Path ; Group ;Fold;more\nyes\\000.png;0012;1,0;x\n;;;\nD:\\yes\\001.png;;2;\n"
+    (source / "g.csv").write_bytes(text.encode("utf-16"))
+    frame = scan([source], groups=GroupsFile(source / "g.csv")).frame.filter(label="tumor")
+    assert frame.select("group", "fold").rows() == [("0012", 1), (None, None)]
+
+
+def test_a_file_may_be_listed_twice_where_it_says_the_same(make_source: Make) -> None:
+    source = make_source({"yes": 2, "no": 1})
+    (source / "g.csv").write_text("path,group\nyes/000.png,1\nsource/yes/000.png,1\n")
+    assert scan([source], groups=GroupsFile(source / "g.csv")).frame["group"].count() == 1

@@ -50,7 +50,7 @@ def test_groups_join_patients_studies_files_and_identical_pixels_transitively() 
             {"label": "a", "patient": "p1"},
             {"label": "a", "patient": "p1", "pixel_hash": "x" * 32},
             {"label": "a", "patient": "p2", "pixel_hash": "x" * 32},
-            {"label": "a", "patient": "p2", "group": "g"},  # the CSV's word counts, not the file's
+            {"label": "a", "patient": "p2", "group": "g"},  # the CSV adds to what the file says
             {"label": "a"},
             {"label": "a", "group": "g"},
             {"label": "a", "study": "t"},
@@ -58,7 +58,7 @@ def test_groups_join_patients_studies_files_and_identical_pixels_transitively() 
             {"label": "a", "path": "s/volume.nii"},
         ]
     ).frame
-    assert group_ids(frame).tolist() == [0, 0, 0, 1, 2, 1, 3, 3, 3]
+    assert group_ids(frame).tolist() == [0, 0, 0, 0, 1, 0, 2, 2, 2]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -371,3 +371,19 @@ def test_a_protocol_that_draws_nothing_is_not_repeated() -> None:
     catalog = catalog_of(many(80, label=lambda n: "ab"[n // 40], official=lambda n: given[n % 4]))
     with pytest.raises(SplitError, match="'official' draws nothing here: leave out --repeats"):
         split(catalog, ["official"], repeats=2)
+
+
+def test_decisions_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    head = {
+        "kind": "suspect_label",
+        "path": "s/0.png",
+        "index": 0,
+        "label": "a",
+        "evidence": 0.5,
+        "action": "drop",
+    }
+    frame = pl.DataFrame([head], schema=DECISIONS_SCHEMA)
+    text = frame.write_csv(separator=";").replace("0.5", "0,5").replace("s/0", "s\\0")
+    (tmp_path / "decisions.csv").write_bytes(text.encode("utf-16"))
+    found = Decisions.load(tmp_path / "decisions.csv").frame
+    assert found.select("path", "evidence", "action").row(0) == ("s/0.png", 0.5, "drop")

@@ -71,3 +71,9 @@ def test_the_command_counts_them(judged: Bundle, source: Path, tmp_path: Path) -
     counts = [int(line.rpartition(":")[2]) for line in told.output.splitlines() if line.startswith("  ")]
     assert sum(counts) == 20
     assert "1 files could not be read" in told.output
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(judged: Bundle, source: Path, tmp_path: Path) -> None:
+    predict_job(judged, [source], tmp_path / "f2.parquet", None)
+    predict_job(judged, [source / "yes"], tmp_path / "f[2].parquet", None)
+    assert read_parts(tmp_path / "f[2].parquet").collect().height == 5

@@ -420,3 +420,18 @@ def test_the_command_reads_its_options(catalog: Catalog, splits: list[Split], tm
     assert done.exit_code == 0, done.output
     stated = report(tmp_path / "out")["model"]["preprocessing"]
     assert (stated["size"], stated["fit"], stated["mean"], stated["std"]) == (24, "pad", [0.5] * 3, [1.0] * 3)
+
+
+def test_a_table_is_read_by_its_own_name_and_as_spreadsheets_write_it(
+    catalog: Catalog, splits: list[Split], tmp_path: Path
+) -> None:
+    told = table(splits[0].part("test"))
+    swapped = told.rename({"glioma": "notumor", "notumor": "glioma"})
+    swapped.write_csv(tmp_path / "told2.csv")
+    text = told.write_csv(separator=";").replace(".png", "PNG").replace("0.", "0,").replace("PNG", ".png")
+    (tmp_path / "told[2].csv").write_bytes(text.encode("utf-16"))
+    found = Table.read(tmp_path / "told[2].csv", catalog)
+    assert found.columns["glioma"] == "glioma"
+    assert found.rows.height == 16
+    kept = found.rows.join(told, on="path", suffix="_told")
+    assert (kept["glioma"] - kept["glioma_told"]).abs().max() < 0.02

@@ -359,3 +359,28 @@ def test_user_errors_are_one_line_and_exit_code_2(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_any_name_of_a_folder_and_of_a_class_goes_all_the_way(
+    make_source: Callable[..., Path], tmp_path: Path
+) -> None:
+    tree = {f"{part}/{name}": 6 for part in ("Training", "Testing") for name in ("胶质瘤", "MGMT+", "MGMT-")}
+    source = make_source(tree, "set [1]")
+    out = tmp_path / "out [2] #%20?*{a} 'é"
+    labels = tmp_path / "l[1].yaml"
+    labels.write_text("胶质瘤: 胶质瘤\nMGMT+: MGMT+\nMGMT-: MGMT-\n", encoding="utf-8")
+    done = gliascope("run", source, "--labels", labels, "--out", out, *SETS)
+    assert done.returncode == 0, done.stderr
+    classes = ("mgmt+", "mgmt-", "胶质瘤")
+    assert Bundle.load(out / "bundle").info.classes == classes
+    assert set(json.loads((out / "report.json").read_text())["protocols"]["official"]["per_class"]) == set(
+        classes
+    )
+    assert "胶质瘤" in (out / "report.html").read_text(encoding="utf-8")
+    findings = tmp_path / "f [1].parquet"
+    done = gliascope("predict", out / "bundle", source / "Testing", "--out", findings, "--explain", out / "o")
+    assert done.returncode == 0, done.stderr
+    assert "findings of slices" in done.stdout
+    done = gliascope("export-dataset", out / "catalog.parquet", "--out", tmp_path / "merged [1]")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "merged [1]" / "Testing").iterdir()} <= {*classes, "MR"}

@@ -323,3 +323,10 @@ def test_a_trial_that_another_process_holds_is_left_alone(place: Path, formula: 
     with claim(killed(place, formula)):
         assert tune(place, "--trials", 4)[0] == 0
         assert [trial.state.name for trial in study(place).trials].count("RUNNING") == 1
+
+
+def test_a_folder_may_have_any_name(place: Path, formula: Formula) -> None:
+    for name in ("out [2]", "what?", "a#b%20{c}", "é ö"):
+        code, _, errors = tune(place, "--trials", 2, "--out", place / name)
+        assert code == 0, errors
+        assert (place / name / "study.db").exists()

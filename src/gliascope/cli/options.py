@@ -19,9 +19,20 @@ Sources = Annotated[
 CatalogFile = Annotated[Path, typer.Argument(help="A catalogue that `scan` wrote.")]
 SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run that `train` wrote.")]
-Labels = Annotated[Path | None, typer.Option(help="YAML: `folder name: class` a line, null to leave out.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML: `folder name: class` a line, null to leave out. Or CSV: path,label, a line a file."
+    ),
+]
 Groups = Annotated[Path | None, typer.Option(help="CSV: path,group[,fold], to attach patients or folds.")]
 GroupColumns = Annotated[str, typer.Option(help="Its columns, where named otherwise: path=…,group=…,fold=….")]
+PatientFolders = Annotated[
+    bool,
+    typer.Option(
+        "--patient-folders/--no-patient-folders", help="Whether names of folders and files may tell patients."
+    ),
+]
 RecipeName = Annotated[str, typer.Option(help="A recipe by name, or a .yaml file.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")

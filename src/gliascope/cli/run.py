@@ -15,6 +15,7 @@ from gliascope.cli.options import (
     Labels,
     Mlflow,
     Overrides,
+    PatientFolders,
     Protocols,
     RecipeName,
     Repeats,
@@ -34,6 +35,7 @@ def run(
     labels: Labels = None,
     groups: Groups = None,
     group_columns: GroupColumns = "",
+    patient_folders: PatientFolders = True,
     decisions: DecisionsFile = None,
     seed: Seed = 0,
     repeats: Repeats = 1,
@@ -65,7 +67,7 @@ def run(
     with workers_of(cluster) as workers:
         runs = run_all(
             sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
-            repeats, workers,
+            repeats, workers, patient_folders,
         )  # fmt: skip
     if mlflow:
         track(mlflow, runs, out)

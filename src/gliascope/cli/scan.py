@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, Sources, workers_of
+from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, PatientFolders, Sources, workers_of
 
 
 def scan(
@@ -14,6 +14,7 @@ def scan(
     labels: Labels = None,
     groups: Groups = None,
     group_columns: GroupColumns = "",
+    patient_folders: PatientFolders = True,
     cluster: Cluster = None,
 ) -> None:
     """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet.
@@ -29,7 +30,7 @@ def scan(
     grouping = GroupsFile.parse(groups, group_columns)
     check_catalog_fits(out)
     with claim_file(out, *(path.name for path in beside(out))) as kept, workers_of(cluster) as workers:
-        catalog = scan_sources(sources, labels, grouping, kept, workers)
+        catalog = scan_sources(sources, labels, grouping, kept, workers, patient_folders)
         catalog.write(out)
     print_catalog(catalog)
     print_merge(catalog)

@@ -23,7 +23,8 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "label": pl.String,
     "raw_label": pl.String,  # as the folder or file wrote it
     "official": pl.String,  # the source's own part: train, val or test
-    "patient": pl.String,
+    "patient": pl.String,  # source and pseudonym
+    "patient_from": pl.String,  # who told: file, folder, file name (several with "and"), or study
     "study": pl.String,
     "series": pl.String,
     "group": pl.String,  # from --groups

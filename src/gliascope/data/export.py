@@ -1,6 +1,7 @@
 """`export-dataset`: the merged set as a folder tree that `scan` reads back."""
 
 import errno
+import json
 import os
 import shutil
 from collections import Counter
@@ -15,6 +16,7 @@ from PIL import Image
 from gliascope.data import labels
 from gliascope.data.audit.decisions import Decisions, apply_labels
 from gliascope.data.catalog import FILE, Catalog, read_file
+from gliascope.data.groups import group_ids
 from gliascope.data.merge import set_aside
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import GliascopeError, LayoutError
@@ -65,7 +67,7 @@ def export_dataset(
         frame = frame.with_columns(set_aside=set_aside(frame))
     scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
     left_out = _left_out(catalog, frame)
-    files = _files(frame)
+    files = _files(frame.with_columns(known=_identities(frame)))
     with atomic_folder(out) as folder, progress("export", len(files)) as advance:
         writer = _Writer(folder, copy)
         for file, rows in files.items():
@@ -89,6 +91,15 @@ def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
         unread,
     ]
     return pl.concat(parts, how="diagonal").sort("path", "index")
+
+
+def _identities(frame: pl.DataFrame) -> pl.Series:
+    """One name for all that groups, patients and studies join; null where a slice has none of them."""
+    named = ("group", "patient", "study")
+    first = [pl.col(name).drop_nulls().first().over("joined") for name in named]
+    known = pl.any_horizontal(pl.col(name).is_not_null() for name in named)
+    numbered = frame.with_columns(joined=pl.Series(group_ids(frame)))
+    return numbered.select(pl.when(known).then(pl.coalesce(first))).to_series()
 
 
 def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
@@ -137,7 +148,7 @@ class _Writer:
             self.files["copied"] += 1
         else:
             self.files["linked"] += 1
-        self._remember(row, target, row["group"] or row["patient"] or row["study"])
+        self._remember(row, target, row["known"])
 
     def slices(self, source: Path, rows: list[Row]) -> None:
         """Write some slices of a file as PNG."""
@@ -149,7 +160,7 @@ class _Writer:
             Image.fromarray(found[row["index"]].pixels).save(target)
             self.files["decoded"] += 1
             # A PNG says no patient, nor which file it was cut from.
-            self._remember(row, target, row["group"] or row["patient"] or row["study"] or row["path"])
+            self._remember(row, target, row["known"] or row["path"])
 
     def finish(self) -> tuple[str, ...]:
         """Write what `scan` must be told beside the folders. Returns the names of the files."""
@@ -161,7 +172,8 @@ class _Writer:
             written.append(GROUPS)
         unknown = sorted(label for label in self._labels if labels.place(("", label), {}).label != label)
         if unknown:
-            text = "".join(f'"{label}": "{label}"\n' for label in unknown)
+            names = [json.dumps(label, ensure_ascii=False) for label in unknown]  # YAML, too
+            text = "".join(f"{name}: {name}\n" for name in names)
             (self.folder / LABELS).write_text(text, encoding="utf-8")
             written.append(LABELS)
         return tuple(written)

@@ -1,9 +1,7 @@
 """Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.data.content import content
+from gliascope.data.table_file import TableFile, number
 from gliascope.errors import LayoutError
 from gliascope.progress import note
 
@@ -48,67 +47,60 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
     """
     if groups is None:
         return frame
-    path = groups.file
-    table = _read_groups(path, {name: groups.columns.get(name, name) for name in COLUMNS})
-    # A path counts from the sources' parent, or else from the CSV's own folder.
-    folder = os.path.abspath(path.parent)  # noqa: PTH100 (as `root` is made: symlinks keep their names)
-    absolute = table.select(
-        absolute=pl.col("path").map_elements(partial(os.path.join, folder), return_dtype=pl.String),
-        group_beside="group",
-        fold_beside="fold",
-    )
-    joined = (
-        frame.drop("group", "fold")
-        .with_columns(absolute=pl.col("root").str.strip_suffix("/") + "/" + pl.col("path"))
-        .join(table, on="path", how="left", maintain_order="left")
-        .join(absolute, on="absolute", how="left", maintain_order="left")
-        .with_columns(group=pl.coalesce("group", "group_beside"), fold=pl.coalesce("fold", "fold_beside"))
-    )
-    if joined["group"].is_null().all():
+    table = TableFile.read(groups.file)
+    column = {name: table.find([groups.columns.get(name, name)]) for name in COLUMNS}
+    missing = [name for name in groups.columns if column[name] is None]
+    if column["path"] is None or column["group"] is None or missing:
+        path, group, fold = (groups.columns.get(name, name) for name in COLUMNS)
         raise LayoutError(
-            f"{path}: matches no slice; its paths must start at the sources' parent "
-            f"(like {frame['path'][0]}) or at the CSV's own folder"
+            f"{groups.file}: expected columns {path},{group} and optionally {fold} "
+            f"but got {table.names}; name others by --group-columns path=…,group=…,fold=…"
         )
-    note(f"{joined['group'].count()} of {joined.height} slices got a group from {path}")
+    files = frame.select("root", "path").unique(maintain_order=True)
+    found = table.match(column["path"], files.rows())
+    told: dict[int, tuple[str, str, int | None]] = {}
+    folds = table.cells(column["fold"]) if column["fold"] else [""] * len(found)
+    for row in zip(
+        table.lines, found, table.cells(column["path"]), table.cells(column["group"]), folds, strict=True
+    ):
+        line, file, path, group, fold = row
+        if file is None:
+            continue
+        said = (path, group, _fold(groups.file, line, fold))
+        if told.setdefault(file, said)[1:] != said[1:]:
+            raise LayoutError(f"{groups.file}, line {line}: {path} is listed twice; keep one line of it")
+    rows = [(*files.row(file), group or None, fold) for file, (_, group, fold) in told.items()]
+    schema = dict.fromkeys(("root", "path", "group"), pl.String) | {"fold": pl.Int32}
+    joined = frame.drop("group", "fold").join(
+        pl.DataFrame(rows, schema=schema, orient="row"),
+        on=["root", "path"],
+        how="left",
+        maintain_order="left",
+    )
+    note(f"{joined['group'].count()} of {joined.height} slices got a group from {groups.file}")
     return joined.select(frame.columns)
 
 
-def _read_groups(path: Path, names: Mapping[str, str]) -> pl.DataFrame:
-    """The CSV as columns path, group and fold (null where it has none)."""
-    try:
-        table = pl.read_csv(path, schema_overrides={names["path"]: pl.String, names["group"]: pl.String})
-        if names["fold"] in table.columns:
-            table = table.with_columns(pl.col(names["fold"]).cast(pl.Int32))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-    if not {names["path"], names["group"]} <= set(table.columns):
-        raise LayoutError(
-            f"{path}: expected columns {names['path']},{names['group']} and optionally {names['fold']} "
-            f"but got {', '.join(table.columns)}; name others by --group-columns path=…,group=…,fold=…"
-        )
-    known = {column: name for name, column in names.items() if column in table.columns}
-    table = table.select(list(known)).rename(known)
-    if "fold" not in table.columns:
-        table = table.with_columns(fold=pl.lit(None, pl.Int32))
-    if table["path"].is_duplicated().any():
-        raise LayoutError(
-            f"{path}: {table.filter(pl.col('path').is_duplicated())['path'][0]} is listed twice"
-        )
-    return table.select("path", "group", "fold")
+def _fold(file: Path, line: int, cell: str) -> int | None:
+    if not cell:
+        return None
+    fold = number(cell)
+    if fold is None or not fold.is_integer():
+        raise LayoutError(f"{file}, line {line}: expected a whole number as fold but got {cell!r}")
+    return int(fold)
 
 
 def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
     """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
 
-    Slices belong together that share a group of the CSV, else a patient; that are of one study or file; or
-    that have identical pixels, unless they are blank. Transitively: groups are connected components.
+    Slices belong together that share a group of the CSV, a patient, a study or a file, or that have identical
+    pixels, unless they are blank. All of it counts, and transitively: groups are connected components.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    owner = pl.coalesce(pl.lit("group:") + pl.col("group"), pl.lit("patient:") + pl.col("patient"))
     file = pl.concat_str("root", "path", separator="/")
-    keys = frame.select(owner=owner, study="study", file=file, pixels=content(frame))
+    keys = frame.select("group", "patient", "study", file=file, pixels=content(frame))
     rows = frame.height
     edges = []
     offset = rows

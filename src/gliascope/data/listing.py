@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from gliascope import __version__
 from gliascope.data import labels
 from gliascope.data.blocks import Block, blocks
 from gliascope.data.folders import files_below
+from gliascope.data.label_table import classes_below, is_table
 from gliascope.data.places import absolute, exists
 from gliascope.data.read import read
 from gliascope.data.read.scales import Scale
@@ -46,15 +47,17 @@ def source_roots(sources: Sequence[Path]) -> list[Path]:
 class Files:
     """Blocks of the files below `roots`, listed anew each time: many million would fill the memory.
 
+    classes: by file name from the source on, what a table of labels says: class, and as written there.
     scales: names of those that are wanted, each with the scale of its series; without it, all are.
     """
 
     roots: Sequence[Path]
     mapping: Mapping[str, str | None]
+    classes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scales: Mapping[str, Scale] | None = None
 
     def __iter__(self) -> Iterator[Block[File]]:
-        made_by = json.dumps([__version__, sorted(self.mapping.items())])
+        made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.classes.items())])
         files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
         if (scales := self.scales) is not None:
             files = (replace(file, scale=scales[file.name]) for file in files if file.name in scales)
@@ -65,49 +68,124 @@ class Files:
 
         @cache
         def place(folder: Path) -> labels.Place:
-            return labels.place(folder.parts, self.mapping)
+            # Where the source's own folder repeats the name above it, it is a collection's.
+            collection = folder.parts == (root.name,) and labels.is_collection(root.parent.name, root.name)
+            return labels.Place() if collection else labels.place(folder.parts, self.mapping)
 
         for path in files_below(root):
             below = path.relative_to(root.parent)
-            yield File(path, root.parent, below.as_posix(), place(below.parent))
+            name, said = below.as_posix(), place(below.parent)
+            if name in self.classes:
+                label, raw = self.classes[name]
+                said = replace(said, label=label, raw_label=raw)
+            yield File(path, root.parent, name, said)
 
 
 def check_files(files: Files) -> int:
     """Count them, before the long work starts.
 
-    Raises LayoutError for a source without files, and for folders that hold images but name no class.
+    Raises LayoutError for a source without files, for folders that hold images but name no class, for one
+    that a table beside it contradicts, and for names to be mapped that none of them has.
     """
-    known, nameless, unknown = set[str](), Counter[str](), dict[str, bool | None]()
-    total = 0
+    total, seen = 0, _Seen(files)
     for root in files.roots:
         some = False
         for file in files.below(root):
             some = True
-            if file.place.excluded:
-                continue
-            total += 1
-            if file.place.label:
-                known.add(f"{file.place.raw_label} -> {file.place.label}")
-                continue
-            folder = file.name.rpartition("/")[0]
-            nameless[folder] += 1
-            if unknown.get(folder) is None:  # one readable file speaks for its folder
-                unknown[folder] = _is_unlabelled(file)
+            seen.add(file)
+            total += not file.place.excluded
         if not some:
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
-    named = [f"{folder} ({count} files)" for folder, count in nameless.items() if unknown[folder]]
-    if named:
-        raise LayoutError(
-            f"unknown class folder: {'; '.join(named)}. "
-            f"Understood here: {', '.join(sorted(known)) or 'none'}. "
-            "Map each folder by --labels FILE.yaml, a line each: `folder name: class` (null leaves it out)"
-        )
+    seen.check()
     return total
 
 
-def _is_unlabelled(file: File) -> bool | None:
-    """Whether it is an image that does not say its class; None where it cannot be read."""
+class _Seen:
+    """What a listing has shown."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.folders = set[str]()  # that name a class, as written
+        self.places = set[str]()  # folders that a class may be named by, whole
+        self.known = set[str]()
+        self.nameless = Counter[str]()
+        self.inside: dict[str, bool | None] = {}  # by such a folder: whether its files say their class
+        self.classes: dict[Path, dict[str, str]] = {}  # of each source: class, and a folder that says so
+        self.tables: list[tuple[Path, Path]] = []  # root and path
+
+    def add(self, file: File) -> None:
+        root, said = file.root / file.name.split("/")[0], file.place
+        self.places.add(file.name.rpartition("/")[0])
+        if is_table(file.path):
+            self.tables.append((root, file.path))
+        elif said.raw_label is not None and (said.excluded or said.label):
+            if file.name not in self.files.classes:
+                self.folders.add(said.raw_label)
+            if said.label:
+                self.known.add(f"{said.raw_label} -> {said.label}")
+                self.classes.setdefault(root, {})[said.label] = said.raw_label
+        else:
+            folder = file.name.rpartition("/")[0]
+            self.nameless[folder] += 1
+            if self.inside.get(folder) is None:  # one readable file speaks for its folder
+                self.inside[folder] = _says_its_label(file)
+
+    def check(self) -> None:
+        """Raise LayoutError for what is not understood."""
+        labels.check_folders(self.folders)
+        unknown = [
+            f"{folder} ({count} files)"
+            for folder, count in self.nameless.items()
+            if self.inside[folder] is False
+        ]
+        beside = "".join(f"; {path} may hold the classes: give it by --labels" for _, path in self.tables[:1])
+        if unknown:
+            raise LayoutError(
+                f"unknown class folder: {'; '.join(unknown)}. "
+                f"Understood here: {', '.join(sorted(self.known)) or 'none'}. "
+                "Map each folder by --labels FILE.yaml, a line each: `folder name: class` "
+                f"(null leaves it out){beside}"
+            )
+        self._check_mapping()
+        for root, path in self.tables:
+            self._check_table(root, path)
+
+    def _check_table(self, root: Path, path: Path) -> None:
+        """One class for all files of a source may be a guess, if a table there knows better."""
+        classes = self.classes.get(root, {})
+        if len(classes) != 1 or self.files.classes:
+            return
+        label, folder = next(iter(classes.items()))
+        if labels.normalise(folder) in self.files.mapping:
+            return
+        told = {one for one, _ in classes_below(path, root).values()}
+        if any(labels.contradict(label, one) for one in told):
+            raise LayoutError(
+                f"{root}: its folders say one class for all ({label}), but {path} names "
+                f"{', '.join(sorted(told))}; say which counts: --labels with that table, or with "
+                f"FILE.yaml and a line `{folder}: {label}`"
+            )
+
+    def _check_mapping(self) -> None:
+        """A name that nothing has is misspelt."""
+        has = {
+            labels.normalise(folder)
+            for place in self.places
+            for folder in place.split("/")[1 if "/" in place else 0 :]
+        }
+        if any(self.inside.values()):
+            has |= set(labels.TUMOR_KINDS)  # labels inside files are of them
+        strangers = [name for name in self.files.mapping if name not in has]
+        if strangers:
+            raise LayoutError(
+                f"--labels: no folder is named {strangers[0]!r} that could name a class; there are "
+                f"{', '.join(sorted(self.folders)) or 'none'}"
+            )
+
+
+def _says_its_label(file: File) -> bool | None:
+    """Whether it is an image that says its class; None where it cannot be read."""
     try:
-        return read(file.path)[0].label is None
+        return read(file.path)[0].label is not None
     except ReadError:
         return None

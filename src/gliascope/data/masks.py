@@ -1,6 +1,5 @@
 """Slices whose lesion is outlined: what saliency maps are held against."""
 
-import csv
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from gliascope.data.read import read
 from gliascope.data.read.scales import Scale
 from gliascope.data.read.series import scales_of
 from gliascope.data.slices import Slice
+from gliascope.data.table_file import TableFile
 from gliascope.errors import LayoutError
 
 COLUMNS = ("path", "mask", "label")
@@ -22,7 +22,7 @@ _LOSSY = ("jpeg", "webp")
 
 
 def masked_slices(place: Path) -> Iterator[Slice]:
-    """Slices that show a lesion, each with `mask`, `label` and `patient`: what must not be taken apart.
+    """Slices that show a lesion, with `mask`, `label`, and `patient` and `study`: what may not be parted.
 
     place: a CSV with the columns path, mask, label and, where known, group (a patient). Its paths start at
     its own folder. A mask is an image, or a volume of as many slices; what is not black is lesion. Or
@@ -34,10 +34,10 @@ def masked_slices(place: Path) -> Iterator[Slice]:
     """
     if not place.exists():
         raise LayoutError(f"{place}: not found; give a CSV with the columns {', '.join(COLUMNS)}")
-    own = place.suffix.lower() != ".csv"
+    own = place.suffix.lower() not in (".csv", ".tsv")
     rows = [{"path": str(path)} for path in (files_below(place) if place.is_dir() else [place])]
     rows = sorted(rows if own else _table(place), key=_shuffled)
-    scales = {} if own else scales_of(place.parent / row["path"] for row in rows)
+    scales = {} if own else scales_of(_beside(place, row["path"]) for row in rows)
     for row in rows:
         for item in _own(row) if own else _paired(place, row, scales):
             if item.mask is not None and item.mask.any() and item.label:
@@ -50,29 +50,35 @@ def _shuffled(row: dict[str, str]) -> bytes:
 
 
 def _table(place: Path) -> list[dict[str, str]]:
-    try:
-        with place.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LayoutError(f"{place}: cannot be read as CSV ({error})") from None
-    if (
-        not rows
-        or not set(COLUMNS).issubset(rows[0])
-        or any(not row[name] for row in rows for name in COLUMNS)
-    ):
-        raise LayoutError(f"{place}: expected rows with the columns {', '.join(COLUMNS)}, none of them empty")
+    table = TableFile.read(place)
+    own = {name: table.find([name]) for name in (*COLUMNS, "group")}
+    cells = {name: table.cells(column) for name, column in own.items() if column is not None}
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    if not rows or not set(COLUMNS).issubset(cells) or any(not row[name] for row in rows for name in COLUMNS):
+        raise LayoutError(
+            f"{place}: expected rows with the columns {', '.join(COLUMNS)}, none of them empty, but got "
+            f"{table.names}"
+        )
     return rows
 
 
 def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, Scale]) -> Iterator[Slice]:
     """The slices of one row of the table, with their masks."""
-    path, mask_path = place.parent / row["path"], place.parent / row["mask"]
+    path, mask_path = _beside(place, row["path"]), _beside(place, row["mask"])
     slices, masks = read(path, scales.get(path)), [_lesion(item) for item in read(mask_path)]
     if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
         raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {place}")
     for item, mask in zip(slices, masks, strict=True):
-        group = row.get("group") or item.patient or item.study or row["path"]
-        yield replace(item, mask=mask, label=canonical(row["label"]), patient=group)
+        own = item.patient or item.study
+        group = row.get("group") or own or row["path"]
+        yield replace(item, mask=mask, label=canonical(row["label"]), patient=group, study=own)
+
+
+def _beside(place: Path, text: str) -> Path:
+    """The file that a cell names, from the table's folder on; folders of another machine are left out."""
+    parts = text.replace("\\", "/").split("/")
+    tails = (place.parent / "/".join(parts[cut:]) for cut in range(len(parts)))
+    return next((path for path in tails if path.is_file()), place.parent / "/".join(parts))
 
 
 def _own(row: dict[str, str]) -> Iterator[Slice]:

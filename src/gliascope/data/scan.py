@@ -20,6 +20,8 @@ from gliascope.data.catalog import REJECTS_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Ca
 from gliascope.data.folders import printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
+from gliascope.data.identity import tell_patients
+from gliascope.data.label_table import load_classes, meant_as_table
 from gliascope.data.listing import File, Files, check_files, source_roots
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
@@ -43,9 +45,12 @@ def scan(
     groups: GroupsFile | None = None,
     kept: Path | None = None,
     workers: Workers | None = None,
+    patient_folders: bool = True,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
+    labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
+    patient_folders: whether names of folders and files may tell patients, as `PatientNames` says.
     Files of one series, wherever they lie, share one grey scale: those for which it is another than their own
     are read a second time. A file that cannot be read becomes a row of `rejects`. kept: a folder that
     finished blocks of files stay in until the caller removes it: after an interruption they are found there,
@@ -54,8 +59,10 @@ def scan(
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
-    mapping = labels.load_mapping(labels_file)
-    files = Files(source_roots(sources), mapping)
+    roots = source_roots(sources)
+    as_table = labels_file is not None and meant_as_table(labels_file)
+    mapping = labels.load_mapping(None if as_table else labels_file)
+    files = Files(roots, mapping, load_classes(labels_file, roots) if labels_file and as_table else {})
     count = check_files(files)
     tables, series = KeptTables(kept), Series()
 
@@ -77,7 +84,7 @@ def scan(
         if scales:
             found = _again(found, pl.concat(rows(replace(files, scales=scales), them)), scales)
     frame, rejects = _apart(found)
-    frame = attach_groups(frame, groups)
+    frame = attach_groups(tell_patients(frame, mapping if patient_folders else None), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
     catalog = Catalog(frame, rejects, partial(thumbnails_of, tables, frame["pixel_hash"]))
     _check_classes(catalog, sources)
@@ -155,17 +162,23 @@ def _catalogue(
         size = file.path.stat().st_size
         folders = tuple(file.name.split("/")[:-1])
         one = member(file.name, slices, folders, mapping)
-        return [_row(file, item, size, sha256, mapping, one) for item in slices], one
+        wanted = (item for item in slices if not _left_out(item, mapping))
+        return [_row(file, item, size, sha256, mapping, one) for item in wanted], one
     except ReadError as error:
         return error
     except OSError as error:
         return ReadError(file.path, "unreadable", error.strerror or type(error).__name__)
 
 
+def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
+    """Whether the user's mapping leaves out the class that the file itself says."""
+    return item.label is not None and mapping.get(labels.normalise(item.label), "") is None
+
+
 def _row(
     file: File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None], one: Member | None
 ) -> dict[str, Any]:
-    label = mapping.get(item.label, item.label) if item.label else file.place.label
+    label = mapping.get(labels.normalise(item.label), item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
     thumbnail, head_thumbnail = thumbnails(to_grey(item.pixels))
     return {
@@ -178,6 +191,7 @@ def _row(
         "official": file.place.official,
         # Two sources may both have a patient "1"; they are different people until someone says otherwise.
         "patient": f"{source}:{item.patient}" if item.patient else None,
+        "patient_from": "file" if item.patient else None,
         "study": item.study,
         "series": item.series or (one.series if one else None),
         "modality": item.modality or file.place.modality,

@@ -36,7 +36,8 @@ def write_parts(out: Path, findings: Iterable[Finding], predictor: Predictor) ->
 
 def read_parts(out: Path) -> pl.LazyFrame:
     """What `write_parts` wrote: a row a slice in the order of the files, then one a study (slice null)."""
-    return pl.scan_parquet(out / f"*{SUFFIX}")  # in the order of their names
+    # By name, since a path of a user's may look like a pattern.
+    return pl.scan_parquet(sorted(out.glob(f"*{SUFFIX}")), glob=False)
 
 
 def _schema(classes: tuple[str, ...]) -> pl.Schema:

@@ -8,6 +8,7 @@ import polars as pl
 
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
+from gliascope.data.identity import patient_sentences
 from gliascope.data.protocols import PROTOCOLS
 from gliascope.pages.galleries import Galleries
 from gliascope.pages.report import Counts
@@ -56,6 +57,7 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
         suspects=galleries.suspects([name for name, row in folders if row["flagged"]]),
         folders=folders,
         hints=hints,
+        patients=patient_sentences(facts.get("patients", {})),
         telling=sum(_beats_chance(probe, score) for _, probe, score in hints),
         groups=[
             group | {"pictures": galleries.files(group["paths"])} for group in facts["groups"]["largest"]

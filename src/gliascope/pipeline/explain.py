@@ -10,6 +10,7 @@ import numpy as np
 
 from gliascope import __version__
 from gliascope.data.head import head_box
+from gliascope.data.identity import joined
 from gliascope.data.preprocess import seen, to_grey
 from gliascope.evaluation.localisation import Points, centre_of_head, mean_share, summarise
 from gliascope.evaluation.perturbation import perturb
@@ -79,7 +80,8 @@ def _masked_set(
     """Figures of one set of slices. some: those that the slow checks see, and that are shown first."""
     rows = [*methods, BASELINE]
     found = {name: points(cases, name, model.preprocessing) for name in rows}
-    groups = np.array([case.item.patient for case in cases])
+    same = joined([(case.item.patient, case.item.study) for case in cases])
+    groups = np.array([same.get(case.item.patient or "", case.item.patient) for case in cases])
     labels = np.array([case.label for case in cases])
     right = np.array([case.right for case in cases])
     area = [float(case.item.mask.mean()) for case in cases if case.item.mask is not None]

@@ -44,13 +44,15 @@ def run(
     limit: int | None = None,
     repeats: int = 1,
     workers: Workers | None = None,
+    patient_folders: bool = True,
 ) -> list[Run]:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
     The bundle is of the first protocol's (first) run. After an interruption the same call goes on: files,
     slices, activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats:
-    as `split`. workers: who reads and trains, as `scan` and `train` say. Raises GliascopeError for whatever
-    the verbs cannot do, BusyError where another process is in `folder`.
+    as `split`. workers: who reads and trains, as `scan` and `train` say. patient_folders: as
+    `scan`. Raises GliascopeError for whatever the verbs cannot do, BusyError where another process is in
+    `folder`.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -60,7 +62,7 @@ def run(
 
     with claim(folder) as kept, claim(folder / AUDIT):
         check_catalog_fits(folder / CATALOG)
-        catalog = scan(sources, labels, groups, kept, workers)
+        catalog = scan(sources, labels, groups, kept, workers, patient_folders)
         if limit is not None:
             catalog = catalog.sample(limit)
         decided = Decisions.load(decisions) if decisions else None

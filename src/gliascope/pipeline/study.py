@@ -1,8 +1,10 @@
 """What an Optuna study found, as a recipe and a page."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,10 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
+    # Not by URL: a `?`, `%` or `{` of the folder's name would mean something else there.
+    connect = partial(sqlite3.connect, (folder / STUDY).resolve(), check_same_thread=False)
     study = optuna.create_study(
-        storage=f"sqlite:///{(folder / STUDY).resolve()}",
+        storage=optuna.storages.RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect}),
         study_name="gliascope",
         direction="maximize" if space.objective == "val_accuracy" else "minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),

@@ -1,7 +1,6 @@
 """A model known only by its predictions: a CSV with a row for each slice and a column for each class."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from gliascope.data.catalog import FILE, Catalog, read_file
 from gliascope.data.labels import NO_TUMOR, TUMOR_KINDS, canonical
 from gliascope.data.scan import THUMBNAIL
+from gliascope.data.table_file import PATHS, TableFile, number
 from gliascope.errors import ForeignError, ReadError
 from gliascope.pipeline.classes import Merge
 from gliascope.pipeline.model import Answers
 
-PATHS, INDICES = ("path", "file", "filename", "image"), ("index", "slice")
+INDICES = ("index", "slice")
 PREFIXES = ("probability_", "prob_", "p_")
 SUM_TOLERANCE = 0.02  # two decimals of four classes
 
@@ -39,24 +39,16 @@ class Table:
     def read(cls, file: Path, catalog: Catalog) -> "Table":
         """Read a CSV with a column of PATHS, for volumes one of INDICES, and one for each class.
 
-        A path may be as long as it takes to tell one file of the catalogue, counted from the end; with a
-        leading dot, it starts at the CSV. A class may be named in any way that `scan` knows, behind one of
-        PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
+        Paths are matched as `TableFile.match` says. A class may be named in any way that `scan` knows, behind
+        one of PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
         SUM_TOLERANCE, and exactly afterwards. Raises ForeignError.
         """
-        table = _read(file)
+        table = TableFile.read(file, ForeignError)
         columns = _class_columns(file, table, catalog.classes)
-        path = _column(table, PATHS)
+        path = table.find(PATHS)
         if path is None:
-            raise ForeignError(f"{file}: expected a column {' or '.join(PATHS)} but got {_names(table)}")
-        index = _column(table, INDICES)
-        given = table.select(
-            given=pl.col(path).cast(pl.String),
-            index=pl.col(index).cast(pl.Int32, strict=False) if index else pl.lit(None, pl.Int32),
-            **{label: pl.col(column).cast(pl.Float64, strict=False) for label, column in columns.items()},
-        )
-        rows = _matched(file, given, catalog.frame)
-        return cls(file, _checked(file, rows, list(columns)), columns, catalog)
+            raise ForeignError(f"{file}: expected a column {' or '.join(PATHS[:4])} but got {table.names}")
+        return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
 
 
 class TableModel:
@@ -102,18 +94,7 @@ class TableModel:
         return {"model": {"predictions": self.name, "sha256": content, "columns": dict(self.table.columns)}}
 
 
-def _read(file: Path) -> pl.DataFrame:
-    try:
-        return pl.read_csv(file, infer_schema_length=None)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ForeignError(f"{file}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-
-
-def _column(table: pl.DataFrame, names: tuple[str, ...]) -> str | None:
-    return next((column for column in table.columns if column.strip().lower() in names), None)
-
-
-def _class_columns(file: Path, table: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, str]:
+def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dict[str, str]:
     """The columns that name a class, by class."""
     known = {*labels, *TUMOR_KINDS, "tumor", NO_TUMOR}
     found: dict[str, str] = {}
@@ -127,57 +108,46 @@ def _class_columns(file: Path, table: pl.DataFrame, labels: tuple[str, ...]) -> 
             raise ForeignError(f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one")
         found[label] = column
     if len(found) < 2:
-        raise ForeignError(
-            f"{file}: expected a column for each of {', '.join(labels)} but got {_names(table)}"
-        )
+        raise ForeignError(f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}")
     return found
 
 
-def _matched(file: Path, given: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `given` under the catalogue's path of their file; those of other files are left out.
+def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `table` under the catalogue's path of their file; those of other files are left out.
 
     Columns path and index, and those of the classes.
     """
-    absolute = pl.col("root").str.strip_suffix("/") + "/" + pl.col("path")
     files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
-    files = files.with_columns(parts=absolute.str.strip_prefix("/").str.split("/"))
-    here = os.path.abspath(file.parent)  # noqa: PTH100 (as `root` is made: symlinks keep their names)
-    parts = pl.Series([_parts(text, here) for text in given["given"].fill_null("")], dtype=pl.List(pl.String))
-    given = given.with_columns(tail=parts.list.join("/"), depth=parts.list.len())
-    pieces = []
-    for (depth,), rows in given.filter(pl.col("depth") > 0).group_by("depth", maintain_order=True):
-        tails = files.with_columns(tail=pl.col("parts").list.tail(depth).list.join("/"))
-        several = rows.join(tails.filter(pl.col("tail").is_duplicated()), on="tail", how="semi")
-        if several.height:
+    found = table.match(path, files.select("root", "path").rows())
+    index = table.find(INDICES)
+    indices = table.cells(index) if index else [""] * len(found)
+    rows = []
+    values = zip(*(table.cells(column) for column in columns.values()), strict=True)
+    for line, at, cell, probabilities in zip(table.lines, found, indices, values, strict=True):
+        if at is None:
+            continue
+        _, name, slices = files.row(at)
+        place = number(cell) if cell else None
+        if cell and (place is None or not place.is_integer()):
             raise ForeignError(
-                f"{file}: {several['given'][0]} may be any of several files of the catalogue; give longer "
-                "paths"
+                f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
             )
-        pieces.append(rows.join(tails.select("tail", "path", "slices"), on="tail", maintain_order="left"))
-    matched = pl.concat(pieces) if pieces else given.clear()
-    if matched.is_empty():
-        raise ForeignError(f"{file}: names no file of the catalogue, whose paths are like {frame['path'][0]}")
-    volumes = matched.filter(pl.col("index").is_null() & (pl.col("slices") > 1))
-    if volumes.height:
-        raise ForeignError(
-            f"{file}: {volumes['given'][0]} holds {volumes['slices'][0]} slices; add a column `index` that "
-            "numbers them from 0"
-        )
-    return matched.drop("given", "tail", "depth", "slices").with_columns(pl.col("index").fill_null(0))
+        if place is None and slices > 1:
+            raise ForeignError(
+                f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
+                "numbers them from 0"
+            )
+        rows.append((name, int(place or 0), *map(number, probabilities)))
+    schema = {"path": pl.String, "index": pl.Int32} | dict.fromkeys(columns, pl.Float64)
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _parts(text: str, folder: str) -> list[str]:
-    path = text.strip().replace("\\", "/")
-    if path.startswith("."):
-        path = os.path.normpath(f"{folder}/{path}").replace("\\", "/")
-    return [part for part in path.split("/") if part not in ("", ".")]
-
-
-def _checked(file: Path, rows: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
+def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, each adding up to 1. Raises ForeignError for a slice told twice, or no probabilities."""
     twice = rows.filter(pl.struct("path", "index").is_duplicated())
     if twice.height:
         raise ForeignError(f"{file}: has several rows for {twice['path'][0]} (index {twice['index'][0]})")
+    labels = rows.columns[2:]
     values = rows.select(labels).to_numpy()
     total = values.sum(axis=1)
     wrong = ~np.isfinite(total) | (values < 0).any(axis=1) | (np.abs(total - 1) > SUM_TOLERANCE)
@@ -197,7 +167,3 @@ def _picture(index: int, thumbnail: bytes, *file: Any) -> NDArray[np.uint8]:
         return next(item.pixels for item in read_file(*file) if item.index == index)
     except (ReadError, StopIteration):
         return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
-
-
-def _names(table: pl.DataFrame) -> str:
-    return ", ".join(table.columns) or "none"

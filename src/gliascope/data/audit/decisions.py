@@ -9,6 +9,7 @@ import polars as pl
 from gliascope.data.audit.result import DECISIONS_SCHEMA, read_decisions
 from gliascope.data.content import content
 from gliascope.data.labels import canonical
+from gliascope.data.table_file import TableFile
 from gliascope.errors import LayoutError
 
 ACTIONS = {
@@ -30,7 +31,7 @@ class Decisions:
     def load(cls, path: Path) -> "Decisions":
         """Read an edited decisions.csv. Raises LayoutError, with the line, for what is no decision."""
         frame = read_decisions(path).with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
-        for line, row in enumerate(frame.iter_rows(named=True), start=2):
+        for line, row in zip(TableFile.read(path).lines, frame.iter_rows(named=True), strict=True):
             allowed = ACTIONS.get(row["kind"], ())
             if row["action"] not in allowed:
                 raise LayoutError(
@@ -96,8 +97,8 @@ def _check_known(about: pl.DataFrame, frame: pl.DataFrame) -> None:
     strangers = about.join(frame, on=["path", "index"], how="anti")
     if strangers.height:
         raise LayoutError(
-            f"{strangers['path'][0]} is decided on, but not in this catalogue; "
-            "use the decisions of its own audit"
+            f"{', '.join(strangers['path'].head(3))} is decided on, but not in this catalogue, whose paths "
+            f"look like {frame['path'][0]}; use the decisions of its own audit"
         )
 
 

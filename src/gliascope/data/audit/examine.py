@@ -19,6 +19,7 @@ from gliascope.data.audit.suspects import SUSPECTS_SCHEMA, suspects
 from gliascope.data.audit.vectors import low_frequencies
 from gliascope.data.audit.verdict import verdict
 from gliascope.data.catalog import Catalog
+from gliascope.data.identity import patient_facts
 
 DOUBT = 0.01  # below the threshold: pairs that a person should look at
 LARGEST = 10
@@ -62,6 +63,7 @@ def examine(
         "between_sources": between_sources(frame, pairs),
         "copies": _copy_facts(frame, pairs),
         "groups": _group_facts(frame, pairs),
+        "patients": patient_facts(frame),
         "shortcuts": shortcuts(frame, frame["group"].to_numpy(), seed=0),
         "label_check": {"done": features is not None, "reason": unchecked},
         "suspect_labels": folders,

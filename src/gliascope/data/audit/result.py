@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from gliascope.data.catalog import read_table, write_table
+from gliascope.data.table_file import TableFile, number
 from gliascope.errors import GliascopeError, LayoutError
 from gliascope.files import write_text
 from gliascope.progress import note
@@ -95,12 +96,30 @@ def read_decisions(path: Path) -> pl.DataFrame:
     """A decisions.csv as columns of DECISIONS_SCHEMA; empty lines and further columns, as spreadsheets leave
     them, do not count. Raises LayoutError for what is no such file.
     """
-    try:
-        frame = pl.read_csv(path, schema_overrides=DECISIONS_SCHEMA)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise LayoutError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-    missing = [column for column in DECISIONS_SCHEMA if column not in frame.columns]
+    table = TableFile.read(path)
+    column = {name: table.find([name]) for name in DECISIONS_SCHEMA}
+    missing = [name for name, own in column.items() if own is None]
     if missing:
         raise LayoutError(f"{path}: lacks {', '.join(missing)}; start from the audit's decisions.csv")
-    frame = frame.select(list(DECISIONS_SCHEMA))
-    return frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    rows: dict[str, list[Any]] = {}
+    for name, kind in DECISIONS_SCHEMA.items():
+        cells = [cell or None for cell in table.cells(column[name] or "")]
+        if kind is not pl.String:
+            rows[name] = [
+                _number(path, line, cell, kind) for line, cell in zip(table.lines, cells, strict=True)
+            ]
+        else:
+            rows[name] = cells
+    frame = pl.DataFrame(rows, schema=DECISIONS_SCHEMA)
+    # Some programs write backslashes; ours never does.
+    slashes = pl.col("path", "other_path").str.replace_all("\\", "/", literal=True)
+    return frame.with_columns(slashes).filter(~pl.all_horizontal(pl.all().is_null()))
+
+
+def _number(path: Path, line: int, cell: str | None, kind: type[pl.DataType]) -> float | int | None:
+    if cell is None:
+        return None
+    value = number(cell)
+    if value is None or (kind is pl.Int32 and not value.is_integer()):
+        raise LayoutError(f"{path}, line {line}: expected a number but got {cell!r}")
+    return int(value) if kind is pl.Int32 else value

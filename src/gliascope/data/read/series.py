@@ -95,7 +95,7 @@ def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = 
     common = [one.label is None and not one.excluded and one.official is None for one in said]
     if not folders or not common[-1]:
         return None
-    if not (labels.place(folders[:-1], mapping).label or _NUMBERED.search(folders[-1])):
+    if not (any(one.label for one in said[:-1]) or _NUMBERED.search(folders[-1])):
         return None
     return digest("folder", *(folder for folder, kept in zip(folders, common, strict=True) if kept))
 
