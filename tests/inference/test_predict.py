@@ -180,8 +180,12 @@ def test_an_overlay_tints_where_the_map_is_high() -> None:
     activation = np.zeros((4, 4), dtype=np.float32)
     activation[0, 0] = 5
     activation[3, 3] = -5
-    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation)).astype(int)
+    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation, (0, 64, 0, 64))).astype(
+        int
+    )
     assert image[4, 4, 0] - image[4, 4, 2] > 80
     assert (image[60, 60] == 100).all()
-    flat = np.asarray(overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32)))
+    flat = np.asarray(
+        overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32), (0, 8, 0, 8))
+    )
     assert (flat == 100).all()

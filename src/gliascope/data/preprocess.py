@@ -60,6 +60,12 @@ class Preprocessing(BaseModel):
         return round((self.size - self.input_size) / 2)
 
     @property
+    def square(self) -> Box:
+        """What the network sees of a stored picture: `seen` says the same of the slice it was made of."""
+        end = self.margin + self.input_size
+        return self.margin, end, self.margin, end
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one preprocessed slice: (size, size), or (size, size, 3) for RGB."""
         return (self.size, self.size) if self.channels == "grey" else (self.size, self.size, 3)
@@ -92,36 +98,50 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
     if preprocessing.fit == "stretch" or image.width == image.height:
         return np.asarray(image.resize((size, size), resampling))
     # Padded last: a square around a long, thin slice could be larger than memory.
-    longest = max(image.size)
-    width, height = (max(1, round(length * size / longest)) for length in image.size)
+    (left, width), (top, height) = _padded(*image.size, size)
     square = Image.new(image.mode, (size, size))
-    square.paste(image.resize((width, height), resampling), ((size - width) // 2, (size - height) // 2))
+    square.paste(image.resize((width, height), resampling), (left, top))
     return np.asarray(square)
 
 
 def seen(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
-    """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice."""
+    """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice.
+
+    So it is `Preprocessing.square`, followed back from the stored picture to the slice. Every map is drawn by
+    one of the two: by `square` over a stored picture, by `seen` over a slice.
+    """
     top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
     if preprocessing.crop == "head":
         top, bottom, left, right = head_box(to_grey(pixels))
-    if preprocessing.fit == "pad":
-        side = max(bottom - top, right - left)
-        top -= (side - (bottom - top)) // 2
-        left -= (side - (right - left)) // 2
-        bottom, right = top + side, left + side
-    elif preprocessing.fit == "cover":
-        box = _covered(right - left, bottom - top, preprocessing.size)
-        left, right = left + round(box[0]), left + round(box[2])
-        top, bottom = top + round(box[1]), top + round(box[3])
-    start = preprocessing.margin / preprocessing.size
-    end = start + preprocessing.input_size / preprocessing.size
-    height, width = bottom - top, right - left
+    size, start, height, width = preprocessing.size, preprocessing.margin, bottom - top, right - left
+    # Where the stored picture begins and ends, in pixels of the slice.
+    across, down = (0.0, float(width)), (0.0, float(height))
+    if preprocessing.fit == "cover":
+        covered = _covered(width, height, size)
+        across, down = covered[::2], covered[1::2]
+    elif preprocessing.fit == "pad":
+        (before, wide), (above, high) = _padded(width, height, size)
+        across = (-before * width / wide, (size - before) * width / wide)
+        down = (-above * height / high, (size - above) * height / high)
+
+    def back(ends: tuple[float, float], place: int) -> int:
+        return round(ends[0] + (ends[1] - ends[0]) * place / size)
+
+    end = start + preprocessing.input_size
     return (
-        top + round(start * height),
-        top + round(end * height),
-        left + round(start * width),
-        left + round(end * width),
+        top + back(down, start),
+        top + back(down, end),
+        left + back(across, start),
+        left + back(across, end),
     )
+
+
+def _padded(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a slice lies in a square of black: its start and length across, and down."""
+    longest = max(width, height)
+    lengths = [max(1, round(length * size / longest)) for length in (width, height)]
+    across, down = (((size - length) // 2, length) for length in lengths)
+    return across, down
 
 
 def _covered(width: int, height: int, size: int) -> tuple[float, float, float, float]:

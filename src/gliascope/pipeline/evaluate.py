@@ -228,7 +228,9 @@ def _mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> lis
     found = []
     for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
         predicted = int(test.predictions[number])
-        map_ = None if maps is None else maps[number, predicted]
+        drawn = None
+        if maps is not None and answers.square is not None:
+            drawn = _png(np.asarray(overlay(pixels, maps[number, predicted], answers.square)))
         found.append(
             Mistake(
                 file=frame["path"][number],
@@ -236,7 +238,7 @@ def _mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> lis
                 predicted=test.classes[predicted],
                 probability=float(test.confidences[number]),
                 image=_png(pixels),
-                overlay=None if map_ is None else _png(np.asarray(overlay(pixels, map_))),
+                overlay=drawn,
             )
         )
     return found

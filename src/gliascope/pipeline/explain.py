@@ -114,7 +114,7 @@ def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> 
     curves: dict[str, list[Any]] = {name: [] for name in rows}
     with progress("insertion and deletion", len(cases)) as advance:
         for case in cases:
-            maps = {name: placed(case.maps[name], side, model.square) for name in methods}
+            maps = {name: placed(case.maps[name], side, model.preprocessing.square) for name in methods}
             maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
             maps[RANDOM] = np.zeros(side, dtype=np.float32)
             for name in rows:
