@@ -16,7 +16,7 @@ def scan(
     group_columns: GroupColumns = "",
     cluster: Cluster = None,
 ) -> None:
-    """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet.
+    """Catalogue every slice of the source folders; what cannot be read goes to NAME.rejects.parquet.
 
     After an interruption, the same command goes on where it stopped.
     """

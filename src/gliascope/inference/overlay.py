@@ -18,8 +18,8 @@ def overlay(
 ) -> Image.Image:
     """Tint a slice, (height, width[, 3]), where the map, (h, w), speaks for the class.
 
-    `box` is what the map covers of `pixels`: `preprocess.seen` of a slice as it was read, `Preprocessing.square`
-    of one as it is stored.
+    `box` is what the map covers of `pixels`: `preprocess.seen` of a slice as it was read,
+    `Preprocessing.square` of one as it is stored.
     Negative values speak against the class and stay untinted; the strongest place is tinted by 60 %.
     The edge of `mask`, bool (height, width), is drawn over it.
     """

@@ -1,13 +1,16 @@
 """Folders of slices to a report and a Bundle."""
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gliascope import __version__
 from gliascope.data.audit import Audit
+from gliascope.data.audit.copies import THRESHOLD
 from gliascope.data.audit.decisions import Decisions
-from gliascope.data.catalog import Catalog, check_catalog_fits
+from gliascope.data.catalog import Catalog, beside, check_catalog_fits
 from gliascope.data.claim import claim
 from gliascope.data.groups import GroupsFile
 from gliascope.data.parallel import Workers
@@ -72,7 +75,7 @@ def run(
         write_audit(found, catalog, folder / AUDIT)
         write_splits(splits, folder / "split.parquet")
         if catalog.rejects.height:
-            note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
+            note(f"{catalog.rejects.height} files set aside, see {beside(folder / CATALOG)[1]}")
         runs = train(recipe, catalog, splits, folder / RUN, devices, cache, workers)
         evaluate(runs, catalog, splits, folder, found)
         bundle(runs[0], folder / "report.json", folder / "bundle")
@@ -81,11 +84,13 @@ def run(
 
 def _audited(catalog: Catalog, kept: Path) -> Audit:
     """Audit a catalogue, or find what an interrupted call has found in it."""
-    facts = catalog.frame.write_csv()  # thumbnails follow from the pixels' hashes
+    settings = {"threshold": THRESHOLD, "check_labels": False}
+    # Thumbnails follow from the pixels' hashes, and from the version, like all that is found in them.
+    facts = json.dumps([__version__, settings]) + catalog.frame.write_csv()
     place = kept / f"audit-{hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()}"
     if not place.exists():
         with atomic_folder(place) as temporary:
-            audit(catalog).write(temporary)
+            audit(catalog, **settings).write(temporary)
     return Audit.load(place)
 
 

@@ -13,6 +13,7 @@ from gliascope.training.material import Material, Part
 from gliascope.training.processes import share
 
 SCORED = 128  # slices at a time
+_MIXUP = 0x317  # a stream of its own: the order of epochs is drawn by seed, stage and a small number as well
 
 
 class Batches:
@@ -82,7 +83,7 @@ class Batches:
         strength, seed = self.recipe.mixup, self.recipe.seed
         if not strength:
             return ()
-        generator = np.random.default_rng([seed, self.number, step])
+        generator = np.random.default_rng([_MIXUP, seed, self.number, step])
         drawn = generator.beta(strength, strength)
         # The first of the two is the one that is counted as right.
         return np.array(max(drawn, 1 - drawn), dtype=np.float32), generator.permutation(slices)
