@@ -20,12 +20,17 @@ def copied(source: Path, times: int) -> Path:
     return source
 
 
-def test_a_sample_tells_anew_what_is_set_aside(make_source: Make) -> None:
+def test_a_sample_tells_anew_what_is_set_aside(make_source: Make, tmp_path: Path) -> None:
     """A copy stays in the merged set where what it copies was not drawn."""
-    catalog = scan([copied(make_source({"glioma": 12, "notumor": 12}), 3)])
-    sample = catalog.sample(8)
+    source = make_source(
+        {"Training/glioma": 24, "Training/notumor": 24, "Testing/glioma": 2, "Testing/notumor": 2}
+    )
+    for file in sorted((source / "Training").rglob("*.png"))[::2]:
+        target = source / "Testing" / file.parent.name / f"copy-{file.name}"
+        shutil.copyfile(file, target)
+    sample = scan([source]).sample(3)
     frame = sample.frame
-    assert frame.height == 16
+    assert frame.height == 12
     kept = frame.filter(pl.col("set_aside").is_null())
     assert kept["pixel_hash"].n_unique() == kept.height == frame["pixel_hash"].n_unique()
     for reason in frame["set_aside"].drop_nulls():
