@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import CatalogFile
+from gliascope.cli.options import CatalogFile, finite
 
 
 def audit(
     catalog: CatalogFile,
     out: Annotated[Path, typer.Option(help="Folder for audit.html and its tables.")] = Path("audit"),
     threshold: Annotated[
-        float, typer.Option(min=0.9, max=1.0, help="Correlation from which two slices are copies.")
+        float,
+        typer.Option(min=0.9, max=1.0, callback=finite, help="Correlation from which two slices are copies."),
     ] = 0.98,
     check_labels: Annotated[
         bool, typer.Option("--check-labels/--no-check-labels", help="Look for wrong labels with a network.")

@@ -1,11 +1,11 @@
 """The one preprocessing: what training stores, prediction sees and the Bundle carries."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gliascope.data.head import Box, head_box
 
@@ -14,6 +14,10 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+Mean = Annotated[float, Field(ge=-255, le=255)]
+Deviation = Annotated[float, Field(gt=0, le=255)]
 
 
 class Preprocessing(BaseModel):
@@ -31,7 +35,7 @@ class Preprocessing(BaseModel):
     mean, std: in units of [0, 1]; None is the backbone's own, which a Run and a Bundle hold as numbers.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     channels: Literal["grey", "rgb"] = "grey"
     size: int = Field(default=224, ge=16, le=1024)
@@ -39,9 +43,9 @@ class Preprocessing(BaseModel):
     crop: Literal["none", "head"] = "none"
     fit: Literal["stretch", "pad", "cover"] = "stretch"
     standardise: bool = False
-    centre: int | None = Field(default=None, ge=16)
-    mean: tuple[float, float, float] | None = None
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    centre: int | None = Field(default=None, ge=16, le=1024)
+    mean: tuple[Mean, Mean, Mean] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
 
     @model_validator(mode="after")
     def _centre_lies_within(self) -> "Preprocessing":

@@ -17,10 +17,11 @@ from gliascope.data.labels import canonical
 from gliascope.data.preprocess import Preprocessing
 from gliascope.data.split import Split
 from gliascope.data.store import store
-from gliascope.errors import ForeignError, explain
+from gliascope.errors import ForeignError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.pipeline.classes import Merge
 from gliascope.pipeline.model import Answers, Memory
+from gliascope.recipes.ranges import problems
 
 KINDS = ("logits", "probabilities")
 _TYPES = {
@@ -108,7 +109,7 @@ class Input:
         try:
             found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
         except ValidationError as error:
-            raise ForeignError(f"{file}: preprocessing {explain(error)}") from None
+            raise ForeignError(f"{file}: preprocessing {problems(error, Preprocessing)}") from None
         if self.size not in (None, found.input_size):
             raise ForeignError(
                 f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"

@@ -29,10 +29,12 @@ class Batches:
         self.steps = max(1, round(len(self.train.rows) / size))
         self.processes = fabric.world_size // self.hosts.count  # of a host
         fewest = min(len(part) for parts in self.order(0) for part in parts)
-        if fewest < self.processes * self.recipe.stages[number].accumulate:
+        needed = 2 if self.recipe.head.batch_norm else 1  # it takes a mean over slices
+        if fewest < needed * self.processes * self.recipe.stages[number].accumulate:
             raise RecipeError(
                 f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes and "
                 "what each accumulates; take fewer of these, or larger batches"
+                + (", or --set head.batch_norm=false, which needs two slices" if needed > 1 else "")
             )
         for part in (material.val, material.test) if self.recipe.watch_test else (material.val,):
             self.scored(part)
