@@ -35,7 +35,7 @@ def test_batch_norm_in_the_head_needs_two_slices_of_a_batch(prepared) -> None:
     parts = [Part.of(prepared.split, prepared.store, name) for name in ("train", "val", "test")]
     three = Part(parts[0].rows[:3], parts[0].labels[:3], parts[0].paths[:3])
     material = Material(recipe, prepared.store, 4, three, *parts[1:])
-    with pytest.raises(RecipeError, match="stage 1 has batches of 2, too few .* head.batch_norm=false"):
+    with pytest.raises(RecipeError, match=r"stage 1 has batches of 2, too few .* head\.batch_norm=false"):
         Batches(Fabric(accelerator="cpu", devices=1), material, 0)
     plain = replace(material, recipe=load_recipe("quick", (*TINY, "stages.0.batch_size=2")))
     assert Batches(Fabric(accelerator="cpu", devices=1), plain, 0).steps == 2

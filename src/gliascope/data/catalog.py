@@ -10,7 +10,7 @@ import polars as pl
 
 from gliascope.data.merge import conflicts, set_aside
 from gliascope.errors import GliascopeError
-from gliascope.files import atomic_file, atomic_folder, write_text
+from gliascope.files import atomic_file, atomic_folder, safe_name, write_text
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,  # source folder's name and below, with forward slashes
@@ -65,7 +65,7 @@ def beside(path: Path) -> tuple[Path, Path, Path]:
     """
     name = path.name.removesuffix(SUFFIX)
     ends = (f"thumbnails{SUFFIX}", f"rejects{SUFFIX}", "conflicts.csv")
-    thumbnails, rejects, contradicting = (path.with_name(f"{name}.{end}") for end in ends)
+    thumbnails, rejects, contradicting = (path.with_name(safe_name(f"{name}.{end}")) for end in ends)
     return thumbnails, rejects, contradicting
 
 

@@ -16,6 +16,7 @@ from gliascope.data.parallel import ALONE, Hosts, Workers, parallel_map
 from gliascope.data.split import Split, still_there
 from gliascope.data.store import Store, row_hashes, store
 from gliascope.errors import GliascopeError, RunError
+from gliascope.files import safe_name
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.judge import judge, looked_at
 from gliascope.recipes import Recipe
@@ -122,7 +123,8 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
     for split in splits:
         if split.training not in seen:
             name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.round}".strip())
-            place = folder.with_name(name) if seen else folder
-            places[place if place not in places else place.with_name(f"{name}-{split.training[:6]}")] = split
+            place = folder.with_name(safe_name(name)) if seen else folder
+            another = place.with_name(safe_name(f"{name}-{split.training[:6]}"))
+            places[place if place not in places else another] = split
             seen.add(split.training)
     return places
