@@ -1,8 +1,8 @@
 """Atomic writes: a final name is either absent, or complete; and names that every system takes."""
 
-import lzma
-
+import errno
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -110,6 +110,17 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError where `folder` neither can be written in nor made; nothing is written to find out."""
+    place = Path(os.path.abspath(folder))  # noqa: PTH100 (keeps symlinks' names)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -22,10 +22,12 @@ def audit(
     """See through a dataset: copies, leaks, label conflicts, shortcuts, damage, and what to believe."""
     from gliascope.cli.tables import print_audit
     from gliascope.data.catalog import Catalog
+    from gliascope.files import check_writable
     from gliascope.pipeline.audit import audit as audit_catalog
     from gliascope.pipeline.audit import write_audit
 
     content = Catalog.load(catalog)
+    check_writable(out)
     found = audit_catalog(content, threshold, check_labels)
     write_audit(found, content, out)
     print_audit(found)

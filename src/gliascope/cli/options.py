@@ -36,10 +36,11 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")
 ]
 Protocols = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--protocol",
-        help="official, official-clean, grouped, folds, leave-source-out, random; several with commas.",
+        help="official, official-clean, grouped, folds, leave-source-out, random; several with commas. By "
+        "default official, or grouped where no source has a test folder.",
     ),
 ]
 AuditFolder = Annotated[

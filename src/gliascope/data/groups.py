@@ -40,8 +40,8 @@ class GroupsFile:
         return cls(file, dict(pairs))
 
 
-def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFrame:
-    """Fill `group` and `fold` of a catalogue frame from a CSV.
+def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None, told: bool = True) -> pl.DataFrame:
+    """Fill `group` and `fold` of a catalogue frame from a CSV; `told`: say on screen how many were found.
 
     Raises LayoutError for a CSV without the columns path and group, with one path twice, or that matches no
     slice.
@@ -69,7 +69,8 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
             f"{path}: matches no slice; its paths must start at the sources' parent "
             f"(like {frame['path'][0]}) or at the CSV's own folder"
         )
-    note(f"{joined['group'].count()} of {joined.height} slices got a group from {path}")
+    if told:
+        note(f"{joined['group'].count()} of {joined.height} slices got a group from {path}")
     return joined.select(frame.columns)
 
 

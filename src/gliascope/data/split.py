@@ -16,7 +16,7 @@ from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.draw import halves
 from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
-from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material
+from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material, check_protocols, default_protocols
 from gliascope.data.store import Store
 from gliascope.data.validation import uses
 from gliascope.errors import GliascopeError, SplitError
@@ -162,7 +162,7 @@ def still_there(splits: Sequence[Split], images: Store) -> list[Split]:
 
 def split(
     catalog: Catalog,
-    protocols: Sequence[str] = ("official",),
+    protocols: Sequence[str] | None = None,
     seed: int = 0,
     audit: Audit | None = None,
     decisions: Decisions | None = None,
@@ -171,15 +171,15 @@ def split(
 ) -> list[Split]:
     """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
 
+    protocols: by default official, or grouped where no source has a test folder.
     `validation` is the share of a given training part that validates, where the sources have no validation
     part of their own. The same seed gives the same split on every machine; `repeats` draws again with the
     seeds that follow. With an audit, groups also hold near copies. Raises SplitError for an unknown protocol,
     one that the sources cannot satisfy or that draws nothing to repeat, a class that training lacks, or an
     empty part; LayoutError for decisions that do not fit the catalogue.
     """
-    for protocol in protocols:
-        if protocol not in PROTOCOLS:
-            raise SplitError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    check_protocols(protocols or ())
+    protocols = protocols or default_protocols(catalog.frame)
     if audit is None and not all(map(_parts_copies, protocols)):
         note(f"{UNAUDITED} Add --audit DIR.")
     frame = catalog.frame

@@ -24,6 +24,7 @@ from gliascope.data.read import read
 from gliascope.data.rowfile import RowFile
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import GliascopeError, ReadError
+from gliascope.files import check_writable
 from gliascope.progress import note
 
 PIXELS = "pixels.npy"
@@ -92,7 +93,23 @@ class Store:
 
 def cache_folder() -> Path:
     """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope"))
+    return Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
+
+
+def check_cache() -> None:
+    """Raise GliascopeError, before the long work, where the cache cannot be written."""
+    folder = cache_folder()
+    if folder.parts[:1] == ("~",):
+        raise GliascopeError(
+            "this user has no home folder for the cache; set GLIASCOPE_CACHE to another folder"
+        )
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise GliascopeError(
+            f"{folder}: the cache cannot be written there ({error.strerror}); set GLIASCOPE_CACHE to another "
+            "folder"
+        ) from None
 
 
 def cache_usage() -> dict[Path, tuple[int, int]]:
@@ -160,6 +177,7 @@ def _fill(
     before, all_ = int((done & asked).sum()), int(asked.sum())
     if before:
         note(f"store: {before} of {all_} slices were done before an interruption")
+    check_cache()
     file.create(np.uint8, preprocessing.shape, reserve=bool(asked.all()))
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select("root", "path", "index", "pixel_hash", row=pl.Series(rows))

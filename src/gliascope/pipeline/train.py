@@ -14,9 +14,9 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
 from gliascope.data.parallel import ALONE, Hosts, Workers, parallel_map
 from gliascope.data.split import Split, still_there
-from gliascope.data.store import Store, row_hashes, store
+from gliascope.data.store import Store, check_cache, row_hashes, store
 from gliascope.errors import GliascopeError, RunError
-from gliascope.files import safe_name
+from gliascope.files import check_writable, safe_name
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.judge import judge, looked_at
 from gliascope.recipes import Recipe
@@ -48,6 +48,10 @@ def train(
     if workers and (shard or by_host):
         raise RunError("--cluster trains each run on one core; --shard and --by-host are for torchrun alone")
     recipe = complete(recipe)
+    check_cache()
+    check_writable(folder)
+    asked = [split.for_task(recipe.task) for split in splits]
+    _check_new(asked, recipe, folder, devices, shard)
     hosts = Hosts.of_torchrun() if by_host else ALONE
     images = _images(catalog, recipe, workers, hosts)
     splits = still_there(splits, images)
@@ -59,6 +63,21 @@ def train(
     if workers is None:
         return [work(place) for place in places]
     return list(parallel_map(workers.give(work), places, "trainings", workers))
+
+
+def _check_new(splits: Sequence[Split], recipe: Recipe, folder: Path, devices: int, shard: bool) -> None:
+    """Raise, before slices are read, for runs of another recipe, and for what cannot be trained."""
+    from gliascope.training.ready import check_trainable
+
+    new = []
+    for place, split in run_folders(splits, folder).items():
+        there = Run.load(place) if (place / "run.json").exists() else None
+        if there is not None:
+            there.check_inputs(recipe, there.record.split)
+        if there is None or not there.model.exists():
+            new.append(split)
+    for classes in sorted({len(split.classes) for split in new}):
+        check_trainable(recipe, classes, devices, shard)
 
 
 def _images(catalog: Catalog, recipe: Recipe, workers: Workers | None, hosts: Hosts) -> Store:

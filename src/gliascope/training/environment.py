@@ -48,7 +48,7 @@ def mixed(device: torch.device, precision: Precision = "auto") -> torch.autocast
 
 def _in_bf16(device: torch.device, precision: Precision) -> bool:
     if device.type == "cuda" and precision != "float32":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return precision == "bf16"
 
 

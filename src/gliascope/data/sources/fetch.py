@@ -63,6 +63,8 @@ def _download(public: PublicSet, work: Path) -> str:
 
         return download_article(public.figshare or 0, work, str(public.home))
     except ModuleNotFoundError as error:
+        if error.name not in ("kagglehub", "requests"):  # of something that these need
+            raise
         raise FetchError(f"{error.name} is missing: pip install 'gliascope[fetch]'") from None
 
 
