@@ -3,6 +3,7 @@
 import codecs
 import getpass
 import io
+import logging
 import os
 import sys
 import traceback
@@ -42,6 +43,11 @@ def settle() -> None:
         getpass.getuser()
     except (KeyError, OSError):  # a container's user that no list of users knows; torch asks for its name
         os.environ["LOGNAME"] = f"user-{os.getuid()}"
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home() raises without one)
+    if not (home.is_dir() and os.access(home, os.W_OK)):
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would say so in three lines
+        if cache := os.environ.get("GLIASCOPE_CACHE"):
+            os.environ.setdefault("MPLCONFIGDIR", str(Path(cache) / "matplotlib"))
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -17,9 +17,10 @@ def check_sources(
     protocols: Sequence[str] | None,
     labels_file: Path | None = None,
     groups: GroupsFile | None = None,
-) -> None:
+) -> int:
     """Refuse what `scan` and `split` would refuse in the end, by the names of files alone.
 
+    Returns how many classes the folders name; labels inside files are not known yet.
     protocols: None where the user names none, and whichever fits is taken. Raises LayoutError for sources and
     tables that cannot be used, SplitError for a protocol that is unknown or does not suit these sources.
     """
@@ -30,19 +31,17 @@ def check_sources(
         raise SplitError(
             f"protocol 'leave-source-out' needs two sources or more; {roots[0].name} is the only one"
         )
-    for protocol in protocols or ():
-        if protocol in NEEDS_TEST and not _has_test(files):
-            raise no_test_folder([root.name for root in roots])
+    classes, subsets = set[str | None](), set[str | None]()
+    for root in roots:
+        for file in files.below(root):
+            if not file.place.excluded:
+                classes.add(file.place.label)
+                subsets.add(file.place.official)
+    if "test" not in subsets and any(protocol in NEEDS_TEST for protocol in protocols or ()):
+        raise no_test_folder([root.name for root in roots])
     if groups is not None:
         attach_groups(_names(files), groups, told=False)
-
-
-def _has_test(files: Files) -> bool:
-    return any(
-        file.place.official == "test" and not file.place.excluded
-        for root in files.roots
-        for file in files.below(root)
-    )
+    return len(classes - {None})
 
 
 def _names(files: Files) -> pl.DataFrame:

@@ -92,17 +92,24 @@ class Store:
 
 
 def cache_folder() -> Path:
-    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
+    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder.
+
+    Raises GliascopeError for a user without a home folder.
+    """
+    try:
+        folder = Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[:1] == ("~",):  # what earlier versions of platformdirs answer
+        raise GliascopeError(
+            "this user has no home folder for the cache; set GLIASCOPE_CACHE to another folder"
+        )
+    return folder
 
 
 def check_cache() -> None:
     """Raise GliascopeError, before the long work, where the cache cannot be written."""
     folder = cache_folder()
-    if folder.parts[:1] == ("~",):
-        raise GliascopeError(
-            "this user has no home folder for the cache; set GLIASCOPE_CACHE to another folder"
-        )
     try:
         check_writable(folder)
     except OSError as error:

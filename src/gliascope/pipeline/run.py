@@ -66,13 +66,13 @@ def run(
     from gliascope.models.backbones import complete
     from gliascope.training.ready import check_trainable
 
-    check_sources(sources, protocols, labels, groups)
+    named = check_sources(sources, protocols, labels, groups)
     decided = Decisions.load(decisions) if decisions else None
     check_cache()
     check_writable(folder)
     recipe = complete(recipe)
     _refuse_another(recipe, folder / RUN)
-    check_trainable(recipe, devices=devices)
+    check_trainable(recipe, 2 if recipe.task == "binary" else max(2, named), devices)
     with claim(folder) as kept, claim(folder / AUDIT):
         check_catalog_fits(folder / CATALOG)
         catalog = scan(sources, labels, groups, kept, workers)
