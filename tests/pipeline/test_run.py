@@ -292,7 +292,6 @@ def test_labels_and_groups_reach_the_catalogue(make_source: Callable[..., Path],
         ({"glioma": 2}, "only one class"),
         ({"Training/glioma": 9, "Training/notumor": 9, "Testing/pituitary": 2}, "not in training"),
         ({"glioma": 2, "mystery": 2}, "unknown class folder"),
-        ({"glioma": 9, "notumor": 9}, "no test folder"),
     ],
 )
 def test_sources_that_cannot_be_used_are_one_line_and_exit_code_2(

@@ -18,6 +18,7 @@ from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
 from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material, check_protocols, default_protocols
 from gliascope.data.store import Store
+from gliascope.data.too_few import empty_subset, untrained_class
 from gliascope.data.validation import uses
 from gliascope.errors import GliascopeError, SplitError
 from gliascope.progress import note
@@ -245,13 +246,7 @@ def _check(split: Split) -> None:
     for label in split.classes:
         present = set(counts.filter(pl.col("label") == label)["part"])
         if "train" not in present:
-            raise SplitError(
-                f"class {label!r} is in {' and '.join(sorted(present))} but not in training under protocol "
-                f"{name}; add training slices of it, or leave its folder out by --labels"
-            )
+            raise untrained_class(split.frame, split.protocol, name, label, present)
     for part in PARTS:
         if part not in set(split.frame["part"]):
-            raise SplitError(
-                f"protocol {name} leaves no slice for {part}: {split.frame['group'].n_unique()} groups are "
-                "too few; add slices"
-            )
+            raise empty_subset(split.frame, split.protocol, name, part)
