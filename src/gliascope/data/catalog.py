@@ -209,7 +209,7 @@ def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise GliascopeError(
-            f"{path}: lacks {', '.join(missing)}; it was not made by `gliascope {verb}` of this version, so make "
-            "it again"
+            f"{path}: lacks {', '.join(missing)}; another version made it: make it again with "
+            f"`gliascope {verb}`"
         )
     return frame
