@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gliascope.files import atomic_file, atomic_folder, write_text
+from gliascope.files import atomic_file, atomic_folder, safe_name, write_text
 
 
 def test_a_failed_block_leaves_the_old_content_and_no_remains(tmp_path: Path) -> None:
@@ -37,3 +37,57 @@ def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     write_text(tmp_path / "ours", "")
     (tmp_path / "plain").write_text("")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+LONG = ["x" * 238 + ".png", "x" * 251 + ".png", "ö" * 119 + ".png", "脑" * 82 + ".nii.gz", "x" * 255]
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_name_as_long_as_systems_take_is_written_atomically(tmp_path: Path, name: str) -> None:
+    """A temporary sibling's name is longer by fourteen bytes."""
+    write_text(tmp_path / name, "content")
+    assert (tmp_path / name).read_text() == "content"
+    with atomic_folder(tmp_path / "below" / name) as folder:
+        write_text(folder / name, "content")
+    with atomic_folder(tmp_path / "below" / name) as folder:
+        write_text(folder / "another", "content")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()].count("another") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["a.png", "Te-gl_0010.jpg", "ü ö.nii.gz", ".hidden", "1.2.840.113", "x" * 251 + ".png"]
+)
+def test_a_name_that_every_system_takes_is_left_as_it_is(name: str) -> None:
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 300 + ".png", "ö" * 200 + ".png", "脑" * 100 + ".nii.gz", "a" + "🧠" * 80 + ".dcm", "x" * 256,
+        "a:b.png", "a/b.png", "a\\b.png", 'what?"*<>|.png', "CON", "nul.png", "com1.tar.gz", "ends.", "ends ",
+        "..", ".", "", "line\nbreak.png", "\udcff.png", "tab\t.png",
+    ],
+)  # fmt: skip
+def test_another_becomes_one_that_every_system_takes(tmp_path: Path, name: str) -> None:
+    made = safe_name(name)
+    assert made != name
+    assert len(made.encode()) <= 255
+    assert not set(made) & set('<>:"/\\|?*\n\t\udcff')
+    assert made.partition(".")[0].casefold() not in {"con", "nul", "com1"}
+    assert made.rstrip(". ") == made
+    assert safe_name(made) == made
+    for ending in (".png", ".nii.gz", ".dcm", ".tar.gz"):
+        assert name.endswith(ending) == made.endswith(ending) or ending == ".gz"
+    assert len(safe_name(name, 100).encode()) <= 100
+    (tmp_path / made).write_text("")
+
+
+def test_names_that_differ_stay_different() -> None:
+    names = {f"{'ö' * 150}{number}.png" for number in range(300)} | {
+        "a:b.png",
+        "a?b.png",
+        "a_b.png",
+        "a*b.png",
+    }
+    assert len({safe_name(name).casefold() for name in names}) == len(names)

@@ -81,7 +81,7 @@ def test_scan(source: Path, tmp_path: Path) -> None:
     done = re.search(r"scan: (\d+) of 800 files were done", finish([*arguments, out], tmp_path))
     assert int(done[1]) >= 500
     finish([*arguments, tmp_path / "whole" / "catalog.parquet"], tmp_path)
-    for name in ("catalog.parquet/part-000000.parquet", "rejects.parquet"):
+    for name in ("catalog.parquet/part-000000.parquet", "catalog.rejects.parquet"):
         assert (out.parent / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert pl.read_parquet(out)["path"].n_unique() == SLICES
     assert not hidden(tmp_path / "killed")

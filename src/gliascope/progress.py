@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+_quiet = ContextVar("quiet", default=False)
 
 
 @contextmanager
@@ -34,4 +37,15 @@ def note(text: str) -> None:
     """Print one line to standard error."""
     from rich.console import Console
 
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    if not _quiet.get():
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Print no notes meanwhile: of work that is done again later, and says so then."""
+    before = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)

@@ -115,3 +115,15 @@ def test_a_file_may_be_written_beside_another(tmp_path: Path) -> None:
             assert theirs.exists()
         with pytest.raises(BusyError), claim_file(tmp_path / "b.txt"):
             pytest.fail("let in")
+
+
+def test_what_a_killed_process_left_of_a_long_name_is_removed_too(tmp_path: Path) -> None:
+    out = tmp_path / ("f" * 249 + ".jsonl")
+    with atomic_file(out) as temporary:
+        left = temporary.with_name(temporary.name)
+        content = b"half"
+        left.write_bytes(content)
+    left.write_bytes(content)
+    with claim_file(out):
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == [out]

@@ -2,6 +2,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import nibabel
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -335,3 +337,47 @@ def test_what_joins_slices_joins_their_copies(make_source: Make, tmp_path: Path)
     export = export_dataset(catalog, tmp_path / "out")
     again = scan_again(tmp_path / "out", export).frame
     assert group_ids(again).max() + 1 == 2
+
+
+@pytest.mark.parametrize("name", ["x" * 234 + ".png", "ö" * 125 + ".png", "a:b?.png"])
+def test_long_and_odd_file_names_are_exported_under_safe_ones(
+    make_source: Make, tmp_path: Path, name: str
+) -> None:
+    """238 bytes are legal everywhere, but not with the source's name before them."""
+    source = make_source({"yes": 2, "no": 2}, name="a source with a name of its own")
+    (source / "yes" / "000.png").rename(source / "yes" / name)
+    catalog = scan([source])
+    for copy in (False, True):
+        out = tmp_path / f"clean {copy}"
+        export = export_dataset(catalog, out, copy=copy)
+        again = scan_again(out, export).frame
+        assert slices(again) == slices(catalog.frame)
+        names = [path.name for path in out.rglob("*.png")]
+        assert len(names) == 4
+        assert all(len(name.encode()) <= 255 and not set(name) & set(':?"') for name in names)
+
+
+def test_slices_of_a_volume_of_a_long_name_are_exported(tmp_path: Path) -> None:
+    for label in ("yes", "no"):
+        volume(tmp_path / "s" / label / ("ö" * 120 + label + ".nii.gz"), len(label))
+    catalog = scan([tmp_path / "s"])
+    frame = catalog.frame.with_columns(
+        set_aside=pl.when(pl.col("index") == 0).then(pl.lit("label conflict with x")).otherwise("set_aside")
+    )
+    out = tmp_path / "clean"
+    export = export_dataset(replace(catalog, frame=frame), out)
+    assert export.files == {"decoded": 6}
+    assert all(len(path.name.encode()) <= 255 for path in out.rglob("*.png"))
+
+
+def test_a_class_whose_name_is_no_folder_name_keeps_its_name(make_source: Make, tmp_path: Path) -> None:
+    catalog = scan([make_source({"yes": 2, "no": 2})])
+    odd = "a/b: c"
+    frame = catalog.frame.with_columns(label=pl.col("label").replace("tumor", odd))
+    out = tmp_path / "clean"
+    export_dataset(replace(catalog, frame=frame), out)
+    folders = {path.name for path in out.iterdir() if path.is_dir()}
+    assert len(folders) == 2
+    mapping = yaml.safe_load((out / "labels.yaml").read_text(encoding="utf-8"))
+    assert odd in mapping.values()
+    assert set(mapping) <= folders

@@ -102,7 +102,7 @@ def test_the_scan_command_tells_the_balance_and_lists_the_conflicts(
     assert "2 copies" in text
     assert "source named first keeps its slice: old before new" in text
     assert "2 slices" in text
-    listed = pl.read_csv(out.parent / "conflicts.csv")
+    listed = pl.read_csv(out.parent / "catalog.conflicts.csv")
     assert listed.columns == CONFLICTS
     assert listed["path"].to_list() == ["old/glioma/002.png", "new/no_tumor/wrong.png"]
 
@@ -110,8 +110,8 @@ def test_the_scan_command_tells_the_balance_and_lists_the_conflicts(
 def test_conflicts_of_an_earlier_catalogue_do_not_stay(make_source: Make, tmp_path: Path) -> None:
     sources = merged_sources(make_source)
     scan(sources).write(tmp_path / "catalog.parquet")
-    assert (tmp_path / "conflicts.csv").exists()
+    assert (tmp_path / "catalog.conflicts.csv").exists()
     clean = scan(sources[:1])
     clean.write(tmp_path / "catalog.parquet")
-    assert not (tmp_path / "conflicts.csv").exists()
+    assert not (tmp_path / "catalog.conflicts.csv").exists()
     assert Catalog.load(tmp_path / "catalog.parquet").frame.equals(clean.frame)

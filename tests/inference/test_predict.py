@@ -190,8 +190,28 @@ def test_an_overlay_tints_where_the_map_is_high() -> None:
     activation = np.zeros((4, 4), dtype=np.float32)
     activation[0, 0] = 5
     activation[3, 3] = -5
-    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation)).astype(int)
+    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation, (0, 64, 0, 64))).astype(
+        int
+    )
     assert image[4, 4, 0] - image[4, 4, 2] > 80
     assert (image[60, 60] == 100).all()
-    flat = np.asarray(overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32)))
+    flat = np.asarray(
+        overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32), (0, 8, 0, 8))
+    )
     assert (flat == 100).all()
+
+
+@pytest.mark.parametrize("name", ["x" * 234 + ".png", "ö" * 125 + ".png", "a:b?.png"])
+def test_overlays_and_findings_of_long_and_odd_names_are_written(
+    bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.eye(48, dtype=np.uint8) * 200).save(tmp_path / "in" / name, format="png")
+    out = tmp_path / ("f" * 240 + ".jsonl")
+    predict_job(bundle, [tmp_path / "in"], out, tmp_path / "overlays")
+    assert json.loads(out.read_text())["file"].endswith(name)
+    (overlay_file,) = (tmp_path / "overlays").iterdir()
+    assert len(overlay_file.name.encode()) <= 255
+    assert not set(overlay_file.name) & set(':?"')
+    assert overlay_file.suffix == ".png"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []

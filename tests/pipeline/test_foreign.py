@@ -362,8 +362,14 @@ def test_graphs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(ForeignError, match="say --outputs logits"):
         Graph(file, GraphOptions(CLASSES, outputs="probabilities"))(pixels)
     sigmoids = graph_file(tmp_path / "s.onnx", ["n", 1, 24, 24], ending="Sigmoid")
-    with pytest.raises(ForeignError, match="do not add up to 1; tell by --outputs"):
-        Graph(sigmoids, GraphOptions(CLASSES))(pixels)
+    for outputs in (None, "probabilities"):  # to take them for logits would be no remedy
+        with pytest.raises(ForeignError, match=r"as sigmoids do.*softmax at its end, or without") as caught:
+            Graph(sigmoids, GraphOptions(CLASSES, outputs=outputs))(pixels)
+        assert ("say --outputs logits" in str(caught.value)) == (outputs is None)
+    softmax = graph_file(tmp_path / "p.onnx", ["n", 1, 24, 24], ending="Softmax")
+    Graph(softmax, GraphOptions(CLASSES))(pixels)
+    with pytest.raises(ForeignError, match=r"gives probabilities.* and no logits; leave out --outputs"):
+        Graph(softmax, GraphOptions(CLASSES, outputs="logits"))(pixels)
 
 
 def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split], tmp_path: Path) -> None:

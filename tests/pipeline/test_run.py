@@ -16,10 +16,12 @@ import pytest
 from tiny import LABELS, TINY, slice_image
 
 from gliascope.data.catalog import Catalog
+from gliascope.data.scan import scan
 from gliascope.data.split import load_splits
 from gliascope.data.store import store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
+from gliascope.pipeline import run as run_module
 from gliascope.pipeline.predictions import FACTS, load_predictions
 
 SOURCES = ("one", "two")
@@ -78,7 +80,7 @@ def test_tumour_or_none_goes_all_the_way_too(place: Path, tmp_path: Path) -> Non
 def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path, tmp_path: Path) -> None:
     names = {path.name for path in made.iterdir()}
     assert names == {
-        "catalog.parquet", "catalog.thumbnails.parquet", "rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
+        "catalog.parquet", "catalog.thumbnails.parquet", "catalog.rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
         "predictions.parquet", "confusion.png", "curves.png", "predictions.png",
     }  # fmt: skip
     report = json.loads((made / "report.json").read_text())
@@ -290,7 +292,6 @@ def test_labels_and_groups_reach_the_catalogue(make_source: Callable[..., Path],
         ({"glioma": 2}, "only one class"),
         ({"Training/glioma": 9, "Training/notumor": 9, "Testing/pituitary": 2}, "not in training"),
         ({"glioma": 2, "mystery": 2}, "unknown class folder"),
-        ({"glioma": 9, "notumor": 9}, "no test folder"),
     ],
 )
 def test_sources_that_cannot_be_used_are_one_line_and_exit_code_2(
@@ -384,3 +385,25 @@ def test_any_name_of_a_folder_and_of_a_class_goes_all_the_way(
     done = gliascope("export-dataset", out / "catalog.parquet", "--out", tmp_path / "merged [1]")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "merged [1]" / "Testing").iterdir()} <= {*classes, "MR"}
+
+
+def test_what_an_interrupted_call_audited_is_found_by_the_same_version_alone(
+    official_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = scan([official_source])
+    whole, calls = run_module.audit, []
+
+    def counted(*given: object, **settings: object) -> object:
+        calls.append(settings)
+        return whole(*given, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run_module, "audit", counted)
+    run_module._audited(catalog, tmp_path)
+    run_module._audited(catalog, tmp_path)
+    assert len(calls) == 1
+    monkeypatch.setattr(run_module, "__version__", "another")
+    run_module._audited(catalog, tmp_path)
+    assert len(calls) == 2
+    monkeypatch.setattr(run_module, "THRESHOLD", 0.97)
+    run_module._audited(catalog, tmp_path)
+    assert [settings["threshold"] for settings in calls] == [0.98, 0.98, 0.97]

@@ -1,7 +1,9 @@
 """What is recorded of a run, listed, verified and told to others."""
 
 import json
+import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +230,15 @@ def test_mlflow_that_is_missing_or_unreachable_is_one_line(
     pytest.importorskip("mlflow")
     with pytest.raises(GliascopeError, match="--mlflow nonsense://x: "):
         tracking.track("nonsense://x", [made])
+    for uri in ("nonsense://x", "http://127.0.0.1:9", "mysql://a@b/c"):  # before the work, and not in minutes
+        began = time.monotonic()
+        with pytest.raises(GliascopeError, match=f"--mlflow {uri}: ") as caught:
+            tracking.check_mlflow(uri)
+        assert time.monotonic() - began < 60
+        assert "\n" not in str(caught.value)
+        assert "gliascope[" not in str(caught.value)
+    assert "the driver of that database" in str(caught.value)
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
     monkeypatch.setattr(tracking, "find_spec", lambda _: None)
     place = made.folder.parent
     code, _, errors = gliascope("train", place / "catalog.parquet", place / "split.parquet", "--mlflow", "x")

@@ -96,7 +96,7 @@ def test_saliency_is_where_the_command_line_draws_it(
     predictor = Predictor.of(Bundle.load(bundle_path))
     (finding,) = predictor.findings(prepare(tmp_path / "a.png", predictor.info.preprocessing))
     assert finding.map is not None
-    strength = placed(np.maximum(finding.map, 0), (48, 48))
+    strength = placed(np.maximum(finding.map, 0), (48, 48), (0, 48, 0, 48))
     (told,) = client.post("/v1/predict?saliency=true", files=send(("a.png", png(2)))).json()["slices"]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["saliency"]))))
     assert picture.shape == (48, 48, 4)

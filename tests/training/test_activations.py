@@ -5,7 +5,7 @@ from torch import nn
 
 from gliascope.training.activations import Activations, Cached
 from gliascope.training.inputs import Fresh, batch
-from gliascope.training.prefix import Prefix
+from gliascope.training.prefix import EXPORTED, Prefix
 
 CPU = torch.device("cpu")
 
@@ -34,6 +34,19 @@ def test_files_are_keyed_by_all_they_depend_on(prepared) -> None:
         )
     }
     assert len(folders) == 7
+
+
+def test_rows_of_one_engine_are_never_mixed_with_those_of_another(prepared) -> None:
+    """ONNX Runtime and torch round differently: what is found must not depend on who filled the cache."""
+    network = nn.Conv2d(3, 3, 1)
+    few, many, in_bf16 = (
+        Fresh(prepared.store, prepared.recipe, Prefix(network, CPU, images, precision), CPU)
+        for images, precision in ((0, "auto"), (EXPORTED, "auto"), (0, "bf16"))
+    )
+    fabric = Fabric(accelerator="cpu", devices=1)
+    assert not few.prefix.exported and many.prefix.exported
+    folders = [Activations(inputs, "", fabric).folder for inputs in (few, many, in_bf16)]
+    assert len(set(folders)) == 3
 
 
 def test_a_view_is_the_frozen_part_of_the_augmented_slice_to_fp16(prepared) -> None:

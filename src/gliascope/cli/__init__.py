@@ -1,7 +1,6 @@
 """The command line: parse, call, print. Nothing is computed here."""
 
 import errno
-import os
 from typing import Any
 
 import typer
@@ -35,6 +34,7 @@ from gliascope.cli import (
     tune,
     verify,
 )
+from gliascope.cli.surroundings import missing_module, settle
 from gliascope.data.folders import printable
 from gliascope.errors import GliascopeError
 
@@ -43,9 +43,6 @@ _REMEDIES = {
     errno.EACCES: "; check its permissions",
     errno.EROFS: "; choose a folder that can be written",
 }
-_SERVE = "fastapi limits pebble prometheus_client pydantic_settings python_multipart starlette uvicorn"
-_EXTRAS = dict.fromkeys(("ray", "upath", "s3fs"), "'gliascope[scale]'")
-_EXTRAS |= dict.fromkeys(_SERVE.split(), "'gliascope[serve]'")
 
 
 class _Group(TyperGroup):
@@ -59,12 +56,10 @@ class _Group(TyperGroup):
             raise typer.Exit(130) from None
         except GliascopeError as error:
             message = str(error)
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("gliascope"):
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] == "gliascope":
                 raise
-            module = (error.name or "").partition(".")[0]
-            extra = _EXTRAS.get(module, "'gliascope[train]', or [data] to evaluate only")
-            message = f"{error.name} is missing: pip install {extra}"
+            message = missing_module(error)
         except OSError as error:
             if error.strerror is None:
                 raise
@@ -113,6 +108,5 @@ app.add_typer(keys.app)
 
 def main() -> None:
     """Entry point of the command `gliascope`."""
-    # Python looks for modules in the folder it is started in: one of slices may hold anybody's random.py.
-    os.environ["PYTHONSAFEPATH"] = "1"  # for processes that this one starts
+    settle()
     app()

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import CatalogFile
+from gliascope.cli.options import CatalogFile, finite
 
 
 def audit(
     catalog: CatalogFile,
     out: Annotated[Path, typer.Option(help="Folder for audit.html and its tables.")] = Path("audit"),
     threshold: Annotated[
-        float, typer.Option(min=0.9, max=1.0, help="Correlation from which two slices are copies.")
+        float,
+        typer.Option(min=0.9, max=1.0, callback=finite, help="Correlation from which two slices are copies."),
     ] = 0.98,
     check_labels: Annotated[
         bool, typer.Option("--check-labels/--no-check-labels", help="Look for wrong labels with a network.")
@@ -21,10 +22,12 @@ def audit(
     """See through a dataset: copies, leaks, label conflicts, shortcuts, damage, and what to believe."""
     from gliascope.cli.tables import print_audit
     from gliascope.data.catalog import Catalog
+    from gliascope.files import check_writable
     from gliascope.pipeline.audit import audit as audit_catalog
     from gliascope.pipeline.audit import write_audit
 
     content = Catalog.load(catalog)
+    check_writable(out)
     found = audit_catalog(content, threshold, check_labels)
     write_audit(found, content, out)
     print_audit(found)

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,14 @@ from gliascope.data.places import place
 
 if TYPE_CHECKING:
     from gliascope.data.parallel import Workers
+
+
+def finite(value: float) -> float:
+    """The option as it is. Raises BadParameter for NaN, which no range leaves out."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number but got {value}")
+    return value
+
 
 Sources = Annotated[
     list[Path],
@@ -38,10 +47,11 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")
 ]
 Protocols = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--protocol",
-        help="official, official-clean, grouped, folds, leave-source-out, random; several with commas.",
+        help="official, official-clean, grouped, folds, leave-source-out, random; several with commas. By "
+        "default official, or grouped where no source has a test folder.",
     ),
 ]
 AuditFolder = Annotated[
@@ -52,7 +62,7 @@ DecisionsFile = Annotated[
 ]
 Validation = Annotated[
     float,
-    typer.Option(min=0.01, max=0.9, help="Share of a given training part that validates."),
+    typer.Option(min=0.01, max=0.9, callback=finite, help="Share of a given training part that validates."),
 ]
 Repeats = Annotated[
     int, typer.Option(min=1, help="Draw the protocols so many times, by this seed and those after it.")

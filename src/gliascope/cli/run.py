@@ -31,7 +31,7 @@ def run(
     sources: Sources,
     out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
     recipe: RecipeName = "quick",
-    protocol: Protocols = "official",
+    protocol: Protocols = None,
     labels: Labels = None,
     groups: Groups = None,
     group_columns: GroupColumns = "",
@@ -61,14 +61,14 @@ def run(
 
     chosen = load_recipe(recipe, overrides or ())
     grouping = GroupsFile.parse(groups, group_columns)
-    names = comma_separated(protocol)
-    if mlflow:
-        check_mlflow()
+    names = comma_separated(protocol) if protocol is not None else None
+    if mlflow is not None:
+        check_mlflow(mlflow)
     with workers_of(cluster) as workers:
         runs = run_all(
             sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
             repeats, workers, patient_folders,
         )  # fmt: skip
-    if mlflow:
+    if mlflow is not None:
         track(mlflow, runs, out)
     print_report(out)

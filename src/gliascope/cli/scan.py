@@ -17,7 +17,7 @@ def scan(
     patient_folders: PatientFolders = True,
     cluster: Cluster = None,
 ) -> None:
-    """Catalogue every slice of the source folders; what cannot be read goes to rejects.parquet.
+    """Catalogue every slice of the source folders; what cannot be read goes to NAME.rejects.parquet.
 
     After an interruption, the same command goes on where it stopped.
     """

@@ -20,7 +20,7 @@ from gliascope.cli.options import (
 def split(
     catalog: CatalogFile,
     out: Annotated[Path, typer.Option(help="Where the splits go.")] = Path("split.parquet"),
-    protocol: Protocols = "official",
+    protocol: Protocols = None,
     audit: AuditFolder = None,
     decisions: DecisionsFile = None,
     seed: Seed = 0,
@@ -37,7 +37,7 @@ def split(
 
     found = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None
-    names = comma_separated(protocol)
+    names = comma_separated(protocol) if protocol is not None else None
     splits = split_catalog(Catalog.load(catalog), names, seed, found, decided, validation, repeats)
     write_splits(splits, out)
     for result in splits:

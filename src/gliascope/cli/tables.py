@@ -22,7 +22,7 @@ def print_catalog(catalog: Catalog) -> None:
     """Slices by source and class, and files set aside by reason."""
     _print_counts(catalog.frame, ["source", "label"], "Slices")
     if catalog.rejects.height:
-        _print_counts(catalog.rejects, ["source", "reason"], "Files set aside, see rejects.parquet")
+        _print_counts(catalog.rejects, ["source", "reason"], "Files set aside, see NAME.rejects.parquet")
 
 
 def print_merge(catalog: Catalog) -> None:
@@ -47,7 +47,7 @@ def print_merge(catalog: Catalog) -> None:
     if contradicting := reasons.count() - copies:
         console.print(
             f"{contradicting} slices have an identical one of another class: all are set aside, "
-            "and listed in conflicts.csv."
+            "and listed in NAME.conflicts.csv."
         )
 
 

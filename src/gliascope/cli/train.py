@@ -45,13 +45,13 @@ def train(
 
     chosen = load_recipe(recipe, overrides or ())
     splits = load_splits(split)
-    if mlflow:
-        check_mlflow()
+    if mlflow is not None:
+        check_mlflow(mlflow)
     with workers_of(cluster) as workers:
         runs = train_recipe(
             chosen, Catalog.load(catalog), splits, out, devices, cache, workers, shard, by_host
         )
-    if mlflow:
+    if mlflow is not None:
         track(mlflow, runs)
     for run in runs:
         typer.echo(f"{run.folder}")

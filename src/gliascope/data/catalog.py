@@ -1,5 +1,6 @@
 """The Catalog: one row per slice, where it is, what it claims to be, its hashes; and their thumbnails."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from gliascope.data.merge import conflicts
+from gliascope.data.merge import conflicts, set_aside
 from gliascope.data.places import place
 from gliascope.data.read import read
 from gliascope.data.read.scales import Scale
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError
-from gliascope.files import atomic_file, atomic_folder, write_text
+from gliascope.files import atomic_file, atomic_folder, safe_name, write_text
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,  # source folder's name and below, with forward slashes
@@ -66,9 +67,14 @@ PART = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
 
 def beside(path: Path) -> tuple[Path, Path, Path]:
-    """What is written beside a catalogue: thumbnails (a folder), files set aside, contradicting labels."""
-    thumbnails = path.with_name(f"{path.stem}.thumbnails.parquet")
-    return thumbnails, path.with_name("rejects.parquet"), path.with_name("conflicts.csv")
+    """What is written beside a catalogue: thumbnails (a folder), files set aside, contradicting labels.
+
+    All are named after it, so that catalogues in one folder have each their own.
+    """
+    name = path.name.removesuffix(SUFFIX)
+    ends = (f"thumbnails{SUFFIX}", f"rejects{SUFFIX}", "conflicts.csv")
+    thumbnails, rejects, contradicting = (path.with_name(safe_name(f"{name}.{end}")) for end in ends)
+    return thumbnails, rejects, contradicting
 
 
 def read_file(root: str, path: str, scale: str | None) -> list[Slice]:
@@ -136,14 +142,24 @@ class Catalog:
         )
 
     def sample(self, limit: int) -> "Catalog":
-        """At most `limit` slices of each source, class and part of the source's own, the same every time."""
-        place = pl.col("pixel_hash").rank("ordinal").over("source", "label", "official")
-        return replace(self, frame=self.frame.filter(place <= limit))
+        """At most `limit` slices of each source, class and part of the source's own, the same every time.
+
+        Drawn by a hash of where a slice is, not of its pixels: those would draw copies together. What is set
+        aside is told anew: the slice that another is a copy of may not be drawn.
+        """
+        hashed = pl.concat_str("path", "index", separator="\t").map_elements(_hash, return_dtype=pl.String)
+        place = hashed.rank("ordinal").over("source", "label", "official")
+        frame = self.frame.filter(place <= limit)
+        return replace(self, frame=frame.with_columns(set_aside=set_aside(frame)))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Labels in alphabetical order, the order of every probability vector."""
         return tuple(sorted(self.frame["label"].unique().to_list()))
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str, type[pl.DataType]]) -> None:
@@ -206,6 +222,7 @@ def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise GliascopeError(
-            f"{path}: lacks {', '.join(missing)}; it was not made by `gliascope {verb}` of this version"
+            f"{path}: lacks {', '.join(missing)}; another version made it: make it again with "
+            f"`gliascope {verb}`"
         )
     return frame

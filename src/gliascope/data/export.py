@@ -1,9 +1,9 @@
 """`export-dataset`: the merged set as a folder tree that `scan` reads back."""
 
 import errno
-import json
 import os
 import shutil
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from itertools import count, starmap
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 from PIL import Image
 
 from gliascope.data import labels
@@ -20,7 +21,7 @@ from gliascope.data.groups import group_ids
 from gliascope.data.merge import set_aside
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import GliascopeError, LayoutError
-from gliascope.files import atomic_folder
+from gliascope.files import atomic_folder, safe_name
 from gliascope.progress import progress
 
 LEFT_OUT, GROUPS, LABELS = "left_out.csv", "groups.csv", "labels.yaml"
@@ -136,7 +137,7 @@ class _Writer:
         self.files: Counter[str] = Counter()
         self._taken: set[str] = set()
         self._groups: list[Row] = []
-        self._labels: set[str] = set()
+        self._labels: dict[str, str] = {}  # by the name of their folder
 
     def whole(self, source: Path, row: Row) -> None:
         """Link or copy a file."""
@@ -170,29 +171,35 @@ class _Writer:
             table = table.drop("fold") if table["fold"].is_null().all() else table
             table.write_csv(self.folder / GROUPS)
             written.append(GROUPS)
-        unknown = sorted(label for label in self._labels if labels.place(("", label), {}).label != label)
+        known = {folder: labels.place(("", folder), {}).label for folder in self._labels}
+        unknown = {folder: label for folder, label in sorted(self._labels.items()) if known[folder] != label}
         if unknown:
-            names = [json.dumps(label, ensure_ascii=False) for label in unknown]  # YAML, too
-            text = "".join(f"{name}: {name}\n" for name in names)
+            # Quoted: YAML would read the class names yes and no as true and false.
+            text = yaml.safe_dump(unknown, allow_unicode=True, default_style='"', width=10_000)
             (self.folder / LABELS).write_text(text, encoding="utf-8")
             written.append(LABELS)
         return tuple(written)
 
     def _place(self, row: Row, name: str) -> Path:
         levels = [PARTS.get(row["official"]), row["modality"] if row["modality"] in MODALITIES else None]
-        folder = self.folder.joinpath(*filter(None, levels), row["label"])
+        folder = self.folder.joinpath(*filter(None, levels), safe_name(row["label"]))
         folder.mkdir(parents=True, exist_ok=True)
         source = row["source"].lstrip(".")  # a hidden file would not be scanned
-        names = (f"{source}-{f'{n}-' if n > 1 else ''}{name}" for n in count(1))
-        target = next(folder / name for name in names if str(folder / name).casefold() not in self._taken)
-        self._taken.add(str(target).casefold())
-        self._labels.add(row["label"])
+        names = (safe_name(f"{source}-{f'{n}-' if n > 1 else ''}{name}") for n in count(1))
+        target = next(folder / name for name in names if _same(folder / name) not in self._taken)
+        self._taken.add(_same(target))
+        self._labels[folder.name] = row["label"]
         return target
 
     def _remember(self, row: Row, target: Path, group: str | None) -> None:
         if group is not None:
             path = target.relative_to(self.folder).as_posix()
             self._groups.append({"path": path, "group": group, "fold": row["fold"]})
+
+
+def _same(path: Path) -> str:
+    """What is equal for names that some file system takes for one: macOS's compares letters, not bytes."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -11,7 +11,7 @@ from gliascope import __version__
 from gliascope.data import labels
 from gliascope.data.blocks import Block, blocks
 from gliascope.data.folders import files_below
-from gliascope.data.label_table import classes_below, is_table
+from gliascope.data.label_table import classes_below, is_table, load_classes, meant_as_table
 from gliascope.data.places import absolute, exists
 from gliascope.data.read import read
 from gliascope.data.read.scales import Scale
@@ -55,6 +55,17 @@ class Files:
     mapping: Mapping[str, str | None]
     classes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scales: Mapping[str, Scale] | None = None
+
+    @classmethod
+    def of(cls, sources: Sequence[Path], labels_file: Path | None) -> "Files":
+        """Files of source folders. Raises LayoutError for sources and labels that cannot be used.
+
+        labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
+        """
+        roots = source_roots(sources)
+        if labels_file is not None and meant_as_table(labels_file):
+            return cls(roots, {}, load_classes(labels_file, roots))
+        return cls(roots, labels.load_mapping(labels_file))
 
     def __iter__(self) -> Iterator[Block[File]]:
         made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.classes.items())])

@@ -1,11 +1,11 @@
 """The one preprocessing: what training stores, prediction sees and the Bundle carries."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gliascope.data.head import Box, head_box
 
@@ -14,6 +14,10 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+Mean = Annotated[float, Field(ge=-255, le=255)]
+Deviation = Annotated[float, Field(gt=0, le=255)]
 
 
 class Preprocessing(BaseModel):
@@ -31,7 +35,7 @@ class Preprocessing(BaseModel):
     mean, std: in units of [0, 1]; None is the backbone's own, which a Run and a Bundle hold as numbers.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     channels: Literal["grey", "rgb"] = "grey"
     size: int = Field(default=224, ge=16, le=1024)
@@ -39,9 +43,9 @@ class Preprocessing(BaseModel):
     crop: Literal["none", "head"] = "none"
     fit: Literal["stretch", "pad", "cover"] = "stretch"
     standardise: bool = False
-    centre: int | None = Field(default=None, ge=16)
-    mean: tuple[float, float, float] | None = None
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    centre: int | None = Field(default=None, ge=16, le=1024)
+    mean: tuple[Mean, Mean, Mean] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
 
     @model_validator(mode="after")
     def _centre_lies_within(self) -> "Preprocessing":
@@ -58,6 +62,12 @@ class Preprocessing(BaseModel):
     def margin(self) -> int:
         """Pixels of the stored picture above and left of the central square, rounded as torchvision does."""
         return round((self.size - self.input_size) / 2)
+
+    @property
+    def square(self) -> Box:
+        """What the network sees of a stored picture: `seen` says the same of the slice it was made of."""
+        end = self.margin + self.input_size
+        return self.margin, end, self.margin, end
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,36 +102,50 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
     if preprocessing.fit == "stretch" or image.width == image.height:
         return np.asarray(image.resize((size, size), resampling))
     # Padded last: a square around a long, thin slice could be larger than memory.
-    longest = max(image.size)
-    width, height = (max(1, round(length * size / longest)) for length in image.size)
+    (left, width), (top, height) = _padded(*image.size, size)
     square = Image.new(image.mode, (size, size))
-    square.paste(image.resize((width, height), resampling), ((size - width) // 2, (size - height) // 2))
+    square.paste(image.resize((width, height), resampling), (left, top))
     return np.asarray(square)
 
 
 def seen(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
-    """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice."""
+    """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice.
+
+    So it is `Preprocessing.square`, followed back from the stored picture to the slice. Every map is drawn by
+    one of the two: by `square` over a stored picture, by `seen` over a slice.
+    """
     top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
     if preprocessing.crop == "head":
         top, bottom, left, right = head_box(to_grey(pixels))
-    if preprocessing.fit == "pad":
-        side = max(bottom - top, right - left)
-        top -= (side - (bottom - top)) // 2
-        left -= (side - (right - left)) // 2
-        bottom, right = top + side, left + side
-    elif preprocessing.fit == "cover":
-        box = _covered(right - left, bottom - top, preprocessing.size)
-        left, right = left + round(box[0]), left + round(box[2])
-        top, bottom = top + round(box[1]), top + round(box[3])
-    start = preprocessing.margin / preprocessing.size
-    end = start + preprocessing.input_size / preprocessing.size
-    height, width = bottom - top, right - left
+    size, start, height, width = preprocessing.size, preprocessing.margin, bottom - top, right - left
+    # Where the stored picture begins and ends, in pixels of the slice.
+    across, down = (0.0, float(width)), (0.0, float(height))
+    if preprocessing.fit == "cover":
+        covered = _covered(width, height, size)
+        across, down = covered[::2], covered[1::2]
+    elif preprocessing.fit == "pad":
+        (before, wide), (above, high) = _padded(width, height, size)
+        across = (-before * width / wide, (size - before) * width / wide)
+        down = (-above * height / high, (size - above) * height / high)
+
+    def back(ends: tuple[float, float], place: int) -> int:
+        return round(ends[0] + (ends[1] - ends[0]) * place / size)
+
+    end = start + preprocessing.input_size
     return (
-        top + round(start * height),
-        top + round(end * height),
-        left + round(start * width),
-        left + round(end * width),
+        top + back(down, start),
+        top + back(down, end),
+        left + back(across, start),
+        left + back(across, end),
     )
+
+
+def _padded(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a slice lies in a square of black: its start and length across, and down."""
+    longest = max(width, height)
+    lengths = [max(1, round(length * size / longest)) for length in (width, height)]
+    across, down = (((size - length) // 2, length) for length in lengths)
+    return across, down
 
 
 def _covered(width: int, height: int, size: int) -> tuple[float, float, float, float]:

@@ -1,6 +1,6 @@
 """Protocols: the named ways to divide a catalogue. Each is a function from Material to rounds of parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,11 +52,8 @@ class Protocol:
 def _official(material: Material) -> Rounds:
     """The source's own test set; its own validation set, else one cut by group from what is left."""
     frame = material.frame
-    if not (frame["official"] == "test").any():
-        raise SplitError(
-            f"no test folder in {', '.join(sorted(frame['source'].unique()))}; "
-            "use --protocol grouped, or name the folders Training and Testing"
-        )
+    if not has_test_folder(frame):
+        raise no_test_folder(frame["source"].unique().to_list())
     parts = frame["official"].fill_null("train")
     if (parts == "val").any():
         return {"": parts}
@@ -238,3 +235,33 @@ PROTOCOLS: dict[str, Protocol] = {
         leaky=True,
     ),
 }
+NEEDS_TEST = ("official", "official-clean")
+WITHOUT_TEST = "No source has a test folder of its own, so `official` does not apply."
+
+
+def check_protocols(names: Sequence[str]) -> None:
+    """Raise SplitError for a name that is none of PROTOCOLS."""
+    for name in names:
+        if name not in PROTOCOLS:
+            raise SplitError(f"unknown protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
+
+
+def has_test_folder(frame: pl.DataFrame) -> bool:
+    """Whether a source of the catalogue frame has a test subset of its own."""
+    return bool((frame["official"] == "test").any())
+
+
+def default_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
+    """What a catalogue frame is split by where the user names no protocol; said on screen if not official."""
+    if has_test_folder(frame):
+        return ("official",)
+    note(f"{WITHOUT_TEST} Taken instead: --protocol grouped")
+    return ("grouped",)
+
+
+def no_test_folder(sources: Sequence[str]) -> SplitError:
+    """What to say where sources lack what NEEDS_TEST needs."""
+    return SplitError(
+        f"no test folder in {', '.join(sorted(sources))}; "
+        "use --protocol grouped, or name the folders Training and Testing"
+    )

@@ -21,8 +21,7 @@ from gliascope.data.folders import printable
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.identity import tell_patients
-from gliascope.data.label_table import load_classes, meant_as_table
-from gliascope.data.listing import File, Files, check_files, source_roots
+from gliascope.data.listing import File, Files, check_files
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
 from gliascope.data.preprocess import to_grey
@@ -49,7 +48,7 @@ def scan(
 ) -> Catalog:
     """Catalogue every slice under the source folders.
 
-    labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
+    labels_file: as `Files.of`.
     patient_folders: whether names of folders and files may tell patients, as `PatientNames` says.
     Files of one series, wherever they lie, share one grey scale: those for which it is another than their own
     are read a second time. A file that cannot be read becomes a row of `rejects`. kept: a folder that
@@ -59,10 +58,8 @@ def scan(
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
-    roots = source_roots(sources)
-    as_table = labels_file is not None and meant_as_table(labels_file)
-    mapping = labels.load_mapping(None if as_table else labels_file)
-    files = Files(roots, mapping, load_classes(labels_file, roots) if labels_file and as_table else {})
+    files = Files.of(sources, labels_file)
+    mapping = files.mapping
     count = check_files(files)
     tables, series = KeptTables(kept), Series()
 

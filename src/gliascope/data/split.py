@@ -16,8 +16,9 @@ from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.draw import halves
 from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
-from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material
+from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material, check_protocols, default_protocols
 from gliascope.data.store import Store
+from gliascope.data.too_few import empty_subset, untrained_class
 from gliascope.data.validation import uses
 from gliascope.errors import GliascopeError, SplitError
 from gliascope.progress import note
@@ -162,7 +163,7 @@ def still_there(splits: Sequence[Split], images: Store) -> list[Split]:
 
 def split(
     catalog: Catalog,
-    protocols: Sequence[str] = ("official",),
+    protocols: Sequence[str] | None = None,
     seed: int = 0,
     audit: Audit | None = None,
     decisions: Decisions | None = None,
@@ -171,15 +172,15 @@ def split(
 ) -> list[Split]:
     """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
 
+    protocols: by default official, or grouped where no source has a test folder.
     `validation` is the share of a given training part that validates, where the sources have no validation
     part of their own. The same seed gives the same split on every machine; `repeats` draws again with the
     seeds that follow. With an audit, groups also hold near copies. Raises SplitError for an unknown protocol,
     one that the sources cannot satisfy or that draws nothing to repeat, a class that training lacks, or an
     empty part; LayoutError for decisions that do not fit the catalogue.
     """
-    for protocol in protocols:
-        if protocol not in PROTOCOLS:
-            raise SplitError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    check_protocols(protocols or ())
+    protocols = protocols or default_protocols(catalog.frame)
     if audit is None and not all(map(_parts_copies, protocols)):
         note(f"{UNAUDITED} Add --audit DIR.")
     frame = catalog.frame
@@ -245,13 +246,7 @@ def _check(split: Split) -> None:
     for label in split.classes:
         present = set(counts.filter(pl.col("label") == label)["part"])
         if "train" not in present:
-            raise SplitError(
-                f"class {label!r} is in {' and '.join(sorted(present))} but not in training under protocol "
-                f"{name}; add training slices of it, or leave its folder out by --labels"
-            )
+            raise untrained_class(split.frame, split.protocol, name, label, present)
     for part in PARTS:
         if part not in set(split.frame["part"]):
-            raise SplitError(
-                f"protocol {name} leaves no slice for {part}: {split.frame['group'].n_unique()} groups are "
-                "too few; add slices"
-            )
+            raise empty_subset(split.frame, split.protocol, name, part)

@@ -24,6 +24,7 @@ from gliascope.data.processes import readers
 from gliascope.data.rowfile import RowFile
 from gliascope.data.scan import pixel_hash
 from gliascope.errors import GliascopeError, ReadError
+from gliascope.files import check_writable
 from gliascope.progress import note
 
 PIXELS = "pixels.npy"
@@ -94,8 +95,31 @@ class Store:
 
 
 def cache_folder() -> Path:
-    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope"))
+    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder.
+
+    Raises GliascopeError for a user without a home folder.
+    """
+    try:
+        folder = Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[:1] == ("~",):  # what earlier versions of platformdirs answer
+        raise GliascopeError(
+            "this user has no home folder for the cache; set GLIASCOPE_CACHE to another folder"
+        )
+    return folder
+
+
+def check_cache() -> None:
+    """Raise GliascopeError, before the long work, where the cache cannot be written."""
+    folder = cache_folder()
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise GliascopeError(
+            f"{folder}: the cache cannot be written there ({error.strerror}); set GLIASCOPE_CACHE to another "
+            "folder"
+        ) from None
 
 
 def cache_usage() -> dict[Path, tuple[int, int]]:
@@ -163,6 +187,7 @@ def _fill(
     before, all_ = int((done & asked).sum()), int(asked.sum())
     if before:
         note(f"store: {before} of {all_} slices were done before an interruption")
+    check_cache()
     file.create(np.uint8, preprocessing.shape, reserve=bool(asked.all()))
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select(*FILE, "index", "pixel_hash", row=pl.Series(rows))

@@ -24,7 +24,7 @@ from gliascope.data.read.series import pack as pack_members
 from gliascope.data.read.series import unpack as unpack_members
 from gliascope.data.slices import Slice
 from gliascope.errors import GliascopeError, ReadError
-from gliascope.files import atomic_file, write_text
+from gliascope.files import atomic_file, safe_name, write_text
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, pack, unpack
 from gliascope.inference.overlay import overlay
@@ -157,5 +157,6 @@ class _Work:
 
 def _overlay_name(item: Slice) -> str:
     # Files of one name from different folders must not overwrite each other.
-    place = hashlib.blake2b(str(item.path.resolve()).encode(), digest_size=4).hexdigest()
-    return f"{item.path.name.split('.')[0]}-{place}-{item.index:04d}.png"
+    where = str(item.path.resolve()).encode("utf-8", "surrogateescape")
+    place = hashlib.blake2b(where, digest_size=8).hexdigest()
+    return safe_name(f"{item.path.name.split('.')[0]}-{place}-{item.index:04d}.png")

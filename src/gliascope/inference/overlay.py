@@ -13,12 +13,13 @@ _EDGE = np.array([0, 220, 255], dtype=np.uint8)
 def overlay(
     pixels: NDArray[np.uint8],
     activation: NDArray[np.float32],
-    box: Box | None = None,
+    box: Box,
     mask: NDArray[np.bool_] | None = None,
 ) -> Image.Image:
     """Tint a slice, (height, width[, 3]), where the map, (h, w), speaks for the class.
 
-    `box` is what the map covers of the slice, as `preprocess.seen` tells; None is all of it.
+    `box` is what the map covers of `pixels`: `preprocess.seen` of a slice as it was read,
+    `Preprocessing.square` of one as it is stored.
     Negative values speak against the class and stay untinted; the strongest place is tinted by 60 %.
     The edge of `mask`, bool (height, width), is drawn over it.
     """
@@ -35,9 +36,7 @@ def overlay(
     return Image.fromarray(tinted)
 
 
-def placed(
-    activation: NDArray[np.float32], shape: tuple[int, int], box: Box | None = None
-) -> NDArray[np.float32]:
+def placed(activation: NDArray[np.float32], shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
     """The map, (h, w), enlarged to a slice of `shape`, (height, width), as `overlay` shows it.
 
     `box` as there; what lies outside it was not seen and is 0. Each cell becomes a cubic B-spline bump (Unser
@@ -46,7 +45,7 @@ def placed(
     their values, would put it at the middle of one.
     """
     height, width = shape
-    top, bottom, left, right = box or (0, height, 0, width)
+    top, bottom, left, right = box
     rows = _bumps(height, top, bottom, activation.shape[0])
     columns = _bumps(width, left, right, activation.shape[1])
     return np.asarray(rows @ activation @ columns.T, dtype=np.float32)

@@ -28,7 +28,8 @@ def frozen(classifier: Classifier, freeze: str | float | None) -> Frozen:
     backbone's n layers in order of execution, as `execution_order` counts them; where that ends inside a
     block, the cut is before the block, and the layers between are frozen but run again each time.
     Where all of the backbone is frozen, so is the pooling after it: what is left of a map takes less room.
-    Raises RecipeError for a part that does not exist or does not separate, or a fraction outside [0, 1].
+    Raises RecipeError for a part that does not exist or does not separate, a fraction outside [0, 1], or all
+    there is.
     """
     if freeze is None:
         return Frozen(None, ())
@@ -45,7 +46,11 @@ def frozen(classifier: Classifier, freeze: str | float | None) -> Frozen:
         raise RecipeError(f"freeze: expected a name, or a fraction between 0 and 1, but got {freeze:g}")
     if chosen.issuperset(backbone):
         chosen.add("head.pool")
-    return Frozen(_last_cut(classifier, layers, chosen), tuple(name for name in layers if name in chosen))
+    modules = tuple(name for name in layers if name in chosen)
+    held = {p for name in modules for p in classifier.get_submodule(name).parameters()}
+    if held.issuperset(classifier.parameters()):
+        raise RecipeError(f"freeze: {freeze!r} freezes all there is, and nothing is left to train; name less")
+    return Frozen(_last_cut(classifier, layers, chosen), modules)
 
 
 def _last_cut(classifier: Classifier, layers: tuple[str, ...], chosen: set[str]) -> str | None:

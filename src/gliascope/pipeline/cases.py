@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.head import Box, head_box
+from gliascope.data.head import head_box
 from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.masks import masked_slices
 from gliascope.data.preprocess import Preprocessing, preprocess, seen, to_grey
@@ -80,12 +80,6 @@ class Explained:
         """The deployed model's outputs for preprocessed slices, a batch at a time."""
         starts = range(0, len(pixels), BATCH)
         return Outputs.join([self.engine(pixels[start : start + BATCH]) for start in starts])
-
-    @property
-    def square(self) -> Box:
-        """What the network sees of a preprocessed slice."""
-        start, end = self.preprocessing.margin, self.preprocessing.margin + self.preprocessing.input_size
-        return start, end, start, end
 
     def score(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
         """What gives preprocessed slices (n, …) the deployed model's probability of a class, (n,)."""

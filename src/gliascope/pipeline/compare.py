@@ -16,6 +16,7 @@ from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.comparison import compare_scores, gain
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
+from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.pages.comparison import ComparisonData, write_comparison
@@ -66,6 +67,7 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
     protocol: that of the first run's headline, unless named. Each model's latency is measured here.
     Raises RunError where a folder is none of a run, or runs differ in classes, test slices, labels or groups.
     """
+    check_writable(folder)
     candidates, protocol = _open_all(places, protocol)
     first = candidates[0]
     for other in candidates[1:]:

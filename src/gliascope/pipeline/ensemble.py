@@ -12,6 +12,7 @@ from gliascope.data.joint import joint_split
 from gliascope.data.split import Split, write_splits
 from gliascope.data.store import store
 from gliascope.errors import GliascopeError, RunError
+from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
@@ -38,6 +39,7 @@ def ensemble(
     Raises RunError for fewer than two runs, unfinished ones, ones whose split is not found or that have no
     protocol in common; BundleError where they cannot be joined.
     """
+    check_writable(folder)
     runs = _load(places)
     found = Catalog.load(runs[0].beside("catalog.parquet", catalog))
     splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])

@@ -15,7 +15,7 @@ from PIL import Image
 from gliascope import __version__
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
-from gliascope.data.protocols import PROTOCOLS
+from gliascope.data.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
 from gliascope.data.sources import origin
 from gliascope.data.split import PARTS, Split, still_there
 from gliascope.data.store import store
@@ -33,6 +33,7 @@ from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested
+from gliascope.files import check_writable
 from gliascope.inference.overlay import overlay
 from gliascope.pages.plots import Shown
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
@@ -61,6 +62,9 @@ def evaluate(
     by the run that was trained on its training part. Raises RunError where there is none, or it is
     unfinished.
     """
+    check_writable(folder)
+    for trained in runs:
+        trained.check_finished()
     images = store(catalog.frame, runs[0].recipe.preprocessing)
     splits = [split.for_task(runs[0].recipe.task) for split in still_there(splits, images)]
     report_on(_models(runs, catalog, splits), catalog, splits, folder, audit)
@@ -118,6 +122,9 @@ def report_on(
             name in deployed,
         )
         protocols[name] = replace(result, validation=uses.get(name, ()))
+    if "grouped" in protocols and not has_test_folder(catalog.frame):
+        grouped = protocols["grouped"]
+        protocols["grouped"] = replace(grouped, description=f"{grouped.description} {WITHOUT_TEST}")
     model, scores, answers = headline
     mistakes = _mistakes(splits[0], model, scores, answers)
     facts = model.facts()
@@ -236,7 +243,9 @@ def _mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> lis
     found = []
     for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
         predicted = int(test.predictions[number])
-        map_ = None if maps is None else maps[number, predicted]
+        drawn = None
+        if maps is not None and answers.square is not None:
+            drawn = _png(np.asarray(overlay(pixels, maps[number, predicted], answers.square)))
         found.append(
             Mistake(
                 file=frame["path"][number],
@@ -244,7 +253,7 @@ def _mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> lis
                 predicted=test.classes[predicted],
                 probability=float(test.confidences[number]),
                 image=_png(pixels),
-                overlay=None if map_ is None else _png(np.asarray(overlay(pixels, map_))),
+                overlay=drawn,
             )
         )
     return found

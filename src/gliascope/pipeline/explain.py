@@ -16,6 +16,7 @@ from gliascope.evaluation.localisation import Points, centre_of_head, mean_share
 from gliascope.evaluation.perturbation import perturb
 from gliascope.explain.methods import describe, explain
 from gliascope.explain.randomise import cascade, rank_correlations
+from gliascope.files import check_writable
 from gliascope.inference.overlay import overlay, placed
 from gliascope.pages.explanation import ExplanationData, MaskedSet, Seen, write_explanation
 from gliascope.pages.pictures import encode
@@ -46,6 +47,7 @@ def explain_run(
     limit: of slices a place. sample: slices a place that the slow checks see: insertion and deletion, and
     random weights. Raises GliascopeError for an unknown method or run, and slices that cannot be used.
     """
+    check_writable(folder)
     described = {name: describe(name) for name in methods}
     model = Explained(trained)
     learned = learned_slices(trained, split)
@@ -116,7 +118,7 @@ def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> 
     curves: dict[str, list[Any]] = {name: [] for name in rows}
     with progress("insertion and deletion", len(cases)) as advance:
         for case in cases:
-            maps = {name: placed(case.maps[name], side, model.square) for name in methods}
+            maps = {name: placed(case.maps[name], side, model.preprocessing.square) for name in methods}
             maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
             maps[RANDOM] = np.zeros(side, dtype=np.float32)
             for name in rows:

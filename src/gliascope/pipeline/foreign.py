@@ -6,6 +6,7 @@ from pathlib import Path
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.split import Split
+from gliascope.files import check_writable
 from gliascope.pipeline.classes import fit_classes
 from gliascope.pipeline.evaluate import report_on
 from gliascope.pipeline.graph import Graph, GraphModel, GraphOptions
@@ -19,6 +20,7 @@ def evaluate_predictions(
 
     Raises ForeignError for a CSV that is no such table, lacks a class, or lacks a slice that is tested.
     """
+    check_writable(folder)
     table = Table.read(file, catalog)
     splits, merge = fit_classes(list(table.columns), splits, file)
     report_on([(TableModel(table, merge), splits)], catalog, splits, folder, audit)
@@ -36,6 +38,7 @@ def evaluate_onnx(
 
     Raises ForeignError for a graph that cannot be run, or does not fit what is stated.
     """
+    check_writable(folder)
     splits, merge = fit_classes(options.classes, splits, file)
     graph = Graph(file, options)
     report_on([(GraphModel(graph, merge, catalog, splits), splits)], catalog, splits, folder, audit)

@@ -17,10 +17,11 @@ from gliascope.data.labels import canonical
 from gliascope.data.preprocess import Preprocessing
 from gliascope.data.split import Split
 from gliascope.data.store import store
-from gliascope.errors import ForeignError, explain
+from gliascope.errors import ForeignError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.pipeline.classes import Merge
 from gliascope.pipeline.model import Answers, Memory
+from gliascope.recipes.ranges import problems
 
 KINDS = ("logits", "probabilities")
 _TYPES = {
@@ -108,7 +109,7 @@ class Input:
         try:
             found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
         except ValidationError as error:
-            raise ForeignError(f"{file}: preprocessing {explain(error)}") from None
+            raise ForeignError(f"{file}: preprocessing {problems(error, Preprocessing)}") from None
         if self.size not in (None, found.input_size):
             raise ForeignError(
                 f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"
@@ -199,17 +200,23 @@ class Graph:
         single = values.shape[1] == 1
         total = 1.0 if single else values.sum(axis=1, keepdims=True)
         fits = within and bool((np.abs(total - 1) <= _SUM_TOLERANCE).all())
-        if self.kind is None and within and not fits:
+        if self.kind != "logits" and within and not fits:
             raise ForeignError(
-                f"{self.file}: gives values from 0 to 1 that do not add up to 1; "
-                "tell by --outputs what these are"
+                f"{self.file}: gives values from 0 to 1 that do not add up to 1, as sigmoids do; these weigh "
+                "no class against another: export it with a softmax at its end, or without the sigmoids, "
+                "which are then logits"
+                + ("; if these are logits already, say --outputs logits" if self.kind is None else "")
+            )
+        if self.kind == "logits" and fits and not single:
+            raise ForeignError(
+                f"{self.file}: gives probabilities, which add up to 1, and no logits; leave out --outputs"
             )
         if self.kind is None:
             self.kind = "probabilities" if fits else "logits"
         if self.kind == "logits":
             return np.hstack([np.zeros_like(values), values]) if single else values
         if not fits:
-            raise ForeignError(f"{self.file}: gives what is no probabilities; say --outputs logits")
+            raise ForeignError(f"{self.file}: gives values outside 0 to 1; say --outputs logits")
         values = values.clip(0, 1)
         with np.errstate(divide="ignore"):
             return np.log(np.hstack([1 - values, values]) if single else values / total)

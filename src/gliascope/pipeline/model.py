@@ -9,6 +9,7 @@ import yaml
 from numpy.typing import NDArray
 
 from gliascope.data.catalog import Catalog
+from gliascope.data.head import Box
 from gliascope.data.store import Store, store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
@@ -24,12 +25,13 @@ class Answers:
     """What a model says of n slices.
 
     probabilities: float64 (n, classes), calibrated where there is a Judge. outputs: of the graph, where the
-    model is ours.
+    model is ours; square: what its maps cover of the model's `pictures`.
     """
 
     probabilities: NDArray[np.float64]
     outputs: Outputs | None = None
     judge: Judge | None = None
+    square: Box | None = None
 
 
 class Model(Protocol):
@@ -115,7 +117,7 @@ class OwnModel:
         """What it says of these rows of a split."""
         outputs = self.memory(frame, part)
         said = self.judge.calibrated(outputs.logits) if self.judge else outputs.probabilities
-        return Answers(said, outputs, self.judge)
+        return Answers(said, outputs, self.judge, self.bundle.info.preprocessing.square)
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""

@@ -15,6 +15,7 @@ from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.robustness import Judged, evaluate_disturbed
 from gliascope.evaluation.scores import Scores
 from gliascope.explain.disturbances import DISTURBANCES
+from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.judge import ACCEPTED, VERDICTS
 from gliascope.pages.robustness import Answer, Disturbed, Grade, RobustnessData, write_robustness
@@ -39,6 +40,7 @@ def robustness(
     GliascopeError for another catalogue, or where no file can be read.
     """
     trained.check_finished()
+    check_writable(folder)
     bundle, split, seed = Bundle.load(trained.model), _own(trained, catalog, splits), trained.recipe.seed
     frame = sample(split, catalog, limit, seed)
     rejects = Counter[str]()

@@ -1,13 +1,18 @@
 """Folders of slices to a report and a Bundle."""
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from gliascope import __version__
 from gliascope.data.audit import Audit
+from gliascope.data.audit.copies import THRESHOLD
 from gliascope.data.audit.decisions import Decisions
-from gliascope.data.catalog import Catalog, check_catalog_fits
+from gliascope.data.beforehand import check_sources
+from gliascope.data.catalog import Catalog, beside, check_catalog_fits
 from gliascope.data.claim import claim
 from gliascope.data.groups import GroupsFile
 from gliascope.data.parallel import Workers
@@ -15,8 +20,9 @@ from gliascope.data.phantom import SOURCE, write_phantoms
 from gliascope.data.protocols import OF_TRAINING
 from gliascope.data.scan import scan
 from gliascope.data.split import Split, split, write_splits
+from gliascope.data.store import check_cache
 from gliascope.errors import RunError
-from gliascope.files import atomic_folder
+from gliascope.files import atomic_folder, check_writable
 from gliascope.pipeline.audit import audit, write_audit
 from gliascope.pipeline.bundle import bundle
 from gliascope.pipeline.evaluate import evaluate
@@ -33,7 +39,7 @@ def run(
     sources: Sequence[Path],
     folder: Path,
     recipe: Recipe,
-    protocols: Sequence[str] = ("official",),
+    protocols: Sequence[str] | None = None,
     labels: Path | None = None,
     groups: GroupsFile | None = None,
     decisions: Path | None = None,
@@ -48,33 +54,39 @@ def run(
 ) -> list[Run]:
     """Scan, audit, split, store, train, evaluate and bundle into `folder`.
 
-    The bundle is of the first protocol's (first) run. After an interruption the same call goes on: files,
-    slices, activations and epochs that are done are found. limit: as `Catalog.sample`, for a trial. repeats:
-    as `split`. workers: who reads and trains, as `scan` and `train` say. patient_folders: as
-    `scan`. Raises GliascopeError for whatever the verbs cannot do, BusyError where another process is in
-    `folder`.
+    protocols: as `split`. The bundle is of the first one's (first) run. After an interruption the same call
+    goes on: files, slices, activations and epochs that are done are found. limit: as `Catalog.sample`, for a
+    trial. repeats: as `split`. workers: who reads and trains, as `scan` and `train` say. patient_folders: as
+    `scan`. Raises GliascopeError for whatever the verbs cannot do, as far as can be told before the first
+    slice is read, BusyError where another process is in `folder`.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
             "torchrun would do all of `run` in every process; give it `gliascope train`, or use --devices"
         )
     from gliascope.models.backbones import complete
+    from gliascope.training.ready import check_trainable
 
+    named = check_sources(sources, protocols, labels, groups)
+    decided = Decisions.load(decisions) if decisions else None
+    check_cache()
+    check_writable(folder)
+    recipe = complete(recipe)
+    _refuse_another(recipe, folder / RUN)
+    check_trainable(recipe, 2 if recipe.task == "binary" else max(2, named), devices)
     with claim(folder) as kept, claim(folder / AUDIT):
         check_catalog_fits(folder / CATALOG)
         catalog = scan(sources, labels, groups, kept, workers, patient_folders)
         if limit is not None:
             catalog = catalog.sample(limit)
-        decided = Decisions.load(decisions) if decisions else None
         found = _audited(catalog, kept)
         splits = split(catalog, protocols, seed, found, decided, validation, repeats)
-        recipe = complete(recipe)
         _refuse_others(recipe, splits, folder / RUN)
         catalog.write(folder / CATALOG)
         write_audit(found, catalog, folder / AUDIT)
         write_splits(splits, folder / "split.parquet")
         if catalog.rejects.height:
-            note(f"{catalog.rejects.height} files set aside, see {folder / 'rejects.parquet'}")
+            note(f"{catalog.rejects.height} files set aside, see {beside(folder / CATALOG)[1]}")
         runs = train(recipe, catalog, splits, folder / RUN, devices, cache, workers)
         evaluate(runs, catalog, splits, folder, found)
         bundle(runs[0], folder / "report.json", folder / "bundle")
@@ -83,12 +95,21 @@ def run(
 
 def _audited(catalog: Catalog, kept: Path) -> Audit:
     """Audit a catalogue, or find what an interrupted call has found in it."""
-    facts = catalog.frame.write_csv()  # thumbnails follow from the pixels' hashes
+    settings: dict[str, Any] = {"threshold": THRESHOLD, "check_labels": False}
+    # Thumbnails follow from the pixels' hashes, and from the version, like all that is found in them.
+    facts = json.dumps([__version__, settings]) + catalog.frame.write_csv()
     place = kept / f"audit-{hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()}"
     if not place.exists():
         with atomic_folder(place) as temporary:
-            audit(catalog).write(temporary)
+            audit(catalog, **settings).write(temporary)
     return Audit.load(place)
+
+
+def _refuse_another(recipe: Recipe, folder: Path) -> None:
+    """Raise RunError where the first run's folder holds one of another recipe, before slices are read."""
+    if (folder / "run.json").exists():
+        there = Run.load(folder)
+        there.check_inputs(recipe, there.record.split)
 
 
 def _refuse_others(recipe: Recipe, splits: Sequence[Split], folder: Path) -> None:

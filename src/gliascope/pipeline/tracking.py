@@ -1,7 +1,9 @@
 """Runs told to MLflow."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,19 @@ from gliascope.recipes.run import Run
 
 EXPERIMENT, TAG = "gliascope", "gliascope.run"
 _BATCH = 100  # parameters that MLflow takes at once
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
-def check_mlflow() -> None:
-    """Raise GliascopeError, before the long work, where MLflow is not installed."""
+def check_mlflow(uri: str) -> None:
+    """Raise GliascopeError, before the long work, where MLflow is not installed or `uri` does not answer."""
     if find_spec("mlflow") is None:
         raise GliascopeError("--mlflow needs MLflow: pip install 'gliascope[mlflow]'")
+    if not uri:  # to MLflow, a file in the current folder
+        raise GliascopeError(
+            "--mlflow: expected the address of a store but got none; leave it out, or name one"
+        )
+    with _impatient(), _told(uri):
+        _experiment(uri)
 
 
 def track(uri: str, runs: Sequence[Run], out: Path | None = None) -> None:
@@ -25,20 +34,52 @@ def track(uri: str, runs: Sequence[Run], out: Path | None = None) -> None:
 
     Artifacts are each run's model and, of the first, report and bundle in `out`. A run that is there already,
     told by what it was made from, is not logged again; one that an interruption left half logged is gone on
-    with. Raises GliascopeError where the store cannot be used.
+    with. Raises GliascopeError where the store cannot be used any more: what was trained is kept.
     """
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client = MlflowClient(tracking_uri=uri)
-        known = client.get_experiment_by_name(EXPERIMENT)
-        experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT)
+    with _told(uri):
+        client, experiment = _experiment(uri)
         for number, trained in enumerate(runs):
             reports = [out / "report.html", out / "report.json", out / "bundle"] if out and not number else []
             _log(client, experiment, trained, [trained.model, *reports])
-    except (MlflowException, OSError) as error:
-        raise GliascopeError(f"--mlflow {uri}: {str(error).splitlines()[0]}") from None
+
+
+def _experiment(uri: str) -> tuple[Any, str]:
+    """A client of the store, and the number of our experiment, which is made where it is not there yet."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    known = client.get_experiment_by_name(EXPERIMENT)
+    return client, known.experiment_id if known else client.create_experiment(EXPERIMENT)
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """What keeps a store from being used, in one line. Databases and servers raise each their own kinds."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        remedy = f"it needs the module {error.name}, the driver of that database: install it"
+        raise GliascopeError(f"--mlflow {uri}: {remedy}, or choose another store") from None
+    except GliascopeError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GliascopeError(
+            f"--mlflow {uri}: {reason}; give the address of a server that runs, or sqlite:///FILE"
+        ) from None
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """By default MLflow asks a server that does not answer for four minutes."""
+    before = {name: os.environ.get(name) for name in _PATIENCE}
+    os.environ.update({name: before[name] or value for name, value in _PATIENCE.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
 
 
 def _log(client: Any, experiment: str, trained: Run, files: Sequence[Path]) -> None:

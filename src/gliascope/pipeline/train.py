@@ -14,8 +14,9 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
 from gliascope.data.parallel import ALONE, Hosts, Workers, parallel_map
 from gliascope.data.split import Split, still_there
-from gliascope.data.store import Store, row_hashes, store
+from gliascope.data.store import Store, check_cache, row_hashes, store
 from gliascope.errors import GliascopeError, RunError
+from gliascope.files import check_writable, safe_name
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.judge import judge, looked_at
 from gliascope.recipes import Recipe
@@ -47,6 +48,10 @@ def train(
     if workers and (shard or by_host):
         raise RunError("--cluster trains each run on one core; --shard and --by-host are for torchrun alone")
     recipe = complete(recipe)
+    check_cache()
+    check_writable(folder)
+    asked = [split.for_task(recipe.task) for split in splits]
+    _check_new(asked, recipe, folder, devices, shard)
     hosts = Hosts.of_torchrun() if by_host else ALONE
     images = _images(catalog, recipe, workers, hosts)
     splits = still_there(splits, images)
@@ -58,6 +63,21 @@ def train(
     if workers is None:
         return [work(place) for place in places]
     return list(parallel_map(workers.give(work), places, "trainings", workers))
+
+
+def _check_new(splits: Sequence[Split], recipe: Recipe, folder: Path, devices: int, shard: bool) -> None:
+    """Raise, before slices are read, for runs of another recipe, and for what cannot be trained."""
+    from gliascope.training.ready import check_trainable
+
+    new = []
+    for place, split in run_folders(splits, folder).items():
+        there = Run.load(place) if (place / "run.json").exists() else None
+        if there is not None:
+            there.check_inputs(recipe, there.record.split)
+        if there is None or not there.model.exists():
+            new.append(split)
+    for classes in sorted({len(split.classes) for split in new}):
+        check_trainable(recipe, classes, devices, shard)
 
 
 def _images(catalog: Catalog, recipe: Recipe, workers: Workers | None, hosts: Hosts) -> Store:
@@ -122,7 +142,8 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
     for split in splits:
         if split.training not in seen:
             name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.round}".strip())
-            place = folder.with_name(name) if seen else folder
-            places[place if place not in places else place.with_name(f"{name}-{split.training[:6]}")] = split
+            place = folder.with_name(safe_name(name)) if seen else folder
+            another = place.with_name(safe_name(f"{name}-{split.training[:6]}"))
+            places[place if place not in places else another] = split
             seen.add(split.training)
     return places

@@ -15,7 +15,7 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim, release
 from gliascope.data.parallel import Workers, in_order
 from gliascope.data.split import Split, still_there
-from gliascope.data.store import store
+from gliascope.data.store import check_cache, store
 from gliascope.data.validation import without_calibrating
 from gliascope.errors import (
     DivergedError,
@@ -25,6 +25,7 @@ from gliascope.errors import (
     SplitError,
     WeightsError,
 )
+from gliascope.files import check_writable
 from gliascope.pipeline.study import (
     completed,
     drawn_values,
@@ -102,16 +103,21 @@ def tune(
         raise RunError(
             "torchrun would do the same trials in every process; start `tune` several times instead"
         )
+    from gliascope.training.ready import check_trainable
+
     space.check(name, overrides)
     base = load_recipe(name, overrides)
     if base.watch_test:
         raise RecipeError(
             f"{name}: watches the test part, which tuning never sees; add --set watch_test=false"
         )
+    check_cache()
+    check_writable(folder)
     rounds = untested([split.for_task(base.task) for split in splits])
     used = pl.concat([split.frame.select(KEY) for split in rounds]).unique()
     slices = catalog.frame.join(used, on=KEY, how="semi", maintain_order="left")
     job = Job(name, overrides, space, rounds, slices, folder, cache and not space.remakes_activations)
+    check_trainable(base, len(rounds[0].classes))
     study = open_study(folder, space, job.identity)
     if not study.trials:
         _enqueue(study, space, base)

@@ -1,6 +1,7 @@
 """YAML to Recipe, with errors a person can act on."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -10,7 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gliascope.errors import RecipeError
+from gliascope.recipes.ranges import causes, problem
 from gliascope.recipes.schema import Recipe
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def recipe_names() -> list[str]:
@@ -77,7 +81,7 @@ def _apply(content: Any, override: str) -> None:
 
 def _child(target: Any, key: str, path: str) -> Any:
     if isinstance(target, list):
-        if not key.isdigit() or int(key) >= len(target):
+        if not _NUMBER.fullmatch(key) or int(key) >= len(target):  # "²" is a digit to Python
             raise RecipeError(f"{path}: expected a number below {len(target)} but got {key!r}")
         return target[int(key)]
     if not isinstance(target, dict):
@@ -88,14 +92,14 @@ def _child(target: Any, key: str, path: str) -> Any:
 
 def _explain(error: ValidationError) -> str:
     problems = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+    for item in causes(error):
         if item["type"] == "extra_forbidden":
+            where = ".".join(str(part) for part in item["loc"])
             near = difflib.get_close_matches(str(item["loc"][-1]), _keys(item["loc"]), n=1, cutoff=0.0)
             problems.append(f"unknown key {where!r}; the nearest known key is {near[0]!r}")
         else:
-            problems.append(f"{where}: {item['msg']} (got {item['input']!r})" if where else item["msg"])
-    return "; ".join(problems)
+            problems.append(problem(item, Recipe))
+    return "; ".join(dict.fromkeys(problems))
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:

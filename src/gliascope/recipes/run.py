@@ -1,6 +1,7 @@
 """The Run: what training leaves behind, readable without torch."""
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gliascope import __version__
 from gliascope.errors import RunError, explain
 from gliascope.files import write_text
 from gliascope.recipes.schema import Recipe
@@ -146,5 +148,18 @@ class Run:
             raise RunError(f"{folder}: not a run; make one with `gliascope train`") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
             reason = explain(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+            if (made_by := _made_by(folder)) not in (None, __version__):
+                raise RunError(
+                    f"{folder}: made by gliascope {made_by}, which this one, {__version__}, does not read "
+                    f"({reason}); use that version, or train again"
+                ) from None
             raise RunError(f"{folder}: damaged run ({reason}); train again") from None
         return cls(folder, recipe, record)
+
+
+def _made_by(folder: Path) -> str | None:
+    """Version that wrote a run's record; None where even that cannot be told."""
+    try:
+        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

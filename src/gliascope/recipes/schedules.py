@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Schedule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
         """Learning rate of `step`, counted from 0 over a stage of `epochs` epochs of `per_epoch` steps."""
@@ -29,7 +29,7 @@ class Step(_Schedule):
     """Times `factor` every so many epochs."""
 
     kind: Literal["step"] = "step"
-    every: int = Field(default=7, ge=1, description="epochs")
+    every: int = Field(default=7, ge=1, le=100_000, description="epochs")
     factor: float = Field(default=0.1, gt=0, lt=1)
 
     def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
@@ -41,8 +41,8 @@ class Cosine(_Schedule):
     """A linear rise, then a half cosine down to `floor` (Loshchilov & Hutter, SGDR, 2017, no restarts)."""
 
     kind: Literal["cosine"] = "cosine"
-    warmup: float = Field(default=0.0, ge=0, description="epochs")
-    floor: float = Field(default=0.0, ge=0, description="lowest rate")
+    warmup: float = Field(default=0.0, ge=0, le=100_000, description="epochs")
+    floor: float = Field(default=0.0, ge=0, le=1000, description="lowest rate")
     by: Literal["step", "epoch"] = Field(default="step", description="how often the rate changes")
 
     def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
@@ -76,10 +76,10 @@ class OneCycle(_Schedule):
 class Plateau(BaseModel):
     """The schedule's rate times `factor` whenever the validation loss has not fallen for so many epochs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     factor: float = Field(default=0.5, gt=0, lt=1)
-    patience: int = Field(default=5, ge=1, description="epochs")
+    patience: int = Field(default=5, ge=1, le=100_000, description="epochs")
 
     def product(self, losses: Sequence[float]) -> float:
         """The factor after epochs with these validation losses; each fall in rate starts the waiting anew."""

@@ -1,17 +1,23 @@
 """What a recipe may say."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gliascope.data.preprocess import Preprocessing
 from gliascope.recipes.schedules import Cosine, Plateau, Schedule
 
 Precision = Literal["auto", "float32", "bf16"]
+Share = Annotated[float, Field(gt=0, le=1)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Shift = Annotated[float, Field(ge=-1, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Every number has a range (a test looks), so infinity and NaN are in none.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Augmentation(_Part):
@@ -28,7 +34,7 @@ class Augmentation(_Part):
     )
     scale: float = Field(default=0.0, ge=0, lt=1, description="zoom by 1 ± this")
     shear: float = Field(default=0.0, ge=0, lt=1, description="tangent of the angle, either way")
-    crop: tuple[PositiveFloat, PositiveFloat] | None = Field(
+    crop: tuple[Share, Share] | None = Field(
         default=None, description="least and greatest share of the area that a random crop keeps"
     )
     elastic: float = Field(
@@ -43,8 +49,8 @@ class Augmentation(_Part):
 
     @model_validator(mode="after")
     def _a_crop_is_a_range_of_shares(self) -> "Augmentation":
-        if self.crop and not self.crop[0] <= self.crop[1] <= 1:
-            raise ValueError(f"expected crop as [least, greatest], at most 1, but got {list(self.crop)}")
+        if self.crop and self.crop[0] > self.crop[1]:
+            raise ValueError(f"expected crop as [least, greatest] but got {list(self.crop)}")
         return self
 
 
@@ -55,12 +61,14 @@ class Head(_Part):
     """
 
     pooling: str = Field(default="average", description="a name in `models.heads.POOLINGS`")
-    hidden: tuple[int, ...] = Field(default=(), description="widths of the dense layers")
+    hidden: tuple[Width, ...] = Field(default=(), max_length=20, description="widths of the dense layers")
     activation: Literal["relu", "swish"] = "relu"
     batch_norm: bool = False
-    dropout: tuple[float, ...] = Field(default=(0.0,), description="before each dense layer and the output")
+    dropout: tuple[Dropout, ...] = Field(default=(0.0,), description="before each dense layer and the output")
     sigmoid: bool = Field(default=False, description="two classes from one neuron")
-    l2: float = Field(default=0.0, ge=0, description="penalty on the squared weights of the dense layers")
+    l2: float = Field(
+        default=0.0, ge=0, le=1000, description="penalty on the squared weights of the dense layers"
+    )
 
     @model_validator(mode="after")
     def _one_dropout_a_layer(self) -> "Head":
@@ -77,7 +85,9 @@ class Loss(_Part):
     class_weights: bool = Field(
         default=False, description="each class weighs slices / (classes × slices of it)"
     )
-    gamma: float = Field(default=2.0, ge=0, description="of the focal loss: how much easy slices lose")
+    gamma: float = Field(
+        default=2.0, ge=0, le=100, description="of the focal loss: how much easy slices lose"
+    )
 
 
 class TestView(_Part):
@@ -87,8 +97,8 @@ class TestView(_Part):
 
     flip: bool = False
     rotate: float = Field(default=0.0, ge=-180, le=180)
-    translate: tuple[float, float] = Field(default=(0.0, 0.0), description="right and down")
-    scale: float = Field(default=1.0, gt=0)
+    translate: tuple[Shift, Shift] = Field(default=(0.0, 0.0), description="right and down")
+    scale: float = Field(default=1.0, ge=0.1, le=10)
 
 
 class TestTime(_Part):
@@ -96,7 +106,7 @@ class TestTime(_Part):
 
     __test__ = False
 
-    views: tuple[TestView, ...] = Field(default=(TestView(),), min_length=1)
+    views: tuple[TestView, ...] = Field(default=(TestView(),), min_length=1, max_length=100)
     average: Literal["logits", "probabilities"] = "logits"
     in_validation: bool = Field(default=True, description="whether the epoch is chosen on all of them")
 
@@ -104,29 +114,41 @@ class TestTime(_Part):
 class Stage(_Part):
     """One stretch of training, from the kept weights of the one before."""
 
-    epochs: int = Field(ge=1)
-    freeze: str | float | None = Field(
+    epochs: int = Field(ge=1, le=100_000)
+    freeze: str | Fraction | None = Field(
         description="last frozen part: `backbone`, or a part of it as timm names it, like "
         "`backbone.blocks.4`; or the frozen fraction of the backbone's layers; or null: nothing"
     )
     batch_norm: Literal["train", "frozen"] = Field(
         default="train", description="whether the backbone's unfrozen batch norm uses each batch's statistics"
     )
-    batch_size: int = Field(default=64, ge=1, description="of all processes together")
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="of all processes together")
     accumulate: int = Field(
         default=1,
         ge=1,
+        le=65_536,
         description="parts that a process takes its share of a batch in, for less memory; gradients add up",
     )
     optimizer: str = Field(default="adamw", description="a name in `training.optimizers`")
-    lr: float = Field(default=1e-3, gt=0, description="peak learning rate")
+    lr: float = Field(default=1e-3, gt=0, le=1000, description="peak learning rate")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1000)
     schedule: Schedule = Cosine()
     plateau: Plateau | None = None
     patience: int | None = Field(
-        default=None, ge=1, description="epochs without a better validation accuracy that end the stage"
+        default=None,
+        ge=1,
+        le=100_000,
+        description="epochs without a better validation accuracy that end the stage",
     )
+
+    @model_validator(mode="after")
+    def _no_part_of_a_batch_is_empty(self) -> "Stage":
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"expected accumulate to be at most batch_size, {self.batch_size}, but got {self.accumulate}"
+            )
+        return self
 
 
 class Origin(_Part):
@@ -163,15 +185,16 @@ class Recipe(_Part):
     views: int | None = Field(
         default=None,
         ge=1,
+        le=10_000,
         description="views of each training slice, of which the first is plain; null: a fresh one each epoch",
     )
-    mixup: float = Field(default=0.0, ge=0, description="parameter of the Beta distribution; 0: none")
+    mixup: float = Field(default=0.0, ge=0, le=100, description="parameter of the Beta distribution; 0: none")
     tta: TestTime = TestTime()
     loss: Loss = Loss()
     ema: float = Field(
         default=0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are what is kept"
     )
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    stages: tuple[Stage, ...] = Field(min_length=1, max_length=100)
     keep: Literal["best", "last"] = Field(
         default="best", description="the epoch whose weights go on: the best on validation, or the last"
     )
@@ -198,3 +221,13 @@ class Recipe(_Part):
         """Whether validation slices choose anything: settings, the epoch kept, a rate, or a stage's end."""
         by_stage = any(stage.plateau or stage.patience for stage in self.stages)
         return self.tuned or self.keep == "best" or by_stage
+
+    @model_validator(mode="after")
+    def _batch_norm_has_a_batch(self) -> "Recipe":
+        for number, stage in enumerate(self.stages):
+            if self.head.batch_norm and stage.batch_size < 2 * stage.accumulate:
+                raise ValueError(
+                    f"stages.{number}.batch_size: expected {2 * stage.accumulate} or more but got "
+                    f"{stage.batch_size}: head.batch_norm needs two slices in each part of a batch"
+                )
+        return self

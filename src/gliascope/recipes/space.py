@@ -1,5 +1,6 @@
 """What `tune` may vary: fields of a recipe, each with a range or choices, as YAML."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,8 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from gliascope.errors import RecipeError, explain
+from gliascope.errors import RecipeError
 from gliascope.recipes.load import load_recipe
+from gliascope.recipes.ranges import problems
 from gliascope.recipes.schema import Recipe
 
 # Fields that change what a frozen part makes of a view: another value is another set of activations.
@@ -16,7 +18,7 @@ _BEFORE_THE_CUT = ("preprocessing", "augmentation", "backbone", "weights", "seed
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Range(_Part):
@@ -42,8 +44,9 @@ class Range(_Part):
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Values that must be valid for all between to be so."""
-        return self.low, self.high
+        """Values that must be valid for all between to be so; one that is not whole where such are drawn."""
+        between = () if self.whole else (self.low + (self.step or (self.high - self.low) / math.pi),)
+        return self.low, *between, self.high
 
     def holds(self, value: Any) -> bool:
         """Whether it may be drawn."""
@@ -123,7 +126,7 @@ def load_space(path: Path) -> Space:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     except ValidationError as error:
-        raise RecipeError(f"{path}: {explain(error)}; expected like docs/tune.md") from None
+        raise RecipeError(f"{path}: {problems(error, Space)}; expected like docs/tune.md") from None
 
 
 def override(key: str, value: Any) -> str:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnxruntime
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from gliascope.data.rowfile import RowFile
 from gliascope.data.store import cache_folder
 from gliascope.models.weights import fingerprint
 from gliascope.progress import progress
+from gliascope.training.environment import engine
 from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
 from gliascope.training.processes import share
 
@@ -36,11 +36,11 @@ class Activations:
         assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)
         content = hashlib.blake2b(digest_size=10)
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
-        made_by = (torch.__version__, onnxruntime.__version__, self.device.type)
         network = (self.recipe.backbone, frozen, fingerprint(inputs.prefix.network), str(self.recipe.seed))
-        precision = self.recipe.precision
+        # The augmentation before it is torch's in any case.
+        made_by = (engine(self.device), inputs.prefix.engine)
         pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
-        for part in (*pixels, *network, *made_by, precision, self.recipe.augmentation.model_dump_json()):
+        for part in (*pixels, *network, *made_by, self.recipe.augmentation.model_dump_json()):
             content.update(part.encode() + b"\n")
         self.folder = cache_folder() / "activations" / content.hexdigest()
 

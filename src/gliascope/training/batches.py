@@ -13,6 +13,7 @@ from gliascope.training.material import Material, Part
 from gliascope.training.processes import share
 
 SCORED = 128  # slices at a time
+_MIXUP = 0x317  # a stream of its own: the order of epochs is drawn by seed, stage and a small number as well
 
 
 class Batches:
@@ -28,10 +29,12 @@ class Batches:
         self.steps = max(1, round(len(self.train.rows) / size))
         self.processes = fabric.world_size // self.hosts.count  # of a host
         fewest = min(len(part) for parts in self.order(0) for part in parts)
-        if fewest < self.processes * self.recipe.stages[number].accumulate:
+        needed = 2 if self.recipe.head.batch_norm else 1  # it takes a mean over slices
+        if fewest < needed * self.processes * self.recipe.stages[number].accumulate:
             raise RecipeError(
                 f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes and "
                 "what each accumulates; take fewer of these, or larger batches"
+                + (", or --set head.batch_norm=false, which needs two slices" if needed > 1 else "")
             )
         for part in (material.val, material.test) if self.recipe.watch_test else (material.val,):
             self.scored(part)
@@ -82,7 +85,7 @@ class Batches:
         strength, seed = self.recipe.mixup, self.recipe.seed
         if not strength:
             return ()
-        generator = np.random.default_rng([seed, self.number, step])
+        generator = np.random.default_rng([_MIXUP, seed, self.number, step])
         drawn = generator.beta(strength, strength)
         # The first of the two is the one that is counted as right.
         return np.array(max(drawn, 1 - drawn), dtype=np.float32), generator.permutation(slices)

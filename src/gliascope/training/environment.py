@@ -43,10 +43,19 @@ def set_determinism(deterministic: bool) -> None:
 
 def mixed(device: torch.device, precision: Precision = "auto") -> torch.autocast:
     """bf16 where that is enough, or float32, as a recipe asks."""
-    wanted = precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=_in_bf16(device, precision))
+
+
+def _in_bf16(device: torch.device, precision: Precision) -> bool:
     if device.type == "cuda" and precision != "float32":
-        wanted = torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return precision == "bf16"
+
+
+def engine(device: torch.device, precision: Precision = "auto") -> str:
+    """What computes under `mixed`, and how: others round differently, so what is kept says which made it."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"torch {torch.__version__} {name} {'bf16' if _in_bf16(device, precision) else 'float32'}"
 
 
 def describe(device: torch.device) -> Mapping[str, str | int]:

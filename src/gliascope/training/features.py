@@ -14,7 +14,7 @@ from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint, pretrained_backbone
 from gliascope.progress import progress
 from gliascope.recipes import Recipe
-from gliascope.training.environment import mixed
+from gliascope.training.environment import engine, mixed
 
 BATCH = 64
 
@@ -31,7 +31,7 @@ def features(
     backbone = pretrained_backbone(recipe.backbone, recipe.weights).eval()
     content = hashlib.blake2b(digest_size=10)
     pixels = (store.key, store.preprocessing.model_dump_json())
-    for part in (*pixels, recipe.backbone, fingerprint(backbone)):
+    for part in (*pixels, recipe.backbone, fingerprint(backbone), engine(device)):
         content.update(part.encode() + b"\n")
     content.update(store.hashes[rows].tobytes())
     file = RowFile(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))

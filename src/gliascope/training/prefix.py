@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from gliascope.inference.engine import open_session
 from gliascope.recipes import Precision
-from gliascope.training.environment import mixed
+from gliascope.training.environment import engine, mixed
 from gliascope.training.export import to_onnx
 
 EXPORTED = 2000  # images, from which exporting (ten seconds) pays
@@ -26,6 +27,13 @@ class Prefix:
         self.network, self.device, self.precision = network.eval(), device, precision
         self._session: Any = None
         self.exported = device.type == "cpu" and images >= EXPORTED and precision != "bf16"
+
+    @property
+    def engine(self) -> str:
+        """What computes, and how, for the name of what is kept."""
+        if self.exported:
+            return f"onnxruntime {onnxruntime.__version__}, exported by torch {torch.__version__}"
+        return engine(self.device, self.precision)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:

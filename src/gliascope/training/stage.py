@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gliascope.errors import DivergedError, RecipeError
+from gliascope.errors import DivergedError
 from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut
 from gliascope.models.freezing import frozen
@@ -61,8 +61,6 @@ class StageTraining:
             module.requires_grad_(False)
         if self.stage.batch_norm == "frozen":
             self.still += [part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)]
-        if not any(parameter.requires_grad for parameter in tail.parameters()):
-            raise RecipeError(f"stage {number + 1} freezes {self.stage.freeze!r}: nothing is left to train")
         self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
         counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.classes)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))

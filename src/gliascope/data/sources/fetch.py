@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from gliascope.data.sources.public import Origin, PublicSet, find
 from gliascope.errors import FetchError
+from gliascope.files import safe_name
 
 LABELS = ".labels.yaml"  # hidden, so that `scan` passes over it
 RECORD = ".source.json"
@@ -27,7 +28,7 @@ def fetch(name: str, out: Path) -> Path:
     public = find(name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FetchError(f"{out}: already there; remove it, or choose another folder by --out")
-    work = out.absolute().parent / f".{out.name}.{name}.part"
+    work = out.absolute().parent / safe_name(f".{out.name}.{name}.part")
     data = work / "data"
     if data.exists():  # of a try that got no further than unpacking
         shutil.rmtree(data)
@@ -62,6 +63,8 @@ def _download(public: PublicSet, work: Path) -> str:
 
         return download_article(public.figshare or 0, work, str(public.home))
     except ModuleNotFoundError as error:
+        if error.name not in ("kagglehub", "requests"):  # of something that these need
+            raise
         raise FetchError(f"{error.name} is missing: pip install 'gliascope[fetch]'") from None
 
 

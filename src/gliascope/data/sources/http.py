@@ -11,6 +11,7 @@ import requests
 
 from gliascope import __version__
 from gliascope.errors import FetchError
+from gliascope.files import safe_name
 from gliascope.progress import progress
 
 ATTEMPTS = 5
@@ -73,7 +74,7 @@ def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]
     """
     if path.exists():
         return
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(safe_name(f"{path.name}.part"))
     persist(lambda: _continue(url, part, size), url, remedies)
     with part.open("rb") as stream:
         found = hashlib.file_digest(stream, "md5").hexdigest()

@@ -1,0 +1,101 @@
+"""What a pydantic model takes at a key, in words: a person needs the key and its range, not a traceback."""
+
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+Location = tuple[int | str, ...]
+Node = dict[str, Any]
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """One of a ValidationError's errors as `key: expected RANGE but got VALUE`."""
+    if error["type"] == "missing":
+        return f"{_dotted(error['loc'])}: {error['msg']}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in (
+        "value_error",
+        "union_tag_invalid",
+        "union_tag_not_found",
+    ):  # our own validators' say all; kinds are listed
+        return f"{_dotted(error['loc'])}: {message}" if error["loc"] else message
+    schema = model.model_json_schema()
+    found = list(_leaves(schema, schema, error["loc"]))
+    key = _dotted(found[0][0] if found else error["loc"])
+    expected = " or ".join(dict.fromkeys(_words(node) for _, node in found))
+    got = f"but got {reprlib.repr(error['input'])}"
+    return f"{key}: expected {expected} {got}" if expected else f"{key}: {message} {got}"
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> str:
+    """All of them in one line, each key once."""
+    return "; ".join(dict.fromkeys(problem(item, model) for item in causes(error)))
+
+
+def causes(error: ValidationError) -> list[Mapping[str, Any]]:
+    """Its errors without those that only follow from another: a list lacks what is wrong in it."""
+    items = error.errors()
+    within = [item["loc"] for item in items]
+    return [
+        item
+        for item in items
+        if not any(len(loc) > len(item["loc"]) and loc[: len(item["loc"])] == item["loc"] for loc in within)
+    ]
+
+
+def _dotted(location: Sequence[int | str]) -> str:
+    return ".".join(map(str, location))
+
+
+def _leaves(
+    schema: Node, node: Node, location: Location, key: Location = ()
+) -> Iterator[tuple[Location, Node]]:
+    """What the JSON schema says at a location, with the location as a user writes it.
+
+    pydantic puts the member of a union into the location; a user does not.
+    """
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    if members := node.get("anyOf") or node.get("oneOf"):
+        found = [leaf for member in members for leaf in _leaves(schema, member, location, key)]
+        if not found and location:
+            found = [leaf for member in members for leaf in _leaves(schema, member, location[1:], key)]
+        yield from found
+    elif not location:
+        yield key, node
+    elif (first := location[0]) in node.get("properties", {}):
+        yield from _leaves(schema, node["properties"][first], location[1:], (*key, first))
+    elif isinstance(first, int) and node.get("type") == "array":
+        items = node.get("prefixItems", [])
+        below = items[first] if first < len(items) else node.get("items", {})
+        yield from _leaves(schema, below, location[1:], (*key, first))
+
+
+def _words(node: Node) -> str:
+    if "enum" in node or "const" in node:
+        return " or ".join(map(str, node.get("enum", [node.get("const")])))
+    words = _WORDS.get(node.get("type", ""), "another value")
+    if (fewest := node.get("minItems", node.get("minProperties"))) is not None:
+        most = node.get("maxItems", node.get("maxProperties"))
+        number = (
+            f"at least {fewest}" if most is None else f"{fewest}" if most == fewest else f"{fewest} to {most}"
+        )
+        return f"{words} of {number}"
+    lower, above = node.get("minimum"), node.get("exclusiveMinimum")
+    upper, below = node.get("maximum"), node.get("exclusiveMaximum")
+    if lower is None and above is None:
+        return words
+    start = f"from {lower}" if above is None else f"above {above}"
+    end = "" if upper is None and below is None else f" to {upper}" if below is None else f" to below {below}"
+    return f"{words} {start}{end}"
