@@ -30,6 +30,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "fold": pl.Int32,  # from --groups
     "modality": pl.String,
     "plane": pl.String,  # axial, coronal or sagittal
+    "kind": pl.String,  # localizer or derived map; null for an ordinary slice
     "format": pl.String,
     "height": pl.Int32,
     "width": pl.Int32,
@@ -142,7 +143,8 @@ class Catalog:
     @property
     def classes(self) -> tuple[str, ...]:
         """Labels in alphabetical order, the order of every probability vector."""
-        return tuple(sorted(self.frame["label"].unique().to_list()))
+        ordinary = self.frame.filter(pl.col("kind").is_null())
+        return tuple(sorted(ordinary["label"].unique().to_list()))
 
 
 def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str, type[pl.DataType]]) -> None:
