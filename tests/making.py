@@ -130,6 +130,13 @@ class Make:
             file.write(b"MATLAB 7.3 MAT-file"[:user_block])
         return path
 
+    def matlab5(self, compress: bool = False, **fields: Any) -> Path:
+        """As `save -v6`, or `-v7` where compressed."""
+        scipy_io = pytest.importorskip("scipy.io")
+        path, content = self.path(), {"other": np.arange(3), "cjdata": fields}
+        scipy_io.savemat(path, content, do_compression=compress, appendmat=False)
+        return path
+
     def gdcm(self, stored: np.ndarray, syntax: str, **elements: Any) -> Path:
         """Compressed by GDCM, `syntax` being one of its names: JPEG Lossless and JPEG-LS have no other writer."""
         gdcm = pytest.importorskip("gdcm")

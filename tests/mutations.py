@@ -74,6 +74,10 @@ KINDS: dict[str, Callable[[Make], Path]] = {
     "nifti 2": lambda make: make.nifti(VOLUME.astype(np.float32), version=2, scl_slope=2),
     "nifti gz": lambda make: make.nifti(VOLUME, packed=True),
     "nifti rgb": lambda make: make.nifti(RGB_VOXELS),
+    "matlab 5": lambda make: make.matlab5(image=VOLUME[..., 0], label=2.0, PID="P1"),
+    "matlab 5 compressed": lambda make: make.matlab5(
+        True, image=VOLUME[..., 0], tumorMask=VOLUME[..., 0] > 9
+    ),
     "figshare": lambda make: make.figshare(
         VOLUME[..., 0], label=np.ones((1, 1)), PID=np.array([[49, 50]]), tumorMask=VOLUME[..., 0].T > 700
     ),

@@ -20,7 +20,7 @@ def frame_of(rows: Sequence[Row]) -> pl.DataFrame:
             {"source": path.split("/")[0], "path": path, "index": 0, "label": label, "pixel_hash": pixels}
             for path, label, pixels in rows
         ]
-    ).with_columns(blank=pl.lit(False))
+    ).with_columns(blank=pl.lit(False), kind=pl.lit(None, pl.String))
 
 
 def test_distinct_slices_are_all_kept() -> None:

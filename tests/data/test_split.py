@@ -19,10 +19,10 @@ Make = Callable[..., Path]
 
 def catalog_of(rows: list[dict]) -> Catalog:
     """A catalogue with the columns that splitting reads."""
-    base = {"root": "/", "source": "s", "official": None, "patient": None, "study": None}
+    base = {"root": "/", "source": "s", "official": None, "patient": None, "study": None, "kind": None}
     base |= {"group": None, "index": 0, "fold": None, "blank": False}
     full = [base | {"path": f"s/{n}.png", "pixel_hash": f"{n:032x}"} | row for n, row in enumerate(rows)]
-    types = dict.fromkeys(("official", "patient", "study", "group"), pl.String) | {"fold": pl.Int32}
+    types = dict.fromkeys(("official", "patient", "study", "group", "kind"), pl.String) | {"fold": pl.Int32}
     frame = pl.DataFrame(full, schema_overrides=types)
     if frame.height:
         frame = frame.with_columns(set_aside=set_aside(frame))

@@ -38,7 +38,8 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
         label, probability = finding.label, percent(finding.probabilities[finding.label])
         if finding.slice is None and finding.verdict == OUT_OF_SCOPE:
             label = probability = "–"  # nothing is said of what the model does not know
-        table.add_row(name, index, label, probability, among, finding.verdict)
+        verdict = f"{finding.verdict} ({finding.kind})" if finding.kind else finding.verdict
+        table.add_row(name, index, label, probability, among, verdict)
     console.print(table)
     if len(slices) > ROWS:
         counts = Counter((finding.label, finding.verdict) for finding in slices)

@@ -41,10 +41,13 @@ def print_merge(catalog: Catalog) -> None:
     both = pl.concat([frame.select("label", stage=pl.lit(stage)) for frame, stage in stages])
     _print_counts(both, ["stage", "label"], "Class balance")
     copies = reasons.str.starts_with("copy of ").sum()
+    kinds = catalog.frame["kind"].drop_nulls().value_counts().sort("kind").rows()
     sources = list(map(escape, catalog.frame["source"].unique(maintain_order=True)))
     wins = f"; the source named first keeps its slice: {' before '.join(sources)}" if len(sources) > 1 else ""
     console.print(f"{copies} copies (identical pixels) are set aside{wins}.")
-    if contradicting := reasons.count() - copies:
+    for kind, count in kinds:
+        console.print(f"{count} slices are marked {escape(repr(kind))}: they train and test nothing.")
+    if contradicting := reasons.count() - copies - sum(count for _, count in kinds):
         console.print(
             f"{contradicting} slices have an identical one of another class: all are set aside, "
             "and listed in NAME.conflicts.csv."

@@ -32,6 +32,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "fold": pl.Int32,  # from --groups
     "modality": pl.String,
     "plane": pl.String,  # axial, coronal or sagittal
+    "kind": pl.String,  # localizer or derived map; null for an ordinary slice
     "format": pl.String,
     "height": pl.Int32,
     "width": pl.Int32,
@@ -155,7 +156,8 @@ class Catalog:
     @property
     def classes(self) -> tuple[str, ...]:
         """Labels in alphabetical order, the order of every probability vector."""
-        return tuple(sorted(self.frame["label"].unique().to_list()))
+        ordinary = self.frame.filter(pl.col("kind").is_null())
+        return tuple(sorted(ordinary["label"].unique().to_list()))
 
 
 def _hash(text: str) -> str:

@@ -13,7 +13,7 @@ def set_aside(frame: pl.DataFrame) -> pl.Series:
 
     Of slices with identical pixels one is kept: of the source named first, there the first path. The others
     are a "copy of PATH". Where such slices have more than one label, none is kept: each has a "label conflict
-    with PATH", a slice of another label.
+    with PATH", a slice of another label. A localizer or derived map is never kept: its `kind` is the reason.
     """
     reason = (
         pl.when(pl.col("other_path").is_not_null())
@@ -23,7 +23,8 @@ def set_aside(frame: pl.DataFrame) -> pl.Series:
     )
     reasons = _compare(frame).select("row", set_aside=reason)
     rows = frame.select("path").with_row_index("row").select("row")
-    return rows.join(reasons, on="row", how="left", maintain_order="left")["set_aside"]
+    copies = rows.join(reasons, on="row", how="left", maintain_order="left")["set_aside"]
+    return frame["kind"].cast(pl.String).alias("set_aside").zip_with(frame["kind"].is_not_null(), copies)
 
 
 def conflicts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -40,9 +41,10 @@ def _compare(frame: pl.DataFrame) -> pl.DataFrame:
     second = pl.struct(_PLACE).filter(pl.col("label") != pl.col("label").first()).first().over(pixels)
     other = pl.when(pl.col("label") == first.struct.field("label")).then(second).otherwise(first)
     return (
-        frame.select("source", *_PLACE, content=content(frame))
+        frame.select("source", *_PLACE, "kind", content=content(frame))
         .with_row_index("row")
         .with_columns(source_row=pl.col("row").min().over("source"))
+        .filter(pl.col("kind").is_null())
         .filter(pl.col(pixels).is_not_null() & pl.col(pixels).is_duplicated())  # few: the rest is not copied
         .sort(order)
         .with_columns(

@@ -22,6 +22,7 @@ from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.head import mass_box
 from gliascope.data.identity import tell_patients
 from gliascope.data.listing import File, Files, check_files
+from gliascope.data.mask_files import Folders, check_mask
 from gliascope.data.merge import set_aside
 from gliascope.data.parallel import Workers
 from gliascope.data.preprocess import to_grey
@@ -31,6 +32,7 @@ from gliascope.data.read.scales import ALONE, Scale
 from gliascope.data.read.series import Member, Series, member, pack, unpack
 from gliascope.data.scanned import KeptTables, cut, join, thumbnails_of
 from gliascope.data.slices import Slice
+from gliascope.data.studies import CAPTURE_BESIDE, SECONDARY_CAPTURE
 from gliascope.errors import LayoutError, ReadError
 from gliascope.progress import note
 
@@ -80,7 +82,7 @@ def scan(
             found = _not_alone(found, [name for name, _, _ in members])
         if scales:
             found = _again(found, pl.concat(rows(replace(files, scales=scales), them)), scales)
-    frame, rejects = _apart(found)
+    frame, rejects = _without_captures(*_apart(found))
     frame = attach_groups(tell_patients(frame, mapping if patient_folders else None), groups)
     frame = frame.with_columns(set_aside=set_aside(frame))
     catalog = Catalog(frame, rejects, partial(thumbnails_of, tables, frame["pixel_hash"]))
@@ -121,11 +123,22 @@ def _again(found: pl.DataFrame, again: pl.DataFrame, scales: Mapping[str, Scale]
     )
 
 
+def _without_captures(frame: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Set secondary captures aside where their study has acquired slices, too; else they are all there is."""
+    capture = (pl.col("kind") == SECONDARY_CAPTURE).fill_null(value=False)
+    beside = capture & pl.col("study").is_not_null() & (~capture).any().over("study")
+    gone = frame.filter(beside).unique("path", maintain_order=True)
+    named = {"reason": pl.lit(CAPTURE_BESIDE[0]), "detail": pl.lit(CAPTURE_BESIDE[1])}
+    kept = frame.filter(~beside).with_columns(kind=pl.when(~capture).then("kind"))
+    return kept, pl.concat([rejects, gone.select("path", "source", **named)])
+
+
 def _block(block: Block[File], mapping: Mapping[str, str | None]) -> bytes:
     """Rows of a block's files, slices and rejects, as a table in Arrow's format; and members of series."""
     rows, members = list[dict[str, Any]](), list[Member]()
+    folders = Folders()
     for file in block.items:
-        result = _catalogue(file, mapping)
+        result = _catalogue(file, mapping, folders)
         if isinstance(result, ReadError):
             rows.append(_reject(file, result))
             continue
@@ -147,18 +160,18 @@ def _reject(file: File, error: ReadError) -> dict[str, Any]:
 
 
 def _catalogue(
-    file: File, mapping: Mapping[str, str | None]
+    file: File, mapping: Mapping[str, str | None], folders: Folders
 ) -> tuple[list[dict[str, Any]], Member | None] | ReadError:
     """Rows of the file's slices, and what it says of the scale of its series, if it is of one."""
     if printable(file.name) != file.name:
         return ReadError(printable(str(file.path)), "file name is not UTF-8", "rename it")
     try:
         slices = read(file.path, file.scale)
+        check_mask(file.path, slices, folders)
         with file.path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.path.stat().st_size
-        folders = tuple(file.name.split("/")[:-1])
-        one = member(file.name, slices, folders, mapping)
+        one = member(file.name, slices, tuple(file.name.split("/")[:-1]), mapping)
         wanted = (item for item in slices if not _left_out(item, mapping))
         return [_row(file, item, size, sha256, mapping, one) for item in wanted], one
     except ReadError as error:
@@ -193,6 +206,7 @@ def _row(
         "series": item.series or (one.series if one else None),
         "modality": item.modality or file.place.modality,
         "plane": item.plane,
+        "kind": item.kind,
         "format": item.format,
         "height": item.pixels.shape[0],
         "width": item.pixels.shape[1],

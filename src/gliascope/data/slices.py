@@ -27,6 +27,7 @@ class Slice:
     label: class name where the file itself carries one.
     mask: bool (height, width), tumour outline where the file itself carries one.
     mode: Pillow's name of how a raster file holds its pixels: L, RGB, P, RGBA, I;16 …
+    kind: "localizer", "derived map", "secondary capture" or "segmentation" where the file says so; else None.
     quantisation: mean of a JPEG's luminance quantisation table; the higher, the coarser.
     notes: what was read otherwise than the file says, and what else to know of how the pixels came about, one
         sentence each, the same for all files of that kind.
@@ -49,3 +50,4 @@ class Slice:
     plane: str | None = None
     notes: tuple[str, ...] = ()
     grey: Grey | None = None
+    kind: str | None = None

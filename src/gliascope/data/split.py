@@ -190,6 +190,8 @@ def split(
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         frame = frame.with_columns(set_aside=set_aside(frame))
+    # A localizer or a map trains nothing and tests nothing, also where a protocol takes copies and all.
+    frame = frame.filter(pl.col("kind").is_null())
     facts = frame.with_columns(decisions=pl.lit(decisions.summary if decisions else None, pl.String))
     splits: list[Split] = []
     for protocol in protocols:

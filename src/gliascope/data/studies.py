@@ -22,6 +22,9 @@ from gliascope.data.labels import NO_TUMOR
 Floats = NDArray[np.float64]
 FARTHEST = 1.0
 """The outlier score past which a slice, or a study, is out of scope."""
+SECONDARY_CAPTURE = "secondary capture"
+CAPTURE_BESIDE = ("secondary capture beside acquired slices", "its study has slices as they were acquired")
+"""Reason and detail of a file that is set aside for that."""
 
 
 def aggregate(
@@ -62,6 +65,15 @@ def study_keys(frame: pl.DataFrame) -> pl.Series:
     return frame.select(
         pl.coalesce(pl.lit("study:") + pl.col("study"), file, *named).alias("study")
     ).to_series()
+
+
+def have_say(kinds: Sequence[str | None]) -> list[bool]:
+    """Which slices of a study, by their `Slice.kind`, its finding is made of: the ordinary ones.
+
+    Of a study converted from pictures, in which all are secondary captures, those.
+    """
+    said = None if None in kinds else SECONDARY_CAPTURE
+    return [kind == said for kind in kinds]
 
 
 def _mean(probabilities: Floats, absent: int | None) -> Floats:

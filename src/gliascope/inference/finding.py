@@ -15,6 +15,7 @@ from gliascope.inference.judge import Judgement
 
 _PACKED = (
     "file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict", "notes",
+    "kind",
 )  # fmt: skip
 
 
@@ -22,6 +23,7 @@ _PACKED = (
 class Finding:
     """One answer. `slice` is None where it is of a whole study; see `data.studies.aggregate`.
 
+    kind: of the slice, as `Slice.kind`; a slice that has one has no say in its study's finding.
     probabilities: calibrated, where the bundle has a Judge. prediction_set: the classes that the truth is
     among, at the level of the bundle; None for a study. outlier_score: distance from what the model learned
     from, of which 1 is the farthest that is in scope; a study's is the (lower) median of its slices'.
@@ -41,6 +43,7 @@ class Finding:
     verdict: str
     notes: tuple[str, ...] = ()
     map: NDArray[np.float32] | None = None  # class activation map of `label`, (height, width)
+    kind: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -55,6 +58,7 @@ class Finding:
                 "outlier_score": None if self.outlier_score is None else round(self.outlier_score, 4),
                 "verdict": self.verdict,
                 "notes": self.notes,
+                "kind": self.kind,
             }
         )
 

@@ -8,6 +8,7 @@ import polars as pl
 from gliascope.data.catalog import SUFFIX, check_replaceable, part_name, write_table
 from gliascope.data.folders import printable
 from gliascope.data.places import place
+from gliascope.data.studies import SECONDARY_CAPTURE
 from gliascope.files import atomic_folder
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor
@@ -52,6 +53,7 @@ def _schema(classes: tuple[str, ...]) -> pl.Schema:
             "outlier_score": pl.Float64(),
             "verdict": pl.String(),
             "notes": pl.List(pl.String()),
+            "kind": pl.String(),
         }
     )
 
@@ -65,7 +67,9 @@ def _write(path: Path, findings: list[Finding], schema: pl.Schema) -> None:
 
 def _studies(folder: Path, predictor: Predictor) -> Iterator[Finding]:
     """Of each study that several slices are of, by the first of them, as `Predictor.studies` gives them."""
-    named = read_parts(folder).filter(pl.col("study").is_not_null())
+    # Captures that are left are all of their study that can have a say (`data.studies.have_say`).
+    ordinary = pl.col("kind").is_null() | (pl.col("kind") == SECONDARY_CAPTURE)
+    named = read_parts(folder).filter(pl.col("study").is_not_null(), ordinary)
     studies = named.group_by("study", maintain_order=True).agg(
         pl.col("file").first(), "probabilities", "outlier_score", "notes"
     )

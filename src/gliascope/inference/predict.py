@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.folders import files_below
+from gliascope.data.mask_files import Entries, Folders, check_mask
 from gliascope.data.parallel import in_order
 from gliascope.data.places import exists
 from gliascope.data.preprocess import Preprocessing, preprocess
@@ -16,7 +17,7 @@ from gliascope.data.read import read
 from gliascope.data.read.scales import Scale
 from gliascope.data.read.series import scales_of
 from gliascope.data.slices import Slice
-from gliascope.data.studies import FARTHEST, aggregate, study_score
+from gliascope.data.studies import FARTHEST, aggregate, have_say, study_score
 from gliascope.errors import BundleError, GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
@@ -34,9 +35,19 @@ class Prepared:
     ready: NDArray[np.uint8]
 
 
-def prepare(file: Path, preprocessing: Preprocessing, scale: Scale | None = None) -> list[Prepared]:
-    """Read a file, with the scale of its series, and preprocess its slices. Raises ReadError."""
+def prepare(
+    file: Path,
+    preprocessing: Preprocessing,
+    scale: Scale | None = None,
+    entries: Entries = lambda _: (),
+) -> list[Prepared]:
+    """Read a file, with the scale of its series, and preprocess its slices.
+
+    entries: what lies in folders, among which a mask has its picture. Raises ReadError where the file cannot
+    be read, or is a mask.
+    """
     slices = read(file, scale)
+    check_mask(file, slices, entries)
     if len(slices) > 1:  # a volume without identifiers is a study of its own
         slices = [item if item.study else replace(item, study=str(file)) for item in slices]
     return [Prepared(item, preprocess(item.pixels, preprocessing)) for item in slices]
@@ -69,18 +80,20 @@ class Predictor:
         """The same where the graph has already run: `outputs` are its answers on the batch."""
         judgement = self.judge(outputs.logits, outputs.looks) if self.judge else unchecked(outputs.logits)
         places = ((one.item.path, one.item.index, one.item.study, one.item.notes) for one in batch)
-        return [
+        findings = [
             make_finding(self.info.classes, judgement, number, *place, outputs.maps)
             for number, place in enumerate(places)
         ]
+        return [replace(found, kind=one.item.kind) for one, found in zip(batch, findings, strict=True)]
 
     def studies(self, findings: Sequence[Finding]) -> list[Finding]:
-        """A Finding for every study that several of the slices' findings belong to."""
+        """A Finding for every study that several of the ordinary slices' findings belong to."""
         members: dict[str, list[Finding]] = {}
         for finding in findings:
             if finding.study:
                 members.setdefault(finding.study, []).append(finding)
-        return [self.study(slices) for slices in members.values() if len(slices) > 1]
+        heard = [_heard(slices) for slices in members.values()]
+        return [self.study(slices) for slices in heard if len(slices) > 1]
 
     def study(self, findings: Sequence[Finding]) -> Finding:
         """What the findings of its slices say of a study, by the rule of `data.studies`.
@@ -102,6 +115,12 @@ class Predictor:
         )
         notes = tuple(dict.fromkeys(note for finding in findings for note in finding.notes))
         return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study, notes)
+
+
+def _heard(slices: Sequence[Finding]) -> list[Finding]:
+    """Those that have a say in their study's finding."""
+    say = have_say([finding.kind for finding in slices])
+    return [finding for finding, heard in zip(slices, say, strict=True) if heard]
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -131,11 +150,11 @@ def predict(
     at hand.
     """
 
-    known = scales_of(files) if scales is None else scales
+    known, folders = scales_of(files) if scales is None else scales, Folders()
 
     def prepare_or_reject(file: Path) -> list[Prepared] | ReadError:
         try:
-            return prepare(file, predictor.info.preprocessing, known.get(file))
+            return prepare(file, predictor.info.preprocessing, known.get(file), folders)
         except ReadError as error:
             return error
 

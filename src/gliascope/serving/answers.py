@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gliascope.data.preprocess import Preprocessing, seen
+from gliascope.data.studies import have_say
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Prepared
 from gliascope.serving.saliency import saliency_png
@@ -41,19 +42,21 @@ def slice_finding(
         height=height,
         plane=one.item.plane,
         modality=one.item.modality,
+        kind=one.item.kind,
         saliency=saliency,
         **_said(finding),
     )
 
 
 def study_finding(finding: Finding, slices: Sequence[SliceFinding]) -> StudyFinding:
-    """Of a study, of which these are the slices."""
+    """Of a study, of which these are the slices; those without a say in it are not counted."""
     first = slices[0]
+    counted = sum(have_say([one.kind for one in slices]))
     return StudyFinding(
         file=first.file,
         study=first.study or "",
         modality=first.modality,
-        slices=len(slices),
+        slices=counted,
         **_said(finding),
     )
 

@@ -23,6 +23,7 @@ _SLICE: dict[str, Any] = {
     "height": 512,
     "plane": "axial",
     "modality": "MR",
+    "kind": None,
     **_SAID,
     "saliency": None,
 }
@@ -76,6 +77,9 @@ class _Slice(BaseModel):
     height: int = Field(description="in pixels")
     plane: str | None = Field(description="axial, coronal or sagittal, the nearest, where the file says")
     modality: str | None = Field(description="DICOM code, where the file says")
+    kind: str | None = Field(
+        description="localizer or derived map, which have no say in the study; null for an ordinary slice"
+    )
 
 
 class SliceFinding(Said, _Slice):

@@ -19,6 +19,7 @@ from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor, Prepared
 from gliascope.serving.answers import Studies, slice_finding, study_finding
 from gliascope.serving.decoding import Decoder
+from gliascope.serving.masks import Masks
 from gliascope.serving.metrics import Metrics
 from gliascope.serving.models import Model
 from gliascope.serving.refusal import Refusal
@@ -94,6 +95,7 @@ class _Answering:
         self.order = order
         self.watch = watch
         self.names = {upload.path: upload.name for upload in order.uploads}
+        self.masks = Masks(order.uploads)
         self.taken = 0
         self.slices: list[SliceFinding] = []
         self.findings: list[Finding] = []
@@ -104,7 +106,7 @@ class _Answering:
     async def run(self) -> Prediction:
         service, model = self.service, self.order.model
         await self._measure_series()
-        decoded = in_order(self._decode, each(self.order.uploads), 2 * service.decoder.limits.workers)
+        decoded = in_order(self._decode, each(self.masks.in_order), 2 * service.decoder.limits.workers)
         async with aclosing(in_order(self._answer, batches(decoded, service.batch), _RUNS)) as answers:
             async for slices, findings in answers:
                 self.slices += slices
@@ -145,12 +147,21 @@ class _Answering:
                 raise self.unreadable[path]
             scale = {"scale": self.scales[path]} if path in self.scales else {}
             prepared = await self.service.decoder.decode(path, wanted, **scale)
+            await self._check_mask(upload, prepared)
         except ReadError as error:
+            self.masks.decoded(upload, [])
+            _unlink(upload, prepared)
+            prepared = []
             self.rejects.append(Reject(file=upload.name, reason=error.reason, detail=error.detail))
             self.service.metrics.rejects.labels(error.reason).inc()
         _unlink(upload, prepared)
         self.watch.decoded(len(prepared))
         return prepared
+
+    async def _check_mask(self, upload: Upload, prepared: list[Prepared]) -> None:
+        slices = [one.item for one in prepared]
+        self.masks.decoded(upload, slices)
+        await self.masks.check(upload, slices)
 
     async def _answer(self, batch: list[Prepared]) -> tuple[list[SliceFinding], list[Finding]]:
         first = self.taken

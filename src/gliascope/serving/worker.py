@@ -41,6 +41,7 @@ class Facts:
     series: str | None
     plane: str | None
     notes: tuple[str, ...]
+    kind: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ def restore(path: Path, preprocessing: Preprocessing, attempt: int, facts: list[
             series=one.series,
             plane=one.plane,
             notes=one.notes,
+            kind=one.kind,
         )
         prepared.append(Prepared(item, ready[number]))
         start += size
@@ -185,6 +187,7 @@ def _facts(item: Slice) -> Facts:
         item.series,
         item.plane,
         item.notes,
+        item.kind,
     )
 
 

@@ -30,6 +30,7 @@ KINDS = {
     "nifti 2": ("nifti", lambda make: make.nifti(VOLUME, version=2), 3),
     "nifti gz": ("nifti", lambda make: make.nifti(VOLUME, packed=True), 3),
     "figshare": ("figshare-mat", lambda make: make.figshare(VOLUME[..., 0]), 1),
+    "figshare 5": ("figshare-mat", lambda make: make.matlab5(image=VOLUME[..., 0]), 1),
 }
 
 

@@ -228,3 +228,99 @@ def test_a_signalling_nan_is_a_nan(make):
         for slope in (0, 2):
             (first, *_) = read(make.nifti(volume, scl_slope=slope))
             assert first.pixels[0, 0] == 0
+
+
+SAGITTAL = np.array([[0, 0, 6.0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+
+
+def test_thick_slices_are_cut_as_they_were_acquired(make):
+    stored = np.zeros((8, 9, 5), np.uint8)  # anterior, superior, right
+    stored[-1, -1, 0], stored[0, 0, -1] = 100, 255
+    slices = read(make.nifti(stored, SAGITTAL))
+    assert [slice_.pixels.shape for slice_ in slices] == [(9, 8)] * 5
+    assert {(slice_.plane, slice_.spacing) for slice_ in slices} == {("sagittal", (1.0, 1.0))}
+    assert slices[0].pixels[0, 0] > 0  # superior is up, anterior on the left
+    assert slices[-1].pixels[-1, -1] == 255
+    coronal = np.diag([1.0, 5.0, 0.75, 1.0])
+    slices = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, coronal))
+    assert [slice_.pixels.shape for slice_ in slices] == [(6, 4)] * 5
+    assert {(slice_.plane, slice_.spacing) for slice_ in slices} == {("coronal", (0.75, 1.0))}
+    assert slices[-1].pixels[-1, 0] > 0  # anterior; the patient's right on the left, superior up
+    assert slices[0].pixels[0, -1] == 255
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 1, 6), (3, 2, 2), (1.2, 0.5, 0.5), (2, 2, 3.5)])
+def test_volumes_acquired_in_three_dimensions_or_axially_stay_axial(make, sizes):
+    slices = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, np.diag([*sizes, 1.0])))
+    assert {slice_.plane for slice_ in slices} == {"axial"}
+    assert len(slices) == 6
+
+
+def test_limits_are_of_the_plane_that_is_cut(make):
+    volume = np.zeros((4, 4, 4), np.uint8)
+    with pytest.raises(TooLargeError, match="slices"):
+        read(make.nifti(volume, SAGITTAL, dim=[3, 2, 2, limits.MAX_SLICES + 1, 1, 1, 1, 1]))
+
+
+ZEROS = {f"srow_{axis}": [0, 0, 0, 0] for axis in "xyz"}
+TURNED = {"qform_code": 1, "quatern_d": 1.0}  # half a turn around the third axis
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ZEROS,
+        {"srow_x": [np.nan, 0, 0, 0]},
+        {"srow_x": [0, 1, 0, 0]},  # as srow_y
+        {"srow_z": [np.inf, 0, 1, 0]},
+    ],
+)
+def test_an_sform_that_tells_nothing_gives_way_to_the_qform(make, broken):
+    good = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, sform_code=0, **TURNED))
+    found = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, sform_code=1, **TURNED, **broken))
+    assert np.array_equal(body(found), body(good))
+    assert {slice_.plane for slice_ in found} == {"axial"}
+    assert not np.array_equal(body(good), body(read(make.nifti(RIGHT_ANTERIOR_SUPERIOR))))
+
+
+def test_where_neither_tells_the_voxel_sizes_do_and_the_plane_is_not_known(make):
+    plain = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, sform_code=0, pixdim=[1, 2, 3, 4, 1, 1, 1, 1]))
+    for quaternion in (1.2, np.nan):
+        fields = {"pixdim": [1, 2, 3, 4, 1, 1, 1, 1], "qform_code": 1, "quatern_b": quaternion} | ZEROS
+        found = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, **fields))
+        assert np.array_equal(body(found), body(plain))
+        assert {(slice_.plane, slice_.spacing) for slice_ in found} == {(None, (3.0, 2.0))}
+
+
+@pytest.mark.parametrize("size", [0, -4, np.nan, np.inf])
+@pytest.mark.parametrize("codes", [(0, 0), (0, 1), (1, 0)])
+def test_a_voxel_size_that_is_none(make, size, codes):
+    fields = {"sform_code": codes[0], "qform_code": codes[1], "pixdim": [1, 2, 3, size, 1, 1, 1, 1]}
+    affine = np.diag([2.0, 3.0, 4.0, 1.0])
+    found = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, affine, **fields))
+    assert {slice_.spacing for slice_ in found} == {(3.0, 2.0)}
+    if codes != (0, 0) or size != -4:  # else the order of the voxels is all there is: see `geometry`
+        assert np.array_equal(body(found), body(read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, affine))))
+
+
+def test_a_qfac_of_zero_is_one(make):
+    fields = {"sform_code": 0, "qform_code": 1}
+    found = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, pixdim=[0, 1, 1, 1, 1, 1, 1, 1], **fields))
+    assert np.array_equal(body(found), body(read(make.nifti(RIGHT_ANTERIOR_SUPERIOR))))
+
+
+def test_no_size_at_all_is_no_spacing(make):
+    fields = {"sform_code": 0, "pixdim": [0] * 8} | ZEROS
+    (first, *_) = read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, **fields))
+    assert (first.plane, first.spacing) == (None, None)
+
+
+def test_an_orientation_that_cannot_be_told_has_a_remedy(make):
+    with pytest.raises(DamagedFileError, match="sform map an axis to nothing; convert"):
+        read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, pixdim=[1, 0, 0, 0, 1, 1, 1, 1], **ZEROS))
+
+
+def test_what_the_intent_says(make):
+    assert read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, intent_code=1002))[0].kind == "segmentation"
+    assert read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, intent_code=3))[0].kind == "derived map"
+    assert read(make.nifti(RIGHT_ANTERIOR_SUPERIOR, intent_code=0))[0].kind is None

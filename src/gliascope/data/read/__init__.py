@@ -43,6 +43,7 @@ FORMATS = (
     Format("image", signatures.is_raster, "raster", signatures.may_be_deep),
     Format("NIfTI", signatures.is_nifti, "nifti"),
     Format("HDF5", signatures.is_hdf5, "figshare"),
+    Format("MATLAB", signatures.is_matlab5, "figshare"),
     Format("DICOM", signatures.is_bare_dicom, "dicom", signatures.is_bare_dicom),
 )
 
@@ -50,7 +51,7 @@ FORMATS = (
 def read(path: Path | str, scale: Scale | None = None) -> list[Slice]:
     """Read one file as its slices.
 
-    Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB v7.3.
+    Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB.
 
     scale: of the series that the file is one of; `series.read_together` finds it for several files.
 
@@ -68,6 +69,9 @@ def read(path: Path | str, scale: Scale | None = None) -> list[Slice]:
 
     "Of the series" means of this file where no `scale` is given; a single slice of a DICOM series then says
     so in its `notes`.
+
+    What is no slice at all (a segmentation, a dose map, a mosaic) is refused by its kind; a localizer, a
+    derived map and a secondary capture carry theirs in `kind`: what they are worth, the study tells.
 
     See `raster.read`, `dicom.read`, `nifti.read` and `figshare.read` for what each format adds, and `limits`
     for the limits.

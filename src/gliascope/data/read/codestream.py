@@ -16,6 +16,14 @@ class FrameSize(NamedTuple):
     channels: int
 
 
+class JpegCoding(NamedTuple):
+    """How a JPEG is coded: the second byte of its start-of-frame marker, and bits a sample."""
+
+    marker: int
+    bits: int
+    size: FrameSize
+
+
 def frame_size(data: bytes) -> FrameSize | None:
     """Size that a JPEG, JPEG-LS or JPEG 2000 stream declares; None if it declares none.
 
@@ -49,12 +57,18 @@ def _jpeg_2000(siz: bytes) -> FrameSize | None:
 
 
 def _jpeg(data: bytes) -> FrameSize | None:
+    coding = jpeg_coding(data)
+    return coding and coding.size
+
+
+def jpeg_coding(data: bytes) -> JpegCoding | None:
+    """What the start-of-frame segment of a JPEG or JPEG-LS stream says; None if it has none."""
     at = 2
     while data[:2] == b"\xff\xd8" and at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker in _SOF:
             height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-            return FrameSize(height, width, data[at + 9])
+            return JpegCoding(marker, data[at + 4], FrameSize(height, width, data[at + 9]))
         if marker == 0xFF:  # padding
             at += 1
         elif marker in _STANDALONE:

@@ -86,16 +86,18 @@ class _Helper:
 
 def _serve() -> None:
     """Answer each path on standard input by a line (dtype and shape, or null) and the values' bytes."""
-    from pydicom import dcmread
     from pydicom.pixels.utils import pixel_array as decode
+
+    from gliascope.data.read.dicom_file import load
 
     # Decoders print to standard output too, which is the pipe.
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         try:
-            with place(json.loads(line)).open("rb") as file:
-                values = decode(dcmread(file, force=True), allow_excess_frames=False)
+            path = place(json.loads(line))
+            with path.open("rb") as file:
+                values = decode(load(path, file), allow_excess_frames=False)
         except Exception:
             answer.write(b"null\n")
         else:

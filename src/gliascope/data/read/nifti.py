@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
-from numpy.typing import NDArray
 
 from gliascope.data.read import intensity, limits
 from gliascope.data.read.facts import PLANES, millimetres
 from gliascope.data.read.intensity import Pixels, Values
+from gliascope.data.read.nifti_geometry import across, geometry
 from gliascope.data.read.placeholders import hounsfield, sample
 from gliascope.data.read.scales import to_slices
 from gliascope.data.slices import Slice
@@ -21,33 +21,44 @@ from gliascope.errors import DamagedFileError, NotAnImageError
 _TO_MM = {"meter": 1000.0, "micron": 0.001}
 _COLOURS = (("R", "G", "B"), ("R", "G", "B", "A"))
 _TRAILER = 2**20
+_LABELS, _STATISTICS = 1002, range(2, 25)
+"""Intent codes (nifti1.h)."""
 
 
 def read(path: Path, file: BinaryIO) -> list[Slice]:
-    """Read a volume as axial slices from inferior to superior, shown in radiological convention.
+    """Read a volume as slices in the plane it was acquired in, shown in radiological convention.
+
+    The slices lie across the axis along which voxels are the longest, if they are at least twice as long as
+    along the others and 2 mm; else they are axial, from inferior to superior, as in volumes acquired in 3-D.
 
     The array is brought to the closest canonical orientation (RAS+: first axis to the patient's right, second
-    to anterior, third to superior) by flips and swaps of axes only. Slice k is then
-    `volume[::-1, ::-1, k].T`: anterior is up, and the patient's right is on the image's left.
-    A volume one voxel thick is one slice in its own plane, shown by the same rule: superior is up in coronal
-    and sagittal planes, anterior on the left in sagittal ones.
+    to anterior, third to superior) by flips and swaps of axes only. Axial slice k is then
+    `volume[::-1, ::-1, k].T`: anterior is up, and the patient's right on the left of the image. Others are
+    shown by the same rule: superior is up, anterior on the left in sagittal ones. A volume one voxel thick is
+    one slice in its own plane. The orientation is the sform's or the qform's (`nifti_geometry.geometry`);
+    `plane` is None where the file states neither.
 
     Values that look like Hounsfield units (`placeholders.hounsfield`) are CT and get the brain window; all
     else is scaled by `intensity.spread` over the whole volume, so that slices stay comparable, without
-    placeholders, which are black. RGB voxels are kept.
+    placeholders, which are black. RGB voxels are kept. `kind` is "segmentation" of a label map and "derived
+    map" of a statistical one, by the header's intent code.
 
-    Raises NotAnImageError for a header without pixels, a 4-D volume or values that are no grey or colour,
-    DamagedFileError and TooLargeError; what nibabel raises on damaged content is left to the caller.
+    Raises NotAnImageError for a header without pixels, a 4-D volume (a time series, DWI) or values that
+    are no grey or colour; DamagedFileError, TooLargeError; what nibabel raises on damaged content
+    is left to the caller.
     """
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     stream: Any = gzip.GzipFile(fileobj=file) if packed else file
     header = _header(path, stream)
     shape = _shape(path, header)
-    turns = _turns(path, header)
+    affine, sizes, known = geometry(path, header)
+    with np.errstate(all="ignore"):  # sizes may be beyond any float's square
+        turns = np.asarray(io_orientation(affine), np.intp)  # type: ignore[no-untyped-call]
     order = np.argsort(turns[:, 0])
     canonical = [shape[axis] for axis in order]
-    axis = canonical.index(1) if 1 in canonical and canonical[2] != 1 else 2
+    sizes = sizes[order] * _TO_MM.get(header.get_xyzt_units()[0], 1.0)
+    axis = across(canonical, sizes)
     _check(path, header, canonical, axis)
     volume = header.raw_data_from_fileobj(stream).reshape(shape)
     if packed:
@@ -56,10 +67,11 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     volume = apply_orientation(volume, turns)  # type: ignore[no-untyped-call]
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality, notes = _images(path, planes, header)
-    columns, rows = np.delete(_zooms(header)[order], axis)
+    columns, rows = np.delete(sizes, axis)
     spacing = millimetres((rows, columns))
-    # Without either transform the axes are only assumed.
-    plane = PLANES[axis] if header["qform_code"] > 0 or header["sform_code"] > 0 else None
+    plane = PLANES[axis] if known else None
+    intent = int(header["intent_code"])
+    kind = "segmentation" if intent == _LABELS else "derived map" if intent in _STATISTICS else None
     return [
         Slice(
             np.ascontiguousarray(image),
@@ -70,6 +82,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
             spacing,
             plane=plane,
             notes=tuple(notes),
+            kind=kind,
         )
         for index, image in enumerate(images)
     ]
@@ -96,15 +109,6 @@ def _shape(path: Path, header: Any) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _turns(path: Path, header: Any) -> NDArray[np.intp]:
-    """For each stored axis: the canonical axis it becomes, and 1 or -1 for its direction."""
-    with np.errstate(all="ignore"):
-        turns = io_orientation(header.get_best_affine())  # type: ignore[no-untyped-call]
-    if not np.isfinite(turns).all():
-        raise DamagedFileError(path, "orientation cannot be told", "the affine maps an axis to nothing")
-    return np.asarray(turns, np.intp)
-
-
 def _check(path: Path, header: Any, canonical: list[int], axis: int) -> None:
     """Refuse what is too large or of no use, from the header alone; slices are cut along `axis`."""
     dtype = header.get_data_dtype()
@@ -115,12 +119,6 @@ def _check(path: Path, header: Any, canonical: list[int], axis: int) -> None:
     # The offset counts too: gzip would have to unpack all that is before it.
     size = math.prod(canonical) * dtype.itemsize + int(header.get_data_offset())
     limits.check_total(path, canonical[axis], size)
-
-
-def _zooms(header: Any) -> NDArray[np.float64]:
-    """Voxel sizes in mm along the three axes as stored; 0 where the file states none."""
-    factor = _TO_MM.get(header.get_xyzt_units()[0], 1.0)
-    return np.array([*(abs(float(zoom)) * factor for zoom in header.get_zooms()), 0.0, 0.0][:3])
 
 
 def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str | None, list[str]]:

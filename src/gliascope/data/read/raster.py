@@ -13,6 +13,7 @@ from PIL import Image, ImageMode, ImageOps, TiffImagePlugin, UnidentifiedImageEr
 from gliascope.data.read import deep_colour, intensity, limits
 from gliascope.data.read.facts import digest
 from gliascope.data.read.intensity import Pixels, Values
+from gliascope.data.read.raster_support import names_unsupported, unsupported
 from gliascope.data.read.scales import SPREAD, Counts, Grey, Scale, to_slices
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
@@ -29,6 +30,7 @@ _WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262 (PhotometricInterpretation)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+@names_unsupported
 def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
     """Read one image file; a TIFF gives one slice a page, an animation its first frame.
 
@@ -37,8 +39,9 @@ def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
     of 16 are scaled by `intensity.spread` over all pages (the channels together), placeholders in grey apart;
     grey of a single page by the `scale` that it shares with others, where one is given.
 
-    Raises TooLargeError before decoding, NotAnImageError for a TIFF that Pillow does not know (64-bit floats,
-    colour in floats); what Pillow raises on damaged content is left to the caller.
+    Raises TooLargeError before decoding, NotAnImageError for what Pillow does not decode (64-bit floats,
+    colour in floats, JPEG of 12 bits or lossless, rare compressions); what Pillow raises on damaged content
+    is left to the caller.
     """
     content = file.read()
     try:
@@ -47,7 +50,7 @@ def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
         size = str(error).partition(" exceeds")[0]
         raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
     except UnidentifiedImageError:
-        if kind := deep_colour.unknown_tiff(content):
+        if (kind := deep_colour.unknown_tiff(content)) and not unsupported(content):
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}") from None
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.

@@ -12,6 +12,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NIFTI = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
 _LAST_FIRST_ELEMENT = 0x0018
+_PREAMBLE = 128
 
 
 def is_raster(head: bytes) -> bool:
@@ -36,8 +37,10 @@ def is_dicom(head: bytes) -> bool:
 def is_bare_dicom(head: bytes) -> bool:
     """A DICOM data set without preamble that starts, as sets do, in group 2 or 8, in any byte order.
 
-    Such a set has no magic number: ask this last.
+    Also behind a preamble that lacks its DICM, and behind DICM alone. Such a set has no magic number: ask
+    this last.
     """
+    head = head[before_dicom(head) :]
     for order in "<>":
         group, element = struct.unpack(order + "HH", head[:4].ljust(4))
         if group in (0x0002, 0x0008) and element <= _LAST_FIRST_ELEMENT:
@@ -45,6 +48,13 @@ def is_bare_dicom(head: bytes) -> bool:
             length = int.from_bytes(head[4:8].ljust(4, b"\xff"), "little")
             return explicit or (order == "<" and length <= 256)
     return False
+
+
+def before_dicom(head: bytes) -> int:
+    """Bytes before a bare DICOM data set: of DICM without preamble, or of a preamble without DICM."""
+    if head[:4] == b"DICM":
+        return 4
+    return _PREAMBLE if not is_dicom(head) and len(set(head[:_PREAMBLE])) == 1 else 0
 
 
 def is_nifti(head: bytes) -> bool:
@@ -65,3 +75,10 @@ def is_nifti(head: bytes) -> bool:
 def is_hdf5(head: bytes) -> bool:
     """HDF5, also behind a user block, as MATLAB v7.3 writes it."""
     return any(head[start : start + 8] == _HDF5 for start in (0, 512, 1024, 2048))
+
+
+def is_matlab5(head: bytes) -> bool:
+    """MATLAB v5, as `save -v6` and `-v7` write it: version 1 in either byte order, then an array."""
+    return (head[124:128] == b"\0\1IM" and head[128:132] in (b"\x0e\0\0\0", b"\x0f\0\0\0")) or (
+        head[124:128] == b"\1\0MI" and head[128:132] in (b"\0\0\0\x0e", b"\0\0\0\x0f")
+    )

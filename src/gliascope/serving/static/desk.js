@@ -101,7 +101,7 @@ function go(wanted) {
 }
 
 function caption(row, name) {
-  const facts = [row.modality, row.plane, `${row.width}\u00a0×\u00a0${row.height}`].filter(Boolean).join(" · ");
+  const facts = [row.kind, row.modality, row.plane, `${row.width}\u00a0×\u00a0${row.height}`].filter(Boolean).join(" · ");
   fill(find("caption"), make("b", {}, name), " ", make("span", { class: "muted" }, facts));
 }
 

@@ -3,7 +3,7 @@
 import { VERDICTS, className } from "./words.js";
 
 /**
- * Rows of what was read: {file, slice, study, plane, modality, width, height, findings}; `findings` has one
+ * Rows of what was read: {file, slice, study, plane, modality, kind, width, height, findings}; `findings` has one
  * {finding, number} a run, or null where that model has none. Runs are {model, id, prediction}.
  */
 export function join(runs) {
@@ -24,8 +24,8 @@ export function join(runs) {
   return [...rows.values()];
 }
 
-const facts = ({ file, slice, study, plane, modality, width, height }) => ({
-  file, slice, study, plane, modality, width, height,
+const facts = ({ file, slice, study, plane, modality, kind, width, height }) => ({
+  file, slice, study, plane, modality, kind, width, height,
 });
 
 /** Names of files that hold several slices. */

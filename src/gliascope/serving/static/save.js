@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-const FACTS = ["model", "of", "file", "slice", "study", "slices", "plane", "modality", "width", "height"];
+const FACTS = ["model", "of", "file", "slice", "study", "slices", "plane", "modality", "kind", "width", "height"];
 const SAID = ["label", "verdict", "prediction_set", "outlier_score", "note", "research_use"];
 
 /** The server's own answers, one a model. */

@@ -1,0 +1,189 @@
+"""Files that are masks of other files, not slices: told by name or folder, by content, and by their picture.
+
+A file is the mask of a picture if its name or one of its folders says mask, the picture has the same name but
+for that (of volumes: lies where it would) and the same size, and the file has few levels. A real picture that
+is merely named so is none, nor is one of few levels that has no picture beside it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from gliascope.data.read import read
+from gliascope.data.slices import Slice
+from gliascope.errors import NotAnImageError, ReadError
+
+Entries = Callable[[PurePath], Sequence[str]]
+"""Names of the files and folders in a folder; empty where it is none."""
+
+_WORDS = frozenset(
+    [
+        "mask",
+        "masks",
+        "label",
+        "labels",
+        "labelmap",
+        "labelmaps",
+        "lesion",
+        "lesions",
+        "roi",
+        "rois",
+        "gt",
+        "groundtruth",
+        "truth",
+        "annotation",
+        "annotations",
+        "contour",
+        "contours",
+        "outline",
+        "outlines",
+        "ot",
+        "segm",
+        "segmentations",
+        "segmented",
+        "parcellation",
+        "derivatives",
+    ]
+)
+_ENDINGS = ("mask", "masks", "seg", "segs", "segmentation", "segmentations")
+_PICTURE_WORDS = frozenset(
+    ["image", "images", "img", "imgs", "picture", "pictures", "scan", "scans", "tr", "ts"]
+)
+_TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\x00-\x7f]+")
+_VOLUMES = (".nii", ".nii.gz")
+_ABOVE = 4  # folders above a file that may say mask
+_TRIED = 4  # pictures that are read before a file is none's mask
+_LEVELS, _VOLUME_LEVELS = 16, 64
+_NEAR, _MOST = (
+    24,
+    0.98,
+)  # grey levels from black or white, and the share of pixels of a compressed mask so near
+
+
+class Folders:
+    """What lies in folders on disk, or at a URL; each is listed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[PurePath, list[str]] = {}
+
+    def __call__(self, folder: PurePath) -> Sequence[str]:
+        """Names of what is in `folder`."""
+        if folder not in self._known:
+            try:
+                self._known[folder] = sorted(path.name for path in folder.iterdir())  # type: ignore[attr-defined]
+            except OSError:
+                self._known[folder] = []
+        return self._known[folder]
+
+
+def check_mask(path: Path, slices: Sequence[Slice], entries: Entries) -> None:
+    """Raise NotAnImageError where these slices of a file are masks of another one, which `entries` lists."""
+    if any(item.kind == "segmentation" for item in slices):
+        raise NotAnImageError(path, "segmentation, not a slice", "give the images that it was drawn on")
+    if may_be_mask(path) and has_few_levels(slices):
+        for picture in pictures(path, entries):
+            if _is_of(slices, picture):
+                raise mask_of(path, picture.name)
+
+
+def mask_of(path: Path, picture: str) -> NotAnImageError:
+    """What `path` is refused by as a mask of `picture`."""
+    return NotAnImageError(path, "mask, not a slice", f"of {picture}")
+
+
+def may_be_mask(path: PurePath) -> bool:
+    """Whether its name or a folder above it says so. Nothing is read, and of most sets hardly any passes."""
+    return _says_mask(_stem(path.name)) or any(map(_says_mask, path.parent.parts[-_ABOVE:]))
+
+
+def mask_words(path: PurePath) -> int:
+    """How many words of a name and its folders say mask; a mask has more of them than its pictures."""
+    return _mask_words(path.name) + sum(map(_is_mask_word, _tokens(" ".join(path.parent.parts))))
+
+
+def has_few_levels(slices: Sequence[Slice]) -> bool:
+    """Whether all slices of a file together have no more levels, or colours, than a mask."""
+    first = slices[0].pixels
+    if len(slices) == 1 and first.ndim == 2 and (np.abs(first - 127.5) >= 127.5 - _NEAR).mean() >= _MOST:
+        return True  # compression has blurred the levels; nearly all pixels stay black or white
+    most = _LEVELS if len(slices) == 1 else _VOLUME_LEVELS
+    found: set[int] = set()
+    for item in slices:
+        colours = item.pixels.reshape(*item.pixels.shape[:2], -1).astype(np.int32)
+        found.update(np.unique(colours @ (256 ** np.arange(colours.shape[2]))).tolist())
+        if len(found) > most:
+            return False
+    return True
+
+
+def size_of(slices: Sequence[Slice]) -> list[int]:
+    """Lengths of a file's axes in ascending order: a mask's header may lay its volume otherwise."""
+    return sorted((len(slices), *slices[0].pixels.shape[:2]))
+
+
+def pictures(path: PurePath, entries: Entries) -> list[PurePath]:
+    """Files that `path` may be a mask of, the likeliest first."""
+    key, volume = _key(path.name), path.name.lower().endswith(_VOLUMES)
+    found: dict[PurePath, int] = {}
+    for folder in _picture_folders(path, entries):
+        most = _mask_words(path.name) - (folder == path.parent)
+        for name in entries(folder):
+            other = _key(name)
+            fits = other == key or (volume and name.lower().endswith(_VOLUMES))
+            if fits and folder / name != path and _mask_words(name) <= most:
+                alike = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(key, other, strict=False))))
+                found.setdefault(folder / name, alike)
+    return sorted(found, key=lambda picture: -found[picture])[:_TRIED]
+
+
+def _picture_folders(path: PurePath, entries: Entries) -> list[PurePath]:
+    """Its own folder, and those that lie to a folder that says mask as its pictures' would."""
+    folders = [path.parent]
+    parts = path.parent.parts
+    for at in range(max(0, len(parts) - _ABOVE), len(parts)):
+        if _says_mask(parts[at]):
+            above, below = path.parents[len(parts) - at], parts[at + 1 :]
+            folders += [above.joinpath(*below), above.joinpath(*below[1:])]
+            folders += [
+                (above / name).joinpath(*below)
+                for name in entries(above)
+                if not _says_mask(name) and "." not in name
+            ]
+    return list(dict.fromkeys(folders))
+
+
+def _is_of(slices: Sequence[Slice], picture: PurePath) -> bool:
+    try:
+        shown = read(picture)  # type: ignore[arg-type]
+    except ReadError:
+        return False
+    return size_of(shown) == size_of(slices)
+
+
+def _stem(name: str) -> str:
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else PurePath(name).stem
+
+
+def _tokens(text: str) -> list[str]:
+    return [token.lower() for token in _TOKEN.findall(text)]
+
+
+def _is_mask_word(token: str) -> bool:
+    return token in _WORDS or token.endswith(_ENDINGS)
+
+
+def _says_mask(text: str) -> bool:
+    return any(map(_is_mask_word, _tokens(text)))
+
+
+def _mask_words(name: str) -> int:
+    return sum(map(_is_mask_word, _tokens(_stem(name))))
+
+
+def _key(name: str) -> list[str]:
+    """Words and numbers of a file's name without those that say mask or picture."""
+    tokens = _tokens(_stem(name))
+    return [token for token in tokens if not _is_mask_word(token) and token not in _PICTURE_WORDS]

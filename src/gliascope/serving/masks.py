@@ -1,0 +1,51 @@
+"""Which of the files sent together are masks of others: `data.mask_files`, by the names the client gave."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path, PurePath, PurePosixPath
+
+from starlette.concurrency import run_in_threadpool
+
+from gliascope.data.mask_files import has_few_levels, mask_of, mask_words, may_be_mask, pictures, size_of
+from gliascope.data.slices import Slice
+from gliascope.serving.uploads import Upload
+
+
+class Masks:
+    """Of one order, whose files are decoded side by side.
+
+    in_order: the files in the order to decode them in. A mask waits for the size of its pictures, which have
+    fewer words that say mask than it has, and so come before it.
+    """
+
+    def __init__(self, uploads: Sequence[Upload]) -> None:
+        self._named = {PurePosixPath(upload.name): upload.path for upload in uploads}
+        self._below: dict[PurePath, list[str]] = {}
+        for name in self._named:
+            for one in (name, *name.parents[:-1]):
+                names = self._below.setdefault(one.parent, [])
+                if one.name not in names[-1:]:
+                    names.append(one.name)
+        self._sizes: dict[Path, asyncio.Future[list[int] | None]] = {}
+        self.in_order = sorted(uploads, key=lambda upload: mask_words(PurePosixPath(upload.name)))
+
+    async def check(self, upload: Upload, slices: Sequence[Slice]) -> None:
+        """Raise NotAnImageError where these are the slices of a mask."""
+        name = PurePosixPath(upload.name)
+        if not may_be_mask(name) or not await run_in_threadpool(has_few_levels, slices):
+            return
+        for picture in pictures(name, lambda folder: self._below.get(folder, [])):
+            path = self._named.get(PurePosixPath(picture))
+            if path and await self._size(path) == size_of(slices):
+                raise mask_of(upload.path, str(picture))
+
+    def decoded(self, upload: Upload, slices: Sequence[Slice]) -> None:
+        """Of every file, also of one that cannot be read: it has no slices."""
+        size = self._size(upload.path)
+        if not size.done():
+            size.set_result(size_of(slices) if slices else None)
+
+    def _size(self, path: Path) -> "asyncio.Future[list[int] | None]":
+        if path not in self._sizes:
+            self._sizes[path] = asyncio.get_running_loop().create_future()
+        return self._sizes[path]

@@ -1,0 +1,79 @@
+"""What a file says it is, in findings and their studies."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from making import Make
+from PIL import Image
+from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
+
+from gliascope.errors import GliascopeError
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.job import predict_job
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:pydicom")
+
+KINDS = {
+    "acquired": {},
+    "localizer": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+    "map": {"ImageType": ["DERIVED", "PRIMARY", "ADC"]},
+    "capture": {"SOPClassUID": SecondaryCaptureImageStorage},
+    "seg": {"SOPClassUID": SegmentationStorage, "Modality": "SEG"},
+}
+
+
+def files(folder: Path, *kinds: str) -> list[Path]:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    made = []
+    for number, kind in enumerate(kinds):
+        stored = rng.integers(0, 900, (24, 24), np.uint16)
+        path = Make(folder).dicom(stored, StudyInstanceUID="1.2.3", **KINDS[kind])
+        made.append(path.rename(folder / f"{number}-{kind}.dcm"))
+    return made
+
+
+def test_only_acquired_slices_have_a_say_in_the_study(bundle: Bundle, tmp_path: Path) -> None:
+    acquired = files(tmp_path / "a", "acquired", "acquired", "acquired")
+    others = files(tmp_path / "b", "localizer", "map", "capture", "seg")
+    alone = predict_job(bundle, acquired, None, None).findings[-1]
+    job = predict_job(bundle, [*others, *acquired], tmp_path / "out.jsonl", None)
+    told = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [one["kind"] for one in told] == ["localizer", "derived map", None, None, None, None]
+    assert told[-1]["slice"] is None
+    assert job.findings[-1].probabilities == alone.probabilities
+    assert {(error.path.name, error.reason) for error in job.rejects} == {
+        ("2-capture.dcm", "secondary capture beside acquired slices"),
+        ("3-seg.dcm", "segmentation, not a slice"),
+    }
+    parts = tmp_path / "out.parquet"
+    assert len(predict_job(bundle, [*others, *acquired], parts, None).rejects) == 2
+    study = pl.read_parquet(parts / "studies.parquet")
+    assert study["probabilities"].to_list() == [alone.probabilities]
+    slices = pl.read_parquet(parts / "part-000000.parquet")
+    assert slices["kind"].to_list() == ["localizer", "derived map", None, None, None]
+
+
+def test_a_study_of_captures_alone_is_one(bundle: Bundle, tmp_path: Path) -> None:
+    job = predict_job(bundle, files(tmp_path / "a", "capture", "capture"), None, None)
+    assert not job.rejects
+    assert [finding.slice for finding in job.findings] == [0, 0, None]
+
+
+def test_a_localizer_alone_makes_no_study(bundle: Bundle, tmp_path: Path) -> None:
+    job = predict_job(bundle, files(tmp_path / "a", "localizer", "localizer", "acquired"), None, None)
+    assert [finding.slice for finding in job.findings] == [0, 0, 0]
+
+
+def test_masks_are_set_aside(bundle: Bundle, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (24, 24), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    Image.fromarray((noise > 200).astype(np.uint8) * 255).save(tmp_path / "a_mask.png")
+    job = predict_job(bundle, [tmp_path / "a.png", tmp_path / "a_mask.png"], None, None)
+    assert [finding.file.name for finding in job.findings] == ["a.png"]
+    assert [(error.reason, error.detail) for error in job.rejects] == [("mask, not a slice", "of a.png")]
+    with pytest.raises(GliascopeError, match="mask, not a slice"):
+        predict_job(bundle, [tmp_path / "a_mask.png"], None, None)
