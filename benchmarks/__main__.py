@@ -34,7 +34,7 @@ from benchmarks import (
     speed,
     studies,
 )
-from benchmarks.measure import RESULTS, Row
+from benchmarks.measure import LEDGER, RESULTS, Row
 
 Part = Callable[[Path, Path], Iterable[Row]]
 SPEED: dict[str, Part] = {
@@ -128,6 +128,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="gliascope-bench-") as temporary:
         os.environ["GLIASCOPE_CACHE"] = f"{temporary}/cache"
+        os.environ["GLIASCOPE_LEDGER"] = str(LEDGER)
         for name in chosen:
             began = time.perf_counter()
             for row in parts[name](Path(folder).resolve(), Path(temporary)):

@@ -13,6 +13,8 @@ from typing import Any
 
 PEERS = Path(__file__).parent / "peers"
 RESULTS = Path(__file__).parent / "results"
+LEDGER = Path(__file__).parent / "ledger.jsonl"
+"""Every look of a benchmark at a test subset of the real slices, since 2026-12."""
 
 Row = tuple[str, str, str]  # what, measured, target
 

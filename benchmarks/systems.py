@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from benchmarks.measure import RESULTS, Row
+from benchmarks.measure import LEDGER, RESULTS, Row
 from benchmarks.recipes import stand_in
 from gliascope.errors import GliascopeError
 from gliascope.files import atomic_folder
@@ -93,6 +93,8 @@ def train(name: str, options: argparse.Namespace, work: Path, deadline: float) -
     command += ["--quickly", str(options.quickly)] if options.quickly else []
     command += [word for override in overrides for word in ("--set", override)]
     environment = os.environ | {"GLIASCOPE_CACHE": str(work / "cache")}
+    if not options.quickly:
+        environment["GLIASCOPE_LEDGER"] = str(LEDGER)
     process = subprocess.Popen(command, env=environment)
     try:
         process.wait(timeout=max(deadline - time.monotonic(), 0))

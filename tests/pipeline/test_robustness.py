@@ -73,7 +73,7 @@ def test_a_model_is_disturbed(tmp_path: Path, run: Run, source: Path, fewer: Non
     code, printed, errors = robustness(run.folder, "--out", out)
     assert code == 0, errors
     assert {path.name for path in out.iterdir()} == {
-        "robustness.html", "robustness.json", "curves.png", "disturbances.png"
+        "robustness.html", "robustness.json", "curves.png", "disturbances.png", "ledger.jsonl"
     }  # fmt: skip
     found = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
     assert found["slices"] == 6 and found["tested"] == 8 and found["judged"]

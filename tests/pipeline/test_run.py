@@ -81,7 +81,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     names = {path.name for path in made.iterdir()}
     assert names == {
         "catalog.parquet", "catalog.thumbnails.parquet", "catalog.rejects.parquet", "audit", "split.parquet", "run", "report.json", "report.html", "bundle",
-        "predictions.parquet", "confusion.png", "curves.png", "predictions.png",
+        "predictions.parquet", "confusion.png", "curves.png", "predictions.png", "ledger.jsonl",
     }  # fmt: skip
     report = json.loads((made / "report.json").read_text())
     assert [source["name"] for source in report["sources"]] == list(SOURCES)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gliascope import RESEARCH_USE
+from gliascope.data.ledger import Looks
 from gliascope.data.studies import DESCRIPTION
 from gliascope.pages import trust
 from gliascope.pages.card import caveats
@@ -34,6 +35,7 @@ class ProtocolResult:
     calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Judge.
     validation: of each round, what its validation slices did: `round`, and facts of `validation.Validation`.
     untested: of `untested.find_untested`: what the test could not tell.
+    looks: how often other models were scored on these test slices before.
     """
 
     description: str
@@ -51,12 +53,13 @@ class ProtocolResult:
     verdicts: Mapping[str, Any] | None = None
     validation: Sequence[Mapping[str, Any]] = ()
     untested: Mapping[str, Any] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the test could not tell, in sentences."""
+        """What the test could not tell, and that it was looked at before, in sentences."""
         notes: Sequence[str] = self.untested.get("notes", ())
-        return notes
+        return [*notes, str(self.looks)] if self.looks.models else notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,8 @@ class ReportData:
                     "description": protocol.description,
                     **protocol.result,
                     **protocol.untested,
+                    "notes": list(protocol.notes),
+                    "looks": protocol.looks.model_dump(),
                     "reliability": protocol.reliability,
                     "subgroups": protocol.subgroups,
                     "operating": protocol.operating,

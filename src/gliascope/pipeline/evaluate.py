@@ -15,6 +15,7 @@ from PIL import Image
 from gliascope import __version__
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
+from gliascope.data.ledger import Look, enter
 from gliascope.data.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
 from gliascope.data.sources import origin
 from gliascope.data.split import PARTS, Split, still_there
@@ -38,6 +39,7 @@ from gliascope.inference.overlay import overlay
 from gliascope.pages.plots import Shown
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 from gliascope.pipeline.figures import write_figures
+from gliascope.pipeline.looks import looks_of
 from gliascope.pipeline.model import Answers, Model, OwnModel
 from gliascope.pipeline.predictions import KNOWN, tested, write_predictions
 from gliascope.pipeline.trust import (
@@ -58,9 +60,9 @@ def evaluate(
 ) -> None:
     """Score exported models on validation and test parts; write report.json and report.html.
 
-    Beside them go predictions.parquet, confusion.png, curves.png and predictions.png. Each split is scored
-    by the run that was trained on its training part. Raises RunError where there is none, or it is
-    unfinished.
+    Beside them go predictions.parquet, confusion.png, curves.png, predictions.png, and ledger.jsonl, a line
+    for each look at a test subset. Each split is scored by the run that was trained on its training part.
+    Raises RunError where there is none, or it is unfinished.
     """
     check_writable(folder)
     for trained in runs:
@@ -88,6 +90,7 @@ def report_on(
     validations: dict[str, Scores | None] = {}
     uses: dict[str, list[dict[str, Any]]] = {}
     calibrated: dict[str, list[dict[str, int]]] = {}
+    looks: list[Look] = []
     for model, served in models:
         validation = divide(served[0].frame, model.chooses)
         validated = _scores(model, validation.calibrating, "val")  # thresholds are calibrated, too
@@ -103,12 +106,14 @@ def report_on(
                 counts = dict(validation.calibrating["label"].value_counts().rows())
                 calibrated.setdefault(split.protocol, []).append(counts)
             predicted.append(tested(split, catalog, scores))
+            looks += looks_of(model, split)
             validations[split.protocol] = validated and validated[0]
             if split is splits[0]:
                 headline = model, scores, answers
     assert headline is not None  # noqa: S101 (the first split has a model)
     deployed = {split.protocol for split in splits if split.training == splits[0].training}
     rows = pl.concat(predicted, how="diagonal")
+    earlier = enter(folder, looks)
     protocols = {}
     for name, split in {split.protocol: split for split in splits}.items():
         own = rows.filter(protocol=name)
@@ -121,7 +126,7 @@ def report_on(
             calibrated.get(name, []),
             name in deployed,
         )
-        protocols[name] = replace(result, validation=uses.get(name, ()))
+        protocols[name] = replace(result, validation=uses.get(name, ()), looks=earlier[name])
     if "grouped" in protocols and not has_test_folder(catalog.frame):
         grouped = protocols["grouped"]
         protocols["grouped"] = replace(grouped, description=f"{grouped.description} {WITHOUT_TEST}")

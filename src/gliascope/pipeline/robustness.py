@@ -10,6 +10,7 @@ import polars as pl
 
 from gliascope import __version__
 from gliascope.data.catalog import Catalog
+from gliascope.data.ledger import enter, look
 from gliascope.data.split import Split
 from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.robustness import Judged, evaluate_disturbed
@@ -49,6 +50,7 @@ def robustness(
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
         raise GliascopeError(f"none of {frame.height} test slices can be used ({reasons}); scan them again")
     judged = _judged(bundle, frame, answered)
+    enter(folder, [look("robustness", trained.recipe.name, bundle.info.model_sha256, split)])
     data = RobustnessData(
         title=f"{trained.recipe.name}, disturbed",
         created=datetime.now(UTC).isoformat(timespec="seconds"),

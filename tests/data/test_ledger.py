@@ -3,15 +3,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from gliascope.data.ledger import LEDGER, Looks, enter, look, read_ledger
 from gliascope.data.split import COLUMNS, Split
-from gliascope.pipeline.ledger import LEDGER, Looks, enter, look, read_ledger
 
 
 def made_split(protocol: str = "official", content: str = "a", round_: str = "") -> Split:
     rows = [("train", "0"), ("test", content), ("test", content + "1")]
     values = {
         "protocol": protocol, "round": round_, "seed": 0, "decisions": None, "audited": True,
-        "path": "p", "index": 0, "source": "s", "label": "glioma", "group": 0,
+        "path": "p", "index": 0, "source": "s", "label": "glioma", "group": 0, "calibrates": True,
     }  # fmt: skip
     frame = pl.DataFrame([{**values, "part": part, "pixel_hash": key} for part, key in rows])
     return Split(frame.select(COLUMNS))
