@@ -48,7 +48,12 @@ def planted() -> tuple[Catalog, Audit]:
             "patient": [None if number < 0 else f"p{number}" for number in patients],
             "blank": False,
         }
-    ).with_columns(study=pl.lit(None, pl.String), group=pl.lit(None, pl.String), fold=pl.lit(None, pl.Int32))
+    ).with_columns(
+        study=pl.lit(None, pl.String),
+        group=pl.lit(None, pl.String),
+        kind=pl.lit(None, pl.String),
+        fold=pl.lit(None, pl.Int32),
+    )
     catalog = Catalog(frame.with_columns(set_aside=set_aside(frame)), pl.DataFrame())
     pairs = [
         (*sorted((hash_of(a), hash_of(b))), 0.99, "flip", False)

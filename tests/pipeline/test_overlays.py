@@ -95,7 +95,7 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
     item = Slice(
         black, tmp_path / "a.png", 0, "png", label="glioma", mask=np.zeros((HEIGHT, WIDTH), dtype=bool)
     )
-    finding = Finding("a.png", 0, None, "glioma", {"glioma": 1.0}, None, None, "unchecked", map_)
+    finding = Finding("a.png", 0, None, "glioma", {"glioma": 1.0}, None, None, "unchecked", map=map_)
     own = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}), judge=None)
 
     def of_predict() -> tuple[float, float]:

@@ -7,7 +7,7 @@ from gliascope.pipeline.train import run_folders
 
 
 def rounds(*names: str) -> list[Split]:
-    facts = {"label": ["glioma"], "part": ["train"]}
+    facts = {"label": ["glioma"], "part": ["train"], "group": [0], "calibrates": [True]}
     return [
         Split(
             pl.DataFrame(facts | {"protocol": "leave-source-out", "round": name, "pixel_hash": f"{number}"})

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import TINY
 
+from gliascope import __version__
 from gliascope.data.split import split
 from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
@@ -202,6 +203,9 @@ def test_damaged_runs_are_named(prepared, tmp_path: Path) -> None:
         Run.load(tmp_path)
     run = train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     (tmp_path / "run" / "run.json").write_text(json.dumps({"version": "0"}))
+    with pytest.raises(RunError, match=r"made by gliascope 0, .*train again"):
+        Run.load(run.folder)
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"version": __version__}))
     with pytest.raises(RunError, match="damaged run"):
         Run.load(run.folder)
 
