@@ -131,6 +131,8 @@ def test_where_no_study_tells_apart_the_cause_is_named(
     assert "all 24 slices carry one patient identifier, and no study" in " ".join(
         capsys.readouterr().err.split()
     )
+    scan([dicoms(tmp_path / "visits", lambda _: "P1", lambda n: f"1.2.{n % 3}")])
+    assert "one patient identifier, over 3 studies" in " ".join(capsys.readouterr().err.split())
 
 
 def test_equal_names_of_folders_do_not_join_patients_that_files_state(tmp_path: Path) -> None:

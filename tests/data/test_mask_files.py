@@ -1,4 +1,4 @@
-"""Masks among pictures: told by name, content and picture together, never by one of them alone."""
+"""Masks among pictures: told by name, content and picture, never by one of them alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -100,15 +100,35 @@ def test_a_real_picture_is_none_whatever_its_name(write: Write) -> None:
     assert not is_mask(write("segmentation/images/x.png"))
 
 
+FEW = (NOISE // 32).astype(np.uint8)  # levels that a faint slice has, too
+
+
 def test_few_levels_are_none_without_a_picture(write: Write) -> None:
-    assert not is_mask(write("a/im1_mask.png", MASK))
+    assert not is_mask(write("a/im1_mask.png", FEW))
     assert not is_mask(write("a/drawing.png", MASK))
     write("b/im1.png", NOISE[:20])
-    assert not is_mask(write("b/im1_mask.png", MASK))  # of another size
+    assert not is_mask(write("b/im1_mask.png", FEW))  # of another size
     write("c/im2.png")
-    assert not is_mask(write("c/im1_mask.png", MASK))  # of another name
+    assert not is_mask(write("c/im1_mask.png", FEW))  # of another name
     write("d/im1_mask.txt.png")
-    assert not is_mask(write("d/im1_mask.png", MASK))  # beside another mask only
+    assert not is_mask(write("d/im1_mask.png", FEW))  # beside another mask only
+
+
+def test_so_few_levels_that_it_is_no_scan_need_no_picture(write: Write) -> None:
+    assert is_mask(write("a/im1_mask.png", MASK))
+    write("b/im1.png", NOISE[:20])
+    assert is_mask(write("b/im1_mask.png", MASK))  # of another size
+    assert is_mask(write("c/GTV.nii.gz", MASK))
+    assert not is_mask(write("c/T1.nii.gz", NOISE))
+    assert not is_mask(write("a/im2_mask.png", np.zeros_like(MASK)))  # blank, which a slice may be
+
+
+@pytest.mark.parametrize("name", ["7_tumour", "7_manual1", "7-annot", "7_m"])
+def test_a_drawing_named_as_a_picture_and_more_is_its_mask(write: Write, name: str) -> None:
+    write("glioma/7.png")
+    assert is_mask(write(f"glioma/{name}.png", MASK))
+    assert not is_mask(write("glioma/8_tumour.png", MASK))
+    assert not is_mask(write("glioma/7_1.png", FEW))
 
 
 def test_a_label_map_by_its_header(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_equal_names_below_several_classes_are_one_patient() -> None:
         tree("glioma/fold1", "glioma/fold2", "glioma/fold3", "no/fold1"),
         tree("glioma/batch_1", "glioma/batch_2", "glioma/batch_3"),
         tree("glioma/grade 2", "glioma/grade 3", "glioma/grade 4"),
+        tree("glioma/1.5T", "glioma/3T", "glioma/7T"),
         tree("glioma/astrocytoma", "glioma/oligodendroglioma", "glioma/ependymoma"),
         tree("2019/yes", "2020/yes", "2021/yes", "2022/no", "2023/no"),
         tree("glioma/a1", "glioma/a2", "glioma/a3", files=800),

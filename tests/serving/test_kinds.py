@@ -49,6 +49,7 @@ def test_localizers_and_captures_have_no_say(client: TestClient, tmp_path: Path)
 
 def test_masks_are_set_aside_in_whatever_order_they_come(client: TestClient) -> None:
     files = [("a_mask.png", mask()), ("b_mask.png", mask(3)), ("lone_mask.png", mask(5))]
+    files += [("a_tumour.png", mask(7))]
     files += [
         ("a.png", png(NOISE)),
         ("b.png", png(NOISE.T.copy())),
@@ -59,13 +60,14 @@ def test_masks_are_set_aside_in_whatever_order_they_come(client: TestClient) -> 
     assert {(one["file"], one["reason"], one["detail"]) for one in told["rejects"]} == {
         ("a_mask.png", "mask, not a slice", "of a.png"),
         ("b_mask.png", "mask, not a slice", "of b.png"),
+        ("lone_mask.png", "mask, not a slice", "of a picture that is not here"),
+        ("a_tumour.png", "mask, not a slice", "of a.png"),
     }
     assert {one["file"] for one in told["slices"]} == {
         "a.png",
         "b.png",
         "real.png",
         "real_mask.png",
-        "lone_mask.png",
     }
 
 

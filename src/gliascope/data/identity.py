@@ -150,7 +150,9 @@ def joined(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
 def _name_the_cause(frame: pl.DataFrame) -> None:
     """Say why no split will be possible: everything is of one patient."""
     if frame.height > 1 and frame["patient"].null_count() == 0 and frame["patient"].n_unique() == 1:
+        studies = frame["study"].drop_nulls().n_unique()
+        but = f"over {studies} studies" if studies > 1 else "and no study tells them apart"
         note(
-            f"all {frame.height} slices carry one patient identifier, and no study tells them apart: no "
-            "protocol can divide them. Name the patients by --groups."
+            f"all {frame.height} slices carry one patient identifier, {but}: no protocol can divide them. "
+            "If they are of several patients, name those by --groups."
         )

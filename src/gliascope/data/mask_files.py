@@ -3,11 +3,14 @@
 A file is the mask of a picture if its name or one of its folders says mask, the picture has the same name but
 for that (of volumes: lies where it would) and the same size, and the file has few levels. A real picture that
 is merely named so is none, nor is one of few levels that has no picture beside it.
+
+No scan has as few values as DRAWN. So a file of so few is a mask already where its own name says so, where it
+is a volume, and where its name is that of a picture beside it and more: `7_tumour.png` beside `7.png`.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -16,6 +19,7 @@ from gliascope.data.read import read
 from gliascope.data.slices import Slice
 from gliascope.errors import NotAnImageError, ReadError
 
+NOT_HERE = "a picture that is not here"
 Entries = Callable[[PurePath], Sequence[str]]
 """Names of the files and folders in a folder; empty where it is none."""
 
@@ -56,6 +60,7 @@ _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\x00-\x7f]+")
 _VOLUMES = (".nii", ".nii.gz")
 _ABOVE = 4  # folders above a file that may say mask
 _TRIED = 4  # pictures that are read before a file is none's mask
+DRAWN = 4
 _LEVELS, _VOLUME_LEVELS = 16, 64
 _NEAR, _MOST = (
     24,
@@ -83,10 +88,13 @@ def check_mask(path: Path, slices: Sequence[Slice], entries: Entries) -> None:
     """Raise NotAnImageError where these slices of a file are masks of another one, which `entries` lists."""
     if any(item.kind == "segmentation" for item in slices):
         raise NotAnImageError(path, "segmentation, not a slice", "give the images that it was drawn on")
-    if may_be_mask(path) and has_few_levels(slices):
-        for picture in pictures(path, entries):
-            if _is_of(slices, picture):
-                raise mask_of(path, picture.name)
+    if not may_be_mask(path, slices):
+        return
+    for picture in pictures(path, entries):
+        if _is_of(slices, picture):
+            raise mask_of(path, picture.name)
+    if is_surely_mask(path, slices):
+        raise mask_of(path, NOT_HERE)
 
 
 def mask_of(path: Path, picture: str) -> NotAnImageError:
@@ -94,14 +102,34 @@ def mask_of(path: Path, picture: str) -> NotAnImageError:
     return NotAnImageError(path, "mask, not a slice", f"of {picture}")
 
 
-def may_be_mask(path: PurePath) -> bool:
-    """Whether its name or a folder above it says so. Nothing is read, and of most sets hardly any passes."""
+def may_be_mask(path: PurePath, slices: Sequence[Slice]) -> bool:
+    """Whether name or folders say so, and the levels are few; or it looks drawn, whatever it is called."""
+    return has_few_levels(slices) if _is_named_mask(path) else _is_drawn(slices)
+
+
+def is_surely_mask(path: PurePath, slices: Sequence[Slice]) -> bool:
+    """Whether it is a mask although no picture of it is there."""
+    return (len(slices) > 1 or _says_mask(_stem(path.name))) and _is_drawn(slices)
+
+
+def name_order(path: PurePath) -> tuple[int, int]:
+    """Words of a path that say mask, and words of its name: a mask comes after its pictures by these."""
+    words = _mask_words(path.name) + sum(map(_is_mask_word, _tokens(" ".join(path.parent.parts))))
+    return words, len(_key(path.name))
+
+
+def _is_named_mask(path: PurePath) -> bool:
     return _says_mask(_stem(path.name)) or any(map(_says_mask, path.parent.parts[-_ABOVE:]))
 
 
-def mask_words(path: PurePath) -> int:
-    """How many words of a name and its folders say mask; a mask has more of them than its pictures."""
-    return _mask_words(path.name) + sum(map(_is_mask_word, _tokens(" ".join(path.parent.parts))))
+def _is_drawn(slices: Sequence[Slice]) -> bool:
+    """Whether all slices together have 2 to DRAWN levels."""
+    found = np.zeros(256, np.bool_)
+    for item in slices:
+        found |= np.bincount(item.pixels.reshape(-1), minlength=256) > 0
+        if np.count_nonzero(found) > DRAWN:
+            return False
+    return bool(np.count_nonzero(found) > 1)
 
 
 def has_few_levels(slices: Sequence[Slice]) -> bool:
@@ -127,6 +155,10 @@ def size_of(slices: Sequence[Slice]) -> list[int]:
 def pictures(path: PurePath, entries: Entries) -> list[PurePath]:
     """Files that `path` may be a mask of, the likeliest first."""
     key, volume = _key(path.name), path.name.lower().endswith(_VOLUMES)
+    if not _is_named_mask(path):
+        names = {name: _key(name) for name in entries(path.parent) if not _mask_words(name)}
+        shorter = (name for name, own in names.items() if 0 < len(own) < len(key) and key[: len(own)] == own)
+        return [path.parent / name for name in islice(shorter, _TRIED)]
     found: dict[PurePath, int] = {}
     for folder in _picture_folders(path, entries):
         most = _mask_words(path.name) - (folder == path.parent)

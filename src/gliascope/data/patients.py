@@ -30,7 +30,7 @@ _PATIENT = re.compile(r"^(?:patient|pat|pt|subject|subj|case)[-_ ]*(?:id[-_ ]*)?
 _SLICE = re.compile(r"^(.+?)[-_ ]*(?:slice|slc|frame|z)[-_ ]*\d+$", re.IGNORECASE)
 _NUMBER = re.compile(r"^(.*\d[^-_]*)[-_]+\d+$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_SIZE = re.compile(r"\d+x\d+(?:x\d+)?")
+_MEASURE = re.compile(r"\d+x\d+(?:x\d+)?|\d+t|\d+(?:mm|px|hz)")  # a size, a field strength
 # Words of folders that sort slices by something else than by patient.
 _OTHER = frozenset(
     """
@@ -167,7 +167,7 @@ def _general(name: str) -> bool:
     """Whether each word is one that tells no patient: `t1 post`, `fold 3`, `256x256`."""
     words = [word for word in name.split() if not word.isdigit()]
     return bool(words) and all(
-        word in _OTHER or word.rstrip("0123456789") in _OTHER or _SIZE.fullmatch(word) for word in words
+        word in _OTHER or word.rstrip("0123456789") in _OTHER or _MEASURE.fullmatch(word) for word in words
     )
 
 

@@ -6,7 +6,15 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
 
-from gliascope.data.mask_files import has_few_levels, mask_of, mask_words, may_be_mask, pictures, size_of
+from gliascope.data.mask_files import (
+    NOT_HERE,
+    is_surely_mask,
+    mask_of,
+    may_be_mask,
+    name_order,
+    pictures,
+    size_of,
+)
 from gliascope.data.slices import Slice
 from gliascope.serving.uploads import Upload
 
@@ -15,7 +23,7 @@ class Masks:
     """Of one order, whose files are decoded side by side.
 
     in_order: the files in the order to decode them in. A mask waits for the size of its pictures, which have
-    fewer words that say mask than it has, and so come before it.
+    fewer words that say mask than it has, or else shorter names, and so come before it.
     """
 
     def __init__(self, uploads: Sequence[Upload]) -> None:
@@ -27,17 +35,19 @@ class Masks:
                 if one.name not in names[-1:]:
                     names.append(one.name)
         self._sizes: dict[Path, asyncio.Future[list[int] | None]] = {}
-        self.in_order = sorted(uploads, key=lambda upload: mask_words(PurePosixPath(upload.name)))
+        self.in_order = sorted(uploads, key=lambda upload: name_order(PurePosixPath(upload.name)))
 
     async def check(self, upload: Upload, slices: Sequence[Slice]) -> None:
         """Raise NotAnImageError where these are the slices of a mask."""
         name = PurePosixPath(upload.name)
-        if not may_be_mask(name) or not await run_in_threadpool(has_few_levels, slices):
+        if not slices or not await run_in_threadpool(may_be_mask, name, slices):
             return
         for picture in pictures(name, lambda folder: self._below.get(folder, [])):
             path = self._named.get(PurePosixPath(picture))
             if path and await self._size(path) == size_of(slices):
                 raise mask_of(upload.path, str(picture))
+        if is_surely_mask(name, slices):
+            raise mask_of(upload.path, NOT_HERE)
 
     def decoded(self, upload: Upload, slices: Sequence[Slice]) -> None:
         """Of every file, also of one that cannot be read: it has no slices."""

@@ -153,6 +153,21 @@ def test_a_sign_that_the_values_contradict(make, mr):
     assert "PixelRepresentation contradicts the values" in below.notes[0]
 
 
+@pytest.mark.parametrize("bits", [12, 14])
+def test_a_sign_that_values_of_fewer_bits_contradict(make, mr, bits):
+    few = {"BitsStored": bits, "HighBit": bits - 1}
+    wide = (mr.astype(np.int64) * (3 * 2**bits // 4) // 1000).astype(np.uint16)
+    above = make.dicom(wide.view(np.int16), **few)
+    assert np.array_equal(pixels(above), pixels(make.dicom(wide)))
+    signed = mr.astype(np.int16) - 500
+    for stored in (signed & (2**bits - 1), signed):  # without the bits of the sign, and with them
+        below = make.dicom(stored.astype(np.uint16), **few)
+        assert np.array_equal(pixels(below), pixels(make.dicom(signed)))
+    assert "PixelRepresentation contradicts the values" in " ".join(
+        read(above)[0].notes + read(below)[0].notes
+    )
+
+
 def test_honest_signs_stay(make, mr):
     signed = make.dicom((np.linspace(-32768, 32767, 4096).reshape(64, 64)).astype(np.int16))
     unsigned = make.dicom((np.linspace(0, 65535, 4096).reshape(64, 64)).astype(np.uint16))

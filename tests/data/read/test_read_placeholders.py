@@ -37,7 +37,7 @@ def test_mr_on_a_placeholder_is_mr(make, volume, beyond, placeholder, dtype):
     assert np.array_equal(body(slices), body(read(make.nifti(volume))))
 
 
-@pytest.mark.parametrize("placeholder", [-3.4028235e38, -1e30, np.nan, -np.inf, 65535, 2.0**31 - 1])
+@pytest.mark.parametrize("placeholder", [-3.4028235e38, -1e30, np.nan, -np.inf, 65535, 2.0**31 - 1, 1e6])
 def test_floats_on_a_placeholder(make, volume, beyond, placeholder):
     padded = np.where(beyond, np.float32(placeholder), volume.astype(np.float32))
     assert np.array_equal(body(read(make.nifti(padded))), body(read(make.nifti(volume))))

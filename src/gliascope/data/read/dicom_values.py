@@ -14,6 +14,9 @@ from gliascope.data.read.dicom_elements import facts, integer
 from gliascope.data.read.intensity import Values
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
+_LEVELS = 16
+"""So many values and fewer are placeholders, not one end of a range."""
+
 _ANYWHERE = 0.05
 """Padding in the midst of the values is believed only where it is so much of the picture: a stale element
 would punch holes into tissue."""
@@ -30,10 +33,11 @@ def decode(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.bool_] 
     if packed and raw.ndim == 3:
         stored, notes = _field(dataset, raw)
     padding = _padding(dataset, stored, raw) if raw.ndim == 3 else None
-    if stored.ndim == 3 and stored.dtype.kind in "ui" and dataset.BitsStored == 16:
-        other = _other_sign(stored if padding is None else stored[~padding])
-        if other is not None:
-            stored = stored.view(other)
+    if stored.ndim == 3 and stored.dtype.kind in "ui":
+        # Of values that BitsStored contradicts, all bits are read.
+        bits = 16 if stored is raw else int(dataset.BitsStored)
+        if _is_other_sign(stored if padding is None else stored[~padding], raw, bits):
+            stored = _turned(stored, bits)
             notes.append("PixelRepresentation contradicts the values: they are read with the other sign")
     if padding is None and str(dataset.PhotometricInterpretation).startswith("MONOCHROME"):
         padding = _unstated_padding(stored)
@@ -137,18 +141,35 @@ def _as(value: int, bits: int, signed: bool) -> int:
     return value - 2**bits if signed and value >= 2 ** (bits - 1) else value
 
 
-def _other_sign(values: Values) -> str | None:
-    """The data type of the other sign, if 16 bits read with this one tear one range of values in two.
+def _is_other_sign(values: Values, raw: Values, bits: int) -> bool:
+    """Whether `bits` read with this sign tear one range of values in two, which the other sign would join.
 
     Values on both sides of the tear, with nothing at a distance from it, are numbers below zero read without
-    sign, or numbers above 32767 read with one.
+    sign, or numbers from the upper half read with one. raw: with all bits; negative numbers there have a sign
+    indeed.
     """
-    if values.dtype.itemsize != 2 or not values.size:
-        return None
-    counts = np.bincount(values.reshape(-1).view(np.uint16) >> 12, minlength=16) / values.size
+    if values.dtype.itemsize != 2 or not values.size or not 12 <= bits <= 16:
+        return False
+    shares = np.bincount((values.reshape(-1).view(np.uint16) & (2**bits - 1)) >> (bits - 4), minlength=16)
+    shares = shares / values.size
+    edge = 15 << (bits - 4)
     if values.dtype.kind == "u":
-        torn = counts[0] > 0.01 and counts[15] > 0.01 and counts[4:12].sum() == 0
-        edge = values >= 0xF000
-        return "i2" if torn and len(np.unique(values[edge])) > 16 else None
-    torn = counts[7] > 0.001 and counts[8] > 0.001 and counts[0] > 0.01 and counts[15] == 0
-    return "u2" if torn else None
+        torn = shares[0] > 0.01 and shares[15] > 0.01 and _has_gap(shares)
+        return bool(torn and len(np.unique(values[values >= edge])) > _LEVELS)
+    if shares[0] <= 0.01 or shares[15] > 0 or (bits < 16 and raw.min() < 0):
+        return False
+    if bits == 16:
+        return bool(shares[7] > 0.001 and shares[8] > 0.001)
+    return bool(shares[8:].sum() > 0.001 and len(np.unique(values[values < 0])) > _LEVELS)
+
+
+def _has_gap(shares: NDArray[np.float64]) -> bool:
+    """Whether half of the range is empty in one stretch, as between low positive and low negative numbers."""
+    return "0" * 8 in "".join("1" if share else "0" for share in shares)
+
+
+def _turned(values: Values, bits: int) -> Values:
+    """The same bits, read with the other sign."""
+    if values.dtype.kind == "i":
+        return values.view(np.uint16) & np.uint16(2**bits - 1)
+    return (values << (16 - bits)).view(np.int16) >> (16 - bits)

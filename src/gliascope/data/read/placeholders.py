@@ -16,7 +16,10 @@ LOW = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, 
 """What scanners and programs write outside the field of view, below all that is measured."""
 
 HIGH = (9999.0, 32767.0, 65535.0)
-"""What they write there above all that is measured; or 2^31 - 1 and more."""
+"""What they write there above all that is measured; or 2^31 - 1 and more, or anything FAR."""
+
+FAR = 100
+"""So many times the width of the rest above it, a value would leave the rest next to no grey levels."""
 
 APART = 100.0
 """A value of LOW is a placeholder only where it is so far from the rest, which air in CT is not."""
@@ -46,10 +49,10 @@ def measured_range(values: Values, mixed: bool = False) -> tuple[float, float]:
     mixed: count mixtures with placeholders as measured.
 
     A placeholder is one value that a thousandth of the pixels or more have, at one end and far from the rest:
-    one of LOW, or any negative value as far from the rest as the rest is wide; one of HIGH, as far. Values
-    between a low placeholder and the rest, as interpolation leaves them, count as placeholders where they are
-    farther below the rest than half its width, or clearly below zero where the rest is not. Without
-    placeholders the range is infinite.
+    one of LOW, or any negative value as far from the rest as the rest is wide; one of HIGH, as far, or any
+    FAR above. Values between a low placeholder and the rest, as interpolation leaves them, count as
+    placeholders where they are farther below the rest than half its width, or clearly below zero where the
+    rest is not. Without placeholders the range is infinite.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
     levels, counts = np.unique(finite, return_counts=True)
@@ -59,9 +62,9 @@ def measured_range(values: Values, mixed: bool = False) -> tuple[float, float]:
         kept = levels >= floor
         levels, counts = levels[kept], counts[kept]
     while len(levels) > LEVELS and counts[-1] >= counts.sum() / 1000:
-        if levels[-1] not in HIGH and levels[-1] < 2**31 - 1:
-            break
-        if levels[-1] - levels[-2] < levels[-2] - levels[0]:
+        gap, width = levels[-1] - levels[-2], levels[-2] - levels[0]
+        known = levels[-1] in HIGH or levels[-1] >= 2**31 - 1
+        if gap < (width if known else FAR * width):
             break
         levels, counts = levels[:-1], counts[:-1]
         ceiling = float(levels[-1])
