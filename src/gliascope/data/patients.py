@@ -29,6 +29,7 @@ _IDENTIFIERS = tuple(
 _PATIENT = re.compile(r"^(?:patient|pat|pt|subject|subj|case)[-_ ]*(?:id[-_ ]*)?\d+", re.IGNORECASE)
 _SLICE = re.compile(r"^(.+?)[-_ ]*(?:slice|slc|frame|z)[-_ ]*\d+$", re.IGNORECASE)
 _NUMBER = re.compile(r"^(.*\d[^-_]*)[-_]+\d+$")
+_SHORT = re.compile(r"[a-z]{0,2}[-_ ]?\d+", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _MEASURE = re.compile(r"\d+x\d+(?:x\d+)?|\d+t|\d+(?:mm|px|hz)")  # a size, a field strength
 # Words of folders that sort slices by something else than by patient.
@@ -139,6 +140,18 @@ class PatientNames:
                 name = " ".join(left)
                 return (level, name) if any(map(str.isdigit, name)) else None
         return None
+
+
+def is_patient(folder: str) -> bool:
+    """Whether a folder's name means a patient whatever lies around it: `patient 7`, `sub-04`, `P007`, `12`."""
+    if _general(normalise(folder)) or _YEAR.fullmatch(folder):
+        return False
+    return bool(_identified(folder) or _match(_PATIENT, folder) or _SHORT.fullmatch(folder))
+
+
+def is_general(folder: str) -> bool:
+    """Whether a folder's name sorts slices by something else than by patient: `t1 post`, `images`."""
+    return _general(normalise(folder))
 
 
 def _parts(path: str) -> tuple[str, str, str]:

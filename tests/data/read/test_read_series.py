@@ -185,16 +185,18 @@ def test_files_of_one_window_are_not_alone_together(make: Make, volume: np.ndarr
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff"])
+@pytest.mark.parametrize("layout", ["{}/patient 7", "patient 7/{}", "{}/patient 7/t1 post"])
 def test_deep_pictures_of_a_patient_folder_share_a_scale(
-    tmp_path: Path, volume: np.ndarray, ending: str
+    tmp_path: Path, volume: np.ndarray, ending: str, layout: str
 ) -> None:
     paths = []
     for index, one in enumerate(volume):
-        folder = tmp_path / "set" / ("glioma" if index == 7 else "no_tumor") / "patient 7"
+        folder = tmp_path / "set" / layout.format("glioma" if index == 7 else "no_tumor")
         folder.mkdir(parents=True, exist_ok=True)
         paths.append(folder / f"{index:02}.{ending}")
         Image.fromarray(one).save(paths[-1])
     other = tmp_path / "set" / "glioma" / f"9.{ending}"
+    other.parent.mkdir(exist_ok=True)
     Image.fromarray(volume[0] * 2).save(other)
     array = np.stack(to_slices(Path("array"), list(volume)))
     assert np.array_equal(shown([other, *paths])[1:], array)
@@ -206,6 +208,9 @@ def test_deep_pictures_of_a_patient_folder_share_a_scale(
     [
         ("set/glioma/p7", True), ("set/Training/glioma/anna", True), ("uploads/patient 3", True), ("x/case01", True),
         ("set/glioma", False), ("set/Training", False), ("pictures", False), ("", False),
+        ("patient 7/glioma", True), ("set/P007/Training/glioma", True), ("set/glioma/p7/T1", True),
+        ("set/case 3/slices", True), ("set7023/glioma", False), ("set/2020/glioma", False),
+        ("set/T1/glioma", False), ("set/glioma/T1", False), ("set/glioma/256x256", False),
     ],
 )  # fmt: skip
 def test_patients_are_told_by_folders(folders: str, shared: bool) -> None:

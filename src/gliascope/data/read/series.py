@@ -11,6 +11,7 @@ import polars as pl
 
 from gliascope.data import labels
 from gliascope.data.parallel import in_order
+from gliascope.data.patients import is_general, is_patient
 from gliascope.data.places import place
 from gliascope.data.read import may_share, read
 from gliascope.data.read.facts import digest
@@ -88,14 +89,19 @@ def member(
 def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = _NO_NAMES) -> str | None:
     """Name what the slices of one patient's folder share, as far as names tell; None where it is not one's.
 
-    A patient's folder lies in a class folder, or its name has a number or says "patient", and it is itself
-    neither a class nor a part of a set. `glioma/p7` and `no_tumor/p7` are one patient's.
+    A patient's folder is neither a class nor a part of a set, nor sorts by anything else, such as `t1`. It
+    lies in a class folder; or it holds the file, and its name has a number or says "patient"; or other folders
+    lie between, as in `patient 7/glioma`, and its name means a patient by itself (`patients.is_patient`).
+    `glioma/p7` and `no_tumor/p7` are one patient's.
     """
     said = [labels.place(("", folder), mapping) for folder in folders]
     common = [one.label is None and not one.excluded and one.official is None for one in said]
-    if not folders or not common[-1]:
+    own = [common[at] and not is_general(folder) for at, folder in enumerate(folders)]
+    at = max((at for at, is_own in enumerate(own) if is_own), default=None)
+    if at is None:
         return None
-    if not (any(one.label for one in said[:-1]) or _NUMBERED.search(folders[-1])):
+    name, last = folders[at], at == len(folders) - 1
+    if not (any(one.label for one in said[:at]) or is_patient(name) or (last and _NUMBERED.search(name))):
         return None
     return digest("folder", *(folder for folder, kept in zip(folders, common, strict=True) if kept))
 
