@@ -118,6 +118,7 @@ def test_so_few_levels_that_it_is_no_scan_need_no_picture(write: Write) -> None:
     assert is_mask(write("a/im1_mask.png", MASK))
     write("b/im1.png", NOISE[:20])
     assert is_mask(write("b/im1_mask.png", MASK))  # of another size
+    assert is_mask(write("b/im3_mask.jpg", MASK))  # compressed, so that it has many levels
     assert is_mask(write("c/GTV.nii.gz", MASK))
     assert not is_mask(write("c/T1.nii.gz", NOISE))
     assert not is_mask(write("a/im2_mask.png", np.zeros_like(MASK)))  # blank, which a slice may be

@@ -109,7 +109,10 @@ def may_be_mask(path: PurePath, slices: Sequence[Slice]) -> bool:
 
 def is_surely_mask(path: PurePath, slices: Sequence[Slice]) -> bool:
     """Whether it is a mask although no picture of it is there."""
-    return (len(slices) > 1 or _says_mask(_stem(path.name))) and _is_drawn(slices)
+    drawn = _is_drawn(slices)
+    if not _says_mask(_stem(path.name)):
+        return drawn and len(slices) > 1
+    return drawn or (_is_black_or_white(slices) and bool(slices[0].pixels.max() >= 255 - _NEAR))
 
 
 def name_order(path: PurePath) -> tuple[int, int]:
@@ -120,6 +123,14 @@ def name_order(path: PurePath) -> tuple[int, int]:
 
 def _is_named_mask(path: PurePath) -> bool:
     return _says_mask(_stem(path.name)) or any(map(_says_mask, path.parent.parts[-_ABOVE:]))
+
+
+def _is_black_or_white(slices: Sequence[Slice]) -> bool:
+    """Whether nearly all pixels of a picture are, as in a mask whose levels compression has blurred."""
+    first = slices[0].pixels
+    if len(slices) > 1 or first.ndim != 2:
+        return False
+    return bool((np.abs(first - 127.5) >= 127.5 - _NEAR).mean() >= _MOST)
 
 
 def _is_drawn(slices: Sequence[Slice]) -> bool:
@@ -134,9 +145,8 @@ def _is_drawn(slices: Sequence[Slice]) -> bool:
 
 def has_few_levels(slices: Sequence[Slice]) -> bool:
     """Whether all slices of a file together have no more levels, or colours, than a mask."""
-    first = slices[0].pixels
-    if len(slices) == 1 and first.ndim == 2 and (np.abs(first - 127.5) >= 127.5 - _NEAR).mean() >= _MOST:
-        return True  # compression has blurred the levels; nearly all pixels stay black or white
+    if _is_black_or_white(slices):
+        return True
     most = _LEVELS if len(slices) == 1 else _VOLUME_LEVELS
     found: set[int] = set()
     for item in slices:

@@ -143,7 +143,7 @@ class PatientNames:
 
 
 def is_patient(folder: str) -> bool:
-    """Whether a folder's name means a patient whatever lies around it: `patient 7`, `sub-04`, `P007`, `12`."""
+    """Whether a folder's name means a patient wherever it lies: `patient 7`, `sub-04`, `P007`, `12`."""
     if _general(normalise(folder)) or _YEAR.fullmatch(folder):
         return False
     return bool(_identified(folder) or _match(_PATIENT, folder) or _SHORT.fullmatch(folder))

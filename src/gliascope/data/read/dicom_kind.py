@@ -43,7 +43,7 @@ _REMEDIES = {
 
 _LOCALIZER_TYPES = {"LOCALIZER", "SCOUT", "SURVEY", "TOPOGRAM"}
 _LOCALIZER_WORDS = re.compile(
-    r"locali[sz]er|scout|survey|topogram|surview|scanogram"
+    r"lo[ck]ali[sz](?:er|ator|ateur|ador|zatore)|^(?:loc|pilot)(?![a-z])|scout|survey|topogram|surview|scanogram"
     r"|\b(?:3|three|tri)[ _-]?(?:pl|planes?)\b.*\bloc\b|\bplane[ _]loc\b",
     re.IGNORECASE,
 )

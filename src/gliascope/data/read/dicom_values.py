@@ -150,8 +150,8 @@ def _is_other_sign(values: Values, raw: Values, bits: int) -> bool:
     """
     if values.dtype.itemsize != 2 or not values.size or not 12 <= bits <= 16:
         return False
-    shares = np.bincount((values.reshape(-1).view(np.uint16) & (2**bits - 1)) >> (bits - 4), minlength=16)
-    shares = shares / values.size
+    sixteenth = (values.reshape(-1).view(np.uint16) & (2**bits - 1)) >> (bits - 4)
+    shares = np.bincount(sixteenth, minlength=16) / values.size
     edge = 15 << (bits - 4)
     if values.dtype.kind == "u":
         torn = shares[0] > 0.01 and shares[15] > 0.01 and _has_gap(shares)

@@ -90,8 +90,8 @@ def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = 
     """Name what the slices of one patient's folder share, as far as names tell; None where it is not one's.
 
     A patient's folder is neither a class nor a part of a set, nor sorts by anything else, such as `t1`. It
-    lies in a class folder; or it holds the file, and its name has a number or says "patient"; or other folders
-    lie between, as in `patient 7/glioma`, and its name means a patient by itself (`patients.is_patient`).
+    lies in a class folder; or it holds the file, and its name has a number or says "patient"; or others lie
+    between, as in `patient 7/glioma`, and its name means a patient by itself (`patients.is_patient`).
     `glioma/p7` and `no_tumor/p7` are one patient's.
     """
     said = [labels.place(("", folder), mapping) for folder in folders]
