@@ -45,6 +45,16 @@ def test_only_the_image_is_needed(make):
     assert (slice_.label, slice_.patient, slice_.mask) == (None, None, None)
 
 
+def test_an_empty_mask_is_none(make):
+    empty = make.figshare(IMAGE, label=2, tumorMask=np.zeros((0, 0)))
+    by_matlab = make.figshare(IMAGE, label=2, tumorMask=np.zeros(2, np.uint64))
+    with h5py.File(by_matlab, "r+") as content:
+        content["cjdata/tumorMask"].attrs["MATLAB_empty"] = 1
+    version5 = make.matlab5(image=IMAGE, label=2.0, tumorMask=np.zeros((0, 0)))
+    for path in (empty, by_matlab, version5):
+        assert [(one.label, one.mask) for one in read(path)] == [("glioma", None)]
+
+
 def test_other_hdf5_is_not_an_image(make):
     path = make.path()
     with h5py.File(path, "w") as content:

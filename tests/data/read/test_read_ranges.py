@@ -9,6 +9,7 @@ from gliascope.data.read import read
 from gliascope.data.read.intensity import hides, window
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:pydicom", "ignore::Warning:PIL")
+RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
 HU = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024}
 
 
@@ -210,3 +211,19 @@ def test_deep_colour_of_dicom_is_scaled_by_its_own_range(make, mr):
     assert result.shape == (64, 64, 3)
     assert result[..., 0].max() == 255
     assert abs(int(result[..., 1].max()) - 128) <= 3  # on one scale with the others
+
+
+@pytest.mark.parametrize("bits", [8, 9])
+def test_bits_of_colour_that_the_values_contradict(make, mr, bits):
+    colours = np.stack([mr] * 3, axis=-1)
+    path = make.dicom(colours, BitsStored=bits, HighBit=bits - 1, **RGB)
+    assert np.array_equal(pixels(path), pixels(make.dicom(mr)))
+    assert read(path)[0].notes == ("BitsStored contradicts the values: all allocated bits are read",)
+
+
+def test_dim_grey_in_three_channels_is_as_dim_grey_in_one(make, mr):
+    dim = (mr // 20).astype(np.uint8)
+    (three,) = read(make.dicom(np.stack([dim] * 3, axis=-1), **RGB))
+    (one,) = read(make.dicom(dim))
+    assert np.array_equal(three.pixels, one.pixels)
+    assert three.notes == one.notes != ()

@@ -123,9 +123,11 @@ def _colours(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pix
     if stored.ndim == 4:
         bits = int(dataset.BitsStored)
         several = [intensity.one_channel_if_grey(one) for one in stored]
-        if bits <= 8:
+        fits = bits <= 8 and stored.max() < 2**bits
+        if fits and any(one.ndim == 3 for one in several):
             return [_full_range(one, bits) for one in several]
-        return [_Grey(partial(np.asarray, one), (), Counts.of(one)) for one in several]
+        declared = (Range(FULL, (0, 2**bits - 1)),) if fits else ()
+        return [_Grey(partial(np.asarray, one), declared, Counts.of(one)) for one in several]
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return []
     coloured = [dicom_tables.palette(dataset, one) for one in stored]

@@ -30,7 +30,7 @@ def decode(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.bool_] 
     """
     raw, packed = _decoded(path, dataset)
     stored, notes = raw, list[str]()
-    if packed and raw.ndim == 3:
+    if packed:
         stored, notes = _field(dataset, raw)
     padding = _padding(dataset, stored, raw) if raw.ndim == 3 else None
     if stored.ndim == 3 and stored.dtype.kind in "ui":
@@ -58,9 +58,7 @@ def _decoded(path: Path, dataset: FileDataset) -> tuple[Values, bool]:
     packed = False
     # Not `iter_pixels`: pydicom 3.0 fails there on signed JPEG 2000, whose sign it mends in place.
     if not syntax.is_encapsulated or syntax == uid.RLELossless:
-        packed = (
-            "PixelData" in dataset and dataset.SamplesPerPixel == 1 and dataset.BitsAllocated in (8, 16, 32)
-        )
+        packed = "PixelData" in dataset and dataset.BitsAllocated in (8, 16, 32)
         stored = pixel_array(dataset, allow_excess_frames=False, correct_unused_bits=not packed)
     elif syntax in _JPEG or (syntax in uid.JPEG2000TransferSyntaxes and dataset.SamplesPerPixel == 1):
         stored = pixel_array(dataset, allow_excess_frames=False, decoding_plugin="pillow")

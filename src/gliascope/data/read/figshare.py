@@ -44,6 +44,8 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
         what = "text" if isinstance(values, str) else f"{values.dtype} {values.shape}"
         raise DamagedFileError(path, "cjdata.image is no grey image", what)
     limits.check_slice(path, *values.shape)
+    if mask is not None and not isinstance(mask, str) and mask.size == 0:
+        mask = None  # MATLAB's way to say that there is none
     if mask is not None and (isinstance(mask, str) or mask.shape != values.shape):
         raise DamagedFileError(path, "cjdata.tumorMask does not fit cjdata.image")
     patient = _text(path, fields, "PID")
@@ -130,6 +132,8 @@ def _array(path: Path, content: Any, name: str) -> Any:
     # HDF5 can point at any other file of this machine; an image has no need to.
     if dataset.file != content or dataset.external or dataset.is_virtual:
         raise NotAnImageError(path, f"cjdata.{name} is kept in another file")
+    if dataset.size == 0 or dataset.attrs.get("MATLAB_empty"):  # its values are then the lengths
+        return None
     if dataset.ndim == 2:
         limits.check_slice(path, *dataset.shape)
     limits.check_total(path, 1, dataset.nbytes)
