@@ -103,6 +103,7 @@ def test_equal_names_below_several_classes_are_one_patient() -> None:
         [f"set/glioma/{label}_{n}.png" for label in range(4) for n in range(30)],
         [f"set/glioma/IMG_2020_{n}.png" for n in range(30)],
         [f"set/glioma/glioma_{n}.png" for n in range(30)],
+        [f"set/glioma/smith/IM-{series:04d}-{n:04d}.dcm" for series in range(8) for n in range(4)],
         [f"case-2024-data/glioma/{n}.png" for n in range(30)],
     ],
 )

@@ -29,6 +29,7 @@ _IDENTIFIERS = tuple(
 _PATIENT = re.compile(r"^(?:patient|pat|pt|subject|subj|case)[-_ ]*(?:id[-_ ]*)?\d+", re.IGNORECASE)
 _SLICE = re.compile(r"^(.+?)[-_ ]*(?:slice|slc|frame|z)[-_ ]*\d+$", re.IGNORECASE)
 _NUMBER = re.compile(r"^(.*\d[^-_]*)[-_]+\d+$")
+_EXPORTED = re.compile(r"img?-\d{4}(?:-\d{4,5}){1,2}", re.IGNORECASE)  # OsiriX: series and slice, of anyone
 _SHORT = re.compile(r"[a-z]{0,2}[-_ ]?\d+", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _MEASURE = re.compile(r"\d+x\d+(?:x\d+)?|\d+t|\d+(?:mm|px|hz)")  # a size, a field strength
@@ -131,6 +132,8 @@ class PatientNames:
 
     def _prefix(self, stem: str) -> tuple[int, str] | None:
         """`0012` of `glioma_0012_flair_slice_3`, with its level."""
+        if _EXPORTED.fullmatch(stem):
+            return None
         for level, pattern in ((_SLICE_PREFIX, _SLICE), (_NUMBER_PREFIX, _NUMBER)):
             if match := pattern.match(stem):
                 words = (normalise(word) for word in re.split(r"[-_ ]+", match[1]))
