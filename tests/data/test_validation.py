@@ -54,7 +54,9 @@ def test_a_group_of_the_half_that_calibrates_does_not_choose_where_it_trained() 
     found = divide(frame(copied), chooses=True)
     assert found.choosing["pixel_hash"].to_list() == ["g"]  # it trained as well, and is of the other half
     assert not found.choosing["calibrates"].any()
-    assert without_calibrating(frame(copied), chooses=True).filter(part="val")["pixel_hash"].to_list() == ["g"]
+    assert without_calibrating(frame(copied), chooses=True).filter(part="val")["pixel_hash"].to_list() == [
+        "g"
+    ]
 
 
 def test_something_has_to_choose_where_all_groups_are_of_the_other_half() -> None:

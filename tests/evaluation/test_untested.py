@@ -55,10 +55,10 @@ def test_calibration_that_knows_nothing_of_a_class_or_stopped_at_its_bound_is_sa
     every = dict.fromkeys(CLASSES, 9)
     assert find_untested(scores, result, [every], [1.7])["notes"] == []
     found = find_untested(scores, result, [{"glioma": 3, "no_tumor": 2, "pituitary": 1}], [19.99])
-    assert found["unvalidated"] == ["meningioma"]
+    assert found["uncalibrated"] == ["meningioma"]
     assert found["notes"] == [
-        "No validation slice is of meningioma: calibration and prediction sets know nothing of it.",
-        "The temperature stopped at its bound (20): the validation slices would have it farther, so "
+        "No slice of meningioma calibrated the model: temperature and prediction sets know nothing of it.",
+        "The temperature stopped at its bound (20): the slices that calibrate would have it farther, so "
         "probabilities are not calibrated.",
     ]
     assert "bound" in find_untested(scores, result, [every], [0.0501])["notes"][0]

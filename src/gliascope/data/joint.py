@@ -35,6 +35,6 @@ def joint_split(splits: Sequence[Split]) -> Split:
 
 
 def _without_choosing(frame: pl.DataFrame) -> pl.DataFrame:
-    """Mark what may choose in this split as of the half that does not calibrate, whichever it was drawn for."""
+    """Count what may choose in this split to the half that does not calibrate."""
     chose = uses(frame, chooses=True) == CHOOSES
     return frame.with_columns(calibrates=frame["calibrates"] & ~chose.fill_null(value=False))
