@@ -27,8 +27,8 @@ def find_untested(
     result: of `evaluate_scores` on `scores`. calibrated: slices by class that calibrated each model, and
     temperatures, of those that have a Judge.
     untested: classes without test slices; few: groups of each class that has fewer than FEW; uncalibrated:
-    classes of which no slice calibrated one of the models; averaged_over: the classes that each macro average is
-    the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.
+    classes of which no slice calibrated one of the models; averaged_over: the classes that each macro average
+    is the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.
     """
     groups = {
         label: len(np.unique(scores.group_codes[scores.labels == index]))
