@@ -53,13 +53,19 @@ def test_splits_of_different_audits_are_refused() -> None:
 
 
 def test_what_chose_for_a_member_for_want_of_others_does_not_calibrate_the_ensemble() -> None:
-    """All that validates the first is of the half that calibrates, so it chose; the second has some of both."""
-    halves = dict(enumerate((True, True, True, False)))
+    """All that validates one member is of the half that calibrates, so it chose; another has some of both."""
+    halves, patients = [True, True, True, False, True], [0, 1, 1, 3, 4]
     first, second = (
-        Split(one.frame.with_columns(calibrates=pl.col("group").replace_strict(halves)))
-        for one in (made("tv--"), made("t-vv"))
+        Split(
+            one.frame.with_columns(
+                calibrates=pl.col("group").replace_strict(dict(enumerate(halves))),
+                group=pl.col("group").replace_strict(dict(enumerate(patients))),
+            )
+        )
+        for one in (made("tv---"), made("t-vvv"))
     )
     assert divide(first.frame, chooses=True).choosing["group"].to_list() == [1]
-    joint = divide(joint_split([first, second]).frame, chooses=True)
-    assert joint.choosing["group"].to_list() == [1, 3]
-    assert joint.calibrating["group"].to_list() == [2]
+    for members in ([first, second], [second, first]):
+        joint = divide(joint_split(members).frame, chooses=True)
+        assert sorted(joint.choosing["group"]) == [1, 1, 3]
+        assert joint.calibrating["group"].to_list() == [4]

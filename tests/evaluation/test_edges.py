@@ -166,3 +166,11 @@ def test_patients_who_have_slices_of_every_class_count_once_in_macro_averages() 
     low = clopper_pearson(10, 10)[0]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"):
         assert found[name]["low"] == pytest.approx(low), name
+
+
+def test_macro_averages_without_a_mistake_rest_on_every_class() -> None:
+    """C10: as if each had as few groups as the smallest, not on the smallest alone."""
+    labels = [0] * 20 + [1] * 20 + [2] * 2
+    found = evaluate_scores(told(labels, labels, range(42)), 100)
+    for name in ("balanced_accuracy", "macro_f1", "macro_auroc"):
+        assert found[name]["low"] == pytest.approx(clopper_pearson(6, 6)[0]), name
