@@ -88,3 +88,8 @@ def test_a_model_of_another_task_looked_at_the_same_slices(tmp_path: Path) -> No
     split = made_split()
     enter(tmp_path / "a", [look("evaluate", "binary", "m1", split.for_task("binary"))])
     assert enter(tmp_path / "b", [look("evaluate", "types", "m2", split)])["official"].models == 1
+
+
+def test_a_name_that_holds_a_line_separator_is_one_line(tmp_path: Path) -> None:
+    enter(tmp_path / "a", [look("evaluate", "told\u2028.csv", "m1", made_split())])
+    assert [one.name for one in read_ledger(tmp_path / "a" / LEDGER)] == ["told\u2028.csv"]
