@@ -3,6 +3,7 @@ import pytest
 
 from gliascope.data.joint import joint_split
 from gliascope.data.split import COLUMNS, Split
+from gliascope.data.validation import divide
 from gliascope.errors import SplitError
 
 
@@ -49,3 +50,22 @@ def test_splits_of_different_audits_are_refused() -> None:
     relabelled = Split(other.frame.with_columns(label=pl.lit("glioma")))
     with pytest.raises(SplitError, match="have another label"):
         joint_split([other, relabelled])
+
+
+def test_what_chose_for_a_member_for_want_of_others_does_not_calibrate_the_ensemble() -> None:
+    """All that validates one member is of the half that calibrates, so it chose; another has some of both."""
+    halves, patients = [True, True, True, False, True], [0, 1, 1, 3, 4]
+    first, second = (
+        Split(
+            one.frame.with_columns(
+                calibrates=pl.col("group").replace_strict(dict(enumerate(halves))),
+                group=pl.col("group").replace_strict(dict(enumerate(patients))),
+            )
+        )
+        for one in (made("tv---"), made("t-vvv"))
+    )
+    assert divide(first.frame, chooses=True).choosing["group"].to_list() == [1]
+    for members in ([first, second], [second, first]):
+        joint = divide(joint_split(members).frame, chooses=True)
+        assert sorted(joint.choosing["group"]) == [1, 1, 3]
+        assert joint.calibrating["group"].to_list() == [4]

@@ -72,3 +72,24 @@ def test_a_damaged_line_is_said_and_passed_over(tmp_path: Path, capsys: pytest.C
         stream.write("{half a li\n")
     assert enter(tmp_path / "b", [look("evaluate", "quick", "m2", made_split())])["official"].models == 1
     assert "line 2 is no look" in capsys.readouterr().err
+
+
+def test_a_shared_ledger_that_cannot_be_written_costs_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GLIASCOPE_LEDGER", str(tmp_path / "file" / "looks.jsonl"))
+    enter(tmp_path / "a", [look("evaluate", "quick", "m1", made_split())])
+    assert len(read_ledger(tmp_path / "a" / LEDGER)) == 1
+    assert "GLIASCOPE_LEDGER" in capsys.readouterr().err
+
+
+def test_a_model_of_another_task_looked_at_the_same_slices(tmp_path: Path) -> None:
+    split = made_split()
+    enter(tmp_path / "a", [look("evaluate", "binary", "m1", split.for_task("binary"))])
+    assert enter(tmp_path / "b", [look("evaluate", "types", "m2", split)])["official"].models == 1
+
+
+def test_a_name_that_holds_a_line_separator_is_one_line(tmp_path: Path) -> None:
+    enter(tmp_path / "a", [look("evaluate", "told\u2028.csv", "m1", made_split())])
+    assert [one.name for one in read_ledger(tmp_path / "a" / LEDGER)] == ["told\u2028.csv"]

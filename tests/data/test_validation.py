@@ -41,10 +41,22 @@ def test_what_trained_calibrates_nothing_by_group_and_by_pixels() -> None:
 def test_where_something_is_chosen_one_half_of_the_groups_calibrates_and_is_not_seen() -> None:
     found = divide(frame(), chooses=True)
     assert found.calibrating["pixel_hash"].to_list() == ["c", "e"]
-    assert found.choosing["pixel_hash"].to_list() == ["b", "a", "blank", "d"]  # what trained may choose
+    assert found.choosing["pixel_hash"].to_list() == ["d"]
+    assert found.dropped["pixel_hash"].to_list() == ["b", "a", "blank"]
     seen = without_calibrating(frame(), chooses=True)
     assert seen.filter(part="val").equals(found.choosing)
     assert seen.filter(pl.col("part") != "val").height == 3
+
+
+def test_a_group_of_the_half_that_calibrates_does_not_choose_where_it_trained() -> None:
+    """Else it would calibrate, under another protocol, what `tune` chose by it under this one."""
+    copied = [row for row in ROWS if row[:2] != ("val", 4)] + [("val", 1, "g", False)]
+    found = divide(frame(copied), chooses=True)
+    assert found.choosing["pixel_hash"].to_list() == ["g"]  # it trained as well, and is of the other half
+    assert not found.choosing["calibrates"].any()
+    assert without_calibrating(frame(copied), chooses=True).filter(part="val")["pixel_hash"].to_list() == [
+        "g"
+    ]
 
 
 def test_something_has_to_choose_where_all_groups_are_of_the_other_half() -> None:

@@ -158,3 +158,19 @@ def test_error_intervals_start_at_zero_where_chance_shows_as_much() -> None:
     assert error_interval(0.045, samples, 100, chance=chance) == pytest.approx((0, 0.0595), abs=1e-3)
     low, _ = error_interval(0.08, samples + 0.04, 100, chance=chance) or (0, 0)
     assert low > 0.06
+
+
+def test_patients_who_have_slices_of_every_class_count_once_in_macro_averages() -> None:
+    """Ten volumes, told without a mistake, are ten successes of ten: not thirty of thirty."""
+    found = evaluate_scores(told(THIRTY, THIRTY, np.repeat(range(10), 3)), 100)
+    low = clopper_pearson(10, 10)[0]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"):
+        assert found[name]["low"] == pytest.approx(low), name
+
+
+def test_macro_averages_without_a_mistake_rest_on_every_class() -> None:
+    """C10: as if each had as few groups as the smallest, not on the smallest alone."""
+    labels = [0] * 20 + [1] * 20 + [2] * 2
+    found = evaluate_scores(told(labels, labels, range(42)), 100)
+    for name in ("balanced_accuracy", "macro_f1", "macro_auroc"):
+        assert found[name]["low"] == pytest.approx(clopper_pearson(6, 6)[0]), name

@@ -129,3 +129,29 @@ def test_rows_know_their_model() -> None:
     assert FOLDS[0].model_codes.tolist() == [0] * 120
     with pytest.raises(ValueError, match="`models` of shape"):
         Scores(FOLDS[0].probabilities, FOLDS[0].labels, FOLDS[0].groups, CLASSES, np.zeros(3, int))
+
+
+def test_only_groups_that_a_model_could_rank_bear_on_auroc() -> None:
+    """One model has a single patient with a tumour; the other was tested on no healthy one."""
+    first = ranked(np.array([1] + [0] * 30), 0)
+    second = ranked(np.ones(30, dtype=np.int64), 100)
+    both = Scores.join([first, second])
+    for scores in (first, both):
+        found = evaluate_scores(scores, 100)
+        numbers = [found["per_class"]["tumor"]["auroc"], found["macro_auroc"]]
+        numbers += [evaluate_curves(scores, 100)["tumor"]["average_precision"]]
+        numbers += [operating_points(scores, resamples=100)["specificity"]["value"]]
+        assert numbers == [{"value": 1.0, "low": None, "high": None}] * 4
+
+
+def ranked(labels: np.ndarray, first_group: int) -> Scores:
+    """A model that ranks all of them right; each is a patient of its own."""
+    score = 0.1 + 0.8 * labels
+    groups = first_group + np.arange(len(labels))
+    return Scores(np.stack([1 - score, score], axis=1), labels, groups, CLASSES)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_that_no_model_can_rank_is_left_out_without_a_word_from_numpy() -> None:
+    first, second = ranked(np.zeros(5, dtype=np.int64), 0), ranked(np.ones(5, dtype=np.int64), 100)
+    assert evaluate_scores(Scores.join([first, second]), 50)["macro_auroc"]["value"] is None

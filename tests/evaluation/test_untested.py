@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.replicates import count_metrics
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
 
@@ -41,6 +42,13 @@ def test_an_absent_class_is_in_no_macro_average_and_said_to_be_untested() -> Non
     ]
 
 
+def test_a_resample_that_lacks_a_class_says_nothing_of_its_f1() -> None:
+    """As of its recall, though slices are taken for it."""
+    found = count_metrics(*np.array([[[3.0, 0.0]], [[2.0, 1.0]], [[2.0, 0.0]]]))
+    assert np.isnan([found["recall"][0, 1], found["f1"][0, 1]]).all()
+    assert found["macro_f1"][0] == found["f1"][0, 0] == pytest.approx(0.8)
+
+
 def test_a_class_of_one_slice_is_named() -> None:
     scores = told([0] * 10 + [1] * 10 + [2] * 10 + [3], [0] * 10 + [1] * 10 + [2] * 10 + [3])
     found = find_untested(scores, evaluate_scores(scores, 50))
@@ -55,10 +63,10 @@ def test_calibration_that_knows_nothing_of_a_class_or_stopped_at_its_bound_is_sa
     every = dict.fromkeys(CLASSES, 9)
     assert find_untested(scores, result, [every], [1.7])["notes"] == []
     found = find_untested(scores, result, [{"glioma": 3, "no_tumor": 2, "pituitary": 1}], [19.99])
-    assert found["unvalidated"] == ["meningioma"]
+    assert found["uncalibrated"] == ["meningioma"]
     assert found["notes"] == [
-        "No validation slice is of meningioma: calibration and prediction sets know nothing of it.",
-        "The temperature stopped at its bound (20): the validation slices would have it farther, so "
+        "No slice of meningioma calibrated the model: temperature and prediction sets know nothing of it.",
+        "The temperature stopped at its bound (20): the slices that calibrate would have it farther, so "
         "probabilities are not calibrated.",
     ]
     assert "bound" in find_untested(scores, result, [every], [0.0501])["notes"][0]

@@ -227,7 +227,7 @@ def test_the_card_and_the_page_say_what_was_not_tested(report: ReportData, tmp_p
     lacking = {
         "untested": ["pituitary"],
         "few": {"glioma": 1},
-        "unvalidated": [],
+        "uncalibrated": [],
         "averaged_over": {},
         "notes": ["No test slice is of pituitary: how well the model tells it was not tested."],
     }

@@ -99,6 +99,19 @@ def test_what_it_says_of_validation_slices_sets_thresholds(
     assert chosen.keys() == {"threshold", "sensitivity", "specificity"}
 
 
+def test_each_protocol_has_thresholds_of_its_own_validation_slices(catalog: Catalog, tmp_path: Path) -> None:
+    """Those of another protocol may be among its test slices."""
+    both = split(catalog, ["official", "grouped"], validation=0.5)
+    frame = pl.concat([one.frame for one in both]).unique("path")
+    table(frame).write_csv(tmp_path / "told.csv")
+    chosen = []
+    for number, splits in enumerate((both, both[1:])):
+        evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / str(number))
+        found = report(tmp_path / str(number))["protocols"]["grouped"]
+        chosen.append([found["operating"][aim]["chosen"]["threshold"] for aim in found["operating"]])
+    assert chosen[0] == chosen[1]
+
+
 def test_without_the_files_the_catalogue_is_enough(
     catalog: Catalog, splits: list[Split], official_source: Path, tmp_path: Path
 ) -> None:

@@ -25,8 +25,8 @@ from gliascope.inference.job import _Work
 from gliascope.inference.predict import Prepared
 from gliascope.pipeline import explain as explain_module
 from gliascope.pipeline.cases import Case, place_on_slice
-from gliascope.pipeline.evaluate import _mistakes
 from gliascope.pipeline.model import Answers, OwnModel
+from gliascope.pipeline.shown import mistakes
 from gliascope.recipes import load_recipe, recipe_names
 from gliascope.serving.answers import Studies, slice_finding
 
@@ -151,7 +151,7 @@ def test_the_report_draws_it_there_on_its_stored_picture(values: dict[str, Any],
     answers = model.answer(frame, "test")
     assert isinstance(answers, Answers)
     scores = Scores(np.array([[0.1, 0.9]]), np.array([0]), np.array([0]), ("glioma", "no_tumor"))
-    (mistake,) = _mistakes(Split(frame), model, scores, answers)
+    (mistake,) = mistakes(Split(frame), model, scores, answers)
     assert mistake.overlay is not None
     picture = Image.open(BytesIO(mistake.overlay))
     side = wanted.input_size / CELLS

@@ -88,7 +88,7 @@ def made(official_source: Path, tmp_path: Path) -> Run:
     ).probabilities
     labels = np.array([one.classes.index(label) for label in test["label"]])
     scores = Scores(probabilities, labels, test["group"].to_numpy(), one.classes)
-    predictions.write_predictions(predictions.tested(one, catalog, scores), place)
+    predictions.write_predictions(predictions.prediction_rows(one, catalog, scores), place)
     make_run(place / "run", one, accuracy=float((scores.predictions == labels).mean()))
     return run
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from gliascope.data.split import COLUMNS, Split
+from gliascope.data.validation import CHOOSES, uses
 from gliascope.errors import SplitError
 
 KEY = ["source", "path", "index"]
@@ -15,10 +16,11 @@ def joint_split(splits: Sequence[Split]) -> Split:
     """The split of an ensemble whose members were trained on `splits`, which are of one protocol.
 
     A slice that trains one of them trains the ensemble; else it validates if it does so anywhere; what is
-    left tests. So a part may be empty: folds test every slice, and train others on it. Raises SplitError
-    where the splits give a slice another label or group: they are of different catalogues or audits.
+    left tests. So a part may be empty: folds test every slice, and train others on it. A group that may have
+    chosen anything of a member does not calibrate. Raises SplitError where the splits give a slice another
+    label or group: they are of different catalogues or audits.
     """
-    frame = pl.concat([split.frame for split in splits])
+    frame = pl.concat([_without_choosing(split.frame) for split in splits])
     values = frame.group_by(KEY, maintain_order=True).agg(pl.col("label", "group").n_unique())
     for column in ("label", "group"):
         if (different := values.filter(pl.col(column) > 1)).height:
@@ -27,5 +29,12 @@ def joint_split(splits: Sequence[Split]) -> Split:
                 "another member's split; join runs that were split from one catalogue and audit"
             )
     parts = pl.col("part").cast(pl.Enum(_FIRST)).min().cast(pl.String).over(KEY)
-    once = frame.with_columns(parts, round=pl.lit(""), seed=pl.lit(splits[0].seed, pl.Int64))
+    calibrates = pl.col("calibrates").all().over("group")
+    once = frame.with_columns(parts, calibrates, round=pl.lit(""), seed=pl.lit(splits[0].seed, pl.Int64))
     return Split(once.unique(KEY, keep="first", maintain_order=True).select(COLUMNS))
+
+
+def _without_choosing(frame: pl.DataFrame) -> pl.DataFrame:
+    """Count what may choose in this split to the half that does not calibrate."""
+    chose = uses(frame, chooses=True) == CHOOSES
+    return frame.with_columns(calibrates=frame["calibrates"] & ~chose.fill_null(value=False))

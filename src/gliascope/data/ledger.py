@@ -4,6 +4,7 @@ A test subset says what a model is worth only as long as nobody chooses by it. S
 down, and a report says how many other models were scored on the same slices before.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ class Look(BaseModel):
     model: str = Field(description="SHA-256 of the exported model, or of the file of predictions")
     protocol: str
     round: str = Field(description="of a protocol with several, like fold 2; else empty")
-    test: str = Field(description="hash of the content and labels of the test slices, `Split.fingerprints`")
+    test: str = Field(description="hash of the content of the test slices, whatever their labels and order")
     slices: int = Field(ge=1)
     times: int = Field(default=1, ge=1, description="more than 1 where training watched the test subset")
 
@@ -57,6 +58,7 @@ class Looks(BaseModel):
 
 def look(verb: str, name: str, model: str, split: Split, times: int = 1) -> Look:
     """Make the line for `model`, scored now on the test subset of `split`."""
+    slices = sorted(split.part("test")["pixel_hash"])
     return Look(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         verb=verb,
@@ -64,8 +66,8 @@ def look(verb: str, name: str, model: str, split: Split, times: int = 1) -> Look
         model=model,
         protocol=split.protocol,
         round=split.round,
-        test=split.fingerprints["test"],
-        slices=split.part("test").height,
+        test=hashlib.blake2b("\t".join(slices).encode(), digest_size=10).hexdigest(),
+        slices=len(slices),
         times=times,
     )
 
@@ -75,7 +77,8 @@ def enter(folder: Path, looks: Sequence[Look]) -> dict[str, Looks]:
 
     Earlier looks are those in the ledgers of `folder`, of the folders beside it, and in the file that the
     environment variable GLIASCOPE_LEDGER names. A look of one of the models in `looks` is no earlier one: a
-    repeated evaluation tells nothing new. Raises OSError where a ledger cannot be written.
+    repeated evaluation tells nothing new. Raises OSError where the ledger in `folder` cannot be written; a
+    shared one that cannot is named.
     """
     shared = [Path(os.environ[SHARED])] if os.environ.get(SHARED) else []
     beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
@@ -88,8 +91,12 @@ def enter(folder: Path, looks: Sequence[Look]) -> dict[str, Looks]:
         found[protocol] = Looks(
             models=len({one.model for one in others}), first=min((one.date for one in others), default=None)
         )
-    for file in (folder / LEDGER, *shared):
-        _append(file, looks)
+    _append(folder / LEDGER, looks)
+    for file in shared:
+        try:
+            _append(file, looks)
+        except OSError as error:  # after the work: what was measured is not lost for it
+            note(f"{SHARED}: {file} cannot be written ({error.strerror}); the look is in {folder} alone")
     return found
 
 
@@ -106,7 +113,7 @@ def read_ledger(file: Path) -> list[Look]:
 
 def _lines(file: Path) -> Iterable[str]:
     try:
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
+        return [line for line in file.read_text(encoding="utf-8").split("\n") if line]
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import polars as pl
 
 CHOOSES, CALIBRATES, TRAINED = "chooses", "calibrates", "trained"
-KEY = ["source", "path", "index"]
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Rows of a validation subset by what they do.
+    """Rows of a validation subset by what they do; each row does one thing.
 
     choosing: those that may choose, none where nothing is chosen; calibrating: those that calibrate;
-    dropped: those that cannot, because slices of their group, or of identical pixels, trained. Where
-    something is chosen, dropped slices may still choose.
+    dropped: those that would calibrate, had not slices of their group, or of identical pixels, trained.
     """
 
     choosing: pl.DataFrame
@@ -37,29 +35,27 @@ class Validation:
 
 
 def uses(frame: pl.DataFrame, chooses: bool) -> pl.Series:
-    """What each row of a split may do: one of CHOOSES, CALIBRATES and TRAINED; null outside validation.
+    """What each row of a split does: one of CHOOSES, CALIBRATES and TRAINED; null outside validation.
 
     chooses: whether an epoch or settings are chosen on validation slices. Then the groups of one half
     (column `calibrates` of a split) choose, and those of the other calibrate; else all calibrate. If all
-    groups were of the half that calibrates, all choose: something has to.
+    groups are of the half that calibrates, all choose: something has to. TRAINED: what cannot calibrate,
+    since its group or its pixels trained.
     """
     val = frame["part"] == "val"
     train = frame.filter(pl.col("part") == "train")
-    trained = val & (
-        frame["group"].is_in(train["group"].unique().implode())
-        | frame["pixel_hash"].is_in(train["pixel_hash"].unique().implode())
+    trained = frame["group"].is_in(train["group"].unique().implode()) | frame["pixel_hash"].is_in(
+        train["pixel_hash"].unique().implode()
     )
-    calibrates = val & ~trained
-    if chooses:
-        half = calibrates & frame["calibrates"]
-        calibrates = half if (val & ~half).any() else calibrates & ~calibrates
+    other_half = val & ~frame["calibrates"]
+    choosing = (other_half if other_half.any() else val) if chooses else val & ~val
     return frame.select(
-        pl.when(trained)
-        .then(pl.lit(TRAINED))
-        .when(calibrates)
-        .then(pl.lit(CALIBRATES))
-        .when(val)
+        pl.when(choosing)
         .then(pl.lit(CHOOSES))
+        .when(val & trained)
+        .then(pl.lit(TRAINED))
+        .when(val)
+        .then(pl.lit(CALIBRATES))
         .alias("use")
     ).to_series()
 
@@ -67,10 +63,10 @@ def uses(frame: pl.DataFrame, chooses: bool) -> pl.Series:
 def divide(frame: pl.DataFrame, chooses: bool) -> Validation:
     """Divide the validation subset of a split's frame, as `uses` says."""
     use = uses(frame, chooses)
-    may_choose = use.is_in([CHOOSES, TRAINED]) if chooses else use == CHOOSES
-    return Validation(frame.filter(may_choose), frame.filter(use == CALIBRATES), frame.filter(use == TRAINED))
+    return Validation(*(frame.filter(use == name) for name in (CHOOSES, CALIBRATES, TRAINED)))
 
 
 def without_calibrating(frame: pl.DataFrame, chooses: bool) -> pl.DataFrame:
-    """Rows of a split's frame that training may see: where validation chooses, not those that calibrate."""
-    return frame.filter(uses(frame, chooses).ne_missing(CALIBRATES)) if chooses else frame
+    """Rows of a split's frame that training may see: where validation chooses, no others of it."""
+    use = uses(frame, chooses)
+    return frame.filter(use.is_null() | (use == CHOOSES)) if chooses else frame

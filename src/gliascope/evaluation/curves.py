@@ -32,7 +32,7 @@ def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
     found = {}
     for index, label in enumerate(scores.classes):
         score, positive = scores.probabilities[:, index], scores.labels == index
-        models = [rows for rows in scores.by_model if 0 < positive[rows].sum() < len(rows)]
+        models = scores.with_both(positive)
         if not models:
             continue
         roc = [_roc(score[rows], positive[rows]) for rows in models]
@@ -74,25 +74,19 @@ def resampled_counts(
         yield [counts_by_threshold(score[rows], positive[rows], weights[:, rows]) for rows in scores.by_model]
 
 
-def side_groups(scores: Scores, positive: NDArray[np.bool_]) -> tuple[int, int]:
-    """How many groups have positives, and how many negatives."""
-    sides = (scores.group_codes[positive], scores.group_codes[~positive])
-    return len(np.unique(sides[0])), len(np.unique(sides[1]))
-
-
 def _average_precision(
     scores: Scores, score: Floats, positive: NDArray[np.bool_], resamples: int, seed: int
 ) -> dict[str, float | None]:
     from sklearn.metrics import average_precision_score
 
-    models = [rows for rows in scores.by_model if 0 < positive[rows].sum() < len(rows)]
+    models = scores.with_both(positive)
     value = float(np.mean([average_precision_score(positive[rows], score[rows]) for rows in models]))
     blocks = [
         mean_defined(np.stack([_areas(up, down) for up, down in counts], axis=1))
         for counts in resampled_counts(scores, score, positive, resamples, seed)
     ]
     # As for AUROC, the rarer side limits what is known.
-    units = min(side_groups(scores, positive))
+    units = min(scores.side_groups(positive))
     return with_interval(value, share_interval(value, np.concatenate(blocks), units, scores.distinct()))
 
 

@@ -99,9 +99,8 @@ def small_sample_inflation(samples: NDArray[np.float64], units: NDArray[np.int64
     each, (classes,). Of m groups, resamples vary by (m - 1) / m of what new groups would (Davison & Hinkley
     1997, section 2.3); classes count by their share of the variance. Between 1 and 2.
     """
-    known = units > 0
-    with np.errstate(invalid="ignore"):
-        variances = np.array([column[np.isfinite(column)].var() for column in samples[:, known].T])
+    known = (units > 0) & np.isfinite(samples).any(axis=0)
+    variances = np.array([column[np.isfinite(column)].var() for column in samples[:, known].T])
     few = np.maximum(units[known], 2)
     if not len(few) or not variances.sum() > _ROUNDING:
         return 1.0

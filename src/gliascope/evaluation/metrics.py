@@ -184,7 +184,7 @@ def _auroc(scores: Scores, index: int) -> float:
     from sklearn.metrics import roc_auc_score
 
     positive, score = scores.labels == index, scores.probabilities[:, index]
-    both = [rows for rows in scores.by_model if 0 < positive[rows].sum() < len(rows)]
+    both = scores.with_both(positive)
     return float(np.mean([roc_auc_score(positive[rows], score[rows]) for rows in both])) if both else np.nan
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.data.labels import NO_TUMOR
-from gliascope.evaluation.curves import counts_by_threshold, resampled_counts, side_groups
+from gliascope.evaluation.curves import counts_by_threshold, resampled_counts
 from gliascope.evaluation.defined import Floats, mean_defined
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 from gliascope.evaluation.replicates import group_sums
@@ -40,7 +40,7 @@ def operating_points(
     if sides is None:
         return None
     score, tumour = sides
-    models = [rows for rows in test.by_model if 0 < tumour[rows].sum() < len(rows)]
+    models = test.with_both(tumour)
     if not models:
         return None
     alone = test.model_count == 1
@@ -54,7 +54,7 @@ def operating_points(
         best = [_best(score[rows], tumour[rows], aim) for rows in models]
         value = float(np.mean([of_model for of_model, _ in best]))
         # Both sides bear on it: one sets the threshold, the other is counted.
-        interval = share_interval(value, samples, min(side_groups(test, tumour)), test.distinct())
+        interval = share_interval(value, samples, min(test.side_groups(tumour)), test.distinct())
         points[aim] = {
             "level": LEVEL,
             "value": with_interval(value, interval),
@@ -115,7 +115,7 @@ def _applied(
     columns = np.stack([tumour, tumour & called, ~tumour, ~tumour & ~called], axis=1).astype(np.float64)
     sums = group_sums(test, columns)
     draws = np.concatenate([d @ sums for d in group_draws(test.group_count, len(test), resamples, seed)])
-    positives, negatives = side_groups(test, tumour)
+    positives, negatives = test.side_groups(tumour)
     return {
         "threshold": threshold,
         "sensitivity": _share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.distinct(tumour)),

@@ -113,6 +113,16 @@ class Scores:
         """Rows of each model, in the order of `model_codes`."""
         return tuple(np.flatnonzero(self.model_codes == number) for number in range(self.model_count))
 
+    def with_both(self, positive: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+        """Rows of each model that has positives, (n,), and negatives: no other can rank them."""
+        return [rows for rows in self.by_model if 0 < positive[rows].sum() < len(rows)]
+
+    def side_groups(self, positive: NDArray[np.bool_]) -> tuple[int, int]:
+        """How many groups have positives, (n,), and how many negatives, of models that have both."""
+        ranked = np.concatenate([np.empty(0, dtype=np.int64), *self.with_both(positive)])
+        codes, side = self.group_codes[ranked], positive[ranked]
+        return len(np.unique(codes[side])), len(np.unique(codes[~side]))
+
     @property
     def model_count(self) -> int:
         """How many different models there are."""

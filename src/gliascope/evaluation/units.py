@@ -19,9 +19,10 @@ def group_units(scores: Scores) -> dict[str, Any]:
     true = groups(lambda c: scores.labels == c)
     other = groups(lambda c: scores.labels != c)
     # The rarer side limits AUROC: that many pairs of one positive and one negative group are independent.
-    pairs = np.minimum(true, other)
-    # An error in the smallest class moves a macro average most, as if every class were that small.
-    macro = int((true > 0).sum() * true[true > 0].min()) if scores.group_count > 1 else 0
+    pairs = np.array([min(scores.side_groups(scores.labels == c)) for c in range(len(scores.classes))])
+    # An error in the smallest class moves a macro average most, as if every class were that small. A group
+    # may have slices of several classes, and is one all the same.
+    macro = min(int((true > 0).sum() * true[true > 0].min()), scores.group_count)
     return {
         "accuracy": scores.group_count,
         "balanced_accuracy": macro,

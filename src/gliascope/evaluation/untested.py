@@ -19,16 +19,16 @@ _NEAR = 0.01  # of a bound, in logarithms
 def find_untested(
     scores: Scores,
     result: Mapping[str, Any],
-    validation: Sequence[Mapping[str, int]] = (),
+    calibrated: Sequence[Mapping[str, int]] = (),
     temperatures: Sequence[float] = (),
 ) -> dict[str, Any]:
-    """{untested, few, unvalidated, averaged_over, notes}, ready for JSON.
+    """{untested, few, uncalibrated, averaged_over, notes}, ready for JSON.
 
-    result: of `evaluate_scores` on `scores`. validation: slices by class that validated each model, as far as
-    that is known; temperatures: of each model that has one.
-    untested: classes without test slices; few: groups of each class that has fewer than FEW; unvalidated:
-    classes that had no validation slice in some model; averaged_over: the classes that each macro average is
-    the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.
+    result: of `evaluate_scores` on `scores`. calibrated: slices by class that calibrated each model, and
+    temperatures, of those that have a Judge.
+    untested: classes without test slices; few: groups of each class that has fewer than FEW; uncalibrated:
+    classes of which no slice calibrated one of the models; averaged_over: the classes that each macro average
+    is the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.
     """
     groups = {
         label: len(np.unique(scores.group_codes[scores.labels == index]))
@@ -36,7 +36,7 @@ def find_untested(
     }
     untested = [label for label, count in groups.items() if not count]
     few = {label: count for label, count in groups.items() if 0 < count < FEW}
-    unvalidated = [label for label in scores.classes if any(not counts.get(label) for counts in validation)]
+    uncalibrated = [label for label in scores.classes if any(not counts.get(label) for counts in calibrated)]
     averaged = {
         name: [label for label, entry in result["per_class"].items() if entry[of]["value"] is not None]
         for name, of in MACRO.items()
@@ -45,12 +45,12 @@ def find_untested(
         *_of_test(untested, averaged, scores.classes),
         *_of_few(few, result),
         *_of_models(scores, averaged["macro_auroc"]),
-        *_of_calibration(unvalidated, validation, temperatures),
+        *_of_calibration(uncalibrated, calibrated, temperatures),
     ]
     return {
         "untested": untested,
         "few": few,
-        "unvalidated": unvalidated,
+        "uncalibrated": uncalibrated,
         "averaged_over": averaged,
         "notes": notes,
     }
@@ -102,7 +102,7 @@ def _of_models(scores: Scores, ranked: Sequence[str]) -> list[str]:
     said = []
     for label in ranked:
         positive = scores.labels == scores.classes.index(label)
-        asked = sum(0 < positive[rows].sum() < len(rows) for rows in scores.by_model)
+        asked = len(scores.with_both(positive))
         if asked < scores.model_count:
             said.append(f"{label} ({asked} of {scores.model_count})")
     return (
@@ -113,21 +113,21 @@ def _of_models(scores: Scores, ranked: Sequence[str]) -> list[str]:
 
 
 def _of_calibration(
-    unvalidated: Sequence[str], validation: Sequence[Mapping[str, int]], temperatures: Sequence[float]
+    uncalibrated: Sequence[str], calibrated: Sequence[Mapping[str, int]], temperatures: Sequence[float]
 ) -> list[str]:
     said = []
-    if unvalidated:
-        models = "" if len(validation) == 1 else " of some of the models"
+    if uncalibrated:
+        models = "the model" if len(calibrated) == 1 else "some of the models"
         said.append(
-            f"No validation slice{models} is of {_names(unvalidated)}: calibration and prediction sets know "
-            f"nothing of {'it' if len(unvalidated) == 1 else 'these'}."
+            f"No slice of {_names(uncalibrated)} calibrated {models}: temperature and prediction sets know "
+            f"nothing of {'it' if len(uncalibrated) == 1 else 'these'}."
         )
     bound = [one for one in temperatures if np.abs(np.log(np.array(TEMPERATURES) / one)).min() < _NEAR]
     if bound:
         values = ", ".join(f"{one:.3g}" for one in bound)
         said.append(
-            f"The temperature stopped at its bound ({values}): the validation slices would have it farther, "
-            "so probabilities are not calibrated."
+            f"The temperature stopped at its bound ({values}): the slices that calibrate would have it "
+            "farther, so probabilities are not calibrated."
         )
     return said
 

@@ -1,16 +1,13 @@
 """Runs + Splits in, Report out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from PIL import Image
 
 from gliascope import __version__
 from gliascope.data.audit import Audit
@@ -20,28 +17,22 @@ from gliascope.data.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
 from gliascope.data.sources import origin
 from gliascope.data.split import PARTS, Split, still_there
 from gliascope.data.store import store
-from gliascope.data.validation import divide
+from gliascope.data.validation import Validation, divide
 from gliascope.errors import RunError
 from gliascope.evaluation.curves import evaluate_curves
-from gliascope.evaluation.metrics import (
-    confident_mistakes,
-    evaluate_scores,
-    reliability,
-    summarise_rounds,
-)
+from gliascope.evaluation.metrics import evaluate_scores, reliability, summarise_rounds
 from gliascope.evaluation.operating import operating_points
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested
 from gliascope.files import check_writable
-from gliascope.inference.overlay import overlay
-from gliascope.pages.plots import Shown
-from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
+from gliascope.pages.report import Counts, ProtocolResult, ReportData, write_report
 from gliascope.pipeline.figures import write_figures
 from gliascope.pipeline.looks import looks_of
 from gliascope.pipeline.model import Answers, Model, OwnModel
-from gliascope.pipeline.predictions import KNOWN, tested, write_predictions
+from gliascope.pipeline.predictions import KNOWN, prediction_rows, write_predictions
+from gliascope.pipeline.shown import drawn, mistakes
 from gliascope.pipeline.trust import (
     calibration,
     outlier_scores,
@@ -50,9 +41,6 @@ from gliascope.pipeline.trust import (
     verdicts,
 )
 from gliascope.recipes.run import Run
-
-MISTAKES = 12
-DRAWN = 24
 
 
 def evaluate(
@@ -83,60 +71,69 @@ def report_on(
 
     The labels of `splits` are among each model's classes.
     """
-    results: dict[str, list[tuple[Scores, Split]]] = {}
-    said: dict[str, list[Answers]] = {}
-    headline: tuple[Model, Scores, Answers] | None = None
-    predicted: list[pl.DataFrame] = []
-    validations: dict[str, Scores | None] = {}
-    uses: dict[str, list[dict[str, Any]]] = {}
-    calibrated: dict[str, list[dict[str, int]]] = {}
-    looks: list[Look] = []
+    tested: list[Tested] = []
+    headline: tuple[Model, Tested] | None = None
     for model, served in models:
-        validation = divide(served[0].frame, model.chooses)
-        validated = _scores(model, validation.calibrating, "val")  # thresholds are calibrated, too
         for split in served:
-            if not model.foreign:
-                uses.setdefault(split.protocol, []).append({"round": split.round} | validation.facts)
-            found = _scores(model, split.part("test"), "test")
-            assert found is not None  # noqa: S101 (None is for validation only)
-            scores, answers = found
-            results.setdefault(split.protocol, []).append((scores, split))
-            said.setdefault(split.protocol, []).append(answers)
-            if answers.judge:
-                counts = dict(validation.calibrating["label"].value_counts().rows())
-                calibrated.setdefault(split.protocol, []).append(counts)
-            predicted.append(tested(split, catalog, scores))
-            looks += looks_of(model, split)
-            validations[split.protocol] = validated and validated[0]
+            tested.append(_test(model, split, catalog))
             if split is splits[0]:
-                headline = model, scores, answers
+                headline = model, tested[-1]
     assert headline is not None  # noqa: S101 (the first split has a model)
-    deployed = {split.protocol for split in splits if split.training == splits[0].training}
-    rows = pl.concat(predicted, how="diagonal")
-    earlier = enter(folder, looks)
+    earlier = enter(folder, [look for one in tested for look in one.looks])
     protocols = {}
-    for name, split in {split.protocol: split for split in splits}.items():
-        own = rows.filter(protocol=name)
-        result = _result(
-            split,
-            results[name],
-            said[name],
-            own,
-            validations[name],
-            calibrated.get(name, []),
-            name in deployed,
-        )
-        protocols[name] = replace(result, validation=uses.get(name, ()), looks=earlier[name])
+    for name in dict.fromkeys(split.protocol for split in splits):
+        rounds = [one for one in tested if one.split.protocol == name]
+        deployed = any(one.split.training == splits[0].training for one in rounds)
+        protocols[name] = replace(_result(rounds, deployed), looks=earlier[name])
     if "grouped" in protocols and not has_test_folder(catalog.frame):
         grouped = protocols["grouped"]
         protocols["grouped"] = replace(grouped, description=f"{grouped.description} {WITHOUT_TEST}")
-    model, scores, answers = headline
-    mistakes = _mistakes(splits[0], model, scores, answers)
-    facts = model.facts()
-    report = _report(model, facts, catalog, splits[0], protocols, mistakes, audit)
-    write_predictions(rows, folder)
-    write_figures(folder, report, _drawn(splits[0], model, scores, report.run.get("seed", 0)))
+    model, first = headline
+    report = _report(model, first, catalog, protocols, audit)
+    write_predictions(pl.concat([one.rows for one in tested], how="diagonal"), folder)
+    shown = drawn(first.split, model, first.scores, report.run.get("seed", 0))
+    write_figures(folder, report, shown)
     write_report(folder, report)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A model on one split: what it says of the test slices, and who calibrated it.
+
+    rows: of predictions.parquet. validated: of the slices that calibrate; thresholds are chosen on them, too.
+    """
+
+    split: Split
+    scores: Scores
+    answers: Answers
+    rows: pl.DataFrame
+    validation: Validation
+    validated: Scores | None
+    looks: Sequence[Look]
+    foreign: bool
+
+    @property
+    def calibrated(self) -> dict[str, int]:
+        """Slices by class that calibrated."""
+        return dict(self.validation.calibrating["label"].value_counts().rows())
+
+
+def _test(model: Model, split: Split, catalog: Catalog) -> Tested:
+    validation = divide(split.frame, model.chooses)
+    validated = _scores(model, validation.calibrating, "val")
+    found = _scores(model, split.part("test"), "test")
+    assert found is not None  # noqa: S101 (None is for validation only)
+    scores, answers = found
+    return Tested(
+        split,
+        scores,
+        answers,
+        prediction_rows(split, catalog, scores),
+        validation,
+        validated and validated[0],
+        looks_of(model, split),
+        model.foreign,
+    )
 
 
 def _models(
@@ -167,61 +164,54 @@ def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]
     return found
 
 
-def _result(
-    split: Split,
-    rounds: list[tuple[Scores, Split]],
-    said: list[Answers],
-    rows: pl.DataFrame,
-    validation: Scores | None,
-    calibrated: Sequence[Mapping[str, int]],
-    deployed: bool,
-) -> ProtocolResult:
-    """split: one round of a protocol; rounds: all, and what was `said` in each, in the order of `rows`.
-
-    calibrated: slices by class that calibrated each model which has a Judge.
-    A round is a model: nothing is ranked or binned over several (see `Scores`).
-    """
-    pooled = Scores.join([scores for scores, _ in rounds])
+def _result(rounds: Sequence[Tested], deployed: bool) -> ProtocolResult:
+    """rounds: all of one protocol. A round is a model: nothing is ranked or binned over several."""
+    *_, last = rounds
+    pooled = Scores.join([one.scores for one in rounds])
+    rows = pl.concat([one.rows for one in rounds], how="diagonal")
+    said = [one.answers for one in rounds]
     several = len(rounds) > 1
     result = evaluate_scores(pooled)
+    calibrated = [one.calibrated for one in rounds if one.answers.judge]
     return ProtocolResult(
-        split.description,
+        last.split.description,
         result,
         reliability(pooled),
         _spread(rounds) if several else None,
-        PROTOCOLS[split.protocol].leaky,
+        PROTOCOLS[last.split.protocol].leaky,
         deployed and not several,
         evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
-        operating=operating_points(pooled, validation),
+        operating=operating_points(pooled, None if several else last.validated),
         curves=evaluate_curves(pooled),
         studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(said)),
         calibration=calibration(pooled, said),
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
+        validation=[{"round": one.split.round} | one.validation.facts for one in rounds if not one.foreign],
         untested=find_untested(pooled, result, calibrated, temperatures(said)),
     )
 
 
-def _spread(rounds: list[tuple[Scores, Split]]) -> dict[str, Any]:
+def _spread(rounds: Sequence[Tested]) -> dict[str, Any]:
     """Numbers of each round and, under `repeats`, of each drawing where rounds were drawn several times."""
     drawings: dict[int, list[Scores]] = {}
-    for scores, split in rounds:
-        drawings.setdefault(split.seed, []).append(scores)
+    for one in rounds:
+        drawings.setdefault(one.split.seed, []).append(one.scores)
     repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
-    return summarise_rounds({split.round: scores for scores, split in rounds}) | {
+    return summarise_rounds({one.split.round: one.scores for one in rounds}) | {
         "repeats": summarise_rounds(repeats) if 1 < len(repeats) < len(rounds) else None
     }
 
 
 def _report(
     model: Model,
-    facts: dict[str, Any],
+    first: Tested,
     catalog: Catalog,
-    split: Split,
     protocols: dict[str, ProtocolResult],
-    mistakes: list[Mistake],
     audit: Audit | None,
 ) -> ReportData:
+    """first: what the headline is of."""
+    split = first.split
     sources = catalog.frame["source"].unique().sort().to_list()
     return ReportData(
         title=f"{model.name} on {', '.join(sources)}",
@@ -230,59 +220,15 @@ def _report(
         protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
         parts=_counts(split.frame, "part", list(PARTS)),
-        mistakes=mistakes,
+        mistakes=mistakes(split, model, first.scores, first.answers),
         rejects=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
         audit=None if audit is None else audit.facts["verdict"],
         overlaps=[] if audit is None else audit.facts["between_sources"],
         decisions=split.decisions,
         origins=_origins(catalog.frame),
         foreign=model.foreign,
-        **facts,
+        **model.facts(),
     )
-
-
-def _mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> list[Mistake]:
-    frame = split.part("test")
-    numbers = confident_mistakes(test, MISTAKES)
-    maps = None if answers.outputs is None else answers.outputs.maps
-    found = []
-    for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
-        predicted = int(test.predictions[number])
-        drawn = None
-        if maps is not None and answers.square is not None:
-            drawn = _png(np.asarray(overlay(pixels, maps[number, predicted], answers.square)))
-        found.append(
-            Mistake(
-                file=frame["path"][number],
-                label=test.classes[int(test.labels[number])],
-                predicted=test.classes[predicted],
-                probability=float(test.confidences[number]),
-                image=_png(pixels),
-                overlay=drawn,
-            )
-        )
-    return found
-
-
-def _drawn(split: Split, model: Model, test: Scores, seed: int) -> list[Shown]:
-    """DRAWN test slices at random."""
-    frame = split.part("test")
-    numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
-    return [
-        Shown(
-            pixels,
-            test.classes[int(test.labels[number])],
-            test.classes[int(test.predictions[number])],
-            float(test.confidences[number]),
-        )
-        for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True)
-    ]
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    content = BytesIO()
-    Image.fromarray(pixels).save(content, format="png")
-    return content.getvalue()
 
 
 def _origins(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ FACTS = ["protocol", "round", "path", "index", *KNOWN, "study", "pixel_hash", "g
 PREFIX = "p_"
 
 
-def tested(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
+def prediction_rows(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
     """A row for each test slice of a split, in its order: FACTS, and a probability a class."""
     columns = [
         pl.Series(PREFIX + name, scores.probabilities[:, number])
@@ -30,7 +30,7 @@ def tested(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
 
 
 def write_predictions(rows: pl.DataFrame, folder: Path) -> None:
-    """Write the rows of all protocols and rounds, as `tested` gives them, into one file, atomically."""
+    """Write the rows of all protocols and rounds, of `prediction_rows`, into one file, atomically."""
     write_table(rows, folder / NAME)
 
 
