@@ -26,6 +26,15 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_errors_name_what_was_asked_for_and_no_temporary_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for target, name in ((tmp_path / "folder", "folder"), (tmp_path / "file" / "a.txt", "file")):
+        with pytest.raises(OSError, match=f"{name}'$") as caught:
+            write_text(target, "")
+        assert caught.value.filename == str(tmp_path / name)
+
+
 def test_a_folder_replaces_another_whole(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with atomic_folder(tmp_path / "folder") as temporary:

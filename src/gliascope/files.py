@@ -63,7 +63,9 @@ def temporary_name(name: str) -> str:
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds, else remove it."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise _os_error(errno.EISDIR, path)
+    _make_parent(path)
     handle, name = tempfile.mkstemp(prefix=f".{temporary_name(path.name)}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -83,7 +85,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     An existing `path` is replaced.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(path)
     temporary = Path(
         tempfile.mkdtemp(prefix=f".{temporary_name(path.name)}.", suffix=".tmp", dir=path.parent)
     )
@@ -118,17 +120,27 @@ def check_writable(folder: Path) -> None:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+        raise _os_error(errno.ENOTDIR, place)
     if not os.access(place, os.W_OK | os.X_OK):
         read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES
-        raise OSError(code, os.strerror(code), str(place))
+        raise _os_error(code, place)
 
 
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _make_parent(path: Path) -> None:
+    """Make the folder of a result; an error names that folder, not a temporary file that nobody asked for."""
+    check_writable(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _os_error(number: int, path: Path) -> OSError:
+    return OSError(number, os.strerror(number), str(path))
 
 
 def _umask() -> int:

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -331,6 +332,34 @@ def test_decisions_that_make_no_sense_are_refused(row: dict, message: str, tmp_p
             ["random"],
             decisions=Decisions.load(tmp_path / "decisions.csv"),
         )
+
+
+def test_two_new_classes_for_one_slice_are_refused(tmp_path: Path) -> None:
+    row = {"kind": "conflict", "path": "s/0.png", "index": 0, "label": "a", "action": "relabel"}
+    rows = [row | {"new_label": label} for label in "ba"]
+    pl.DataFrame(rows, schema=DECISIONS_SCHEMA).write_csv(tmp_path / "decisions.csv")
+    catalog = catalog_of(many(60, label=lambda n: "ab"[n % 2]))
+    with pytest.raises(LayoutError, match="is to become b and a; keep one"):
+        split(catalog, ["random"], decisions=Decisions.load(tmp_path / "decisions.csv"))
+
+
+def test_a_line_of_decisions_with_nothing_but_a_remark_is_none(tmp_path: Path) -> None:
+    """It ended in a traceback."""
+    head = f"{','.join(DECISIONS_SCHEMA)},remark\n"
+    rows = ",,,,,,,,,,seen by M.\nsuspect_label,s/0.png,0,a,,,,0.5,delete,,\n"
+    (tmp_path / "decisions.csv").write_text(head + rows)
+    with pytest.raises(LayoutError, match="line 3: expected an action of a suspect_label"):
+        Decisions.load(tmp_path / "decisions.csv")
+    (tmp_path / "decisions.csv").write_text(head + rows.replace("delete", "drop"))
+    assert Decisions.load(tmp_path / "decisions.csv").frame.height == 1
+
+
+def test_a_catalogue_of_which_all_is_set_aside_is_named_so(make_source: Make) -> None:
+    """Two folders of the same slices left nothing, and a traceback."""
+    source = make_source({"glioma": 3})
+    shutil.copytree(source / "glioma", source / "meningioma")
+    with pytest.raises(SplitError, match="no slice is left to divide"):
+        split(scan([source]))
 
 
 def test_a_split_survives_its_file(make_source: Make, tmp_path: Path) -> None:

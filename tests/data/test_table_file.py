@@ -87,6 +87,12 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: bytes, message: str)
         TableFile.read(tmp_path / "t.csv")
 
 
+def test_a_table_without_lines_is_named_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,group\n")
+    with pytest.raises(LayoutError, match=r"t\.csv: has no line below its first"):
+        TableFile.read(tmp_path / "t.csv").match("path", [("/data", "set/1.png")])
+
+
 def test_numbers_have_a_point_or_a_comma() -> None:
     assert [number(cell) for cell in ("0.5", "0,5", "1e-3", "3", "", "1.000,5")] == [
         0.5, 0.5, 0.001, 3.0, None, None,

@@ -11,6 +11,7 @@ from PIL import Image
 
 from gliascope.data.preprocess import preprocess, seen
 from gliascope.errors import GliascopeError, ReadError
+from gliascope.inference import job
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.inference.job import predict_job
@@ -39,6 +40,16 @@ def test_overlays_are_not_written_where_slices_are_read(bundle: Bundle, make_sou
     with pytest.raises(GliascopeError, match="overlays would be predicted"):
         predict_job(bundle, [source], None, source / "overlays")
     assert not (source / "overlays").exists()
+
+
+def test_findings_are_not_written_over_a_folder(
+    bundle: Bundle, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told after all slices were predicted, of a temporary file."""
+    monkeypatch.setattr(job, "by_blocks", lambda *_: pytest.fail("slices were predicted"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(GliascopeError, match="out: is a folder; name a file"):
+        predict_job(bundle, [make_source({"glioma": 1})], tmp_path / "out", None)
 
 
 def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(

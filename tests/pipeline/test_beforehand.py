@@ -9,6 +9,7 @@ from tiny import LABELS, TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
+from gliascope.data.audit.result import DECISIONS_SCHEMA
 from gliascope.data.scan import scan
 from gliascope.data.split import split
 from gliascope.errors import SplitError
@@ -34,6 +35,8 @@ def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--groups", "none.csv"), "none.csv: "),
         (("--groups", "others.csv"), "others.csv"),
         (("--decisions", "none.csv"), "none.csv: "),
+        (("--decisions", "gone.csv"), "gone.csv: source/glioma/999.png is decided on, but is no file of "),
+        (("--decisions", "misspelt.csv"), "new_label 'menengioma' is no class of the sources; choose from "),
         (("--labels", "none.yaml"), "none.yaml: "),
         (("--set", "weights=none.safetensors"), "none.safetensors: not found"),
         (("--set", "backbone=resnet9000"), "unknown backbone 'resnet9000'"),
@@ -55,11 +58,27 @@ def test_what_can_be_told_before_slices_are_read_is_told_then(
     source = make_source(dict.fromkeys(LABELS, 2))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "others.csv").write_text("path,group\nelsewhere/x.png,1\n")
+    for name, decision in {
+        "gone.csv": "suspect_label,source/glioma/999.png,0,glioma,,,,0.9,drop,",
+        "misspelt.csv": "suspect_label,source/glioma/000.png,0,glioma,,,,0.9,relabel,menengioma",
+    }.items():
+        (tmp_path / name).write_text(f"{','.join(DECISIONS_SCHEMA)}\n{decision}\n")
     told = CliRunner().invoke(app, ["run", str(source), "--out", "out", *options])
     assert told.exit_code == 2, told.output
     assert message in told.output
     assert len(told.output.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("below", ["", "results"])
+def test_results_are_not_written_among_the_slices(make_source: Callable[..., Path], below: str) -> None:
+    """The next run took the pictures of the report for slices."""
+    source = make_source(dict.fromkeys(LABELS, 2))
+    told = CliRunner().invoke(app, ["run", str(source), "--out", str(source / below)])
+    assert told.exit_code == 2, told.output
+    assert f"lies in {source}" in told.output
+    assert sorted(path.name for path in source.iterdir()) == sorted(LABELS)
 
 
 def test_without_a_test_folder_the_default_is_grouped_and_said_to_be(

@@ -162,7 +162,11 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
         (lambda t: t.drop("path"), "expected a column path or file or filename or image"),
         (lambda t: pl.concat([t, t.head(1)]), "has several rows for source/Testing/"),
         (lambda t: t.with_columns(pl.col("glioma") * 100), "expected probabilities that add up to 1"),
-        (lambda t: t.with_columns(glioma=pl.lit("high")), "expected probabilities that add up to 1"),
+        (
+            lambda t: t.with_columns(glioma=pl.lit("high")),
+            "line 2: expected a probability of glioma, .*'high'",
+        ),
+        (lambda t: t.with_columns(glioma=pl.lit("12.5%")), "line 2: expected a probability .* '12.5%'"),
         (lambda t: t.with_columns(pl.col("glioma") - 0.5, pl.col("notumor") + 0.5), "that add up to 1"),
         (lambda t: t.with_columns(p_glioma=pl.lit(0.1)), "both name glioma; keep one"),
         (lambda t: t.with_columns(path=pl.lit("other/") + pl.col("note")), "names no file of the catalogue"),

@@ -32,6 +32,7 @@ def scan(
     with claim_file(out, *(path.name for path in beside(out))) as kept, workers_of(cluster) as workers:
         catalog = scan_sources(sources, labels, grouping, kept, workers, patient_folders)
         catalog.write(out)
-    print_catalog(catalog)
-    print_merge(catalog)
+    _, rejects, contradicting = beside(out)
+    print_catalog(catalog, rejects)
+    print_merge(catalog, contradicting)
     typer.echo(f"{out}")

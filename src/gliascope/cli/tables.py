@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 SHARES, SCORES = ("accuracy", "balanced_accuracy"), ("macro_auroc", "ece")
 
 
-def print_catalog(catalog: Catalog) -> None:
-    """Slices by source and class, and files set aside by reason."""
+def print_catalog(catalog: Catalog, rejects: Path) -> None:
+    """Slices by source and class, and files set aside by reason; `rejects` is where these are listed."""
+    from rich.markup import escape
+
     _print_counts(catalog.frame, ["source", "label"], "Slices")
     if catalog.rejects.height:
-        _print_counts(catalog.rejects, ["source", "reason"], "Files set aside, see NAME.rejects.parquet")
+        _print_counts(catalog.rejects, ["source", "reason"], f"Files set aside, see {escape(str(rejects))}")
 
 
-def print_merge(catalog: Catalog) -> None:
-    """The class balance before and after merging, what was set aside for it, and which source wins."""
+def print_merge(catalog: Catalog, conflicts: Path) -> None:
+    """The class balance before and after merging, what was set aside for it, and which source wins.
+
+    conflicts: where contradicting labels are listed.
+    """
     import polars as pl
     from rich.console import Console
     from rich.markup import escape
@@ -50,7 +55,7 @@ def print_merge(catalog: Catalog) -> None:
     if contradicting := reasons.count() - copies - sum(count for _, count in kinds):
         console.print(
             f"{contradicting} slices have an identical one of another class: all are set aside, "
-            "and listed in NAME.conflicts.csv."
+            f"and listed in {escape(str(conflicts))}."
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from gliascope.data.audit.decisions import Decisions
 from gliascope.data.groups import GroupsFile, attach_groups
 from gliascope.data.listing import Files
 from gliascope.data.protocols import NEEDS_TEST, check_protocols, no_test_folder
@@ -17,6 +18,7 @@ def check_sources(
     protocols: Sequence[str] | None,
     labels_file: Path | None = None,
     groups: GroupsFile | None = None,
+    decisions: Decisions | None = None,
 ) -> int:
     """Refuse what `scan` and `split` would refuse in the end, by the names of files alone.
 
@@ -32,17 +34,22 @@ def check_sources(
         raise SplitError(
             f"protocol 'leave-source-out' needs two sources or more; {roots[0].name} is the only one"
         )
-    classes, subsets = set[str | None](), set[str | None]()
+    classes, subsets, names = set[str | None](), set[str | None](), set[str]()
     for root in roots:
         for file in files.below(root):
             if not file.place.excluded:
                 classes.add(file.place.label)
                 subsets.add(file.place.official)
+                names.add(file.name)
     if "test" not in subsets and any(protocol in NEEDS_TEST for protocol in protocols or ()):
         raise no_test_folder([root.name for root in roots])
     if groups is not None:
         with quiet():
             attach_groups(_names(files), groups)
+    if decisions is not None:
+        decisions.check_files(names)
+        if None not in classes:  # else files may say their class themselves
+            decisions.check_classes(filter(None, classes))
     return len(classes - {None})
 
 

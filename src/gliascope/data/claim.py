@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gliascope.errors import BusyError, GliascopeError
-from gliascope.files import safe_name, temporary_name
+from gliascope.files import check_writable, safe_name, temporary_name
 
 LOCK, KEPT = ".lock", ".unfinished"
 # What `gliascope.files` names its temporary siblings, and safetensors those that it writes them by.
@@ -57,6 +57,7 @@ def claim(folder: Path, wait: bool = False) -> Iterator[Path]:
 def claim_file(path: Path, *beside: str) -> Iterator[Path]:
     """The same for a file, and those of these names that are written beside it."""
     path = Path(os.path.abspath(path))  # noqa: PTH100
+    check_writable(path.parent)
     own = path.with_name(safe_name(f".{path.name}{KEPT}"))
     with claim(own) as kept:
         _sweep(path.parent, tuple(map(temporary_name, (path.name, *beside))))

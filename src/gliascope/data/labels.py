@@ -156,7 +156,9 @@ def load_mapping(path: Path | None) -> dict[str, str | None]:
     try:
         # As plain text: YAML would read the folder names yes and no as true and false.
         node = yaml.compose(path.read_bytes(), Loader=yaml.BaseLoader)
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise LayoutError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
         raise LayoutError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     pairs = node.value if isinstance(node, yaml.MappingNode) else None
     if pairs is None or not all(isinstance(one, yaml.ScalarNode) for pair in pairs for one in pair):

@@ -243,6 +243,11 @@ def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None
 
 
 def _check(split: Split) -> None:
+    if split.frame.is_empty():
+        raise SplitError(
+            "no slice is left to divide: all are set aside, as contradicting labels, files that cannot be "
+            "read or kinds that train nothing; `gliascope scan` counts them and says where they are listed"
+        )
     name = f"{split.protocol!r}" + (f", {split.round}" if split.round else "")
     counts = split.frame.group_by("label", "part").len()
     for label in split.classes:

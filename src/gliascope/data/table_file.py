@@ -139,6 +139,8 @@ class TableFile:
         self, column: str, matched: list[int | None], files: Sequence[tuple[str, str]], cut: str
     ) -> None:
         cells = self.cells(column)
+        if not cells:
+            raise self.error(f"{self.file}: has no line below its first, which names the columns")
         strangers = [
             f"line {line} {cell!r}"
             for line, cell, number in zip(self.lines, cells, matched, strict=True)

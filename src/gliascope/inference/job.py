@@ -62,6 +62,10 @@ def predict_job(
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
+    if out and out.suffix != SUFFIX and out.is_dir():
+        raise GliascopeError(
+            f"{out}: is a folder; name a file for the findings, like {out / 'findings.jsonl'}"
+        )
     for path in paths:
         if explain and isinstance(path, Path) and explain.resolve().is_relative_to(path.resolve()):
             raise GliascopeError(f"{explain}: lies in {path}, so overlays would be predicted; choose another")

@@ -20,7 +20,9 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     try:
         found = _in_folder(path, names) if path.is_dir() else _in_zip(path, names)
     except OSError as error:
-        raise BundleError(f"{path}: not a bundle ({error}); make one with `gliascope bundle`") from None
+        raise BundleError(
+            f"{path}: not a bundle ({error.strerror or error}); make one with `gliascope bundle`"
+        ) from None
     if names[0] not in found:
         raise BundleError(f"{path}: not a bundle (it lacks {names[0]}); make one with `gliascope bundle`")
     return found

@@ -67,8 +67,13 @@ def run(
     from gliascope.models.backbones import complete
     from gliascope.training.ready import check_trainable
 
-    named = check_sources(sources, protocols, labels, groups)
+    for source in sources:
+        if isinstance(source, Path) and folder.resolve().is_relative_to(source.resolve()):
+            raise RunError(
+                f"{folder}: lies in {source}, so results would be taken for slices; choose another"
+            )
     decided = Decisions.load(decisions) if decisions else None
+    named = check_sources(sources, protocols, labels, groups, decided)
     check_cache()
     check_writable(folder)
     recipe = complete(recipe)

@@ -137,7 +137,14 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
                 f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
                 "numbers them from 0"
             )
-        rows.append((name, int(place or 0), *map(number, probabilities)))
+        numbers = list(map(number, probabilities))
+        for label, given, value in zip(columns, probabilities, numbers, strict=True):
+            if value is None:
+                raise ForeignError(
+                    f"{table.file}, line {line}: expected a probability of {label}, from 0 to 1, but got "
+                    f"{given!r}"
+                )
+        rows.append((name, int(place or 0), *numbers))
     schema = {"path": pl.String, "index": pl.Int32} | dict.fromkeys(columns, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 

@@ -1,6 +1,7 @@
 """What a person decides about doubtful slices: proposed by the audit, edited by hand, applied by `split`."""
 
 import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import polars as pl
 from gliascope.data.audit.result import DECISIONS_SCHEMA, read_decisions
 from gliascope.data.content import content
 from gliascope.data.labels import canonical
-from gliascope.data.table_file import TableFile
 from gliascope.errors import LayoutError
 
 ACTIONS = {
@@ -30,8 +30,9 @@ class Decisions:
     @classmethod
     def load(cls, path: Path) -> "Decisions":
         """Read an edited decisions.csv. Raises LayoutError, with the line, for what is no decision."""
-        frame = read_decisions(path).with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
-        for line, row in zip(TableFile.read(path).lines, frame.iter_rows(named=True), strict=True):
+        frame, lines = read_decisions(path)
+        frame = frame.with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
+        for line, row in zip(lines, frame.iter_rows(named=True), strict=True):
             allowed = ACTIONS.get(row["kind"], ())
             if row["action"] not in allowed:
                 raise LayoutError(
@@ -41,6 +42,26 @@ class Decisions:
             if row["action"] == "relabel" and not row["new_label"]:
                 raise LayoutError(f"{path}, line {line}: relabel needs a class in new_label")
         return cls(frame, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def check_files(self, names: Collection[str]) -> None:
+        """Raise LayoutError where a slice that is decided on is of none of these files of the sources."""
+        decided = self.frame.filter(pl.col("action") != "keep")
+        told = [*decided["path"], *decided.filter(pl.col("kind") == "pair")["other_path"]]
+        if strangers := [path for path in told if path not in names]:
+            raise LayoutError(
+                f"{self.file}: {strangers[0]} is decided on, but is no file of the sources, whose paths "
+                f"look like {min(names, default='nothing')}; use the decisions of their own audit"
+            )
+
+    def check_classes(self, classes: Iterable[str]) -> None:
+        """Raise LayoutError for a new label that is none of these."""
+        new = self.frame.filter(pl.col("action") == "relabel")
+        known = sorted(classes)
+        if unknown := [label for label in new["new_label"] if canonical(label) not in known]:
+            raise LayoutError(
+                f"{self.file}: new_label {unknown[0]!r} is no class of the sources; choose from "
+                f"{', '.join(known)}"
+            )
 
     @property
     def summary(self) -> str:
@@ -78,13 +99,20 @@ def apply_labels(frame: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     dropped = about.filter(pl.col("action") == "drop")
     new = (
         about.filter(pl.col("action") == "relabel")
-        .unique(same, keep="last", maintain_order=True)
-        .select(*same, decided=pl.col("new_label").map_elements(canonical, return_dtype=pl.String))
+        .select("path", *same, decided=pl.col("new_label").map_elements(canonical, return_dtype=pl.String))
+        .unique([*same, "decided"], keep="first", maintain_order=True)
     )
     unknown = new.filter(~pl.col("decided").is_in(frame["label"].unique().implode()))["decided"]
     if len(unknown):
         classes = ", ".join(sorted(frame["label"].unique()))
         raise LayoutError(f"new_label {unknown[0]!r} is no class of this catalogue; choose from {classes}")
+    twice = new.filter(pl.struct(same).is_duplicated())
+    if twice.height:
+        raise LayoutError(
+            f"{twice['path'][0]}, or a slice of the same pixels, is to become "
+            f"{' and '.join(twice['decided'][:2])}; keep one of these decisions"
+        )
+    new = new.drop("path")
     return (
         frame.join(dropped, on=same, how="anti", maintain_order="left")
         .join(new, on=same, how="left", maintain_order="left")
@@ -96,9 +124,10 @@ def apply_labels(frame: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
 def _check_known(about: pl.DataFrame, frame: pl.DataFrame) -> None:
     strangers = about.join(frame, on=["path", "index"], how="anti")
     if strangers.height:
+        path, index = strangers.select("path", "index").row(0)
         raise LayoutError(
-            f"{', '.join(strangers['path'].head(3))} is decided on, but not in this catalogue, whose paths "
-            f"look like {frame['path'][0]}; use the decisions of its own audit"
+            f"{path} (index {'not given' if index is None else index}) is decided on, but not in this "
+            f"catalogue, whose paths look like {frame['path'][0]}; use the decisions of its own audit"
         )
 
 

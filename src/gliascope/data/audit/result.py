@@ -88,13 +88,19 @@ class Audit:
 
         groups, pairs = table("groups", GROUPS_SCHEMA), table("pairs", PAIRS_SCHEMA)
         return cls(
-            facts, groups, pairs, table("oddities", ODDITIES_SCHEMA), read_decisions(folder / "decisions.csv")
+            facts,
+            groups,
+            pairs,
+            table("oddities", ODDITIES_SCHEMA),
+            read_decisions(folder / "decisions.csv")[0],
         )
 
 
-def read_decisions(path: Path) -> pl.DataFrame:
-    """A decisions.csv as columns of DECISIONS_SCHEMA; empty lines and further columns, as spreadsheets leave
-    them, do not count. Raises LayoutError for what is no such file.
+def read_decisions(path: Path) -> tuple[pl.DataFrame, list[int]]:
+    """A decisions.csv as columns of DECISIONS_SCHEMA, and the line of each row.
+
+    Empty lines and further columns, as spreadsheets leave them, do not count, nor does a line that has
+    nothing but a remark in a further column. Raises LayoutError for what is no such file.
     """
     table = TableFile.read(path)
     column = {name: table.find([name]) for name in DECISIONS_SCHEMA}
@@ -113,7 +119,9 @@ def read_decisions(path: Path) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=DECISIONS_SCHEMA)
     # Some programs write backslashes; ours never does.
     slashes = pl.col("path", "other_path").str.replace_all("\\", "/", literal=True)
-    return frame.with_columns(slashes).filter(~pl.all_horizontal(pl.all().is_null()))
+    numbered = frame.with_columns(slashes, line=pl.Series(table.lines, dtype=pl.Int64))
+    decided = numbered.filter(~pl.all_horizontal(pl.col(*DECISIONS_SCHEMA).is_null()))
+    return decided.drop("line"), decided["line"].to_list()
 
 
 def _number(path: Path, line: int, cell: str | None, kind: type[pl.DataType]) -> float | int | None:
