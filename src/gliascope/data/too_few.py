@@ -21,7 +21,7 @@ def empty_subset(frame: pl.DataFrame, protocol: str, name: str, subset: str) -> 
         )
         remedies = ["more slices of the same patients do not help: add patients"]
     if subset == "val" and protocol in _BY_SHARE:
-        remedies.insert(0, "take a larger share by --validation, like 0.3")
+        remedies.append("or take a larger share by --validation, like 0.3")
     if protocol == "folds" and subset != "val":
         remedies.append("or take fewer folds, by the fold column of --groups")
     if protocol == "grouped":
