@@ -9,7 +9,7 @@ is a volume, and where its name is that of a picture beside it and more: `7_tumo
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, takewhile
 from pathlib import Path, PurePath
 
@@ -167,7 +167,9 @@ def pictures(path: PurePath, entries: Entries) -> list[PurePath]:
     key, volume = _key(path.name), path.name.lower().endswith(_VOLUMES)
     if not _is_named_mask(path):
         names = {name: _key(name) for name in entries(path.parent) if not _mask_words(name)}
-        shorter = (name for name, own in names.items() if 0 < len(own) < len(key) and key[: len(own)] == own)
+        shorter = (
+            name for name, own in names.items() if own and key[: len(own)] == own and _worded(key, own)
+        )
         return [path.parent / name for name in islice(shorter, _TRIED)]
     found: dict[PurePath, int] = {}
     for folder in _picture_folders(path, entries):
@@ -179,6 +181,28 @@ def pictures(path: PurePath, entries: Entries) -> list[PurePath]:
                 alike = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(key, other, strict=False))))
                 found.setdefault(folder / name, alike)
     return sorted(found, key=lambda picture: -found[picture])[:_TRIED]
+
+
+class NamesTogether:
+    """Names of files that were sent together, to tell at once which may be masks of others."""
+
+    def __init__(self, paths: Iterable[PurePath]) -> None:
+        self._keys: dict[PurePath, set[tuple[str, ...]]] = {}
+        for path in paths:
+            if not _mask_words(path.name):
+                self._keys.setdefault(path.parent, set()).add(tuple(_key(path.name)))
+
+    def may_have_picture(self, path: PurePath) -> bool:
+        """Whether `pictures` may find any for a file, by its name: it says mask, or goes on from another."""
+        if _is_named_mask(path):
+            return True
+        key, beside = tuple(_key(path.name)), self._keys.get(path.parent, set())
+        return any(key[:end] in beside and _worded(key, key[:end]) for end in range(1, len(key)))
+
+
+def _worded(key: Sequence[str], own: Sequence[str]) -> bool:
+    """Whether a name goes on with a word behind a picture's, like `7_m`; `7_2` is another picture."""
+    return any(not token.isdigit() for token in key[len(own) :])
 
 
 def _picture_folders(path: PurePath, entries: Entries) -> list[PurePath]:

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gliascope.data.mask_files import (
     NOT_HERE,
+    NamesTogether,
     is_surely_mask,
     mask_of,
     may_be_mask,
@@ -22,8 +23,9 @@ from gliascope.serving.uploads import Upload
 class Masks:
     """Of one order, whose files are decoded side by side.
 
-    in_order: the files in the order to decode them in. A mask waits for the size of its pictures, which have
-    fewer words that say mask than it has, or else shorter names, and so come before it.
+    in_order: the files in the order to decode them in, which is also that of the answer: as they were sent,
+    but those last whose name says that they may be masks of others. A mask waits for the size of its
+    pictures, which have fewer words that say mask than it has, or else shorter names, and so come before it.
     """
 
     def __init__(self, uploads: Sequence[Upload]) -> None:
@@ -35,7 +37,13 @@ class Masks:
                 if one.name not in names[-1:]:
                     names.append(one.name)
         self._sizes: dict[Path, asyncio.Future[list[int] | None]] = {}
-        self.in_order = sorted(uploads, key=lambda upload: name_order(PurePosixPath(upload.name)))
+        together = NamesTogether(self._named)
+
+        def place(upload: Upload) -> tuple[int, ...]:
+            name = PurePosixPath(upload.name)
+            return name_order(name) if together.may_have_picture(name) else ()
+
+        self.in_order = sorted(uploads, key=place)
 
     async def check(self, upload: Upload, slices: Sequence[Slice]) -> None:
         """Raise NotAnImageError where these are the slices of a mask."""
