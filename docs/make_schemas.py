@@ -1,6 +1,6 @@
 """Write the JSON Schema of each file that other programs read, into docs/schemas/.
 
-    python docs/make_schemas.py
+Run it by `python docs/make_schemas.py`.
 """
 
 import json

@@ -76,7 +76,7 @@ def find_label_issues(
     fold = _assign_folds(given, own_group, held_out, seed)
     if fold is None:
         return pl.DataFrame(schema=LABEL_ISSUES_SCHEMA), {}
-    probabilities = _predict_out_of_fold(embeddings, rows, given, own_group, fold)
+    probabilities = _predict_out_of_fold(embeddings, rows, labels=given, groups=own_group, fold=fold)
     best = probabilities.argmax(axis=1)
     slices = slices.with_columns(
         evidence=pl.Series(probabilities[np.arange(len(given)), given]),
@@ -119,7 +119,7 @@ def _assign_folds(labels: Rows, groups: Rows, held_out: NDArray[np.bool_], seed:
 
 
 def _predict_out_of_fold(
-    embeddings: NDArray[np.float32], rows: Rows, labels: Rows, groups: Rows, fold: Rows
+    embeddings: NDArray[np.float32], rows: Rows, *, labels: Rows, groups: Rows, fold: Rows
 ) -> Floats:
     """Probability of each class, float64 (slices, classes), by models trained on no slice of the same group.
 

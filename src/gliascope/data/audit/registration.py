@@ -53,7 +53,7 @@ def find_crops(thumbnails: Pixels, threshold: float) -> Pairs:
         start = np.array([1 - 2 * depth, 1 - 2 * depth, 0.0, 0.0])
         inner, outer = _promising_pairs(thumbnails, low, start, f"audit: crops of {depth:.1%} a side")
         found += [
-            _register_pairs(thumbnails, inner[b], outer[b], start, threshold) for b in batches(len(inner))
+            _register_pairs(thumbnails, (inner[b], outer[b]), start, threshold) for b in batches(len(inner))
         ]
     return Pairs.concatenate(found)
 
@@ -105,9 +105,10 @@ def _largest(values: Array, k: int) -> NDArray[np.int64]:
 
 
 def _register_pairs(
-    thumbnails: Pixels, inner: Rows, outer: Rows, start: NDArray[np.float64], threshold: float
+    thumbnails: Pixels, pairs: tuple[Rows, Rows], start: NDArray[np.float64], threshold: float
 ) -> Pairs:
-    """The pairs among rows `inner` and `outer`, int64 (m,), that correlate once the outer one is warped."""
+    """The pairs that correlate once their outer slice is warped. pairs: inner and outer rows, (m,) each."""
+    inner, outer = pairs
     fixed, moving = thumbnails[inner], thumbnails[outer]
     # First at half the resolution, for a quarter of the cost; pairs that come near, then once more in full.
     warps = register(_halved(fixed), _halved(moving), np.tile(start, (len(inner), 1)), COARSE_STEPS)

@@ -7,7 +7,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope import RESEARCH_USE, __version__
-from gliascope.data.audit import decisions
 from gliascope.data.audit.copies import THRESHOLD, find_near_copies, thumbnail_array
 from gliascope.data.audit.copy_groups import cut_chains, group_copies, group_slices, rows_of_pairs
 from gliascope.data.audit.facts import (
@@ -21,6 +20,11 @@ from gliascope.data.audit.facts import (
 )
 from gliascope.data.audit.label_issues import LABEL_ISSUES_SCHEMA, find_label_issues
 from gliascope.data.audit.leaks import count_leaks, count_mixed_labels, source_overlaps
+from gliascope.data.audit.proposals import (
+    propose_for_conflicts,
+    propose_for_doubtful_pairs,
+    propose_for_label_issues,
+)
 from gliascope.data.audit.quality_issues import find_quality_issues
 from gliascope.data.audit.result import Audit
 from gliascope.data.audit.shortcuts import find_shortcuts
@@ -62,46 +66,73 @@ def run_audit(
     frame = frame.with_columns(group=pl.Series(groups), copies=pl.Series(group_copies(frame, pairs)))
     quality_issues = find_quality_issues(frame, groups, SEED)
     label_issues, folders = _check_labels(frame, embeddings)
-    proposals = pl.concat(
+    decisions = pl.concat(
         [
-            decisions.propose_for_conflicts(frame, pairs),
-            decisions.propose_for_label_issues(label_issues),
-            decisions.propose_for_doubtful_pairs(frame, doubtful),
+            propose_for_conflicts(frame, pairs),
+            propose_for_label_issues(label_issues),
+            propose_for_doubtful_pairs(frame, doubtful),
         ]
     )
+    facts = _gather_facts(
+        frame,
+        pairs,
+        settings=SearchSettings(
+            threshold=threshold, doubtful_from=threshold - DOUBT, recall_of_search=recall
+        ),
+        label_check=LabelCheck(done=embeddings is not None, reason=unchecked),
+        label_issues=folders,
+        quality_issues=_count_kinds(quality_issues),
+        decisions=_count_kinds(decisions),
+    )
+    distinct = frame.select("pixel_hash", "group").unique("pixel_hash", keep="first", maintain_order=True)
+    return Audit(facts, distinct, pairs, quality_issues, decisions)
+
+
+def _gather_facts(
+    frame: pl.DataFrame,
+    pairs: pl.DataFrame,
+    *,
+    settings: SearchSettings,
+    label_check: LabelCheck,
+    label_issues: dict[str, FolderLabels],
+    quality_issues: dict[str, int],
+    decisions: dict[str, int],
+) -> AuditFacts:
+    """Count copies, leaks and groups, measure shortcuts, and reach the verdict.
+
+    frame: catalogue rows with columns `group` and `copies`. pairs: near copies. All others are
+    fields of the facts.
+    """
     sources, overlaps = count_leaks(frame, pairs), source_overlaps(frame, pairs)
-    shortcuts, group_counts = find_shortcuts(frame, groups, SEED), _count_groups(frame, pairs)
-    facts = AuditFacts(
+    shortcuts = find_shortcuts(frame, frame["group"].to_numpy(), SEED)
+    groups = _count_groups(frame, pairs)
+    return AuditFacts(
         title=f"Audit of {', '.join(frame['source'].unique(maintain_order=True))}",
         notice=RESEARCH_USE,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         gliascope=__version__,
         slices=frame.height,
         distinct_slices=frame["pixel_hash"].n_unique(),
-        settings=SearchSettings(
-            threshold=threshold, doubtful_from=threshold - DOUBT, recall_of_search=recall
-        ),
+        settings=settings,
         sources=sources,
         between_sources=overlaps,
         copies=_count_copies(frame, pairs),
-        groups=group_counts,
+        groups=groups,
         patients=patient_facts(frame),
         shortcuts=shortcuts,
-        label_check=LabelCheck(done=embeddings is not None, reason=unchecked),
-        label_issues=folders,
-        quality_issues=_count_kinds(quality_issues),
-        decisions=_count_kinds(proposals),
+        label_check=label_check,
+        label_issues=label_issues,
+        quality_issues=quality_issues,
+        decisions=decisions,
         verdict=make_verdict(
             sources=sources,
             between_sources=overlaps,
             shortcuts=shortcuts,
-            label_issues=folders,
-            mixed_label_groups=group_counts.mixed_labels,
-            labels_checked=embeddings is not None,
+            label_issues=label_issues,
+            mixed_label_groups=groups.mixed_labels,
+            labels_checked=label_check.done,
         ),
     )
-    distinct = frame.select("pixel_hash", "group").unique("pixel_hash", keep="first", maintain_order=True)
-    return Audit(facts, distinct, pairs, quality_issues, proposals)
 
 
 def _find_copies(frame: pl.DataFrame, threshold: float) -> tuple[pl.DataFrame, pl.DataFrame, float | None]:
