@@ -119,21 +119,21 @@ def sizes(data: Path, work: Path) -> list[Row]:
 
 
 def _search(catalog: Path, count: int) -> None:
-    from gliascope.data.audit.copies import near_copies
+    from gliascope.data.audit.copies import find_near_copies
 
     frame = _mixed(catalog, count)
     began = time.perf_counter()
-    near_copies(frame)
+    find_near_copies(frame)
     print(time.perf_counter() - began)
 
 
 def _mixed(catalog: Path, count: int) -> pl.DataFrame:
     """As many thumbnails, each a mixture of two of the catalogue's; made in batches, for a low peak."""
-    from gliascope.data.audit.copies import images
+    from gliascope.data.audit.copies import thumbnail_array
     from gliascope.data.audit.vectors import batches
 
     real = Catalog.load(catalog).pictured()
-    pixels = {name: images(real[name]) for name in ("thumbnail", "head_thumbnail")}
+    pixels = {name: thumbnail_array(real[name]) for name in ("thumbnail", "head_thumbnail")}
     first, second = np.random.default_rng(0).integers(0, real.height, (2, count))
     parts = []
     for batch in batches(count):

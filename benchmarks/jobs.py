@@ -37,7 +37,7 @@ def _without_plain_twins(name: str, out: Path) -> list[Row]:
 
     More slices are left than in official-clean; what was measured on these sets before, was on them.
     """
-    from gliascope.data.audit.leaks import has_twin
+    from gliascope.data.audit.leaks import has_copy
     from gliascope.data.audit.result import Audit
     from gliascope.data.catalog import Catalog
     from gliascope.evaluation.metrics import evaluate_scores
@@ -45,8 +45,8 @@ def _without_plain_twins(name: str, out: Path) -> list[Row]:
 
     train = Catalog.load(out / "catalog.parquet").frame.filter(pl.col("official") == "train")["pixel_hash"]
     tested = load_predictions(out).filter(pl.col("protocol") == "official")
-    twin = has_twin(tested["pixel_hash"], train, Audit.load(out / "audit").pairs, plain=True)
-    left = tested.filter(~twin)
+    copied = has_copy(tested["pixel_hash"], train, Audit.load(out / "audit").pairs, untransformed=True)
+    left = tested.filter(~copied)
     scores = evaluate_scores(to_scores(left))
     where = f"official without plain twins, {left.height} slices"
     ece = scores["ece"]
@@ -161,22 +161,20 @@ def shortcuts(data: Path, work: Path) -> list[Row]:
 
 
 def _border_probe(catalog: Path, overrides: tuple[str, ...]) -> dict[str, float]:
-    from gliascope.data.audit.components import link
-    from gliascope.data.audit.copies import near_copies
-    from gliascope.data.audit.shortcuts import shortcuts as probe
+    from gliascope.data.audit.copies import find_near_copies
+    from gliascope.data.audit.copy_groups import group_slices
+    from gliascope.data.audit.shortcuts import find_shortcuts
     from gliascope.data.catalog import Catalog
     from gliascope.data.scan import thumbnails
     from gliascope.data.store import store
     from gliascope.recipes import load_recipe
 
     frame = Catalog.load(catalog).frame
-    groups = link(frame, near_copies(frame.unique("pixel_hash"))[0])
+    groups = group_slices(frame, find_near_copies(frame.unique("pixel_hash"))[0])
     images = store(frame, load_recipe("quick", overrides).preprocessing)
     pictures = [thumbnails(images.pixels[row])[0] for row in images.rows(frame["pixel_hash"])]
-    score: dict[str, float] = probe(frame.with_columns(thumbnail=pl.Series(pictures)), groups, 0)["border"][
-        "without_copies"
-    ]
-    return score
+    probes = find_shortcuts(frame.with_columns(thumbnail=pl.Series(pictures)), groups, 0)
+    return probes["border"].score.model_dump()
 
 
 def cropped(data: Path, work: Path) -> list[Row]:

@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from making import Make as MakeFiles
 
-from gliascope.data.audit.examine import examine
+from gliascope.data.audit.run_audit import run_audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.groups import GroupsFile, group_ids
+from gliascope.data.identity import PatientCount
 from gliascope.data.scan import scan
 from gliascope.data.split import split
 from gliascope.pages.audit import render_audit
@@ -53,8 +54,8 @@ def test_no_patient_of_a_folder_is_parted(
     assert set(frame["patient_from"]) == {"folder"}
     assert frame["patient"].str.contains(r"^source:[0-9a-f]{16}$").all()
     assert parted(catalog, frame["path"].str.extract(r"(patient\d\d)")) == 0
-    found = examine(catalog)
-    assert found.facts["patients"] == {"source": {"folder": {"patients": 8, "slices": 64}}}
+    found = run_audit(catalog)
+    assert found.facts.patients == {"source": {"folder": PatientCount(patients=8, slices=64)}}
     assert "8 patients of 64 slices told by folder names" in render_audit(found, catalog)
 
 
@@ -113,7 +114,7 @@ def test_one_identifier_for_all_gives_way_to_studies(
     assert "StudyInstanceUID tells 12 studies apart" in said
     assert catalog.frame["patient_from"].unique().to_list() == ["study"]
     assert parted(catalog, catalog.frame["study"]) == 0
-    assert "StudyInstanceUID tells 12 studies apart" in render_audit(examine(catalog), catalog)
+    assert "StudyInstanceUID tells 12 studies apart" in render_audit(run_audit(catalog), catalog)
 
 
 def test_several_placeholders_are_nobody_and_patients_with_visits_stay(tmp_path: Path) -> None:

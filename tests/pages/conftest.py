@@ -6,11 +6,12 @@ import polars as pl
 import pytest
 from PIL import Image, ImageOps
 
+from gliascope.data.audit.facts import AuditFacts
 from gliascope.data.audit.result import (
     DECISIONS_SCHEMA,
     GROUPS_SCHEMA,
-    ODDITIES_SCHEMA,
     PAIRS_SCHEMA,
+    QUALITY_ISSUES_SCHEMA,
     Audit,
 )
 from gliascope.data.catalog import Catalog
@@ -43,12 +44,12 @@ def audit(catalog) -> Audit:
     chain = {hashes[path]: 0 for pair in near for path in pair}
     distinct = catalog.frame["pixel_hash"].unique(maintain_order=True)
     groups = [(name, chain.get(name, number)) for number, name in enumerate(distinct, start=1)]
-    suspects = [("one/Testing/glioma/000.png", "glioma", 0.02), ("two/glioma/001.png", "glioma", 0.1)]
+    issues = [("one/Testing/glioma/000.png", "glioma", 0.02), ("two/glioma/001.png", "glioma", 0.1)]
     nothing = {"path": None, "index": 0, "label": None, "other_path": None, "other_index": None}
     decisions = [
         nothing
         | {"kind": "suspect_label", "path": path, "label": label, "evidence": own, "new_label": "no_tumor"}
-        for path, label, own in suspects
+        for path, label, own in issues
     ]
     decisions += [
         nothing | {"kind": "pair", "path": TRAIN, "other_path": OTHER, "other_index": 0, "evidence": 0.981}
@@ -59,14 +60,14 @@ def audit(catalog) -> Audit:
         pl.DataFrame(pairs, PAIRS_SCHEMA, orient="row"),
         pl.DataFrame(
             [("one/Training/notumor/001.png", 0, "near-blank", "a spread of 3")],
-            ODDITIES_SCHEMA,
+            QUALITY_ISSUES_SCHEMA,
             orient="row",
         ),
         pl.DataFrame(decisions, DECISIONS_SCHEMA),
     )
 
 
-def facts(frame: pl.DataFrame) -> dict:
+def facts(frame: pl.DataFrame) -> AuditFacts:
     tested = {
         "test_slices": 6,
         "test_slices_with_training_twin": 1,
@@ -92,18 +93,19 @@ def facts(frame: pl.DataFrame) -> dict:
         ],
     }
     folder = {"source": "one", "slices": 3, "suspects": 1, "share": 0.333, "recall": 0.25, "flagged": True}
-    return {
+    content = {
         "title": "one, two",
         "notice": "",
         "created": "2026-11-21T17:36:20+00:00",
         "gliascope": "0.1.0",
         "slices": frame.height,
         "distinct_slices": 23,
-        "settings": {"threshold": 0.98},
+        "settings": {"threshold": 0.98, "doubtful_from": 0.97, "recall_of_search": 1.0},
         "sources": {
             "one": source | tested,
             "two": source | dict.fromkeys(tested) | {"test_twins_by_class": None},
         },
+        "patients": {},
         "between_sources": [
             {
                 "a": "one",
@@ -124,6 +126,7 @@ def facts(frame: pl.DataFrame) -> dict:
                     "paths": [TRAIN, TEST, OTHER],
                 }
             ],
+            "mixed_labels": 1,
             "cut": 1,
         },
         "shortcuts": {
@@ -145,3 +148,4 @@ def facts(frame: pl.DataFrame) -> dict:
             "sentences": ["A third of the test is known."],
         },
     }
+    return AuditFacts.model_validate(content)

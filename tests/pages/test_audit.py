@@ -10,7 +10,8 @@ import pytest
 from html_page import Page, check_page
 from PIL import Image
 
-from gliascope.data.audit.result import ODDITIES_SCHEMA, PAIRS_SCHEMA, Audit
+from gliascope.data.audit.facts import AuditVerdict, GroupCounts, LabelCheck, SourceFacts
+from gliascope.data.audit.result import PAIRS_SCHEMA, QUALITY_ISSUES_SCHEMA, Audit
 from gliascope.pages.audit import render_audit
 from gliascope.pages.galleries import Galleries, Pair
 from gliascope.pages.pictures import Picture
@@ -20,23 +21,27 @@ TRAIN, TEST, OTHER = "one/Training/glioma/000.png", "one/Testing/glioma/mirror.p
 
 def clean(audit: Audit) -> Audit:
     """An audit that found nothing, of one source without a test folder."""
-    found = audit.facts
-    source = found["sources"]["two"]
-    return Audit(
-        found
+    empty = {
+        "between_sources": (),
+        "shortcuts": {},
+        "quality_issues": {},
+        "decisions": {},
+        "label_issues": {},
+    }
+    facts = audit.facts.model_copy(
+        update=empty
         | {
-            "sources": {"two": source},
-            "between_sources": [],
-            "shortcuts": {},
-            "oddities": {},
-            "decisions": {},
+            "sources": {"two": audit.facts.sources["two"]},
+            "label_check": LabelCheck(done=False, reason="no weights at hand"),
+            "groups": GroupCounts(count=7, mixed_labels=0, largest=(), cut=0),
+            "verdict": AuditVerdict(protocol="grouped", level="sound", sentences=()),
         }
-        | {"label_check": {"done": False, "reason": "no weights at hand"}, "suspect_labels": {}}
-        | {"groups": {"count": 7, "largest": [], "cut": 0}}
-        | {"verdict": {"protocol": "grouped", "level": "sound", "sentences": []}},
+    )
+    return Audit(
+        facts,
         audit.groups,
         audit.pairs.clear(),
-        audit.oddities.clear(),
+        audit.quality_issues.clear(),
         audit.decisions.clear(),
     )
 
@@ -51,9 +56,9 @@ def test_the_page_says_it_in_plain_words(audit, catalog):
         "one 6 1 16.7 % 2 33.3 % 1",
         "Copies between sources 3 slices with a copy in another source",
         "Conflicting labels 1 group of copies with more than one label",
-        "Suspect labels 2 distinct slices whose label may be wrong",
+        "Label issues 2 distinct slices whose label may be wrong",
         "one: glioma/test look at this folder 3 1 33.3 % 25.0 %",
-        "Shortcuts 2 of 3 kinds of hint tell the label without anatomy",
+        "Shortcuts 2 of 3 classifiers predict the label without anatomy",
         "Border after crop glioma or no_tumor 91.3 % 80.0–97.0 95.0 % with copies 50.0 %",
         "Source glioma or no_tumor 51.0 % 40.0–60.0 50.0 % bytes per pixel alone 90.0 %",
         "Groups 22 groups",
@@ -61,7 +66,7 @@ def test_the_page_says_it_in_plain_words(audit, catalog):
         "Near-blank: 1",
         "without identical copies 12 11 23",
         "by predictions out of fold",
-        "2 about suspect labels, 1 about doubtful pairs.",
+        "2 about label issues, 1 about doubtful pairs.",
         "gliascope split catalog.parquet --audit . --decisions decisions.csv --protocol grouped",
         "The same numbers are in audit.json.",
     ):
@@ -80,7 +85,7 @@ def test_copies_are_shown_side_by_side_the_worst_first(audit, catalog):
     assert (conflict.first.label, conflict.second.label) == ("glioma", "no_tumor")
     assert [
         (name, number, [x.text for x in shown])
-        for name, number, shown in galleries.suspects(["one: glioma/test"])
+        for name, number, shown in galleries.label_issues(["one: glioma/test"])
     ] == [
         ("one: glioma/test", 1, ["looks like no_tumor"]),
         ("Other folders", 1, ["looks like no_tumor"]),
@@ -115,8 +120,9 @@ def test_every_kind_of_copy_gets_its_turn(audit, catalog):
 
 def test_hostile_names_stay_text(audit, catalog):
     name = next(path for path in catalog.frame["path"] if "script" in path)
-    odd = pl.DataFrame([(name, 0, "<i>odd", "<u>very")], ODDITIES_SCHEMA, orient="row")
-    changed = replace(audit, oddities=odd, facts=audit.facts | {"oddities": {"<i>odd": 1}})
+    odd = pl.DataFrame([(name, 0, "<i>odd", "<u>very")], QUALITY_ISSUES_SCHEMA, orient="row")
+    facts = audit.facts.model_copy(update={"quality_issues": {"<i>odd": 1}})
+    changed = replace(audit, quality_issues=odd, facts=facts)
     page = check_page(render_audit(changed, catalog))
     for text in ("<i>odd: 1", "<u>very", name.rpartition("/")[2]):
         assert text in page.text
@@ -143,9 +149,11 @@ def test_empty_sections_say_so(audit, catalog):
 
 
 def test_no_leak_is_told_from_no_test(audit, catalog):
-    sources = audit.facts["sources"]
-    none = {key: 0 for key in sources["one"] if key.startswith("test_slices_")}
-    found = audit.facts | {"sources": sources | {"one": sources["one"] | none}}
+    sources = audit.facts.sources
+    none = {key: 0 for key in SourceFacts.model_fields if key.startswith("test_slices_")}
+    found = audit.facts.model_copy(
+        update={"sources": sources | {"one": sources["one"].model_copy(update=none)}}
+    )
     text = Page(render_audit(replace(audit, facts=found), catalog)).text
     assert "None. No test slice has a copy among the training slices of its source." in text
 

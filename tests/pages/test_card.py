@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from html_page import Page, check_page
 
+from gliascope.data.audit.facts import AuditVerdict, SourceOverlap
 from gliascope.data.labels import describe
 from gliascope.data.sources import find
 from gliascope.evaluation.calibration import evaluate_calibration
@@ -68,9 +69,16 @@ def report() -> ReportData:
         recipe="name: quick\ndescription: Two stages.\nbackbone: small\n",
         run={"seed": 0, "environment": {"torch": "2"}},
         model={"sha256": "5eed", "activation_maps": True, "judge": JUDGE},
-        audit={"level": "unsound", "protocol": "grouped", "sentences": ["Half of the test is known."]},
-        overlaps=[{"a": "a|b", "b": "two", "identical_files": {"a|b": 3, "two": 3}}
-                  | {"twins_any_transform": {"a|b": 8, "two": 9}}],
+        audit=AuditVerdict(level="unsound", protocol="grouped", sentences=["Half of the test is known."]),
+        overlaps=[
+            SourceOverlap(
+                a="a|b",
+                b="two",
+                identical_files={"a|b": 3, "two": 3},
+                twins={"a|b": 5, "two": 6},
+                twins_any_transform={"a|b": 8, "two": 9},
+            )
+        ],
         decisions="Decisions of d.csv: 2 drop",
         origins={"two": find("figshare-cheng").model_dump(mode="json") | {"version": "5", "fetched": ""}},
     )  # fmt: skip

@@ -19,16 +19,16 @@ def audit(
         bool, typer.Option("--check-labels/--no-check-labels", help="Look for wrong labels with a network.")
     ] = True,
 ) -> None:
-    """See through a dataset: copies, leaks, label conflicts, shortcuts, damage, and what to believe."""
+    """Find copies, leaks, label issues, shortcuts and quality issues; say what to believe."""
     from gliascope.cli.tables import print_audit
     from gliascope.data.catalog import Catalog
     from gliascope.files import check_writable
     from gliascope.pipeline.audit import audit as audit_catalog
     from gliascope.pipeline.audit import write_audit
 
-    content = Catalog.load(catalog)
+    slices = Catalog.load(catalog)
     check_writable(out)
-    found = audit_catalog(content, threshold, check_labels)
-    write_audit(found, content, out)
-    print_audit(found)
+    result = audit_catalog(slices, threshold, check_labels)
+    write_audit(result, slices, out)
+    print_audit(result)
     typer.echo(f"{out / 'audit.html'}")

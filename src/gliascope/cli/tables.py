@@ -68,26 +68,26 @@ def print_split(split: Split) -> None:
 
 
 def print_audit(audit: Audit) -> None:
-    """Copies by source, and the verdict."""
+    """Print copies by source, and the verdict."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("source", "slices", "distinct", "test", "seen in training", "any transform", title="Copies")
-    keys = (
-        "slices",
-        "distinct_slices",
-        "test_slices",
-        "test_slices_with_training_twin",
-        "test_slices_with_training_twin_any_transform",
-    )
-    for name, source in audit.facts["sources"].items():
-        table.add_row(escape(name), *("–" if source[key] is None else f"{source[key]:,}" for key in keys))
+    for name, source in audit.facts.sources.items():
+        counts = (
+            source.slices,
+            source.distinct_slices,
+            source.test_slices,
+            source.test_slices_with_training_twin,
+            source.test_slices_with_training_twin_any_transform,
+        )
+        table.add_row(escape(name), *("–" if count is None else f"{count:,}" for count in counts))
     console = Console(highlight=False)
     console.print(table)
-    verdict = audit.facts["verdict"]
-    console.print(f"Verdict: {verdict['level']}", markup=False)
-    for sentence in verdict["sentences"]:
+    verdict = audit.facts.verdict
+    console.print(f"Verdict: {verdict.level}", markup=False)
+    for sentence in verdict.sentences:
         console.print(f"- {sentence}", markup=False)
     console.print(RESEARCH_USE)
 

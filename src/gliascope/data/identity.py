@@ -1,9 +1,9 @@
 """Whose slices these are: what files state and what names tell, joined; identifiers that stand for nobody."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from gliascope.data.patients import PatientNames
 from gliascope.data.read.facts import pseudonym
@@ -19,6 +19,18 @@ _PLACEHOLDERS = [pseudonym(spelling) for spelling in _SPELLINGS]
 _NEARLY_ALL, _STUDIES = 0.9, 5  # share of a source's slices, studies: an identifier of both is a placeholder
 _ZEROS = [pseudonym("0" * digits) for digits in range(1, 17)]  # may be a patient, too, with fewer studies
 FILE, STUDY = "file", "study"
+
+
+class PatientCount(BaseModel):
+    """How many patients there are, and how many slices of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patients: int
+    slices: int
+
+
+PatientFacts = Mapping[str, Mapping[str, PatientCount]]  # by source, then by what identified the patients
 
 
 def tell_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | None) -> pl.DataFrame:
@@ -40,30 +52,30 @@ def tell_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | None)
     return frame
 
 
-def patient_facts(frame: pl.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
+def patient_facts(frame: pl.DataFrame) -> dict[str, dict[str, PatientCount]]:
     """By source and by what told them: how many patients, and slices of known patients."""
     counts = (
         frame.filter(pl.col("patient").is_not_null())
         .group_by("source", "patient_from", maintain_order=True)
         .agg(patients=pl.col("patient").n_unique(), slices=pl.len())
     )
-    facts: dict[str, dict[str, dict[str, int]]] = {}
+    facts: dict[str, dict[str, PatientCount]] = {}
     for source, by, patients, slices in counts.iter_rows():
-        facts.setdefault(source, {})[by] = {"patients": patients, "slices": slices}
+        facts.setdefault(source, {})[by] = PatientCount(patients=patients, slices=slices)
     return facts
 
 
-def patient_sentences(facts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+def patient_sentences(facts: PatientFacts) -> list[str]:
     """What `patient_facts` says of patients that no file states, in a sentence a source."""
     sentences = []
     for source, by in facts.items():
         for how, count in by.items():
-            n = f"{count['patients']:,} {'patient' if count['patients'] == 1 else 'patients'}"
-            slices = f"{count['slices']:,} slices"
+            n = f"{count.patients:,} {'patient' if count.patients == 1 else 'patients'}"
+            slices = f"{count.slices:,} slices"
             if how == STUDY:
                 sentences.append(
                     f"{source}: {slices} carry one PatientID for many studies, a placeholder; "
-                    f"StudyInstanceUID tells {count['patients']:,} studies apart, each taken for a patient."
+                    f"StudyInstanceUID tells {count.patients:,} studies apart, each taken for a patient."
                 )
             elif how != FILE:
                 sentences.append(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from gliascope.data.audit.leaks import has_twin
+from gliascope.data.audit.leaks import has_copy
 from gliascope.data.draw import OF_GROUP, OF_SLICE, position
 from gliascope.errors import SplitError
 from gliascope.progress import note
@@ -64,7 +64,7 @@ def _official_clean(material: Material) -> Rounds:
     if material.pairs is None:
         raise SplitError("protocol 'official-clean' needs the audit's copies; add --audit DIR")
     frame, parts = material.frame, _official(material)[""]
-    seen = has_twin(frame["pixel_hash"], frame["pixel_hash"].filter(parts != "test"), material.pairs)
+    seen = has_copy(frame["pixel_hash"], frame["pixel_hash"].filter(parts != "test"), material.pairs)
     return {"": _parts(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.data.audit import Audit
-from gliascope.data.audit.components import link
+from gliascope.data.audit.copy_groups import group_slices
 from gliascope.data.audit.decisions import Decisions, apply_labels
 from gliascope.data.catalog import Catalog, read_table, write_table
 from gliascope.data.draw import halves
@@ -185,7 +185,7 @@ def split(
         note(f"{UNAUDITED} Add --audit DIR.")
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
-    frame = frame.with_columns(group=pl.Series(link(frame, pairs)), audited=pl.lit(audit is not None))
+    frame = frame.with_columns(group=pl.Series(group_slices(frame, pairs)), audited=pl.lit(audit is not None))
     frame = frame.with_columns(calibrates=halves(frame))
     if decisions:
         frame = apply_labels(frame, decisions.frame)

@@ -1,12 +1,12 @@
-"""audit.html from an Audit: what was found in a dataset, for someone who has never heard of leakage."""
+"""The audit page, audit.html: an Audit explained to someone who has never heard of leakage."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from gliascope.data.audit import Audit
+from gliascope.data.audit.facts import FolderLabels, ShortcutProbe, SourceFacts
 from gliascope.data.catalog import Catalog
 from gliascope.data.identity import patient_sentences
 from gliascope.data.protocols import PROTOCOLS
@@ -16,53 +16,68 @@ from gliascope.pages.templates import render
 
 
 @dataclass(frozen=True, slots=True)
-class Leaks:
-    """Test slices with a copy in training, over all sources that have a test set of their own."""
+class LeakTotals:
+    """Test slices of all sources together.
+
+    tested: all test slices. untransformed: those with a copy in training that needs no transform.
+    any_transform: those with a copy in training, also mirrored, turned or cropped.
+    """
 
     tested: int
-    plain: int
+    untransformed: int
     any_transform: int
 
     @classmethod
-    def of(cls, sources: Mapping[str, Mapping[str, Any]]) -> "Leaks":
-        """Add up the `sources` of audit.json."""
-        keys = (
-            "test_slices",
-            "test_slices_with_training_twin",
-            "test_slices_with_training_twin_any_transform",
+    def of(cls, sources: Iterable[SourceFacts]) -> "LeakTotals":
+        """Add up the sources' counts."""
+        sources = list(sources)
+        return cls(
+            sum(source.test_slices or 0 for source in sources),
+            sum(source.test_slices_with_training_twin or 0 for source in sources),
+            sum(source.test_slices_with_training_twin_any_transform or 0 for source in sources),
         )
-        return cls(*(sum(source[key] or 0 for source in sources.values()) for key in keys))
 
 
 def render_audit(audit: Audit, catalog: Catalog) -> str:
-    """audit.html as text. `catalog`: the one that was audited; its files are read for the pictures."""
+    """Render audit.html.
+
+    Parameters
+    ----------
+    audit
+        The audit.
+    catalog
+        The catalogue that was audited; its files are read for the pictures.
+
+    Returns
+    -------
+    str
+        The whole page.
+    """
     facts, galleries = audit.facts, Galleries(audit, catalog)
     conflicts = galleries.conflicts()
-    folders = sorted(facts["suspect_labels"].items(), key=_suspicion)
-    hints = [(_title(name), probe, _honest(probe)) for name, probe in facts["shortcuts"].items()]
-    protocol = PROTOCOLS.get(facts["verdict"]["protocol"])
+    folders = sorted(facts.label_issues.items(), key=_flagged_first)
+    probes = {name.replace("_", " ").capitalize(): probe for name, probe in facts.shortcuts.items()}
+    protocol = PROTOCOLS.get(facts.verdict.protocol)
     return render(
         "audit.html.j2",
-        title=facts["title"],
-        created=facts["created"],
-        version=facts["gliascope"],
+        title=facts.title,
+        created=facts.created,
+        version=facts.gliascope,
         facts=facts,
         protocol=protocol.description if protocol else "",
-        leaks=Leaks.of(facts["sources"]),
+        leaks=LeakTotals.of(facts.sources.values()),
         leak_pairs=galleries.pairs(galleries.leaks()),
         shared_slices=galleries.shared_slices(),
         shared_pairs=galleries.pairs(galleries.shared()),
         conflicts=conflicts.height,
         conflict_pairs=galleries.pairs(conflicts),
-        suspects=galleries.suspects([name for name, row in folders if row["flagged"]]),
+        label_issues=galleries.label_issues([name for name, folder in folders if folder.flagged]),
         folders=folders,
-        hints=hints,
-        patients=patient_sentences(facts.get("patients", {})),
-        telling=sum(_beats_chance(probe, score) for _, probe, score in hints),
-        groups=[
-            group | {"pictures": galleries.files(group["paths"])} for group in facts["groups"]["largest"]
-        ],
-        oddities={kind: galleries.oddities(kind) for kind in facts["oddities"]},
+        probes=probes,
+        above_chance=sum(map(_exceeds_chance, probes.values())),
+        patients=patient_sentences(facts.patients),
+        groups=[(group, galleries.files(group.paths)) for group in facts.groups.largest],
+        quality_issues={kind: galleries.quality_issues(kind) for kind in facts.quality_issues},
         doubtful=galleries.doubtful(),
         classes=catalog.classes,
         balance=balance(catalog.frame),
@@ -70,29 +85,19 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
 
 
 def balance(frame: pl.DataFrame) -> list[Counts]:
-    """Slices by class of each source, then of all; then distinct ones, and what a merged set keeps."""
+    """Count slices by class: of each source, of all, of distinct ones, and of what a merged set keeps."""
     rows = [(name, frame.filter(source=name)) for name in frame["source"].unique(maintain_order=True)]
     if len(rows) > 1:
         rows.append(("all sources", frame))
     rows.append(("without identical copies", frame.unique(("pixel_hash", "label"))))
     if frame["set_aside"].is_not_null().any():
         rows.append(("kept when merged", frame.filter(pl.col("set_aside").is_null())))
-    return [Counts(name, dict(part["label"].value_counts().sort("label").rows())) for name, part in rows]
+    return [Counts(name, dict(slices["label"].value_counts().sort("label").rows())) for name, slices in rows]
 
 
-def _suspicion(folder: tuple[str, Mapping[str, Any]]) -> tuple[bool, float]:
-    return not folder[1]["flagged"], -folder[1]["share"]
+def _flagged_first(folder: tuple[str, FolderLabels]) -> tuple[bool, float]:
+    return not folder[1].flagged, -folder[1].share
 
 
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _honest(probe: Mapping[str, Any]) -> Mapping[str, float | None]:
-    """The score that no copies help."""
-    score: Mapping[str, float | None] = probe["without_copies"] or probe["balanced_accuracy"]
-    return score
-
-
-def _beats_chance(probe: Mapping[str, Any], score: Mapping[str, float | None]) -> bool:
-    return score["low"] is not None and score["low"] > probe["chance"]
+def _exceeds_chance(probe: ShortcutProbe) -> bool:
+    return probe.score.low is not None and probe.score.low > probe.chance

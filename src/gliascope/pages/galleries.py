@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from gliascope.data.audit import Audit
+from gliascope.data.audit.result import LABEL_ISSUE
 from gliascope.data.catalog import Catalog
 from gliascope.pages.pictures import Album, Picture
 
@@ -71,8 +72,8 @@ class Galleries:
 
     def shared_slices(self) -> int:
         """How many slices have a copy in another source."""
-        places = self.slices.select(b="pixels", source_other="source").unique()
-        linked = self._links.select("a", "b").join(places, on="b").select("a", "source_other").unique()
+        sources = self.slices.select(b="pixels", source_other="source").unique()
+        linked = self._links.select("a", "b").join(sources, on="b").select("a", "source_other").unique()
         slices = self.slices.select("row", "source", a="pixels")
         return (
             slices.join(linked, on="a").filter(pl.col("source") != pl.col("source_other"))["row"].n_unique()
@@ -98,11 +99,11 @@ class Galleries:
 
     def doubtful(self, limit: int = SHOWN) -> list[Pair]:
         """Pairs that a person is asked about, one of any two groups."""
-        place = self.slices.select("row", "path", "index", "group")
-        other = place.select(row_other="row", other_path="path", other_index="index", group_other="group")
+        one = self.slices.select("row", "path", "index", "group")
+        other = one.select(row_other="row", other_path="path", other_index="index", group_other="group")
         asked = (
             self._audit.decisions.filter(kind="pair")
-            .join(place, on=("path", "index"), maintain_order="left")
+            .join(one, on=("path", "index"), maintain_order="left")
             .join(other, on=("other_path", "other_index"), maintain_order="left")
             .with_columns(both=pl.concat_list("group", "group_other").list.sort())
             .unique("both", keep="first", maintain_order=True)
@@ -110,37 +111,48 @@ class Galleries:
         rows = asked.select("row", "row_other", "evidence").head(limit).iter_rows()
         return [Pair(self.album[row], self.album[other], evidence, "") for row, other, evidence in rows]
 
-    def suspects(self, folders: Sequence[str]) -> list[tuple[str, int, list[Remark]]]:
-        """Suspect labels, the least likely first: of each of the `folders`, then of all others.
+    def label_issues(self, folders: Sequence[str]) -> list[tuple[str, int, list[Remark]]]:
+        """Slices with a label issue, the least probable label first, by folder.
 
-        A title, how many there are, and those to show.
+        Parameters
+        ----------
+        folders
+            Names of folders, as in `AuditFacts.label_issues`, that get a gallery of their own.
+
+        Returns
+        -------
+        list of tuple
+            Title, number of slices and the slices to show, of each of `folders` and of all others.
         """
         folder = pl.concat_str(
             "source", pl.lit(": "), "label", pl.lit("/"), pl.col("official").fill_null("all")
         )
-        asked = self._audit.decisions.filter(kind="suspect_label").drop("label")
-        asked = self._place(asked).sort("evidence", maintain_order=True).with_columns(folder=folder)
-        shelves = [(name, asked.filter(folder=name)) for name in folders]
-        rest = asked.filter(~pl.col("folder").is_in(folders))
-        shelves.append(("Other folders" if folders else "All folders", rest))
-        return [(name, found.height, self._suspects(found)) for name, found in shelves if found.height]
+        issues = self._audit.decisions.filter(kind=LABEL_ISSUE).drop("label")
+        issues = self._with_rows(issues).sort("evidence", maintain_order=True).with_columns(folder=folder)
+        galleries = [(name, issues.filter(folder=name)) for name in folders]
+        others = issues.filter(~pl.col("folder").is_in(folders))
+        galleries.append(("Other folders" if folders else "All folders", others))
+        return [(name, one.height, self._likely_classes(one)) for name, one in galleries if one.height]
 
-    def _suspects(self, found: pl.DataFrame) -> list[Remark]:
-        rows = found.head(SHOWN).select("row", "new_label").iter_rows()
-        return [Remark(self.album[row], f"looks like {says}" if says else "") for row, says in rows]
+    def _likely_classes(self, issues: pl.DataFrame) -> list[Remark]:
+        rows = issues.head(SHOWN).select("row", "new_label").iter_rows()
+        return [Remark(self.album[row], f"looks like {label}" if label else "") for row, label in rows]
 
-    def oddities(self, kind: str, limit: int = SHOWN // 2) -> list[Remark]:
-        """Slices of one kind of oddity."""
-        found = self._place(self._audit.oddities.filter(kind=kind).head(limit)).select("row", "detail")
-        return [Remark(self.album[row], detail or "") for row, detail in found.iter_rows()]
+    def quality_issues(self, kind: str, limit: int = SHOWN // 2) -> list[Remark]:
+        """The first slices with one kind of quality issue."""
+        issues = self._with_rows(self._audit.quality_issues.filter(kind=kind).head(limit))
+        return [
+            Remark(self.album[row], detail or "")
+            for row, detail in issues.select("row", "detail").iter_rows()
+        ]
 
     def files(self, paths: Sequence[str]) -> list[Picture]:
         """The first slice of each file."""
         rows = dict(self.slices.unique("path", keep="first").select("path", "row").iter_rows())
         return [self.album[rows[path]] for path in paths if path in rows]
 
-    def _place(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows of the catalogue that `path` and `index` name."""
+    def _with_rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Add the catalogue's columns to a table with columns path and index."""
         return frame.join(self.slices, on=("path", "index"), maintain_order="left")
 
     def _copies(self, first: pl.DataFrame, second: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gliascope import RESEARCH_USE
+from gliascope.data.audit.facts import AuditVerdict, SourceOverlap
 from gliascope.data.ledger import Looks
 from gliascope.data.studies import DESCRIPTION
 from gliascope.pages import trust
@@ -118,8 +119,8 @@ class ReportData:
     recipe: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
-    audit: Mapping[str, Any] | None = None
-    overlaps: Sequence[Mapping[str, Any]] = ()
+    audit: AuditVerdict | None = None
+    overlaps: Sequence[SourceOverlap] = ()
     decisions: str | None = None
     origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     foreign: bool = False
@@ -180,8 +181,8 @@ class ReportData:
             "recipe": self.recipe,
             "run": self.run,
             "model": self.model,
-            "audit": self.audit,
-            "overlaps": self.overlaps,
+            "audit": self.audit and self.audit.model_dump(mode="json"),
+            "overlaps": [overlap.model_dump(mode="json") for overlap in self.overlaps],
             "decisions": self.decisions,
             "origins": self.origins,
             "foreign": self.foreign,

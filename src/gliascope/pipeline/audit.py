@@ -1,10 +1,10 @@
-"""Catalog in, Audit and its page out."""
+"""Audit a catalogue, and write the audit with its page."""
 
 from pathlib import Path
 
 from gliascope.data.audit import Audit
 from gliascope.data.audit.copies import THRESHOLD
-from gliascope.data.audit.examine import Features, examine
+from gliascope.data.audit.run_audit import Embeddings, run_audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.store import store
 from gliascope.files import write_text
@@ -12,21 +12,42 @@ from gliascope.recipes import load_recipe
 
 
 def audit(catalog: Catalog, threshold: float = THRESHOLD, check_labels: bool = False) -> Audit:
-    """Audit a catalogue. Checking labels takes a pass of a frozen network, which needs gliascope[train]."""
-    features = _features(catalog) if check_labels else None
-    why = "not asked for: `gliascope audit` does it, `gliascope run` does not"
-    return examine(catalog, threshold, features, "" if check_labels else why)
+    """Audit a catalogue.
+
+    Parameters
+    ----------
+    catalog
+        The slices to audit.
+    threshold
+        Correlation of two thumbnails from which slices are near copies.
+    check_labels
+        Whether to look for wrong labels with a frozen network, which needs gliascope[train].
+    """
+    embeddings = _embed(catalog) if check_labels else None
+    reason = "not asked for: `gliascope audit` does it, `gliascope run` does not"
+    return run_audit(catalog, threshold, embeddings, "" if check_labels else reason)
 
 
-def write_audit(found: Audit, catalog: Catalog, folder: Path) -> None:
-    """Write all that was found, and audit.html for people, into `folder`."""
+def write_audit(result: Audit, catalog: Catalog, folder: Path) -> None:
+    """Write an audit and its page, audit.html, into a folder.
+
+    Parameters
+    ----------
+    result
+        The audit.
+    catalog
+        The catalogue that was audited; its files are read for the pictures of the page.
+    folder
+        Where to write; made if it does not exist.
+    """
     from gliascope.pages.audit import render_audit
 
-    found.write(folder)
-    write_text(folder / "audit.html", render_audit(found, catalog))
+    result.write(folder)
+    write_text(folder / "audit.html", render_audit(result, catalog))
 
 
-def _features(catalog: Catalog) -> Features:
+def _embed(catalog: Catalog) -> Embeddings:
+    """Output of the pretrained backbone of `quick` for each distinct slice, float32 (distinct slices, d)."""
     import polars as pl
     from lightning.fabric import Fabric
 

@@ -7,7 +7,7 @@ from PIL import Image
 from planted import KINDS, frame_of
 
 from gliascope.data.audit import copies
-from gliascope.data.audit.copies import near_copies
+from gliascope.data.audit.copies import find_near_copies
 from gliascope.data.audit.search import Pairs
 from gliascope.data.phantom import LABELS, phantom
 
@@ -30,7 +30,9 @@ def found(patients: dict[str, Image.Image]) -> set[frozenset[str]]:
         pictures |= {f"{name} {kind}": np.asarray(copy(image).convert("L")) for kind, copy in KINDS.items()}
     frame = frame_of(pictures)
     names = dict(frame.select("pixel_hash", "path").iter_rows())
-    return {frozenset((names[a], names[b])) for a, b in near_copies(frame)[0].select("a", "b").iter_rows()}
+    return {
+        frozenset((names[a], names[b])) for a, b in find_near_copies(frame)[0].select("a", "b").iter_rows()
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,9 +54,9 @@ def test_pairs_say_what_it_took_and_do_not_depend_on_the_order(patients: dict[st
         "flipped": KINDS["flipped"](image),
     }
     frame = frame_of({name: np.asarray(picture) for name, picture in pictures.items()})
-    pairs, recall = near_copies(frame)
+    pairs, recall = find_near_copies(frame)
     assert recall == 1
-    assert pairs.equals(near_copies(frame.reverse())[0])
+    assert pairs.equals(find_near_copies(frame.reverse())[0])
     name = dict(frame.select("pixel_hash", "path").iter_rows())
     took = {frozenset((name[a], name[b])): transform for a, b, _, transform, _ in pairs.iter_rows()}
     assert took == {
@@ -67,9 +69,9 @@ def test_pairs_say_what_it_took_and_do_not_depend_on_the_order(patients: dict[st
 
 def test_blank_slices_and_single_slices_are_no_copies() -> None:
     blank = {"black": np.zeros((50, 50), np.uint8), "grey": np.full((60, 60), 90, np.uint8)}
-    assert near_copies(frame_of(blank))[0].is_empty()
-    assert near_copies(frame_of(blank).head(1))[0].is_empty()
-    assert near_copies(frame_of(blank).head(1))[0].schema["correlation"] == pl.Float64
+    assert find_near_copies(frame_of(blank))[0].is_empty()
+    assert find_near_copies(frame_of(blank).head(1))[0].is_empty()
+    assert find_near_copies(frame_of(blank).head(1))[0].schema["correlation"] == pl.Float64
 
 
 def test_the_transform_that_reaches_the_threshold_wins_over_one_that_nearly_does(monkeypatch) -> None:
@@ -80,6 +82,6 @@ def test_the_transform_that_reaches_the_threshold_wins_over_one_that_nearly_does
         pairs = Pairs(np.array([0]), np.array([1]), np.array([found[what]]))
         return ([("none", pairs)] if found[what] >= lowest else []), 1.0
 
-    monkeypatch.setattr(copies, "_searched", searched)
-    pairs, _ = near_copies(frame, 0.98, doubt=0.01)
+    monkeypatch.setattr(copies, "_search_all_transforms", searched)
+    pairs, _ = find_near_copies(frame, 0.98, doubt=0.01)
     assert pairs.select("correlation", "transform").rows() == [(0.999, "crop")]

@@ -5,8 +5,14 @@ import polars as pl
 import pytest
 
 from gliascope.data.audit import copies, index, search
-from gliascope.data.audit.search import Search
-from gliascope.data.audit.vectors import TRANSFORMS, bounding, correlation, low_frequencies, turn_low
+from gliascope.data.audit.search import ExhaustiveSearch
+from gliascope.data.audit.vectors import (
+    TRANSFORMS,
+    bounding_vectors,
+    correlation,
+    low_frequencies,
+    transform_low_frequencies,
+)
 
 
 def thumbnails(count: int, seed: int = 0) -> np.ndarray:
@@ -29,7 +35,7 @@ def test_the_search_finds_exactly_what_comparing_all_pairs_finds(transform: str,
     monkeypatch.setattr(search, "BLOCK", 50)  # several blocks
     images = thumbnails(120)
     images[7] = TRANSFORMS[transform](images[80])
-    found = Search(images).pairs(transform, 0.8)
+    found = ExhaustiveSearch(images).pairs(transform, 0.8)
     expected = all_pairs(images, transform, 0.8)
     assert (7, 80) in expected
     assert {(a, b) for a, b in zip(found.first.tolist(), found.second.tolist(), strict=True)} == set(expected)
@@ -40,7 +46,7 @@ def test_the_search_finds_exactly_what_comparing_all_pairs_finds(transform: str,
 
 def test_the_bound_is_never_below_the_correlation() -> None:
     images = thumbnails(100)
-    vectors = bounding(low_frequencies(images))
+    vectors = bounding_vectors(low_frequencies(images))
     i, j = np.triu_indices(100, 1)
     assert ((vectors @ vectors.T)[i, j] >= correlation(images[i], images[j]) - 1e-5).all()
 
@@ -49,14 +55,16 @@ def test_the_bound_is_never_below_the_correlation() -> None:
 def test_low_frequencies_turn_as_the_image_does(transform: str) -> None:
     images = thumbnails(20)
     turned = np.ascontiguousarray(TRANSFORMS[transform](images))
-    assert np.allclose(low_frequencies(turned), turn_low(low_frequencies(images), transform), atol=1e-5)
+    assert np.allclose(
+        low_frequencies(turned), transform_low_frequencies(low_frequencies(images), transform), atol=1e-5
+    )
 
 
 def test_thumbnails_are_read_and_transformed_with_little_memory() -> None:
     column = pl.Series([bytes(row) for row in thumbnails(2000).reshape(2000, -1)])
     tracemalloc.start()
     try:
-        images = copies.images(column)
+        images = copies.thumbnail_array(column)
         assert tracemalloc.get_traced_memory()[1] < 1.5 * images.nbytes
         low_frequencies(images)
         assert tracemalloc.get_traced_memory()[1] < 5 * images.nbytes
@@ -75,7 +83,7 @@ def test_correlation_is_pearsons() -> None:
 def test_the_index_finds_nearly_all_and_says_how_many(transform: str, monkeypatch) -> None:
     images = thumbnails(1500)
     images[3] = TRANSFORMS[transform](images[900])
-    exact = Search(images).pairs(transform, 0.9)
+    exact = ExhaustiveSearch(images).pairs(transform, 0.9)
     indexed = index.IndexedSearch(images)
     found = indexed.pairs(transform, 0.9)
     pairs = [set(zip(p.first.tolist(), p.second.tolist(), strict=True)) for p in (exact, found)]
@@ -88,6 +96,6 @@ def test_the_index_finds_nearly_all_and_says_how_many(transform: str, monkeypatc
 
 
 def test_large_sets_go_to_the_index(monkeypatch) -> None:
-    monkeypatch.setattr(index, "EXACT", 100)
-    assert type(index.make_search(thumbnails(100))) is Search
+    monkeypatch.setattr(index, "EXHAUSTIVE_UP_TO", 100)
+    assert type(index.make_search(thumbnails(100))) is ExhaustiveSearch
     assert type(index.make_search(thumbnails(104))) is index.IndexedSearch

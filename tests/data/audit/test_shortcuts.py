@@ -1,4 +1,3 @@
-import json
 import os
 from pathlib import Path
 
@@ -6,7 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gliascope.data.audit.shortcuts import shortcuts
+from gliascope.data.audit.facts import UNDEFINED
+from gliascope.data.audit.shortcuts import find_shortcuts
 from gliascope.data.groups import group_ids
 from gliascope.data.scan import scan
 
@@ -57,17 +57,17 @@ def test_a_shortcut_in_the_header_is_found_and_named() -> None:
     labels = two_classes(random)
     width = np.where(np.array(labels) == "glioma", 200, 240) + random.integers(0, 30, SLICES)
     frame = catalogue(labels, heads(SLICES, random), width=width)
-    found = shortcuts(frame, np.arange(SLICES), 0)
-    assert found["header"]["balanced_accuracy"]["low"] > 0.9
-    assert [fact["name"] for fact in found["header"]["facts"][:3]] == [
+    found = find_shortcuts(frame, np.arange(SLICES), 0)
+    assert found["header"].balanced_accuracy.low > 0.9
+    assert [feature.name for feature in found["header"].features[:3]] == [
         "width",
         "aspect ratio",
         "bytes per pixel",
     ]
-    assert found["header"]["facts"][-1]["balanced_accuracy"] == 0.5
-    assert found["header"]["classes"] == ["no_tumor", "tumor"]
-    assert found["header"]["tested_on"].startswith("cross-validation")
-    assert found["border"]["balanced_accuracy"]["value"] == 0.5
+    assert found["header"].features[-1].balanced_accuracy == 0.5
+    assert found["header"].classes == ("no_tumor", "tumor")
+    assert found["header"].tested_on.startswith("cross-validation")
+    assert found["border"].balanced_accuracy.value == 0.5
     assert "source" not in found
 
 
@@ -77,11 +77,11 @@ def test_a_shortcut_in_the_border_is_found_and_cropping_removes_it() -> None:
     images = heads(SLICES, random)
     for image, label in zip(images, labels, strict=True):
         image[:, :] = np.roll(image, (-6 if label == "glioma" else 6) + random.integers(-2, 2), axis=0)
-    found = shortcuts(catalogue(labels, images), np.arange(SLICES), 0)
-    assert found["border"]["balanced_accuracy"]["low"] > 0.9
-    assert found["border"]["facts"][0]["name"] == "dark margin"
-    assert found["border_after_crop"]["balanced_accuracy"]["low"] < 0.55
-    assert found["header"]["balanced_accuracy"]["value"] == 0.5
+    found = find_shortcuts(catalogue(labels, images), np.arange(SLICES), 0)
+    assert found["border"].balanced_accuracy.low > 0.9
+    assert found["border"].features[0].name == "dark margin"
+    assert found["border_after_crop"].balanced_accuracy.low < 0.55
+    assert found["header"].balanced_accuracy.value == 0.5
 
 
 def test_background_noise_is_a_shortcut_that_cropping_leaves() -> None:
@@ -90,14 +90,14 @@ def test_background_noise_is_a_shortcut_that_cropping_leaves() -> None:
     images = heads(SLICES, random)
     for image, label in zip(images, labels, strict=True):
         image[image == 0] = 4 if label == "glioma" else 0
-    found = shortcuts(catalogue(labels, images), np.arange(SLICES), 0)
-    assert found["border"]["facts"][0]["balanced_accuracy"] > 0.95
-    assert found["border_after_crop"]["balanced_accuracy"]["low"] > 0.9
+    found = find_shortcuts(catalogue(labels, images), np.arange(SLICES), 0)
+    assert found["border"].features[0].balanced_accuracy > 0.95
+    assert found["border_after_crop"].balanced_accuracy.low > 0.9
 
 
 def test_no_probe_beats_chance_where_labels_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gliascope.data.audit.shortcuts.TREES", 20)
-    monkeypatch.setattr("gliascope.data.audit.shortcuts.FACT_TREES", 2)
+    monkeypatch.setattr("gliascope.data.audit.shortcuts.FEATURE_TREES", 2)
     intervals = []
     for seed in range(6):
         random = np.random.default_rng(seed)
@@ -105,13 +105,13 @@ def test_no_probe_beats_chance_where_labels_mean_nothing(monkeypatch: pytest.Mon
         columns = {name: random.integers(100, 400, SLICES) for name in ("width", "height", "bytes")}
         columns["source"] = random.choice(["one", "two"], SLICES)
         frame = catalogue(labels, heads(SLICES, random), **columns)
-        found = shortcuts(frame, random.integers(0, 100, SLICES), seed)
-        assert {(probe["task"], len(probe["classes"])) for probe in found.values()} == {("all classes", 3)}
-        intervals += [probe["balanced_accuracy"] for probe in found.values()]
-    above = [interval for interval in intervals if interval["low"] > 1 / 3]
+        found = find_shortcuts(frame, random.integers(0, 100, SLICES), seed)
+        assert {(probe.task, len(probe.classes)) for probe in found.values()} == {("all classes", 3)}
+        intervals += [probe.balanced_accuracy for probe in found.values()]
+    above = [interval for interval in intervals if interval.low > 1 / 3]
     assert len(intervals) == 24
     assert len(above) <= 2  # 2.5 % are expected
-    assert all(interval["high"] - interval["low"] < 0.3 for interval in intervals)
+    assert all(interval.high - interval.low < 0.3 for interval in intervals)
 
 
 def test_copies_of_test_slices_in_training_are_no_shortcut() -> None:
@@ -128,37 +128,36 @@ def test_copies_of_test_slices_in_training_are_no_shortcut() -> None:
     extra = catalogue(two_classes(random), heads(SLICES, random), bytes=random.integers(5000, 90_000, SLICES))
     extra = extra.with_columns(official=pl.lit("train"), path=pl.lit("more/") + pl.col("path"))
     frame = pl.concat([frame, extra.select(frame.columns)], how="vertical_relaxed")
-    header = shortcuts(frame, np.concatenate([groups, np.arange(1000, 1000 + SLICES)]), 0)["header"]
-    assert header["tested_on"] == "official test"
-    assert header["slices"] == half
-    assert header["balanced_accuracy"]["value"] > 0.95
-    assert 0.6 < header["without_copies"]["value"] < 0.9
+    header = find_shortcuts(frame, np.concatenate([groups, np.arange(1000, 1000 + SLICES)]), 0)["header"]
+    assert header.tested_on == "official test"
+    assert header.slices == half
+    assert header.balanced_accuracy.value > 0.95
+    assert 0.6 < header.without_copies.value < 0.9
 
 
 def test_where_the_source_tells_the_label() -> None:
     random = np.random.default_rng(4)
     labels = two_classes(random)
     source = np.where(random.random(SLICES) < 0.9, labels, "else")
-    found = shortcuts(catalogue(labels, heads(SLICES, random), source=source), np.arange(SLICES), 0)
-    assert found["source"]["balanced_accuracy"]["low"] > 0.85
+    found = find_shortcuts(catalogue(labels, heads(SLICES, random), source=source), np.arange(SLICES), 0)
+    assert found["source"].balanced_accuracy.low > 0.85
 
 
 def test_few_slices_and_single_groups_are_undefined_and_never_crash() -> None:
     random = np.random.default_rng(5)
     labels = ["glioma"] * 10 + ["no_tumor"] * 10
     frame = catalogue(labels, heads(20, random), width=[200] * 10 + [240] * 10)
-    small = shortcuts(frame, np.arange(20), 0)["header"]["balanced_accuracy"]
-    assert small["value"] == 1
-    assert small["low"] == pytest.approx(0.025 ** (1 / 10))  # all of ten right
-    single = shortcuts(frame, np.repeat([0, 1], 10), 0)
+    small = find_shortcuts(frame, np.arange(20), 0)["header"].balanced_accuracy
+    assert small.value == 1
+    assert small.low == pytest.approx(0.025 ** (1 / 10))  # all of ten right
+    single = find_shortcuts(frame, np.repeat([0, 1], 10), 0)
     for probe in single.values():
-        assert probe["balanced_accuracy"] == {"value": None, "low": None, "high": None}
-    json.dumps([small, single], allow_nan=False)
+        assert probe.balanced_accuracy == UNDEFINED
 
 
 @pytest.mark.skipif(not DATA, reason="GLIASCOPE_DATA does not name the folder of real slices")
 @pytest.mark.parametrize(("name", "low", "high"), [("masoud7023", 0.93, 0.96), ("ct", 0.95, 1)])
 def test_headers_of_public_sets_give_the_label_away(name: str, low: float, high: float) -> None:
     frame = scan([Path(str(DATA)) / name]).pictured()
-    header = shortcuts(frame, group_ids(frame), 0)["header"]
-    assert low <= header["balanced_accuracy"]["value"] <= high
+    header = find_shortcuts(frame, group_ids(frame), 0)["header"]
+    assert low <= header.balanced_accuracy.value <= high

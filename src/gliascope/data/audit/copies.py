@@ -1,40 +1,56 @@
-"""Near copies among distinct slices: as they are, mirrored, turned, without their border, cropped."""
+"""Near copies among distinct slices: plain, mirrored, turned, without their border, or cropped."""
 
 import numpy as np
 import polars as pl
 
 from gliascope.data.audit.index import make_search
-from gliascope.data.audit.register import cropped_pairs
+from gliascope.data.audit.registration import find_crops
 from gliascope.data.audit.result import PAIRS_SCHEMA
 from gliascope.data.audit.search import Pairs
 from gliascope.data.audit.vectors import TRANSFORMS, Pixels, batches
 from gliascope.data.scan import THUMBNAIL
 from gliascope.progress import progress
 
-THRESHOLD = 0.98
+THRESHOLD = 0.98  # correlation of two 64 x 64 thumbnails
 
 
-def near_copies(
+def find_near_copies(
     distinct: pl.DataFrame, threshold: float = THRESHOLD, doubt: float = 0.0
 ) -> tuple[pl.DataFrame, float | None]:
-    """Pairs (of PAIRS_SCHEMA) of the slices of `distinct`, whose pixel hashes are all different.
+    """Find pairs of slices that show the same picture.
 
-    A pair is found by the first of these that brings it to the threshold: the plain thumbnails; mirrored or
-    turned ones; the same without the black border; one registered inside the other. With `doubt`, pairs that
-    nothing brings to the threshold, but to that much less, are there, too. Beside them, the share
-    of all pairs that an index was seen to find in a sample, 1 where all pairs were compared, None where the
-    sample has no pair.
+    A pair gets the first of these transforms that brings it to the threshold: none; mirrored or turned; the
+    same without the black border; one slice registered inside the other.
+
+    Parameters
+    ----------
+    distinct
+        Catalogue rows with columns pixel_hash, thumbnail and head_thumbnail; all pixel hashes different.
+    threshold
+        Least correlation of a pair.
+    doubt
+        Also return pairs whose correlation is below the threshold by at most this much.
+
+    Returns
+    -------
+    pairs
+        In the columns of `result.PAIRS_SCHEMA`; `cut` is false everywhere.
+    recall
+        Share of all untransformed pairs that were found: 1 if all pairs were compared, estimated on a sample
+        if an index was used, None if that sample is in no pair.
     """
     distinct = distinct.sort("pixel_hash")
     hashes = distinct["pixel_hash"]
     lowest = threshold - doubt
-    # The images are read anew for each search: two sets of them at once are what would fill the memory.
-    found, recall = _searched(images(distinct["thumbnail"]), "", lowest)
+    # The images are unpacked anew for each search: two sets of them at once would fill the memory.
+    found, recall = _search_all_transforms(thumbnail_array(distinct["thumbnail"]), "", lowest)
     found += [
         ("crop" if name == "none" else f"crop, {name}", pairs)
-        for name, pairs in _searched(images(distinct["head_thumbnail"]), " without border", lowest)[0]
+        for name, pairs in _search_all_transforms(
+            thumbnail_array(distinct["head_thumbnail"]), " without border", lowest
+        )[0]
     ]
-    found.append(("crop", cropped_pairs(images(distinct["thumbnail"]), lowest)))
+    found.append(("crop", find_crops(thumbnail_array(distinct["thumbnail"]), lowest)))
     frames = [
         pl.DataFrame(
             {
@@ -52,8 +68,8 @@ def near_copies(
     return pairs.unique(["a", "b"], keep="first", maintain_order=True), recall
 
 
-def images(thumbnails: pl.Series) -> Pixels:
-    """A thumbnail column as uint8 (n, 64, 64)."""
+def thumbnail_array(thumbnails: pl.Series) -> Pixels:
+    """Unpack a column of thumbnails, Binary (n,) of 4,096 bytes each, to uint8 (n, 64, 64)."""
     pixels = np.empty((len(thumbnails), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
     for batch in batches(len(thumbnails)):
         grey = np.frombuffer(b"".join(thumbnails[batch]), dtype=np.uint8)
@@ -61,9 +77,10 @@ def images(thumbnails: pl.Series) -> Pixels:
     return pixels
 
 
-def _searched(
+def _search_all_transforms(
     thumbnails: Pixels, what: str, threshold: float
 ) -> tuple[list[tuple[str, Pairs]], float | None]:
+    """Pairs under each transform, by its name, and the recall of the search. what: for the progress bar."""
     found = []
     with progress(f"audit: copies{what}", len(TRANSFORMS)) as advance:
         search = make_search(thumbnails)

@@ -1,29 +1,47 @@
-"""For sets too large to compare all pairs: an inverted file that finds nearly all."""
+"""Approximate search for sets that are too large to compare all pairs: an inverted file index (faiss)."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gliascope.data.audit.search import ROUNDING, Pairs, Search
+from gliascope.data.audit.search import ROUNDING, ExhaustiveSearch, Pairs, Rows
 from gliascope.data.audit.vectors import Array, Pixels
 
-EXACT = 200_000  # slices; up to here all pairs are compared
-QUERIES = 1024
-SAMPLE = 1000  # slices whose pairs are also searched for exactly
-PROBED = 1 / 16  # of the cells
+EXHAUSTIVE_UP_TO = 200_000  # slices
+QUERIES = 1024  # vectors looked up at a time
+SAMPLE = 1000  # slices on which the recall is estimated
+PROBED = 1 / 16  # share of the cells that a query looks into
 
 
-def make_search(thumbnails: Pixels) -> Search:
-    """Exact up to EXACT thumbnails, uint8 (n, 64, 64); by an index above."""
-    return Search(thumbnails) if len(thumbnails) <= EXACT else IndexedSearch(thumbnails)
+def make_search(thumbnails: Pixels) -> ExhaustiveSearch:
+    """Make the exhaustive search for up to `EXHAUSTIVE_UP_TO` thumbnails, else the index.
+
+    Parameters
+    ----------
+    thumbnails
+        uint8 (n, 64, 64).
+    """
+    kind = ExhaustiveSearch if len(thumbnails) <= EXHAUSTIVE_UP_TO else IndexedSearch
+    return kind(thumbnails)
 
 
-def cells(vectors: Array) -> Any:
-    """A faiss index of vectors (n, k) by inner product: k-means cells, of which a query probes the nearest.
+def inverted_file(vectors: Array) -> Any:
+    """Build a faiss index for inner products: k-means cells, of which a query looks into the nearest.
 
-    Jégou, Douze & Schmid 2011 (inverted file, without compression).
+    Parameters
+    ----------
+    vectors
+        float32 (n, k).
+
+    Returns
+    -------
+    faiss.IndexIVFFlat
+        Holds the vectors uncompressed.
+
+    References
+    ----------
+    Jégou, Douze & Schmid, "Product quantization for nearest neighbor search", IEEE TPAMI 33:117, 2011.
     """
     import faiss
 
@@ -37,34 +55,44 @@ def cells(vectors: Array) -> Any:
     return index
 
 
-class IndexedSearch(Search):
-    """`Search` whose candidates come from an index; `recall` tells how many of all pairs it finds."""
+class IndexedSearch(ExhaustiveSearch):
+    """Search whose candidate pairs come from an index; `recall` estimates the share of pairs it finds.
+
+    Parameters
+    ----------
+    thumbnails
+        uint8 (n, 64, 64).
+    """
 
     def __init__(self, thumbnails: Pixels) -> None:
         super().__init__(thumbnails)
-        self.index = cells(self.vectors)
+        self.index = inverted_file(self.vectors)
 
     def recall(self, found: Pairs, threshold: float) -> float | None:
-        """Share of the plain pairs of a sample of slices that were found; None where they have no pair."""
+        """Estimate the share of all pairs that `found`, the pairs under the transform "none", holds.
+
+        A sample of slices is compared with all others. None if the sample is in no pair.
+        """
         n = len(self.thumbnails)
         sample = np.sort(np.random.default_rng(1).permutation(n)[:SAMPLE])
-        exact = {pair for row in sample for pair in self._of(row, threshold)}
+        exact = {pair for row in sample for pair in self._pairs_of(row, threshold)}
         have = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
         return len(exact & have) / len(exact) if exact else None
 
-    def _of(self, row: int, threshold: float) -> Iterator[tuple[int, int]]:
-        """All plain pairs, exactly, that a slice is in."""
+    def _pairs_of(self, row: int, threshold: float) -> Iterator[tuple[int, int]]:
+        """All untransformed pairs of one slice, by comparison with all others."""
         others = np.flatnonzero(self.vectors @ self.vectors[row] >= threshold - ROUNDING)
         others = others[others != row]
         first, second = np.minimum(row, others), np.maximum(row, others)
-        kept = self._scored(first, second, "none", threshold)
-        yield from zip(kept.first.tolist(), kept.second.tolist(), strict=True)
+        pairs = self._compare(first, second, "none", threshold)
+        yield from zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
 
-    def _candidates(
-        self, turned: Array, threshold: float
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        for start in range(0, len(turned), QUERIES):
-            limits, _, rows = self.index.range_search(turned[start : start + QUERIES], threshold - ROUNDING)
-            columns = start + np.repeat(np.arange(len(limits) - 1), np.diff(limits).astype(np.int64))
-            above = rows < columns
-            yield rows[above], columns[above]
+    def _candidates(self, transformed: Array, threshold: float) -> Iterator[tuple[Rows, Rows]]:
+        """Pairs of rows that the index finds. transformed: bounding vectors, (n, k)."""
+        for start in range(0, len(transformed), QUERIES):
+            limits, _, first = self.index.range_search(
+                transformed[start : start + QUERIES], threshold - ROUNDING
+            )
+            second = start + np.repeat(np.arange(len(limits) - 1), np.diff(limits).astype(np.int64))
+            ordered = first < second
+            yield first[ordered], second[ordered]

@@ -1,80 +1,109 @@
-"""What copies cost: test slices that training has seen, and what sources share."""
+"""Copies of training slices in test sets, and copies that two sources share.
+
+Two slices are copies of one another if their pixels are identical or if they are a pair of near copies. In
+all functions `pairs` is a table of near copies in the columns of `result.PAIRS_SCHEMA`.
+"""
 
 from itertools import combinations
-from typing import Any
 
 import polars as pl
 
+from gliascope.data.audit.facts import ClassLeak, SourceFacts, SourceOverlap
 
-def neighbours(pairs: pl.DataFrame, plain: bool = False) -> pl.DataFrame:
-    """Columns pixel_hash and twin: each pair both ways; with `plain`, those that need no transform only."""
-    if plain:
+
+def has_copy(
+    hashes: pl.Series, others: pl.Series, pairs: pl.DataFrame, untransformed: bool = False
+) -> pl.Series:
+    """Tell for each slice whether a second set of slices holds a copy of it.
+
+    Parameters
+    ----------
+    hashes
+        Pixel hash of each slice, String (n,).
+    others
+        Pixel hashes of the second set, String (m,).
+    pairs
+        Near copies.
+    untransformed
+        Leave out near copies that are mirrored, turned or cropped.
+
+    Returns
+    -------
+    pl.Series
+        Boolean (n,).
+    """
+    if untransformed:
         pairs = pairs.filter(pl.col("transform") == "none")
-    both = [pairs.select(pixel_hash=x, twin=y) for x, y in (("a", "b"), ("b", "a"))]
-    return pl.concat(both)
+    both_ways = pl.concat([pairs.select(slice=x, copy=y) for x, y in (("a", "b"), ("b", "a"))])
+    copied = both_ways.filter(pl.col("copy").is_in(others.implode()))["slice"]
+    return hashes.is_in(pl.concat([copied, others]).unique().implode())
 
 
-def has_twin(hashes: pl.Series, others: pl.Series, pairs: pl.DataFrame, plain: bool = False) -> pl.Series:
-    """For each slice of `hashes` whether `others` holds identical pixels or a near copy, bool."""
-    seen = neighbours(pairs, plain).filter(pl.col("twin").is_in(others.implode()))["pixel_hash"]
-    return hashes.is_in(pl.concat([seen, others]).unique().implode())
+def count_leaks(frame: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, SourceFacts]:
+    """Count slices and leaks of each source.
 
+    Parameters
+    ----------
+    frame
+        Catalogue rows with an additional column `copies`, the group of copies of each slice.
+    pairs
+        Near copies.
 
-def source_facts(frame: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Key `sources` of audit.json. frame: catalogue rows with their group of `copies`."""
+    Returns
+    -------
+    dict
+        By name of the source, in the catalogue's order.
+    """
     names = frame["source"].unique(maintain_order=True)
-    return {name: _source(frame.filter(pl.col("source") == name), pairs) for name in names}
+    return {name: _count_leaks_of_source(frame.filter(pl.col("source") == name), pairs) for name in names}
 
 
-def _source(frame: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, Any]:
+def _count_leaks_of_source(frame: pl.DataFrame, pairs: pl.DataFrame) -> SourceFacts:
     test = frame.filter(pl.col("official") == "test")
     train = frame.filter(pl.col("official").fill_null("train") != "test")
-    facts: dict[str, Any] = {
-        "files": frame.n_unique(["root", "path"]),
-        "slices": frame.height,
-        "distinct_files": frame["sha256"].n_unique(),
-        "distinct_slices": frame["pixel_hash"].n_unique(),
-        "classes": dict(frame["label"].value_counts().sort("label").rows()),
-        "mixed_label_groups": mixed(frame, "copies"),
-    }
-    keys = ("test_slices_with_training_twin", "test_slices_with_training_twin_any_transform")
-    if test.is_empty():
-        none = ("identical_groups_across_splits", "test_slices", *keys, "test_twins_by_class")
-        return facts | dict.fromkeys(none)
-    twins = test.with_columns(
-        twin=has_twin(test["pixel_hash"], train["pixel_hash"], pairs, plain=True),
-        any=has_twin(test["pixel_hash"], train["pixel_hash"], pairs),
+    leaks = test.with_columns(
+        plain=has_copy(test["pixel_hash"], train["pixel_hash"], pairs, untransformed=True),
+        any=has_copy(test["pixel_hash"], train["pixel_hash"], pairs),
     )
-    by_class = twins.group_by("label").agg(pl.len(), pl.col("twin").sum(), pl.col("any").sum()).sort("label")
-    return facts | {
-        "identical_groups_across_splits": len(set(test["sha256"]) & set(train["sha256"])),
-        "test_slices": test.height,
-        keys[0]: int(twins["twin"].sum()),
-        keys[1]: int(twins["any"].sum()),
-        "test_twins_by_class": {
-            label: {"test_slices": n, "twin": twin, "twin_any_transform": any_}
-            for label, n, twin, any_ in by_class.iter_rows()
-        },
-    }
+    by_class = leaks.group_by("label").agg(pl.len(), pl.col("plain").sum(), pl.col("any").sum()).sort("label")
+    tested = not test.is_empty()
+    return SourceFacts(
+        files=frame.n_unique(["root", "path"]),
+        slices=frame.height,
+        distinct_files=frame["sha256"].n_unique(),
+        distinct_slices=frame["pixel_hash"].n_unique(),
+        classes=dict(frame["label"].value_counts().sort("label").rows()),
+        mixed_label_groups=count_mixed_labels(frame, "copies"),
+        identical_groups_across_splits=len(set(test["sha256"]) & set(train["sha256"])) if tested else None,
+        test_slices=test.height if tested else None,
+        test_slices_with_training_twin=int(leaks["plain"].sum()) if tested else None,
+        test_slices_with_training_twin_any_transform=int(leaks["any"].sum()) if tested else None,
+        test_twins_by_class={
+            label: ClassLeak(test_slices=n, twin=plain, twin_any_transform=any_)
+            for label, n, plain, any_ in by_class.iter_rows()
+        }
+        if tested
+        else None,
+    )
 
 
-def mixed(frame: pl.DataFrame, column: str) -> int:
-    """How many groups by `column` carry more than one label."""
+def count_mixed_labels(frame: pl.DataFrame, column: str) -> int:
+    """Count the groups, by a column of a catalogue frame, whose slices carry more than one label."""
     return frame.group_by(column).agg(pl.col("label").n_unique()).filter(pl.col("label") > 1).height
 
 
-def between_sources(frame: pl.DataFrame, pairs: pl.DataFrame) -> list[dict[str, Any]]:
-    """Key `between_sources` of audit.json: what each two sources share, counted on either side."""
-    parts = {str(name): part for (name,), part in frame.group_by("source", maintain_order=True)}
-    rows = []
-    for a, b in combinations(parts, 2):
-        row: dict[str, Any] = {"a": a, "b": b, "identical_files": {}, "twins": {}, "twins_any_transform": {}}
-        for one, other in ((a, b), (b, a)):
-            files = parts[one].unique(["root", "path"])
-            shared = files["sha256"].is_in(parts[other]["sha256"].unique().implode())
-            row["identical_files"][one] = int(shared.sum())
-            for key, plain in (("twins", True), ("twins_any_transform", False)):
-                found = has_twin(parts[one]["pixel_hash"], parts[other]["pixel_hash"], pairs, plain)
-                row[key][one] = int(found.sum())
-        rows.append(row)
-    return rows
+def source_overlaps(frame: pl.DataFrame, pairs: pl.DataFrame) -> tuple[SourceOverlap, ...]:
+    """Count what each two sources of a catalogue frame share; `pairs` are the near copies."""
+    sources = {str(name): rows for (name,), rows in frame.group_by("source", maintain_order=True)}
+    return tuple(_overlap(a, b, sources, pairs) for a, b in combinations(sources, 2))
+
+
+def _overlap(a: str, b: str, sources: dict[str, pl.DataFrame], pairs: pl.DataFrame) -> SourceOverlap:
+    identical, plain, any_transform = {}, {}, {}
+    for one, other in ((a, b), (b, a)):
+        files, hashes = sources[one].unique(["root", "path"]), sources[one]["pixel_hash"]
+        others = sources[other]["pixel_hash"]
+        identical[one] = int(files["sha256"].is_in(sources[other]["sha256"].unique().implode()).sum())
+        plain[one] = int(has_copy(hashes, others, pairs, untransformed=True).sum())
+        any_transform[one] = int(has_copy(hashes, others, pairs).sum())
+    return SourceOverlap(a=a, b=b, identical_files=identical, twins=plain, twins_any_transform=any_transform)

@@ -1,4 +1,9 @@
-"""Thumbnails as vectors: exact correlation, and the low frequencies that bound it cheaply."""
+"""Thumbnails as vectors: exact correlation, and a cheap upper bound of it from the lowest frequencies.
+
+A thumbnail is a grey picture of 64 x 64 pixels. Its two-dimensional discrete cosine transform (DCT-II) is
+orthonormal, so inner products of coefficients are inner products of pixels. The lowest 12 x 12 coefficients
+hold about three quarters of the energy.
+"""
 
 from collections.abc import Callable
 
@@ -7,40 +12,50 @@ from numpy.typing import NDArray
 
 from gliascope.data.scan import THUMBNAIL
 
-LOW = 12  # LOW x LOW of the 64 x 64 DCT coefficients are kept: about three quarters of the energy
-_BATCH = 256  # thumbnails at a time: what is made of them fits a processor's cache
+LOW = 12  # LOW x LOW coefficients of the DCT are kept
+_BATCH = 256  # thumbnails at a time, so that what is computed of them fits a processor's cache
 
 Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 
-def _turned(turns: int, flip: bool) -> Callable[[NDArray[np.generic]], NDArray[np.generic]]:
-    """Quarter turns, counter-clockwise, after a left-right flip or not, of (n, h, w) arrays."""
-    return lambda images: np.rot90(images[..., ::-1] if flip else images, turns, (-2, -1))
+def _rotation(quarter_turns: int, flip: bool) -> Callable[[NDArray[np.generic]], NDArray[np.generic]]:
+    """Counter-clockwise quarter turns, after a left-right flip or not, of (n, height, width) arrays."""
+    return lambda images: np.rot90(images[..., ::-1] if flip else images, quarter_turns, (-2, -1))
 
 
-# The symmetries of a square: each one's inverse is among them.
+# The eight symmetries of a square. The inverse of each is among them.
 TRANSFORMS: dict[str, Callable[[NDArray[np.generic]], NDArray[np.generic]]] = {
-    "none": _turned(0, flip=False),
-    "flip": _turned(0, flip=True),
-    "turn 90": _turned(1, flip=False),
-    "turn 180": _turned(2, flip=False),
-    "turn 270": _turned(3, flip=False),
-    "flip, turn 90": _turned(1, flip=True),
-    "flip, turn 180": _turned(2, flip=True),
-    "flip, turn 270": _turned(3, flip=True),
+    "none": _rotation(0, flip=False),
+    "flip": _rotation(0, flip=True),
+    "turn 90": _rotation(1, flip=False),
+    "turn 180": _rotation(2, flip=False),
+    "turn 270": _rotation(3, flip=False),
+    "flip, turn 90": _rotation(1, flip=True),
+    "flip, turn 180": _rotation(2, flip=True),
+    "flip, turn 270": _rotation(3, flip=True),
 }
 
 
 def batches(n: int, size: int = _BATCH) -> list[slice]:
-    """Slices of `size` that cover n rows."""
+    """Consecutive Python slices of `size` rows that cover `n` rows; the last may reach beyond `n`."""
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def correlation(a: Pixels, b: Pixels) -> NDArray[np.float64]:
-    """Normalised cross-correlation (Pearson's r) of pairs of images, uint8 (n, h, w) each; 0 for blank ones.
+    """Normalised cross-correlation (Pearson's r) of each image in `a` with the image at its place in `b`.
 
     All sums are of integers below 2**53, so the result is the same in any order on any machine.
+
+    Parameters
+    ----------
+    a, b
+        Grey images, uint8 (n, height, width).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n,), from -1 to 1; 0 where an image has the same value everywhere.
     """
     x, y = (images.reshape(len(images), -1).astype(np.float64) for images in (a, b))
     size = x.shape[1]
@@ -52,15 +67,26 @@ def correlation(a: Pixels, b: Pixels) -> NDArray[np.float64]:
     return r
 
 
-def unit(images: NDArray[np.generic]) -> Array:
-    """Images (n, h, w) with their mean removed and unit norm, float32; a blank image becomes zeros."""
+def standardise(images: NDArray[np.generic]) -> Array:
+    """Subtract from each image its mean and divide by its norm.
+
+    Parameters
+    ----------
+    images
+        Numbers of any kind, (n, height, width).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, height, width) of unit norm; zeros for an image with the same value everywhere.
+    """
     values = images.astype(np.float32)
     values -= values.mean((1, 2), keepdims=True)
-    return directions(values).reshape(values.shape)
+    return unit_vectors(values).reshape(values.shape)
 
 
-def directions(values: Array) -> Array:
-    """Each of (n, ...) as a vector of unit norm, (n, k); next to nothing becomes zeros."""
+def unit_vectors(values: Array) -> Array:
+    """Flatten each entry of float32 (n, …) to unit norm, float32 (n, k); zeros if its norm is below 1e-3."""
     vectors = values.reshape(len(values), -1)
     norm = np.sqrt(np.einsum("nk,nk->n", vectors, vectors))[:, None]
     scaled: Array = np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 1e-3)
@@ -68,22 +94,49 @@ def directions(values: Array) -> Array:
 
 
 def low_frequencies(thumbnails: Pixels, size: int = LOW) -> Array:
-    """The lowest DCT-II coefficients of each unit thumbnail, float32 (n, size, size).
+    """Lowest DCT-II coefficients of each thumbnail, standardised before.
 
-    The transform is orthonormal, so inner products of them are the low-frequency part of the correlation;
-    and it turns as the image does (see `turn_low`).
+    The inner product of two such arrays is the low-frequency part of the thumbnails' correlation. If an image
+    is mirrored or turned, its coefficients change as `transform_low_frequencies` computes.
+
+    Parameters
+    ----------
+    thumbnails
+        uint8 (n, 64, 64).
+    size
+        Number of coefficients along each axis.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, size, size).
     """
     from scipy.fft import dctn
 
     low = np.empty((len(thumbnails), size, size), dtype=np.float32)
     for batch in batches(len(thumbnails)):
-        low[batch] = dctn(unit(thumbnails[batch]), axes=(1, 2), norm="ortho")[:, :size, :size]
+        low[batch] = dctn(standardise(thumbnails[batch]), axes=(1, 2), norm="ortho")[:, :size, :size]
     return low
 
 
-def turn_low(low: Array, name: str) -> Array:
-    """Low frequencies of the transformed images: mirroring an axis flips the sign of its odd frequencies."""
-    # What the transform does to the axes is read off two ramps, so there is one definition of each transform.
+def transform_low_frequencies(low: Array, name: str) -> Array:
+    """Low frequencies of mirrored or turned thumbnails, computed from those of the thumbnails.
+
+    Mirroring an axis changes the sign of its odd frequencies; a quarter turn also swaps the axes.
+
+    Parameters
+    ----------
+    low
+        As `low_frequencies` returns, float32 (n, size, size).
+    name
+        A key of `TRANSFORMS`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, size, size).
+    """
+    # What the transform does to the axes is measured on two ramps, so each transform is defined only once.
     ramp = np.arange(THUMBNAIL, dtype=np.float32)
     rows = TRANSFORMS[name](np.broadcast_to(ramp[:, None], (1, THUMBNAIL, THUMBNAIL)))[0]
     columns = TRANSFORMS[name](np.broadcast_to(ramp[None, :], (1, THUMBNAIL, THUMBNAIL)))[0]
@@ -98,11 +151,21 @@ def turn_low(low: Array, name: str) -> Array:
     return low
 
 
-def bounding(low: Array) -> Array:
-    """Vectors (n, size * size + 1) whose inner product is never below the correlation of the thumbnails.
+def bounding_vectors(low: Array) -> Array:
+    r"""Vectors whose inner product is never below the correlation of the thumbnails.
 
-    Split each unit vector into its low part Px and the rest Qx; then, by Cauchy and Schwarz,
-    <x, y> = <Px, Py> + <Qx, Qy> <= <Px, Py> + |Qx||Qy|. The last coordinate is |Qx|.
+    Each standardised thumbnail x has a low-frequency part Px and a rest Qx. By the Cauchy-Schwarz inequality
+    <x, y> = <Px, Py> + <Qx, Qy> <= <Px, Py> + \|Qx\| \|Qy\|. So \|Qx\| is appended as the last coordinate.
+
+    Parameters
+    ----------
+    low
+        As `low_frequencies` returns, float32 (n, size, size).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n, size * size + 1).
     """
     flat = low.reshape(len(low), -1)
     rest = np.sqrt(np.clip(1 - np.einsum("nk,nk->n", flat, flat), 0, None))

@@ -1,43 +1,76 @@
-"""What may be believed of a model trained and tested on this set, in plain words."""
+"""The verdict of an audit: what may be believed of a model trained and tested on the audited set."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-FEW = 0.01  # share of the test set that may have been seen before it matters
-CLUES = {
+from gliascope.data.audit.facts import AuditVerdict, FolderLabels, ShortcutProbe, SourceFacts, SourceOverlap
+
+TOLERATED_LEAK = 0.01  # share of the test slices that may have a copy in training
+SHORTCUT_NAMES = {
     "header": "what the file's header says",
     "border": "border and background",
     "source": "the name of the source",
 }
-STRONG = 0.5  # of the way from chance to certainty
+STRONG_SHORTCUT = 0.5  # of the way from chance to a balanced accuracy of 1
 
 
-def verdict(facts: dict[str, Any]) -> dict[str, Any]:
-    """Key `verdict` of audit.json: the protocol to use, a level and plain sentences, the worst first.
+def make_verdict(
+    *,
+    sources: Mapping[str, SourceFacts],
+    between_sources: Sequence[SourceOverlap],
+    shortcuts: Mapping[str, ShortcutProbe],
+    label_issues: Mapping[str, FolderLabels],
+    mixed_label_groups: int,
+    labels_checked: bool,
+) -> AuditVerdict:
+    """Choose the level, the split protocol and the sentences of the verdict.
 
-    Levels: unsound (the usual test number means little), caution (believe it with the limits named), sound.
+    Leaks and flagged folders make the level unsound; overlapping sources, strong shortcuts, contradicting
+    labels and unchecked labels make it caution.
+
+    Parameters
+    ----------
+    sources
+        Counts by source.
+    between_sources
+        What each two sources share.
+    shortcuts
+        Shortcut probes by name.
+    label_issues
+        Label check by folder.
+    mixed_label_groups
+        Number of groups of copies with more than one label.
+    labels_checked
+        Whether a network checked the labels.
     """
-    leaks = _leaks(facts["sources"])
-    wrong = [_folder(name, folder) for name, folder in facts["suspect_labels"].items() if folder["flagged"]]
-    merged = [_between(row) for row in facts["between_sources"] if any(row["twins_any_transform"].values())]
-    doubts = [*_shortcuts(facts["shortcuts"]), *merged]
-    if conflicts := facts["groups"]["mixed_labels"]:
+    leaks = _describe_leaks(sources)
+    flagged = [_describe_folder(name, folder) for name, folder in label_issues.items() if folder.flagged]
+    overlaps = [_describe_overlap(row) for row in between_sources if any(row.twins_any_transform.values())]
+    doubts = [*_describe_shortcuts(shortcuts), *overlaps]
+    if mixed_label_groups:
         doubts.append(
-            f"{conflicts} groups of copies carry more than one class: at least one label in each is wrong."
+            f"{mixed_label_groups} groups of copies carry more than one class: at least one label in each is "
+            "wrong."
         )
-    if not facts["label_check"]["done"]:
+    if not labels_checked:
         doubts.append("No label was checked by a network: wrong folders would not have been seen.")
-    level = "unsound" if leaks or wrong else "caution" if doubts else "sound"
-    has_test = any(source["test_slices"] for source in facts["sources"].values())
-    protocol = "grouped" if leaks or merged or wrong or not has_test else "official"
-    return {"level": level, "protocol": protocol, "sentences": [*leaks, *wrong, *doubts, *_advice(protocol)]}
+    has_test = any(source.test_slices for source in sources.values())
+    by_groups = bool(leaks or overlaps or flagged or not has_test)
+    advice = [
+        "Patients that no file names may still be on both sides; give them by --groups where you know them."
+    ]
+    return AuditVerdict(
+        level="unsound" if leaks or flagged else "caution" if doubts else "sound",
+        protocol="grouped" if by_groups else "official",
+        sentences=(*leaks, *flagged, *doubts, *(advice if by_groups else ())),
+    )
 
 
-def _leaks(sources: dict[str, Any]) -> list[str]:
+def _describe_leaks(sources: Mapping[str, SourceFacts]) -> list[str]:
     counts = []
     for name, source in sources.items():
-        n, seen = source["test_slices"], source["test_slices_with_training_twin_any_transform"]
-        if n and seen > FEW * n:
-            counts.append(f"{name}: {seen:,} of its {n:,} test slices ({seen / n:.0%})")
+        n, leaked = source.test_slices, source.test_slices_with_training_twin_any_transform or 0
+        if n and leaked > TOLERATED_LEAK * n:
+            counts.append(f"{name}: {leaked:,} of its {n:,} test slices ({leaked / n:.0%})")
     if not counts:
         return []
     return [
@@ -46,49 +79,35 @@ def _leaks(sources: dict[str, Any]) -> list[str]:
     ]
 
 
-def _folder(name: str, folder: dict[str, Any]) -> str:
+def _describe_folder(name: str, folder: FolderLabels) -> str:
     return (
         f"{name}: look at this folder. A model that does well elsewhere agrees with "
-        f"{folder['recall']:.0%} of its {folder['slices']:,} labels: many are wrong, or its slices are "
+        f"{folder.recall:.0%} of its {folder.slices:,} labels: many are wrong, or its slices are "
         "unlike all others. Until that is settled, no accuracy on it can be believed."
     )
 
 
-def _gives_away(probe: dict[str, Any]) -> bool:
-    low, chance = _score(probe)["low"], probe["chance"]
-    return low is not None and low > chance + STRONG * (1 - chance)
+def _is_strong(probe: ShortcutProbe) -> bool:
+    low = probe.score.low
+    return low is not None and low > probe.chance + STRONG_SHORTCUT * (1 - probe.chance)
 
 
-def _score(probe: dict[str, Any]) -> dict[str, Any]:
-    """What the probe reaches without the help of copies."""
-    score: dict[str, Any] = probe["without_copies"] or probe["balanced_accuracy"]
-    return score
-
-
-def _shortcuts(probes: dict[str, Any]) -> list[str]:
-    strong = {name: probe for name, probe in probes.items() if name in CLUES and _gives_away(probe)}
+def _describe_shortcuts(probes: Mapping[str, ShortcutProbe]) -> list[str]:
+    strong = {name: probe for name, probe in probes.items() if name in SHORTCUT_NAMES and _is_strong(probe)}
     if not strong:
         return []
-    told = []
+    clues = []
     for name, probe in strong.items():
-        fact = f" (most of all {probe['facts'][0]['name']})" if len(probe["facts"]) > 1 else ""
-        told.append(f"{CLUES[name]}{fact} at {_score(probe)['value']:.0%} balanced accuracy")
+        best = f" (most of all {probe.features[0].name})" if len(probe.features) > 1 else ""
+        clues.append(f"{SHORTCUT_NAMES[name]}{best} at {probe.score.value:.0%} balanced accuracy")
     first = next(iter(strong.values()))
     return [
-        f"Without looking at the brain, {first['task']} can be told from {' and from '.join(told)}, where "
-        f"chance is {first['chance']:.0%}. A model can learn that instead of the disease."
+        f"Without looking at the brain, {first.task} can be told from {' and from '.join(clues)}, where "
+        f"chance is {first.chance:.0%}. A model can learn that instead of the disease."
     ]
 
 
-def _between(row: dict[str, Any]) -> str:
-    shared = row["twins_any_transform"]
+def _describe_overlap(overlap: SourceOverlap) -> str:
+    shared = overlap.twins_any_transform
     counts = " and ".join(f"{n:,} slices of {name}" for name, n in shared.items())
     return f"{counts} are copies of one another: these sources are no independent test of each other."
-
-
-def _advice(protocol: str) -> list[str]:
-    if protocol == "official":
-        return []
-    return [
-        "Patients that no file names may still be on both sides; give them by --groups where you know them."
-    ]

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from PIL import Image, ImageDraw
 
-from gliascope.data.audit.marks import beside_head, coloured, written
-from gliascope.data.audit.oddities import oddities
-from gliascope.data.audit.result import ODDITIES_SCHEMA
+from gliascope.data.audit.burned_in_text import coloured_share, count_letters, outside_head_mask
+from gliascope.data.audit.quality_issues import find_quality_issues
+from gliascope.data.audit.result import QUALITY_ISSUES_SCHEMA
 from gliascope.data.phantom import phantom
 from gliascope.data.scan import scan
 
@@ -33,10 +33,10 @@ def picture(label: str, seed: int) -> Image.Image:
 
 
 def found(frame: pl.DataFrame) -> set[tuple[str, str]]:
-    """Name and kind of each oddity."""
-    odd = oddities(frame, np.arange(frame.height), 0)
-    assert odd.schema == pl.Schema(ODDITIES_SCHEMA)
-    return {(row["path"].rpartition("/")[2], row["kind"]) for row in odd.iter_rows(named=True)}
+    """Name and kind of each quality issue."""
+    issues = find_quality_issues(frame, np.arange(frame.height), 0)
+    assert issues.schema == pl.Schema(QUALITY_ISSUES_SCHEMA)
+    return {(row["path"].rpartition("/")[2], row["kind"]) for row in issues.iter_rows(named=True)}
 
 
 def labelled(image: Image.Image) -> Image.Image:
@@ -65,7 +65,7 @@ def banner(image: Image.Image) -> Image.Image:
     return image
 
 
-def test_planted_oddities_are_found_and_nothing_else(tmp_path: Path) -> None:
+def test_planted_quality_issues_are_found_and_nothing_else(tmp_path: Path) -> None:
     frame = write(
         tmp_path,
         {
@@ -107,22 +107,24 @@ def test_slices_upside_down_are_found(tmp_path: Path) -> None:
     both_ways = face(random)
     both_ways.save(tmp_path / "source/no_tumor/upright.png")
     both_ways.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "source/no_tumor/mirrored-5.png")
-    odd = found(scan([tmp_path / "source"]).pictured())
+    issues = found(scan([tmp_path / "source"]).pictured())
     upside_down = {f"{name}-{n}.png" for name in ("turned", "mirrored") for n in range(4)} | {
         "mirrored-5.png"
     }
-    assert odd == {(name, "upside down") for name in upside_down}
+    assert issues == {(name, "upside down") for name in upside_down}
 
 
 def test_another_modality_than_nearly_all_of_the_source(tmp_path: Path) -> None:
     frame = write(tmp_path, {})
     modality = np.array(["MR"] * frame.height)
     modality[3] = "CT"
-    odd = oddities(frame.with_columns(modality=pl.Series(modality)), np.arange(frame.height), 0)
-    assert odd.select("path", "kind").rows() == [(frame["path"][3], "other modality")]
-    assert odd["detail"][0].startswith("CT, where 97.9% of the source are MR")
+    issues = find_quality_issues(frame.with_columns(modality=pl.Series(modality)), np.arange(frame.height), 0)
+    assert issues.select("path", "kind").rows() == [(frame["path"][3], "other modality")]
+    assert issues["detail"][0].startswith("CT, where 97.9% of the source are MR")
     half = np.where(np.arange(frame.height) % 2, "CT", "MR")
-    assert oddities(frame.with_columns(modality=pl.Series(half)), np.arange(frame.height), 0).is_empty()
+    assert find_quality_issues(
+        frame.with_columns(modality=pl.Series(half)), np.arange(frame.height), 0
+    ).is_empty()
 
 
 def test_copies_are_named_once_and_lost_files_are_said(
@@ -139,9 +141,9 @@ def test_copies_are_named_once_and_lost_files_are_said(
 
 def test_letters_are_told_from_the_head() -> None:
     grey = np.asarray(picture("glioma", 1))
-    assert written(grey) == 0
-    assert not beside_head(grey[None]).any()
-    assert written(np.asarray(labelled(picture("glioma", 1)))) >= 2
-    assert written(np.full((64, 64), 200, np.uint8)) == 0
-    assert coloured(np.zeros((4, 4), np.uint8)) == 0
-    assert coloured(np.asarray(banner(picture("glioma", 1)))) == pytest.approx(6 / SIDE)
+    assert count_letters(grey) == 0
+    assert not outside_head_mask(grey[None]).any()
+    assert count_letters(np.asarray(labelled(picture("glioma", 1)))) >= 2
+    assert count_letters(np.full((64, 64), 200, np.uint8)) == 0
+    assert coloured_share(np.zeros((4, 4), np.uint8)) == 0
+    assert coloured_share(np.asarray(banner(picture("glioma", 1)))) == pytest.approx(6 / SIDE)

@@ -1,5 +1,6 @@
 """A small set with known faults, audited whole."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image, ImageOps
+from pydantic import ValidationError
 
 from gliascope.data.audit import Audit
 from gliascope.data.audit.decisions import Decisions
-from gliascope.data.audit.examine import examine
+from gliascope.data.audit.facts import ClassLeak, Estimate
+from gliascope.data.audit.run_audit import run_audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.phantom import phantom
 from gliascope.data.scan import scan
@@ -47,36 +50,36 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 @pytest.fixture(scope="module")
 def found(catalog: Catalog) -> Audit:
-    return examine(catalog, unchecked="no features were given")
+    return run_audit(catalog, unchecked="no features were given")
 
 
 def test_leaks_are_counted_by_source_and_class(found: Audit) -> None:
-    one, two = found.facts["sources"]["one"], found.facts["sources"]["two"]
-    assert (one["files"], one["distinct_files"], one["distinct_slices"]) == (24, 22, 22)
-    assert one["identical_groups_across_splits"] == 1
-    assert one["test_slices"] == 8
-    assert one["test_slices_with_training_twin"] == 1
-    assert one["test_slices_with_training_twin_any_transform"] == 2
-    assert one["test_twins_by_class"] == {
-        "glioma": {"test_slices": 4, "twin": 1, "twin_any_transform": 1},
-        "no_tumor": {"test_slices": 4, "twin": 0, "twin_any_transform": 1},
+    one, two = found.facts.sources["one"], found.facts.sources["two"]
+    assert (one.files, one.distinct_files, one.distinct_slices) == (24, 22, 22)
+    assert one.identical_groups_across_splits == 1
+    assert one.test_slices == 8
+    assert one.test_slices_with_training_twin == 1
+    assert one.test_slices_with_training_twin_any_transform == 2
+    assert one.test_twins_by_class == {
+        "glioma": ClassLeak(test_slices=4, twin=1, twin_any_transform=1),
+        "no_tumor": ClassLeak(test_slices=4, twin=0, twin_any_transform=1),
     }
-    assert one["mixed_label_groups"] == 1
-    assert two["files"] == 16
-    assert two["test_slices"] is two["test_slices_with_training_twin"] is None
+    assert one.mixed_label_groups == 1
+    assert two.files == 16
+    assert two.test_slices is two.test_slices_with_training_twin is None
 
 
 def test_what_sources_share_is_counted_on_both_sides(found: Audit) -> None:
-    (row,) = found.facts["between_sources"]
-    assert (row["a"], row["b"]) == ("one", "two")
-    assert row["identical_files"] == row["twins"] == row["twins_any_transform"] == {"one": 1, "two": 1}
+    (row,) = found.facts.between_sources
+    assert (row.a, row.b) == ("one", "two")
+    assert row.identical_files == row.twins == row.twins_any_transform == {"one": 1, "two": 1}
 
 
 def test_the_verdict_names_the_leak_and_what_to_do(found: Audit) -> None:
-    verdict = found.facts["verdict"]
-    assert verdict["level"] == "unsound"
-    assert verdict["protocol"] == "grouped"
-    text = " ".join(verdict["sentences"])
+    verdict = found.facts.verdict
+    assert verdict.level == "unsound"
+    assert verdict.protocol == "grouped"
+    text = " ".join(verdict.sentences)
     assert "one: 2 of its 8 test slices (25%) have a copy in the training folder" in text
     assert "1 slices of one and 1 slices of two are copies of one another" in text
     assert "No label was checked" in text
@@ -116,7 +119,7 @@ def test_what_a_person_decided_is_not_overwritten(found: Audit, tmp_path: Path) 
     assert Audit.load(tmp_path).facts == found.facts
 
 
-def test_a_wrong_folder_is_flagged_with_features_that_tell_the_classes() -> None:
+def test_a_wrong_folder_is_flagged_with_embeddings_that_separate_the_classes() -> None:
     random = np.random.default_rng(0)
     rows = []
     for part in ("train", "test"):
@@ -124,14 +127,14 @@ def test_a_wrong_folder_is_flagged_with_features_that_tell_the_classes() -> None
             rows += [(part, label)] * 60
     truth = ["pituitary" if row == ("test", "glioma") else row[1] for row in rows]
     centres = {name: random.normal(size=20) * 2 for name in ("glioma", "meningioma", "pituitary")}
-    features = np.array([centres[name] + random.normal(size=20) for name in truth], dtype=np.float32)
+    embeddings = np.array([centres[name] + random.normal(size=20) for name in truth], dtype=np.float32)
     catalog = _catalog(rows)
-    found = examine(catalog, features=features)
-    flagged = [name for name, row in found.facts["suspect_labels"].items() if row["flagged"]]
+    found = run_audit(catalog, embeddings=embeddings)
+    flagged = [name for name, row in found.facts.label_issues.items() if row.flagged]
     assert flagged == ["s: glioma/test"]
-    assert any(sentence.startswith("s: glioma/test") for sentence in found.facts["verdict"]["sentences"])
-    suspects = found.decisions.filter((pl.col("kind") == "suspect_label") & (pl.col("label") == "glioma"))
-    assert set(suspects.filter(pl.col("action") == "drop")["new_label"]) == {"pituitary"}
+    assert any(sentence.startswith("s: glioma/test") for sentence in found.facts.verdict.sentences)
+    issues = found.decisions.filter((pl.col("kind") == "suspect_label") & (pl.col("label") == "glioma"))
+    assert set(issues.filter(pl.col("action") == "drop")["new_label"]) == {"pituitary"}
 
 
 def _catalog(rows: list[tuple[str, str]]) -> Catalog:
@@ -177,3 +180,47 @@ def test_an_audit_of_another_catalogue_is_refused(found: Audit) -> None:
 def test_a_folder_that_is_no_audit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GliascopeError, match="make one with `gliascope audit`"):
         Audit.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slices": None}, r"slices: .*make it again with `gliascope audit`"),
+        ({"anything": 1}, r"anything: .*make it again with `gliascope audit`"),
+    ],
+)
+def test_an_audit_of_another_version_is_refused(
+    found: Audit, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    found.write(tmp_path)
+    file = tmp_path / "audit.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(GliascopeError, match=message):
+        Audit.load(tmp_path)
+
+
+def test_an_audit_from_before_quality_issues_says_to_make_it_again(found: Audit, tmp_path: Path) -> None:
+    found.write(tmp_path)
+    (tmp_path / "quality_issues.parquet").rename(tmp_path / "oddities.parquet")
+    with pytest.raises(GliascopeError, match="make it with `gliascope audit`"):
+        Audit.load(tmp_path)
+
+
+def test_keys_that_other_programs_read_stay(found: Audit) -> None:
+    written = json.loads(found.facts.to_json())
+    assert list(written) == [
+        *("title", "notice", "created", "gliascope", "slices", "distinct_slices", "settings", "sources"),
+        *("between_sources", "copies", "groups", "patients", "shortcuts", "label_check", "suspect_labels"),
+        *("oddities", "decisions", "verdict"),
+    ]
+    assert set(written["sources"]["one"]) == {
+        *("files", "slices", "distinct_files", "distinct_slices", "classes", "mixed_label_groups"),
+        *("identical_groups_across_splits", "test_slices", "test_slices_with_training_twin"),
+        *("test_slices_with_training_twin_any_transform", "test_twins_by_class"),
+    }
+    assert written["shortcuts"]["header"]["facts"][0].keys() == {"name", "balanced_accuracy"}
+
+
+def test_what_is_no_number_is_never_written() -> None:
+    with pytest.raises(ValidationError):
+        Estimate(value=float("nan"), low=None, high=None)

@@ -1,9 +1,8 @@
-import json
-
 import numpy as np
 import polars as pl
 
-from gliascope.data.audit.suspects import SUSPECTS_SCHEMA, suspects
+from gliascope.data.audit.facts import FolderLabels
+from gliascope.data.audit.label_issues import LABEL_ISSUES_SCHEMA, find_label_issues
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 GROUP = 3
@@ -54,8 +53,8 @@ def test_planted_wrong_labels_are_found() -> None:
     random = np.random.default_rng(0)
     frame, truth, features = clean(random)
     wrong = np.flatnonzero(random.random(frame.height) < 0.05)
-    found, folders = suspects(relabelled(frame, wrong, truth, random), features, groups_of(frame), 0)
-    assert found.schema == pl.Schema(SUSPECTS_SCHEMA)
+    found, folders = find_label_issues(relabelled(frame, wrong, truth, random), features, groups_of(frame), 0)
+    assert found.schema == pl.Schema(LABEL_ISSUES_SCHEMA)
     planted = set(frame["path"][wrong])
     hits = planted & set(found["path"])
     assert len(hits) / len(planted) > 0.85
@@ -63,16 +62,15 @@ def test_planted_wrong_labels_are_found() -> None:
     proposed = found.filter(pl.col("path").is_in(hits)).join(frame.select("path", truth="label"), on="path")
     assert (proposed["new_label"] == proposed["truth"]).mean() > 0.9
     assert (proposed["evidence"] < 0.5).all()
-    assert sum(folder["suspects"] for folder in folders.values()) == found.height
-    json.dumps(folders, allow_nan=False)
+    assert sum(folder.issues for folder in folders.values()) == found.height
 
 
-def test_a_clean_set_has_few_suspects_and_no_flagged_folder() -> None:
+def test_a_clean_set_has_few_label_issues_and_no_flagged_folder() -> None:
     for seed in range(5):
         frame, _, features = clean(np.random.default_rng(seed))
-        found, folders = suspects(frame, features, groups_of(frame), seed)
+        found, folders = find_label_issues(frame, features, groups_of(frame), seed)
         assert found.height < 0.03 * frame.height
-        assert not any(folder["flagged"] for folder in folders.values())
+        assert not any(folder.flagged for folder in folders.values())
         assert len(folders) == 8
 
 
@@ -87,9 +85,9 @@ def test_a_wrong_test_folder_is_flagged_also_beside_another_source() -> None:
     moved[folder[:48]] += features[truth == 1].mean(axis=0) - features[truth == 0].mean(axis=0)
     for sources, columns in (([frame], [moved]), ([frame, other], [moved, more])):
         both = pl.concat(sources)
-        found, folders = suspects(both, np.concatenate(columns), groups_of(both), 0)
-        assert [name for name, values in folders.items() if values["flagged"]] == ["one: glioma/test"]
-        assert folders["one: glioma/test"]["recall"] < 0.4
+        found, folders = find_label_issues(both, np.concatenate(columns), groups_of(both), 0)
+        assert [name for name, values in folders.items() if values.flagged] == ["one: glioma/test"]
+        assert folders["one: glioma/test"].recall < 0.4
         assert set(found.filter("flagged")["path"]) <= set(frame["path"][folder])
         assert found["flagged"].sum() > 10
 
@@ -98,8 +96,8 @@ def test_a_class_that_is_hard_everywhere_is_not_flagged() -> None:
     random = np.random.default_rng(2)
     frame, truth, features = clean(random)
     features[truth == 1] -= 0.8 * (features[truth == 1].mean(axis=0) - features[truth == 0].mean(axis=0))
-    _, folders = suspects(frame, features, groups_of(frame), 0)
-    assert not any(folder["flagged"] for folder in folders.values())
+    _, folders = find_label_issues(frame, features, groups_of(frame), 0)
+    assert not any(folder.flagged for folder in folders.values())
 
 
 def test_copies_are_judged_once_and_never_by_themselves() -> None:
@@ -112,19 +110,19 @@ def test_copies_are_judged_once_and_never_by_themselves() -> None:
     again = frame.head(1).with_columns(path=pl.lit("one/again.png"), source=pl.lit("two"))
     both = pl.concat([frame, again])
     groups = np.append(groups_of(frame), 0)
-    found, folders = suspects(both, features, groups, 0)
+    found, folders = find_label_issues(both, features, groups, 0)
     assert set(frame["path"][:GROUP]) <= set(found["path"])
     assert "one/again.png" not in found["path"]
-    assert folders["two: pituitary/train"] == {
-        "source": "two", "slices": 1, "suspects": 1, "share": 1.0, "recall": 0.0, "flagged": False,
-    }  # fmt: skip
+    assert folders["two: pituitary/train"] == FolderLabels(
+        source="two", slices=1, issues=1, share=1.0, recall=0.0, flagged=False
+    )
 
 
 def test_too_few_groups_find_nothing() -> None:
     frame, _, features = clean(np.random.default_rng(4), train=6, test=3)
-    found, folders = suspects(frame, features, np.zeros(frame.height, np.int64), 0)
+    found, folders = find_label_issues(frame, features, np.zeros(frame.height, np.int64), 0)
     assert found.is_empty()
-    assert found.schema == pl.Schema(SUSPECTS_SCHEMA)
+    assert found.schema == pl.Schema(LABEL_ISSUES_SCHEMA)
     assert folders == {}
 
 
@@ -133,6 +131,6 @@ def test_a_set_without_parts_is_checked_by_folds() -> None:
     frame, truth, features = clean(random)
     wrong = np.flatnonzero(random.random(frame.height) < 0.05)
     frame = relabelled(frame, wrong, truth, random).with_columns(official=pl.lit(None, pl.String))
-    found, folders = suspects(frame, features, groups_of(frame), 0)
+    found, folders = find_label_issues(frame, features, groups_of(frame), 0)
     assert len(set(frame["path"][wrong]) & set(found["path"])) / len(wrong) > 0.75
     assert list(folders) == [f"one: {label}/all" for label in CLASSES]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from gliascope.data.audit.components import LARGE, connected, cut_chains
+from gliascope.data.audit.copy_groups import LARGE, cut_chains, merge_groups
 
 
 def numbers(*values: int) -> np.ndarray:
@@ -15,9 +15,9 @@ def wave(phase: float) -> np.ndarray:
 
 
 def test_links_join_known_groups_and_groups_are_numbered_by_first_appearance() -> None:
-    group = connected(numbers(7, 3, 7, 5, 9), numbers(1), numbers(3))
+    group = merge_groups(numbers(7, 3, 7, 5, 9), numbers(1), numbers(3))
     assert group.tolist() == [0, 1, 0, 1, 2]
-    assert connected(numbers(4, 4, 2), numbers(), numbers()).tolist() == [0, 0, 1]
+    assert merge_groups(numbers(4, 4, 2), numbers(), numbers()).tolist() == [0, 0, 1]
 
 
 def test_a_chain_with_unlike_ends_is_cut_at_its_weakest_link() -> None:

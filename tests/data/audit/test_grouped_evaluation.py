@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from gliascope.data.audit.probe import balanced_accuracy, folds
+from gliascope.data.audit.grouped_evaluation import balanced_accuracy, group_folds
 
 
 def test_folds_keep_groups_whole_and_classes_even() -> None:
     random = np.random.default_rng(0)
     groups = random.integers(0, 80, 400)
     labels = groups % 3
-    fold = folds(labels, groups, 0)
+    fold = group_folds(labels, groups, 0)
     assert fold is not None
     assert set(fold) == {0, 1, 2, 3, 4}
     for group in range(80):
@@ -19,11 +19,11 @@ def test_folds_keep_groups_whole_and_classes_even() -> None:
 
 
 def test_too_few_groups_make_fewer_folds_or_none() -> None:
-    three = folds(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 4, 5]), 0)
+    three = group_folds(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 4, 5]), 0)
     assert three is not None
     assert set(three) == {0, 1, 2}
-    assert folds(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 0) is None
-    assert folds(np.zeros(4, np.int64), np.arange(4), 0) is None
+    assert group_folds(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 0) is None
+    assert group_folds(np.zeros(4, np.int64), np.arange(4), 0) is None
 
 
 @pytest.mark.parametrize("recalls", [(0.9, 0.6), (0.75, 0.75)])
@@ -35,16 +35,16 @@ def test_intervals_cover_their_share_of_simulated_data(recalls: tuple[float, flo
         truth = np.repeat(np.arange(60) % 2, 2)
         right = np.repeat(random.random(60) < np.array(recalls)[np.arange(60) % 2], 2)
         made = balanced_accuracy(truth, np.where(right, truth, 1 - truth), np.repeat(np.arange(60), 2), seed)
-        assert None not in made.values()
-        covered += made["low"] <= np.mean(recalls) <= made["high"]  # type: ignore[operator]
+        assert None not in (made.low, made.high)
+        covered += made.low <= np.mean(recalls) <= made.high  # type: ignore[operator]
     assert 88 <= covered <= 99
 
 
 def test_perfection_has_a_width_and_one_group_shows_no_spread() -> None:
     truth = np.array([0, 0, 0, 1, 1])
     perfect = balanced_accuracy(truth, truth, np.arange(5), 0)
-    assert perfect == {"value": 1, "low": pytest.approx(0.025**0.5), "high": 1}
+    assert perfect.model_dump() == {"value": 1, "low": pytest.approx(0.025**0.5), "high": 1}
     wrong = balanced_accuracy(truth, 1 - truth, np.arange(5), 0)
-    assert wrong == {"value": 0, "low": 0, "high": pytest.approx(1 - 0.025**0.5)}
+    assert wrong.model_dump() == {"value": 0, "low": 0, "high": pytest.approx(1 - 0.025**0.5)}
     single = balanced_accuracy(truth, truth, np.array([0, 1, 2, 3, 3]), 0)
-    assert single == {"value": 1, "low": None, "high": None}
+    assert single.model_dump() == {"value": 1, "low": None, "high": None}
