@@ -1,7 +1,6 @@
 """The training loop: stages, their epochs, and what is kept of each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from gliascope.training.checkpoints import (
 )
 from gliascope.training.history import Epoch, chosen_epoch, is_over, log
 from gliascope.training.material import Material
-from gliascope.training.pieces import is_in_pieces
 from gliascope.training.stage import StageTraining
 
 DIVERGED = "diverged.txt"
@@ -58,14 +56,10 @@ def fit(
             classifier.load_state_dict(below(saved[1], "model."))
         elif number > 0:
             _start_stage(fabric, folder, number, classifier)
-        network = classifier
-        if is_in_pieces(fabric):
-            network = deepcopy(classifier)  # what one stage has cut is of no use to the next
-        else:
-            fabric.to_device(classifier)
-        training = StageTraining(fabric, network, material, number)
+        fabric.to_device(classifier)
+        training = StageTraining(fabric, classifier, material, number)
         if saved and done:
-            restore(saved[1], network, training.average, training.optimizer)
+            restore(saved[1], classifier, training.average, training.optimizer)
         for epoch in _epochs_or_diverged(training, done, folder):
             history.append(epoch)
             _keep(training, history, folder)
@@ -73,14 +67,13 @@ def fit(
 
 
 def _keep(training: StageTraining, history: list[Epoch], folder: Path) -> None:
-    """Write what the last epoch has come to. All processes put together what is in pieces, one writes."""
-    first = training.fabric.is_global_zero
-    if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
-        save_weights(folder / "chosen.safetensors", training.kept, write=first)
-    if first:
+    """Write what the last epoch has come to: one process does, the others wait for it."""
+    if training.fabric.is_global_zero:
+        if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
+            save_weights(folder / "chosen.safetensors", training.kept)
         log(folder, history, training.losses)
-    state = {"history": [asdict(row) for row in history]}
-    save_progress(folder, training.classifier, training.average, training.optimizer, state, write=first)
+        state = {"history": [asdict(row) for row in history]}
+        save_progress(folder, training.classifier, training.average, training.optimizer, state)
     training.fabric.barrier()
 
 

@@ -11,7 +11,6 @@ from lightning.fabric import Fabric
 from timm.layers.norm_act import convert_sync_batchnorm
 
 from gliascope import __version__
-from gliascope.data.parallel import ALONE, Hosts
 from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
 from gliascope.data.validation import without_calibrating
@@ -35,26 +34,22 @@ def train(
     folder: Path,
     devices: int = 1,
     cache: bool = True,
-    shard: bool = False,
-    hosts: Hosts = ALONE,
 ) -> Run:
     """Train `recipe` on the training part, choose the epoch as the recipe says, export the model.
 
     Where validation slices choose anything, those that calibrate the model are not among them.
     A run in `folder` goes on where it stopped, and a finished one is returned as it is. On several `devices`
-    each takes its share of every batch; under `torchrun` every process calls this, with `shard` each holds
-    a piece of the network. hosts: where there are several, each trains on its part of every batch, the slices
-    that `Hosts.parts` gives it, and its store needs no others. Raises RunError where `folder` holds a run of
-    another recipe or split, DivergedError for a loss that is not finite.
+    each takes its share of every batch; under `torchrun` every process calls this. Raises RunError where
+    `folder` holds a run of another recipe or split, DivergedError for a loss that is not finite.
     """
     began = time.perf_counter()
-    fabric = create_fabric(devices, shard)
+    fabric = create_fabric(devices)
     run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
     seen = Split(without_calibrating(split.frame, recipe.chooses))
     train_part, val, test = (Part.of(seen, store, name) for name in PARTS)
-    material = Material(recipe, store, len(split.classes), train_part, val, test, cache, hosts)
+    material = Material(recipe, store, len(split.classes), train_part, val, test, cache)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
     fabric.launch(partial(_fit, run=run, material=material))
     if not fabric.is_global_zero:
