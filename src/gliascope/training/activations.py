@@ -4,10 +4,10 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +19,9 @@ from gliascope.training.environment import engine
 from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
 from gliascope.training.processes import share
 
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
 BATCH = 64  # an interruption loses no more
 
 
@@ -29,7 +32,7 @@ class Activations:
     finds what is done.
     """
 
-    def __init__(self, inputs: Fresh, frozen: str, fabric: Fabric) -> None:
+    def __init__(self, inputs: Fresh, frozen: str, fabric: "Fabric") -> None:
         self.inputs, self.fabric, self.device = inputs, fabric, inputs.device
         self.recipe, self.store = inputs.recipe, inputs.store
         assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)

@@ -1,15 +1,18 @@
 """Which slices the steps of a stage take, how processes share them, and what is shown of them."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from gliascope.errors import RecipeError
 from gliascope.training.inputs import Host, Rows
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import share
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 SCORED = 128  # slices at a time
 _MIXUP = 0x317  # a stream of its own: the order of epochs is drawn by seed, stage and a small number as well
@@ -21,7 +24,7 @@ class Batches:
     Raises RecipeError where a batch, or a part that is scored, has too few slices for so many processes.
     """
 
-    def __init__(self, fabric: Fabric, material: Material, number: int) -> None:
+    def __init__(self, fabric: "Fabric", material: Material, number: int) -> None:
         self.fabric, self.material, self.number = fabric, material, number
         self.recipe, self.train = material.recipe, material.train
         size = self.recipe.stages[number].batch_size

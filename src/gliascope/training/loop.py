@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from lightning.fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from gliascope.errors import DivergedError
 from gliascope.files import write_text
@@ -22,6 +20,9 @@ from gliascope.training.history import Epoch, chosen_epoch, is_over, log
 from gliascope.training.material import Material
 from gliascope.training.stage import StageTraining
 
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
 DIVERGED = "diverged.txt"
 
 
@@ -32,7 +33,7 @@ def load_history(folder: Path) -> list[Epoch]:
 
 
 def fit(
-    fabric: Fabric,
+    fabric: "Fabric",
     classifier: Classifier,
     material: Material,
     folder: Path,
@@ -89,7 +90,7 @@ def _epochs(progress: dict[str, Any]) -> list[Epoch]:
     return [Epoch(**row) for row in progress["history"]]
 
 
-def _start_stage(fabric: Fabric, folder: Path, number: int, classifier: Classifier) -> None:
+def _start_stage(fabric: "Fabric", folder: Path, number: int, classifier: Classifier) -> None:
     """Load the chosen weights of the stages before. They are kept: the choice may change before a resume."""
     start = folder / f"stage-{number}-start.safetensors"
     if not start.exists():

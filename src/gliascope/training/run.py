@@ -5,10 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-
-import timm
-from lightning.fabric import Fabric
-from timm.layers.norm_act import convert_sync_batchnorm
+from typing import TYPE_CHECKING
 
 from gliascope import __version__
 from gliascope.data.split import PARTS, Split
@@ -25,6 +22,9 @@ from gliascope.training.history import chosen_epoch
 from gliascope.training.loop import fit, load_history
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import create_fabric, settle
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
     return run
 
 
-def _fit(fabric: Fabric, run: Run, material: Material) -> None:
+def _fit(fabric: "Fabric", run: Run, material: Material) -> None:
     """What every process does."""
     settle(fabric)
     set_determinism(run.recipe.deterministic)
@@ -78,6 +78,8 @@ def _fit(fabric: Fabric, run: Run, material: Material) -> None:
         run.save()
     classifier = build_classifier(run.recipe, material.classes)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
+        from timm.layers.norm_act import convert_sync_batchnorm
+
         classifier = convert_sync_batchnorm(classifier)  # type: ignore[no-untyped-call]
     fit(fabric, classifier, material, run.folder)
 
@@ -90,7 +92,7 @@ def _open(new: Run) -> Run:
     return old
 
 
-def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Record:
+def _record(recipe: Recipe, split: Split, store: Store, fabric: "Fabric") -> Record:
     return Record(
         version=__version__,
         classes=split.classes,
@@ -109,6 +111,8 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Recor
 
 def _licence(recipe: Recipe) -> str | None:
     """Licence of the pretrained weights; None for a file of the user's, whose licence only the user knows."""
+    import timm
+
     if recipe.weights == RANDOM:
         return "none: trained from scratch"
     if recipe.weights or not timm.is_model(recipe.backbone):

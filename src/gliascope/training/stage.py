@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -41,11 +40,14 @@ from gliascope.training.prefix import Prefix
 from gliascope.training.replay import Replay
 from gliascope.training.test_time import average
 
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
 
 class StageTraining:
     """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
 
-    def __init__(self, fabric: Fabric, classifier: Classifier, material: Material, number: int) -> None:
+    def __init__(self, fabric: "Fabric", classifier: Classifier, material: Material, number: int) -> None:
         self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
         self.recipe = material.recipe
         self.stage: Stage = self.recipe.stages[number]
