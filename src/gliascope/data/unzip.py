@@ -6,6 +6,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Literal
 
@@ -200,7 +201,7 @@ def _hidden(member: zipfile.ZipInfo) -> bool:
 
 def _create(path: Path, mode: int) -> BinaryIO:
     """Create a file. Raises FileExistsError rather than follow a link or overwrite."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
+    return open(path, "xb", opener=partial(os.open, mode=mode))
 
 
 def _copy(packed: IO[bytes], file: BinaryIO, most: int) -> int:
