@@ -9,9 +9,8 @@ from PIL import Image
 from gliascope.data import store as module
 from gliascope.data.parallel import Here
 from gliascope.data.preprocess import Preprocessing, preprocess
-from gliascope.data.rowfile import RowFile
 from gliascope.data.scan import scan
-from gliascope.data.store import row_hashes, store
+from gliascope.data.store import store
 from gliascope.errors import GliascopeError
 
 SMALL = Preprocessing(size=32)
@@ -39,21 +38,6 @@ def test_a_second_call_finds_it_and_other_preprocessing_does_not(
     assert other.key != first.key
     monkeypatch.setattr(module, "_store", lambda *_: pytest.fail("built again"))
     assert store(frame.reverse(), SMALL).key == first.key
-
-
-def test_what_is_not_wanted_is_not_read_until_it_is(make_source: Make) -> None:
-    source = make_source({"yes": 4, "no": 4})
-    frame = scan([source]).frame
-    hashes = row_hashes(frame)
-    (source / "yes" / "003.png").unlink()
-    gone = frame.filter(frame["path"].str.ends_with("yes/003.png"))["pixel_hash"][0]
-    some = store(frame, SMALL, wanted=hashes[hashes != gone][:3])
-    assert RowFile(some.folder / "pixels.npy", 8).done().sum() == 3
-    assert some.lost.size == 0
-    whole = store(frame, SMALL)
-    assert whole.folder == some.folder
-    assert RowFile(some.folder / "pixels.npy", 8).done().sum() == 7
-    assert whole.hashes[whole.lost] == [gone]
 
 
 def test_what_changes_no_stored_pixel_is_not_in_the_key(make_source: Make) -> None:

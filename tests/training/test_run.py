@@ -112,9 +112,9 @@ def test_stages_follow_each_other_and_resume(
     saves = 0
     save = getattr(loop, after)
 
-    def stopping(*args, **options):
+    def stopping(*args):
         nonlocal saves
-        save(*args, **options)
+        save(*args)
         saves += 1
         if saves == number:
             raise KeyboardInterrupt

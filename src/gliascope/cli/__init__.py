@@ -75,35 +75,36 @@ app = typer.Typer(
     add_completion=False,
     help="Brain tumour classification on MRI and CT slices that you can believe. Research use only.",
 )
-for _command in (
-    run.run,
-    crossval.crossval,
-    demo.demo,
-    fetch.fetch,
-    scan.scan,
-    audit.audit,
-    explore.explore,
-    split.split,
-    store.store,
-    train.train,
-    tune.tune,
-    evaluate.evaluate,
-    ensemble.ensemble,
-    compare.compare,
-    explain.explain,
-    robustness.robustness,
-    reproduce.reproduce,
-    bundle.bundle,
-    runs.runs,
-    verify.verify,
-    predict.predict,
-    serve.serve,
-    export.export_dataset,
-    recipes.recipes,
-    cache.cache,
-):
-    app.command()(_command)
-app.add_typer(keys.app)
+_PANELS = {
+    "Main job": (run.run, crossval.crossval, tune.tune, ensemble.ensemble, demo.demo),
+    "Step by step": (
+        scan.scan,
+        audit.audit,
+        split.split,
+        store.store,
+        train.train,
+        evaluate.evaluate,
+        bundle.bundle,
+    ),
+    "Judge a model": (
+        compare.compare,
+        robustness.robustness,
+        explain.explain,
+        verify.verify,
+        reproduce.reproduce,
+    ),
+    "Use a model": (predict.predict, serve.serve, keys.app),
+    "Data": (fetch.fetch, explore.explore, export.export_dataset),
+    "Upkeep": (recipes.recipes, runs.runs, cache.cache),
+}
+"""What `gliascope --help` shows the commands under, in this order."""
+
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, rich_help_panel=_panel)
+        else:
+            app.command(rich_help_panel=_panel)(_command)
 
 
 def main() -> None:

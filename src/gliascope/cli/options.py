@@ -68,15 +68,6 @@ Repeats = Annotated[
     int, typer.Option(min=1, help="Draw the protocols so many times, by this seed and those after it.")
 ]
 Devices = Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, that train together.")]
-Shard = Annotated[
-    bool,
-    typer.Option(
-        "--shard", help="Under torchrun: network and optimizer in pieces over all processes (FSDP)."
-    ),
-]
-ByHost = Annotated[
-    bool, typer.Option("--by-host", help="Under torchrun: each host reads and keeps its part of the slices.")
-]
 Cache = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Keep on disk what frozen layers make of each view.")
 ]

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import (
-    ByHost,
     Cache,
     CatalogFile,
     Cluster,
@@ -14,7 +13,6 @@ from gliascope.cli.options import (
     Mlflow,
     Overrides,
     RecipeName,
-    Shard,
     SplitFile,
     workers_of,
 )
@@ -30,8 +28,6 @@ def train(
     cache: Cache = True,
     mlflow: Mlflow = None,
     cluster: Cluster = None,
-    shard: Shard = False,
-    by_host: ByHost = False,
 ) -> None:
     """Train a recipe on each different training part in the split.
 
@@ -48,9 +44,7 @@ def train(
     if mlflow is not None:
         check_mlflow(mlflow)
     with workers_of(cluster) as workers:
-        runs = train_recipe(
-            chosen, Catalog.load(catalog), splits, out, devices, cache, workers, shard, by_host
-        )
+        runs = train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache, workers)
     if mlflow is not None:
         track(mlflow, runs)
     for run in runs:

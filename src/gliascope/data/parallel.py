@@ -7,10 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gliascope.errors import RunError
 from gliascope.progress import progress
 
 AHEAD = 2  # items for each other process: one at work, one that waits, so that none ever does
@@ -48,32 +44,6 @@ class Here:
 
     def stop(self) -> None:
         """A thread cannot be stopped: what is being worked on ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hosts:
-    """Hosts that train together, each of which reads a part of the slices: `count`, and this one is `own`."""
-
-    count: int = 1
-    own: int = 0
-
-    @classmethod
-    def of_torchrun(cls) -> "Hosts":
-        """Those on which torchrun has started us. Raises RunError without it, or for unequal hosts."""
-        names = ("GROUP_WORLD_SIZE", "GROUP_RANK", "WORLD_SIZE", "RANK", "LOCAL_RANK")
-        if any(name not in os.environ for name in names):
-            raise RunError("--by-host is for hosts that train together, started by torchrun")
-        hosts, own, processes, rank, local = (int(os.environ[name]) for name in names)
-        if processes % hosts or rank != own * (processes // hosts) + local:
-            raise RunError("--by-host needs as many processes on each host; start torchrun so")
-        return cls(hosts, own)
-
-    def parts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Places in `rows` (of a Store), (rows,), of the slices that each host reads."""
-        return [np.flatnonzero(rows % self.count == host) for host in range(self.count)]
-
-
-ALONE = Hosts()
 
 
 def cores() -> int:

@@ -141,54 +141,40 @@ def clear_cache() -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def store(
-    frame: pl.DataFrame,
-    preprocessing: Preprocessing,
-    workers: Workers | None = None,
-    wanted: NDArray[np.str_] | None = None,
-) -> Store:
+def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | None = None) -> Store:
     """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
 
     After an interruption it goes on where it stopped, and processes that need the same one share the work. A
     file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
-    decodes the files, by default this machine's cores; they write nothing. wanted: pixel hashes that will be
-    looked at, by default all; others are there or not. Raises GliascopeError where none can be read.
+    decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
+    can be read.
     """
-    hashes = row_hashes(frame)
+    hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
     # What the exported graph does changes no stored pixel.
     content.update(preprocessing.model_dump_json(exclude={"centre", "mean", "std"}).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    file = RowFile(folder / PIXELS, len(hashes))
-    asked = np.ones(len(hashes), dtype=np.bool_) if wanted is None else np.isin(hashes, wanted)
-    lost = _fill(file, frame, hashes, asked, preprocessing, workers)
+    lost = _fill(RowFile(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, workers)
     return Store.open(folder, preprocessing, hashes, lost)
-
-
-def row_hashes(frame: pl.DataFrame) -> NDArray[np.str_]:
-    """Pixel hashes in the order of the rows of a catalogue frame's Store."""
-    return np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
 
 
 def _fill(
     file: RowFile,
     frame: pl.DataFrame,
     hashes: NDArray[np.str_],
-    asked: NDArray[np.bool_],
     preprocessing: Preprocessing,
     workers: Workers | None,
 ) -> NDArray[np.int64]:
-    """Store what is asked for, each slice from the first file that still holds it; rows that none does."""
-    done = file.done() | ~asked
+    """Store what is missing, each slice from the first file that still holds it; rows that none does."""
+    done = file.done()
     if done.all():
         return np.empty(0, dtype=np.int64)
-    before, all_ = int((done & asked).sum()), int(asked.sum())
-    if before:
-        note(f"store: {before} of {all_} slices were done before an interruption")
+    if done.any():
+        note(f"store: {done.sum()} of {len(done)} slices were done before an interruption")
     check_cache()
-    file.create(np.uint8, preprocessing.shape, reserve=bool(asked.all()))
+    file.create(np.uint8, preprocessing.shape, reserve=True)
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select(*FILE, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
@@ -203,7 +189,7 @@ def _fill(
                 done[stored] = True
                 failed |= reasons
     if failed:
-        _tell(failed, int((~done).sum()), all_)
+        _tell(failed, int((~done).sum()), len(done))
     return np.flatnonzero(~done)
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import cast
 
-import timm
 import torch
-from timm.models.vgg import VGG
 from torch import Tensor, nn
 
 from gliascope.errors import WeightsError
@@ -20,6 +18,8 @@ Colour = tuple[float, float, float]
 
 def _resnet50_keras() -> nn.Module:
     """ResNet50 as Keras ships it: the first convolution of a stage halves the map, not the second."""
+    import timm
+
     network: nn.Module = timm.create_model("resnet50", pretrained=False, num_classes=0, global_pool="")
     for stage in ("layer2", "layer3", "layer4"):
         for name, stride in (("conv1", (2, 2)), ("conv2", (1, 1))):
@@ -86,6 +86,8 @@ class Backbone:
 
 def defaults(name: str) -> Backbone:
     """Raises WeightsError for a name that neither we nor timm know, naming near ones."""
+    import timm
+
     _check(name)
     if name in OWN:
         own = OWN[name]
@@ -118,6 +120,9 @@ def create(name: str, pretrained: bool = False) -> nn.Module:
 
     Weights are random, or with `pretrained` timm's download, which raises whatever its hub client raises.
     """
+    import timm
+    from timm.models.vgg import VGG
+
     _check(name)
     if name in OWN:
         return OWN[name].create()
@@ -187,6 +192,8 @@ def _structure(name: str) -> tuple[tuple[str, ...], str]:
 def _check(name: str) -> None:
     if name in OWN:
         return
+    import timm
+
     if not timm.is_model(name):
         near = difflib.get_close_matches(architecture(name), [*OWN, *timm.list_models()], n=5)
         raise WeightsError(

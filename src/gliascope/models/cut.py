@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from timm.models import get_notrace_modules
 from torch import fx, nn
 
 from gliascope.errors import RecipeError
@@ -15,13 +14,15 @@ class Tracer(fx.Tracer):
 
     def __init__(self) -> None:
         super().__init__()
+        from timm.models import get_notrace_modules
+
         self.outputs: dict[str, fx.Node] = {}
+        self.untraceable = tuple(get_notrace_modules())  # type: ignore[no-untyped-call]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one step, not traced through."""
         library = type(m).__module__.startswith(("timm.layers", "torchvision.ops"))
-        untraceable = type(m) in get_notrace_modules()  # type: ignore[no-untyped-call]
-        return library or untraceable or super().is_leaf_module(m, module_qualified_name)
+        return library or type(m) in self.untraceable or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What torch.fx calls for each module."""

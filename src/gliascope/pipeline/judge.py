@@ -101,13 +101,6 @@ def fit_judge(bundle: Bundle, images: Store, split: Split, chooses: bool) -> Jud
     return Judge(info, {"lac": fit.lac, "aps": fit.aps, "raps": fit.raps, **arrays})
 
 
-def looked_at(split: Split, chooses: bool) -> NDArray[np.str_]:
-    """Pixel hashes of the slices that `judge` asks the model about; chooses: as `validation.uses`."""
-    calibrating = divide(split.frame, chooses).calibrating
-    hashes = pl.concat([calibrating["pixel_hash"], _drawn(split)["pixel_hash"]])
-    return hashes.to_numpy().astype("U32")
-
-
 def _arrays(space: Subspace) -> dict[str, NDArray[np.float32]]:
     return {part: getattr(space, part) for part in PARTS}
 

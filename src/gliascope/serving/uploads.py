@@ -16,9 +16,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from gliascope.data.unzip import is_zip
 from gliascope.serving.parts import FileParts
 from gliascope.serving.refusal import UploadError, too_large
-from gliascope.serving.unzip import is_zip, unzip
+from gliascope.serving.unzip import unzip
 
 PREFIX = "gliascope-upload-"
 _BUFFER = 2**20

@@ -4,14 +4,13 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliascope.data.parallel import ALONE, Hosts
 from gliascope.data.rowfile import RowFile
 from gliascope.data.store import cache_folder
 from gliascope.models.weights import fingerprint
@@ -19,6 +18,9 @@ from gliascope.progress import progress
 from gliascope.training.environment import engine
 from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
 from gliascope.training.processes import share
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 BATCH = 64  # an interruption loses no more
 
@@ -30,8 +32,8 @@ class Activations:
     finds what is done.
     """
 
-    def __init__(self, inputs: Fresh, frozen: str, fabric: Fabric, hosts: Hosts = ALONE) -> None:
-        self.inputs, self.fabric, self.hosts, self.device = inputs, fabric, hosts, inputs.device
+    def __init__(self, inputs: Fresh, frozen: str, fabric: "Fabric") -> None:
+        self.inputs, self.fabric, self.device = inputs, fabric, inputs.device
         self.recipe, self.store = inputs.recipe, inputs.store
         assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)
         content = hashlib.blake2b(digest_size=10)
@@ -45,22 +47,20 @@ class Activations:
         self.folder = cache_folder() / "activations" / content.hexdigest()
 
     def view(self, view: int, rows: Rows) -> NDArray[np.float16]:
-        """One view of the store, (store rows, channels, height, width), memory-mapped.
+        """One view of the store, (store rows, channels, height, width), memory-mapped; only `rows` are sure.
 
-        Only `rows` are sure; of several hosts, those of this one's part. What other parts, folds or protocols
-        have computed is found; what is missing is computed.
+        What other parts, folds or protocols have computed is found; what is missing is computed.
         """
         file = RowFile(self.folder / f"{self._name(view)}.npy", len(self.store.hashes))
-        own = rows[self.hosts.parts(rows)[self.hosts.own]]
-        missing = _missing(file, own)
-        with progress(f"frozen part, {file.path.stem.replace('-', ' ')}", len(own)) as advance:
-            advance(len(own) - len(missing))
+        missing = _missing(file, rows)
+        with progress(f"frozen part, {file.path.stem.replace('-', ' ')}", len(rows)) as advance:
+            advance(len(rows) - len(missing))
             self.fabric.barrier()
-            self._compute(view, share(self.fabric, self.hosts, missing), file, advance)
+            self._compute(view, share(self.fabric, missing), file, advance)
             self.fabric.barrier()
             # A host whose cache is its own lacks what others have computed, and what is done may have changed
             # while processes looked.
-            self._compute(view, _missing(file, own), file, advance)
+            self._compute(view, _missing(file, rows), file, advance)
         array: NDArray[np.float16] = file.open()
         return array
 

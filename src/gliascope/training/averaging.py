@@ -5,8 +5,6 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from gliascope.training.pieces import own_piece
-
 
 class Average:
     """Exponential moving average of a network's weights and buffers.
@@ -22,8 +20,7 @@ class Average:
     def update(self, network: nn.Module, steps: int) -> None:
         """Take in the weights after one more step; `steps` were taken in before."""
         past = min(self.decay, (1 + steps) / (10 + steps)) if steps else 0.0
-        both = (map(own_piece, one.state_dict().values()) for one in (self.module, network))
-        pairs = list(zip(*both, strict=True))
+        pairs = list(zip(self.module.state_dict().values(), network.state_dict().values(), strict=True))
         old, new = zip(*((old, new) for old, new in pairs if old.is_floating_point()), strict=True)
         torch._foreach_lerp_(old, new, 1 - past)
         for count, current in pairs:  # the number of batches that batch normalisation has seen

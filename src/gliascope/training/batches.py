@@ -1,16 +1,18 @@
 """Which slices the steps of a stage take, how processes share them, and what is shown of them."""
 
-import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from gliascope.errors import RecipeError
 from gliascope.training.inputs import Host, Rows
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import share
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 SCORED = 128  # slices at a time
 _MIXUP = 0x317  # a stream of its own: the order of epochs is drawn by seed, stage and a small number as well
@@ -22,53 +24,45 @@ class Batches:
     Raises RecipeError where a batch, or a part that is scored, has too few slices for so many processes.
     """
 
-    def __init__(self, fabric: Fabric, material: Material, number: int) -> None:
+    def __init__(self, fabric: "Fabric", material: Material, number: int) -> None:
         self.fabric, self.material, self.number = fabric, material, number
-        self.recipe, self.hosts, self.train = material.recipe, material.hosts, material.train
+        self.recipe, self.train = material.recipe, material.train
         size = self.recipe.stages[number].batch_size
         self.steps = max(1, round(len(self.train.rows) / size))
-        self.processes = fabric.world_size // self.hosts.count  # of a host
-        fewest = min(len(part) for parts in self.order(0) for part in parts)
+        fewest = min(map(len, self.order(0)))
         needed = 2 if self.recipe.head.batch_norm else 1  # it takes a mean over slices
-        if fewest < needed * self.processes * self.recipe.stages[number].accumulate:
+        if fewest < needed * fabric.world_size * self.recipe.stages[number].accumulate:
             raise RecipeError(
                 f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes and "
                 "what each accumulates; take fewer of these, or larger batches"
                 + (", or --set head.batch_norm=false, which needs two slices" if needed > 1 else "")
             )
         for part in (material.val, material.test) if self.recipe.watch_test else (material.val,):
-            self.scored(part)
+            if len(part.rows) < fabric.world_size:
+                raise RecipeError(
+                    f"{len(part.rows)} slices to validate or watch are too few for {fabric.world_size} "
+                    "processes; take fewer of these"
+                )
 
-    def order(self, epoch: int) -> list[tuple[Rows, ...]]:
-        """Places in the training part, batch by batch; of each, what each host has."""
+    def order(self, epoch: int) -> list[Rows]:
+        """Places in the training part, batch by batch."""
         generator = np.random.default_rng([self.recipe.seed, self.number, epoch])
-        orders = map(generator.permutation, self.hosts.parts(self.train.rows))
         # Even batches: a last one of a few slices would upset the batch statistics.
-        return list(zip(*(np.array_split(order, self.steps) for order in orders), strict=True))
+        return np.array_split(generator.permutation(len(self.train.rows)), self.steps)
 
     def paths(self, epoch: int, step: int) -> list[str]:
         """Files of a batch."""
-        return [self.train.paths[place] for place in np.concatenate(self.order(epoch)[step])]
+        return [self.train.paths[place] for place in self.order(epoch)[step]]
 
     def shares(self, epoch: int) -> Iterator[tuple[int, Rows]]:
         """Size of each batch, and the places that this process has in it."""
-        for parts in self.order(epoch):
-            yield sum(map(len, parts)), share(self.fabric, self.hosts, parts[self.hosts.own])
+        for places in self.order(epoch):
+            yield len(places), share(self.fabric, places)
 
     def scored(self, part: Part) -> list[Rows]:
-        """The places in a part that this process scores, in SCORED or more, but less than twice that.
-
-        In as many pieces as in all other processes: what lies in pieces is put together by all at once.
-        """
-        parts = self.hosts.parts(part.rows)
-        shares = [len(places) / self.processes for places in parts]
-        pieces = max(1, math.ceil(max(shares)) // SCORED)
-        if math.floor(min(shares)) < pieces:
-            raise RecipeError(
-                f"{len(part.rows)} slices to validate or watch are too few for {self.fabric.world_size} "
-                "processes; take fewer of these"
-            )
-        return np.array_split(share(self.fabric, self.hosts, parts[self.hosts.own]), pieces)
+        """The places in a part that this process scores, by SCORED or more, but less than twice that."""
+        places = share(self.fabric, np.arange(len(part.rows)))
+        return np.array_split(places, max(1, len(places) // SCORED))
 
     def views(self, epoch: int) -> NDArray[np.int64]:
         """Number of the view that each training slice shows in this epoch."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,14 @@ from torch import Tensor, nn
 from gliascope.errors import RunError
 from gliascope.files import atomic_file
 from gliascope.progress import note
-from gliascope.training.pieces import cut_like, whole
 
 LAST, PREVIOUS = "last.safetensors", "previous.safetensors"
 
 
-def save_weights(path: Path, module: nn.Module, write: bool = True) -> None:
-    """Write all parameters and buffers, atomically. All processes call this, of which one writes."""
-    tensors = _gather(module.state_dict(), write)
-    if write:
-        with atomic_file(path) as temporary:
-            _write(temporary, path, tensors, {})
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write all parameters and buffers, atomically."""
+    with atomic_file(path) as temporary:
+        _write(temporary, path, dict(module.state_dict()), {})
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -44,11 +40,10 @@ def save_progress(
     average: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     progress: dict[str, Any],
-    write: bool = True,
 ) -> None:
     """Write weights, averages, optimiser state and `progress` (JSON values) into one file, atomically.
 
-    What was the last checkpoint is kept as the one before. All processes call this, of which one writes.
+    What was the last checkpoint is kept as the one before.
     """
     tensors = {f"model.{key}": value for key, value in module.state_dict().items()}
     if average is not None:
@@ -56,26 +51,16 @@ def save_progress(
     for number, state in optimizer.state_dict()["state"].items():
         # SGD without momentum keeps a None.
         tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items() if value is not None}
-    tensors, last = _gather(tensors, write), folder / LAST
-    if write:
-        with atomic_file(last) as temporary:
-            _write(temporary, last, tensors, {"progress": json.dumps(progress)})
-            if last.exists():
-                last.replace(folder / PREVIOUS)
+    last = folder / LAST
+    with atomic_file(last) as temporary:
+        _write(temporary, last, tensors, {"progress": json.dumps(progress)})
+        if last.exists():
+            last.replace(folder / PREVIOUS)
 
 
-def _gather(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """Put together what is in pieces, one after the other, for who keeps it."""
-    found = {}
-    for key, tensor in tensors.items():
-        complete = whole(tensor.detach())
-        if keep:
-            found[key] = complete.cpu().contiguous()
-    return found
-
-
-def _write(path: Path, final: Path, plain: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def _write(path: Path, final: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a file with a digest of the tensors, and wait for the disk."""
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     try:
         save_file(plain, path, metadata=metadata | {"digest": _digest(plain)})
     except SafetensorError as error:  # it wraps a full disk, too
@@ -124,23 +109,17 @@ def restore(
     average: nn.Module | None,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Put back what `load_progress` read. All processes call this."""
-    _load(module, below(tensors, "model."))
+    """Put back what `load_progress` read."""
+    module.load_state_dict(below(tensors, "model."))
     if average is not None:
-        _load(average, below(tensors, "average."))
+        average.load_state_dict(below(tensors, "average."))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in below(tensors, "optimizer.").items():
         number, name = key.split(".", 1)
         parameter = parameters[int(number)]
         # Fused optimisers pair elements by memory order: the state must lie as its parameter does.
         like = parameter if value.shape == parameter.shape else value
-        kept = torch.empty_like(like, device=parameter.device)
-        optimizer.state[parameter][name] = kept.copy_(cut_like(value, kept))
-
-
-def _load(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    own = module.state_dict()
-    module.load_state_dict({key: cut_like(value, own[key]) for key, value in tensors.items()})
+        optimizer.state[parameter][name] = torch.empty_like(like, device=parameter.device).copy_(value)
 
 
 def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

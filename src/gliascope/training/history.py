@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from gliascope.files import write_text
 from gliascope.progress import note
@@ -54,6 +53,8 @@ def is_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
 
 def log(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
     """Write metrics.csv, TensorBoard's scalars with the last epoch's loss by batch, and a line to read."""
+    from torch.utils.tensorboard import SummaryWriter
+
     rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in history]
     last = history[-1]
     text = StringIO()

@@ -1,12 +1,9 @@
 """The training loop: stages, their epochs, and what is kept of each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from lightning.fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from gliascope.errors import DivergedError
 from gliascope.files import write_text
@@ -21,8 +18,10 @@ from gliascope.training.checkpoints import (
 )
 from gliascope.training.history import Epoch, chosen_epoch, is_over, log
 from gliascope.training.material import Material
-from gliascope.training.pieces import is_in_pieces
 from gliascope.training.stage import StageTraining
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 DIVERGED = "diverged.txt"
 
@@ -34,7 +33,7 @@ def load_history(folder: Path) -> list[Epoch]:
 
 
 def fit(
-    fabric: Fabric,
+    fabric: "Fabric",
     classifier: Classifier,
     material: Material,
     folder: Path,
@@ -58,14 +57,10 @@ def fit(
             classifier.load_state_dict(below(saved[1], "model."))
         elif number > 0:
             _start_stage(fabric, folder, number, classifier)
-        network = classifier
-        if is_in_pieces(fabric):
-            network = deepcopy(classifier)  # what one stage has cut is of no use to the next
-        else:
-            fabric.to_device(classifier)
-        training = StageTraining(fabric, network, material, number)
+        fabric.to_device(classifier)
+        training = StageTraining(fabric, classifier, material, number)
         if saved and done:
-            restore(saved[1], network, training.average, training.optimizer)
+            restore(saved[1], classifier, training.average, training.optimizer)
         for epoch in _epochs_or_diverged(training, done, folder):
             history.append(epoch)
             _keep(training, history, folder)
@@ -73,14 +68,13 @@ def fit(
 
 
 def _keep(training: StageTraining, history: list[Epoch], folder: Path) -> None:
-    """Write what the last epoch has come to. All processes put together what is in pieces, one writes."""
-    first = training.fabric.is_global_zero
-    if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
-        save_weights(folder / "chosen.safetensors", training.kept, write=first)
-    if first:
+    """Write what the last epoch has come to: one process does, the others wait for it."""
+    if training.fabric.is_global_zero:
+        if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
+            save_weights(folder / "chosen.safetensors", training.kept)
         log(folder, history, training.losses)
-    state = {"history": [asdict(row) for row in history]}
-    save_progress(folder, training.classifier, training.average, training.optimizer, state, write=first)
+        state = {"history": [asdict(row) for row in history]}
+        save_progress(folder, training.classifier, training.average, training.optimizer, state)
     training.fabric.barrier()
 
 
@@ -96,7 +90,7 @@ def _epochs(progress: dict[str, Any]) -> list[Epoch]:
     return [Epoch(**row) for row in progress["history"]]
 
 
-def _start_stage(fabric: Fabric, folder: Path, number: int, classifier: Classifier) -> None:
+def _start_stage(fabric: "Fabric", folder: Path, number: int, classifier: Classifier) -> None:
     """Load the chosen weights of the stages before. They are kept: the choice may change before a resume."""
     start = folder / f"stage-{number}-start.safetensors"
     if not start.exists():

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.parallel import ALONE, Hosts
 from gliascope.data.split import Split
 from gliascope.data.store import Store
 from gliascope.recipes import Recipe
@@ -32,10 +31,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a recipe is trained on. With `cache`, what a frozen part makes of a view is kept on disk.
-
-    hosts: where there are several, the store of each holds but its part.
-    """
+    """What a recipe is trained on. With `cache`, what a frozen part makes of a view is kept on disk."""
 
     recipe: Recipe
     store: Store
@@ -44,4 +40,3 @@ class Material:
     val: Part
     test: Part
     cache: bool = True
-    hosts: Hosts = ALONE

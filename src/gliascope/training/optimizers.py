@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from gliascope.errors import RecipeError
 from gliascope.recipes import Stage
@@ -18,15 +17,8 @@ OPTIMIZERS: dict[str, Callable[[Groups, Stage, Tensor], torch.optim.Optimizer]] 
     "adam": lambda groups, _, rate: torch.optim.Adam(groups, lr=rate, fused=True, capturable=rate.is_cuda),
     # Loshchilov & Hutter, 2019
     "adamw": lambda groups, _, rate: torch.optim.AdamW(groups, lr=rate, fused=True, capturable=rate.is_cuda),
-    # DTensor knows no fused SGD.
-    "sgd": lambda groups, stage, rate: torch.optim.SGD(
-        groups, lr=rate, momentum=stage.momentum, fused=not _in_pieces(groups)
-    ),
+    "sgd": lambda groups, stage, rate: torch.optim.SGD(groups, lr=rate, momentum=stage.momentum, fused=True),
 }
-
-
-def _in_pieces(groups: Groups) -> bool:
-    return any(isinstance(parameter, DTensor) for group in groups for parameter in group["params"])
 
 
 def create_optimizer(network: nn.Module, stage: Stage, rate: Tensor) -> torch.optim.Optimizer:

@@ -1,33 +1,31 @@
 """One process, or several that train together."""
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from gliascope.data.parallel import Hosts, cores
+from gliascope.data.parallel import cores
 from gliascope.errors import RunError
 from gliascope.training.environment import keep_freed_memory
-from gliascope.training.pieces import by_pieces
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
-def create_fabric(devices: int = 1, shard: bool = False) -> Fabric:
+def create_fabric(devices: int = 1) -> "Fabric":
     """Lightning Fabric on `devices` GPUs or, without any, CPU processes of this machine, data parallel.
 
-    Under `torchrun`, which has started the processes already, its numbers count; with `shard` each holds a
-    piece of what is trained. Raises RunError where there are fewer GPUs, or nothing to cut over.
+    Under `torchrun`, which has started the processes already, its numbers count. Raises RunError where
+    there are fewer GPUs.
     """
+    from lightning.fabric import Fabric
+
     if torch.distributed.is_torchelastic_launched():
         here, all_ = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-        strategy = by_pieces(all_) if shard else "ddp"
-        return Fabric(accelerator="auto", devices=here, num_nodes=all_ // here, strategy=strategy)
-    if shard:
-        raise RunError(
-            "--shard cuts the network over processes that torchrun starts, like "
-            "`torchrun --standalone --nproc-per-node 4 -m gliascope train …`"
-        )
+        return Fabric(accelerator="auto", devices=here, num_nodes=all_ // here, strategy="ddp")
     gpus = torch.cuda.device_count()
     if gpus and devices > gpus:
         raise RunError(f"--devices {devices}: this machine has {gpus}")
@@ -36,7 +34,7 @@ def create_fabric(devices: int = 1, shard: bool = False) -> Fabric:
     return Fabric(accelerator="auto", devices=devices, strategy="ddp_spawn")
 
 
-def settle(fabric: Fabric) -> None:
+def settle(fabric: "Fabric") -> None:
     """Set up a process that others train beside: more threads than cores slow each other down."""
     if fabric.world_size > 1:
         keep_freed_memory()
@@ -45,7 +43,6 @@ def settle(fabric: Fabric) -> None:
         torch.set_num_threads(max(1, cores() // beside))
 
 
-def share(fabric: Fabric, hosts: Hosts, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What this process does of work that all processes share; of several hosts, those of its own."""
-    processes = fabric.world_size // hosts.count
-    return places[fabric.global_rank % processes :: processes]
+def share(fabric: "Fabric", places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What this process does of work that all processes share."""
+    return places[fabric.global_rank :: fabric.world_size]

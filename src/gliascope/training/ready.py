@@ -10,13 +10,13 @@ from gliascope.training.optimizers import create_optimizer
 from gliascope.training.processes import create_fabric
 
 
-def check_trainable(recipe: Recipe, classes: int = 2, devices: int = 1, shard: bool = False) -> None:
+def check_trainable(recipe: Recipe, classes: int = 2, devices: int = 1) -> None:
     """Build what `train` will build, and forget it.
 
     Raises RecipeError for a pooling, loss, optimizer, backbone or frozen part that is unknown or does not
     fit, WeightsError where weights cannot be had, RunError for more devices than there are.
     """
-    create_fabric(devices, shard)
+    create_fabric(devices)
     classifier = build_classifier(recipe, classes)
     Criterion(recipe.loss, torch.ones(classes))(torch.zeros(1, classes), torch.zeros(1, dtype=torch.int64))
     for stage in recipe.stages:

@@ -5,13 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-
-import timm
-from lightning.fabric import Fabric
-from timm.layers.norm_act import convert_sync_batchnorm
+from typing import TYPE_CHECKING
 
 from gliascope import __version__
-from gliascope.data.parallel import ALONE, Hosts
 from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store
 from gliascope.data.validation import without_calibrating
@@ -27,6 +23,9 @@ from gliascope.training.loop import fit, load_history
 from gliascope.training.material import Material, Part
 from gliascope.training.processes import create_fabric, settle
 
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
 
 def train(
     recipe: Recipe,
@@ -35,26 +34,22 @@ def train(
     folder: Path,
     devices: int = 1,
     cache: bool = True,
-    shard: bool = False,
-    hosts: Hosts = ALONE,
 ) -> Run:
     """Train `recipe` on the training part, choose the epoch as the recipe says, export the model.
 
     Where validation slices choose anything, those that calibrate the model are not among them.
     A run in `folder` goes on where it stopped, and a finished one is returned as it is. On several `devices`
-    each takes its share of every batch; under `torchrun` every process calls this, with `shard` each holds
-    a piece of the network. hosts: where there are several, each trains on its part of every batch, the slices
-    that `Hosts.parts` gives it, and its store needs no others. Raises RunError where `folder` holds a run of
-    another recipe or split, DivergedError for a loss that is not finite.
+    each takes its share of every batch; under `torchrun` every process calls this. Raises RunError where
+    `folder` holds a run of another recipe or split, DivergedError for a loss that is not finite.
     """
     began = time.perf_counter()
-    fabric = create_fabric(devices, shard)
+    fabric = create_fabric(devices)
     run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
     seen = Split(without_calibrating(split.frame, recipe.chooses))
     train_part, val, test = (Part.of(seen, store, name) for name in PARTS)
-    material = Material(recipe, store, len(split.classes), train_part, val, test, cache, hosts)
+    material = Material(recipe, store, len(split.classes), train_part, val, test, cache)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
     fabric.launch(partial(_fit, run=run, material=material))
     if not fabric.is_global_zero:
@@ -75,7 +70,7 @@ def train(
     return run
 
 
-def _fit(fabric: Fabric, run: Run, material: Material) -> None:
+def _fit(fabric: "Fabric", run: Run, material: Material) -> None:
     """What every process does."""
     settle(fabric)
     set_determinism(run.recipe.deterministic)
@@ -83,6 +78,8 @@ def _fit(fabric: Fabric, run: Run, material: Material) -> None:
         run.save()
     classifier = build_classifier(run.recipe, material.classes)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
+        from timm.layers.norm_act import convert_sync_batchnorm
+
         classifier = convert_sync_batchnorm(classifier)  # type: ignore[no-untyped-call]
     fit(fabric, classifier, material, run.folder)
 
@@ -95,7 +92,7 @@ def _open(new: Run) -> Run:
     return old
 
 
-def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Record:
+def _record(recipe: Recipe, split: Split, store: Store, fabric: "Fabric") -> Record:
     return Record(
         version=__version__,
         classes=split.classes,
@@ -114,6 +111,8 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: Fabric) -> Recor
 
 def _licence(recipe: Recipe) -> str | None:
     """Licence of the pretrained weights; None for a file of the user's, whose licence only the user knows."""
+    import timm
+
     if recipe.weights == RANDOM:
         return "none: trained from scratch"
     if recipe.weights or not timm.is_model(recipe.backbone):

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -37,16 +36,18 @@ from gliascope.training.inputs import (
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.material import Material, Part
 from gliascope.training.optimizers import create_optimizer
-from gliascope.training.pieces import is_in_pieces
 from gliascope.training.prefix import Prefix
 from gliascope.training.replay import Replay
 from gliascope.training.test_time import average
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 class StageTraining:
     """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
 
-    def __init__(self, fabric: Fabric, classifier: Classifier, material: Material, number: int) -> None:
+    def __init__(self, fabric: "Fabric", classifier: Classifier, material: Material, number: int) -> None:
         self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
         self.recipe = material.recipe
         self.stage: Stage = self.recipe.stages[number]
@@ -68,14 +69,9 @@ class StageTraining:
         self.deployed: nn.Module = tail
         if self.averaged is not None:
             self.deployed = cut(self.kept, fixed.cut)[1] if fixed.cut else self.kept
-            if is_in_pieces(fabric):
-                self.deployed = fabric.setup_module(self.deployed, move_to_device=False)
         self.rate = torch.zeros((), device=fabric.device)
-        self.tail = fabric.setup_module(tail, move_to_device=not is_in_pieces(fabric))
-        # After that: pieces are other tensors.
-        optimizer = fabric.setup_optimizers(create_optimizer(tail, self.stage, self.rate))
-        self.optimizer = cast(torch.optim.Optimizer, optimizer)
-        alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1 and not is_in_pieces(fabric)
+        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.rate))
+        alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
         self.step = Replay(self._step, recorded=alone_on_gpu)
         self.losses = torch.zeros(0)
 
@@ -99,7 +95,7 @@ class StageTraining:
         fresh = Fresh(material.store, recipe, prefix, device, resident(material.store, device))
         if prefix is None or not material.cache:
             return fresh, fresh, fresh
-        activations = Activations(fresh, str(name), self.fabric, material.hosts)
+        activations = Activations(fresh, str(name), self.fabric)
         train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
         val = fresh if recipe.augmented_validation else Cached(activations, self._shown, material.val.rows)
         test = Cached(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
@@ -219,7 +215,7 @@ class StageTraining:
         losses = self.criterion(logits, targets)
         return losses if share is None else losses.lerp(self.criterion(logits, others), 1 - share)
 
-    @torch.no_grad()  # not inference mode: pieces that are put together serve the next step, too
+    @torch.inference_mode()
     def _score(self, part: Part, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
         """Cross-entropy and accuracy of the deployed network over some views, on a part."""
         self.deployed.eval()
