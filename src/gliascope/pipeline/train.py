@@ -18,7 +18,7 @@ from gliascope.data.store import Store, check_cache, row_hashes, store
 from gliascope.errors import GliascopeError, RunError
 from gliascope.files import check_writable, safe_name
 from gliascope.inference.bundle import Bundle
-from gliascope.pipeline.judge import judge, looked_at
+from gliascope.pipeline.calibrate import calibrate, slices_needed
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
 
@@ -36,7 +36,7 @@ def train(
 ) -> list[Run]:
     """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
-    The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge. After
+    The first run goes into `folder`, others beside it (see `run_folders`). Each model is calibrated. After
     an interruption the same call goes on. workers: who decodes and trains, by default this process, one run
     after the other; others need `folder` and the cache under the same paths. by_host: each host that torchrun
     started us on reads and keeps its part of the slices alone. Raises as training.run.train, BusyError where
@@ -120,9 +120,9 @@ def _train(
     folder, split = place
     with _claim(folder):
         run = train_run(recipe, split, images, folder, devices, cache, shard, hosts)
-        if catalog and _is_first() and Bundle.load(run.model).info.judge is None:
-            _part(catalog, recipe, looked_at(split, recipe.chooses))
-        judge(run, images, split)
+        if catalog and _is_first() and Bundle.load(run.model).info.calibrator is None:
+            _part(catalog, recipe, slices_needed(split, recipe.chooses))
+        calibrate(run, images, split)
     return run
 
 
