@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from gliascope.errors import GliascopeError
 from gliascope.uncertainty.calibrator import (
@@ -70,6 +71,7 @@ def test_verdicts() -> None:
     assert empty.sum() == 0
     given = verdicts(np.concatenate([sets, empty]), np.array([0.5, 1.0, 0.5, 1.01, 2.0, 0.0]))
     assert given == ["accepted", "uncertain", "accepted", "out of scope", "out of scope", "uncertain"]
+    assert verdicts(sets[:1], np.array([np.nan])) == ["out of scope"]
 
 
 def test_another_level_is_another_quantile_and_too_high_a_one_an_error() -> None:
@@ -82,6 +84,13 @@ def test_another_level_is_another_quantile_and_too_high_a_one_an_error() -> None
         with pytest.raises(GliascopeError, match=r"the 19 groups .*at most 0\.95"):
             calibrator.at(level)
     assert calibrator.prediction_sets(np.array([[1.0, 0.0, 0.0]]), level=0.99).all()
+
+
+def test_no_ood_feature_may_be_missing() -> None:
+    content = make_calibrator().info.model_dump()
+    del content["ood"]["layout"]
+    with pytest.raises(ValidationError, match="at least 3 items"):
+        CalibratorInfo.model_validate(content)
 
 
 def test_it_is_the_same_after_writing_and_reading() -> None:

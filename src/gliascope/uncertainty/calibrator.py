@@ -16,7 +16,7 @@ from gliascope.uncertainty.conformal import (
     groups_needed,
     prediction_sets,
 )
-from gliascope.uncertainty.features import OodFeature, OodFeatures
+from gliascope.uncertainty.features import OOD_FEATURES, OodFeature, OodFeatures
 from gliascope.uncertainty.ood import OodScorer, Subspace, fit_ood_scorer
 from gliascope.uncertainty.temperature import Floats, calibrated_probabilities, fit_temperature, softmax
 
@@ -45,7 +45,7 @@ class CalibratorInfo(BaseModel):
 
     temperature: float = Field(gt=0, description="that logits are divided by")
     level: float = Field(gt=0, lt=1, description="share of patients whose sets hold the truth")
-    ood: dict[OodFeature, SubspaceInfo]
+    ood: dict[OodFeature, SubspaceInfo] = Field(min_length=len(OOD_FEATURES))  # all of them
     training_slices: int = Field(ge=0, description="that outlier scores are distances from")
 
 
@@ -204,11 +204,11 @@ def fit_calibrator(
 def verdicts(sets: Bools, outlier_scores: Floats) -> list[str]:
     """Verdicts, of VERDICTS, on slices with these prediction sets (n, classes) and outlier scores (n,).
 
-    `out of scope` where the outlier score is past 1; else `uncertain` where the set is not of one class; else
-    `accepted`.
+    `out of scope` where the outlier score is past 1, or no number; else `uncertain` where the set is not of
+    one class; else `accepted`.
     """
     certain = np.where(sets.sum(axis=1) == 1, ACCEPTED, UNCERTAIN)
-    found: list[str] = np.where(outlier_scores > 1, OUT_OF_SCOPE, certain).tolist()
+    found: list[str] = np.where(outlier_scores <= 1, certain, OUT_OF_SCOPE).tolist()
     return found
 
 
