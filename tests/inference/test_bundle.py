@@ -34,7 +34,7 @@ def test_other_formats_are_refused(bundle_folder: Path) -> None:
     file = bundle_folder / "bundle.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"format": 99, "new_key": 1}))
-    with pytest.raises(BundleError, match="expected bundle format 5 but got 99; a newer gliascope made it"):
+    with pytest.raises(BundleError, match="expected bundle format 6 but got 99; a newer gliascope made it"):
         Bundle.load(bundle_folder)
     for damaged in ("{", "[]", "5", '{"format"}', "[" * 100_000):
         file.write_text(damaged)
