@@ -76,7 +76,7 @@ def test_a_model_is_disturbed(tmp_path: Path, run: Run, source: Path, fewer: Non
         "robustness.html", "robustness.json", "curves.png", "disturbances.png", "ledger.jsonl"
     }  # fmt: skip
     found = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
-    assert found["slices"] == 6 and found["tested"] == 8 and found["calibrated"]
+    assert found["slices"] == 6 and found["tested"] == 8 and found["judged"]
     assert found["rejects"]["changed since the scan"] == 1 and sum(found["rejects"].values()) == 2
     assert list(found["disturbances"]) == list(SOME)
     for name, one in found["disturbances"].items():
