@@ -17,12 +17,13 @@ from benchmarks.measure import Row
 from benchmarks.strangers import Kinds, Picture, chosen_on, judged_on, package_files, readable
 from gliascope.data.preprocess import preprocess
 from gliascope.data.split import Split, load_splits
-from gliascope.evaluation.outliers import fit_subspace
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.inference.judge import ACCEPTANCE, SPACES, Judge, distances, fit_units, together
-from gliascope.pipeline.judge import REFERENCES
+from gliascope.pipeline.calibrate import TRAINING_SLICES
 from gliascope.recipes.run import Run
+from gliascope.uncertainty.calibrator import Calibrator
+from gliascope.uncertainty.features import OOD_FEATURES, OodFeature
+from gliascope.uncertainty.ood import ACCEPTANCE, fit_ood_scorer
 
 Score = Callable[[Outputs], NDArray[np.float64]]
 CHANGED = 80  # slices that are turned, blurred …
@@ -36,16 +37,16 @@ def scope(data: Path, work: Path) -> list[Row]:
     splits = {split.protocol: split for split in load_splits(work / OUT / "split.parquet")}
     clean, answer = splits["official-clean"], _answers(bundle)
     validation = answer(_slices(clean, "val", data))
-    known = answer(_slices(clean, "train", data, REFERENCES))
+    known = answer(_slices(clean, "train", data, TRAINING_SLICES))
     rows = _choice(known, validation, answer, chosen_on(_slices(clean, "val", data, CHANGED)))
-    assert bundle.judge is not None
+    assert bundle.calibrator is not None
     test = answer(_slices(clean, "test", data))
     others = judged_on(_slices(clean, "test", data, CHANGED), data, work)
-    return rows + _judged("scope", bundle.judge, test, answer, others)
+    return rows + _deployed("scope", bundle.calibrator, test, answer, others)
 
 
 def scope_of_folds(data: Path, work: Path) -> list[Row]:
-    """What the Judge of each fold's model does with some of its own test slices, and with everything else."""
+    """What the Calibrator of each fold's model does with some of its test slices, and with all else."""
     splits = load_splits(work / CROSSVAL / "split.parquet")
     rows = []
     for place in sorted(path.parent for path in (work / CROSSVAL).glob("*/run.json")):
@@ -53,9 +54,9 @@ def scope_of_folds(data: Path, work: Path) -> list[Row]:
         answer, trained_on = _answers(bundle), Run.load(place).record.split
         split = next(one for one in splits if one.training == trained_on)
         others = judged_on(_slices(split, "test", data, CHANGED), data, work)
-        assert bundle.judge is not None
+        assert bundle.calibrator is not None
         test = answer(_slices(split, "test", data, TESTED))
-        rows += _judged(f"scope, {split.round}", bundle.judge, test, answer, others)
+        rows += _deployed(f"scope, {split.round}", bundle.calibrator, test, answer, others)
     return rows
 
 
@@ -97,7 +98,7 @@ def _choice(
 
 def _candidates(known: Outputs, validation: Outputs) -> dict[str, Score]:
     """Scores fitted on training slices; higher is stranger."""
-    features, said = known.looks["features"].astype(np.float64), known.logits.argmax(axis=1)
+    features, said = known.ood_features["network"].astype(np.float64), known.logits.argmax(axis=1)
     means = np.stack([features[said == number].mean(axis=0) for number in np.unique(said)])
     own = np.searchsorted(np.unique(said), said)
     spread = features.std(axis=0) + 1e-6
@@ -107,12 +108,12 @@ def _candidates(known: Outputs, validation: Outputs) -> dict[str, Score]:
         "nearest neighbour, standardised, unit length": _nearest(features, spread),
         "Mahalanobis by class, Ledoit-Wolf (Lee et al. 2018)": _mahalanobis(features, means, own),
         "Mahalanobis, Ledoit-Wolf": _mahalanobis(features, features.mean(axis=0, keepdims=True), own * 0),
-        "Mahalanobis, probabilistic components": _components(known, validation, ("features",)),
-        "the same of grey levels": _components(known, validation, ("greys",)),
+        "Mahalanobis, probabilistic components": _components(known, validation, ("network",)),
+        "the same of grey levels": _components(known, validation, ("grey_levels",)),
         "the same of layout": _components(known, validation, ("layout",)),
-        "features and grey levels": _components(known, validation, ("features", "greys")),
-        "features and layout": _components(known, validation, ("features", "layout")),
-        "features, grey levels and layout (deployed)": _components(known, validation, SPACES),
+        "features and grey levels": _components(known, validation, ("network", "grey_levels")),
+        "features and layout": _components(known, validation, ("network", "layout")),
+        "features, grey levels and layout (deployed)": _components(known, validation, OOD_FEATURES),
     }
 
 
@@ -122,52 +123,48 @@ def _nearest(features: NDArray[np.float64], scale: NDArray[np.float64] | float) 
         return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
 
     fitted = NearestNeighbors(n_neighbors=1).fit(unit(features))
-    return lambda outputs: fitted.kneighbors(unit(outputs.looks["features"]))[0][:, 0]
+    return lambda outputs: fitted.kneighbors(unit(outputs.ood_features["network"]))[0][:, 0]
 
 
 def _mahalanobis(features: NDArray[np.float64], means: NDArray[np.float64], own: NDArray[np.int64]) -> Score:
     precision = LedoitWolf(assume_centered=True).fit(features - means[own]).precision_
 
     def score(outputs: Outputs) -> NDArray[np.float64]:
-        away = [outputs.looks["features"] - mean for mean in means]
+        away = [outputs.ood_features["network"] - mean for mean in means]
         return np.min([((one @ precision) * one).sum(axis=1) for one in away], axis=0)
 
     return score
 
 
-def _components(known: Outputs, validation: Outputs, spaces: Sequence[str]) -> Score:
-    """The deployed distance, in these spaces together."""
-    fitted = {name: fit_subspace(known.looks[name]) for name in spaces}
-
-    def apart(outputs: Outputs) -> list[NDArray[np.float64]]:
-        return [
-            distances(outputs.looks[name], space.mean, space.components, space.variances, space.noise)
-            for name, space in fitted.items()
-        ]
-
-    units = fit_units(apart(validation))
-    return lambda outputs: together(apart(outputs), units)
+def _components(known: Outputs, validation: Outputs, names: Sequence[OodFeature]) -> Score:
+    """The deployed distance, in these features together."""
+    training, inside = ({name: one.ood_features[name] for name in names} for one in (known, validation))
+    scorer = fit_ood_scorer(training, inside)
+    return lambda outputs: scorer.outlier_scores(outputs.ood_features)
 
 
-def _judged(
-    what: str, judge: Judge, test: Outputs, answer: Callable[[list[Picture]], Outputs], kinds: Kinds
+def _deployed(
+    what: str, calibrator: Calibrator, test: Outputs, answer: Callable[[list[Picture]], Outputs], kinds: Kinds
 ) -> list[Row]:
-    """What a Judge does with test slices, and with everything else."""
-    inside = judge.outlier_scores(test.looks)
+    """What a Calibrator does with test slices, and with everything else."""
+    inside = calibrator.ood.outlier_scores(test.ood_features)
     rows = [(f"{what}: test slices in scope", f"{(inside <= 1).mean():.1%} of {len(inside)}", "≥ 94 %")]
     aims = dict.fromkeys(("natural photos", "noise", "blank", "text pages"), "≥ 0.99") | {"CT": "≥ 0.95"}
     for kind, pictures in kinds.items():
-        outside = judge.outlier_scores(answer(pictures).looks)
+        outside = calibrator.ood.outlier_scores(answer(pictures).ood_features)
         told = (
             f"AUROC {_auroc(inside, outside):.4f}; {(outside > 1).mean():.1%} of {len(outside)} out of scope"
         )
         rows.append((f"{what}: {kind}", told, aims.get(kind, "")))
-    return rows + _files(what, judge, answer)
+    return rows + _files(what, calibrator, answer)
 
 
-def _files(what: str, judge: Judge, answer: Callable[[list[Picture]], Outputs]) -> list[Row]:
+def _files(what: str, calibrator: Calibrator, answer: Callable[[list[Picture]], Outputs]) -> list[Row]:
     """pydicom's and nibabel's own: a file is out of scope if all its slices are."""
-    found = {name: judge.outlier_scores(answer(slices).looks) > 1 for name, slices in package_files().items()}
+    found = {
+        name: calibrator.ood.outlier_scores(answer(slices).ood_features) > 1
+        for name, slices in package_files().items()
+    }
     heads = {name for name in found if any(mark in name for mark in MAY_BE_HEADS)}
     rows = []
     for kind, names, aim in (("no head MR", set(found) - heads, "all"), ("perhaps head MR", heads, "")):

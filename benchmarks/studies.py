@@ -30,7 +30,7 @@ def studies(data: Path, work: Path) -> list[Row]:
     bundle = Bundle.load(work / "demo" / "bundle")
     told, labels = _volumes(bundle, work / "volume.nii")
     probabilities = np.stack([outputs.probabilities for outputs in told])
-    learned = _probe(np.stack([outputs.looks["features"] for outputs in told]), labels)
+    learned = _probe(np.stack([outputs.ood_features["network"] for outputs in told]), labels)
     rows = _rows("model of picked slices", probabilities, labels, bundle.info.classes)
     rows += _rows("probe on whole volumes", learned, labels, bundle.info.classes)
     for patient in ("01", "02"):

@@ -12,8 +12,10 @@ import pytest
 from tiny import LABELS, TINY, slice_image
 
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.judge import SPACES, Judge, JudgeInfo, SpaceInfo
 from gliascope.recipes import load_recipe
+from gliascope.uncertainty.calibrator import Calibrator
+from gliascope.uncertainty.features import OOD_FEATURES
+from gliascope.uncertainty.ood import OodScorer, Subspace
 
 # Before torch is imported, here and in the processes that tests start: on tensors this small, threads
 # only wait for each other.
@@ -107,18 +109,23 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def judged(bundle: Bundle) -> Bundle:
-    """The same with a Judge for which all features are near, and which is sure of whatever it is told."""
-    info = JudgeInfo(
-        temperature=0.5,
-        method="lac",
-        level=0.95,
-        spaces={name: SpaceInfo(noise=1.0, unit=1e6) for name in SPACES},
-        references=2,
+def calibrated(bundle: Bundle) -> Bundle:
+    """The same with a Calibrator for which all features are near, and which is sure of whatever it is told."""
+    subspaces = {
+        name: Subspace(
+            mean=np.zeros(width, dtype=np.float32),
+            components=np.eye(2, width, dtype=np.float32),
+            variances=np.ones(2, dtype=np.float32),
+            noise=1.0,
+        )
+        for name, width in zip(OOD_FEATURES, (1280, 8, 256), strict=True)
+    }
+    return bundle.with_calibrator(
+        Calibrator(
+            temperature=0.5,
+            level=0.95,
+            nonconformity=np.arange(1, 40) / 40,
+            ood=OodScorer(subspaces, dict.fromkeys(OOD_FEATURES, 1e6)),
+            training_slices=2,
+        )
     )
-    arrays = {method: np.arange(1, 40) / 40 for method in ("lac", "aps", "raps")}
-    for name, width in zip(SPACES, (1280, 8, 256), strict=True):
-        arrays[f"{name}.mean"] = np.zeros(width, dtype=np.float32)
-        arrays[f"{name}.components"] = np.eye(2, width, dtype=np.float32)
-        arrays[f"{name}.variances"] = np.ones(2, dtype=np.float32)
-    return bundle.with_judge(Judge(info, arrays))

@@ -13,13 +13,15 @@ from outs import TYPES
 
 from gliascope.data.preprocess import Preprocessing
 from gliascope.inference.bundle import Bundle, BundleInfo
-from gliascope.inference.judge import Judge, JudgeInfo, SpaceInfo
+from gliascope.uncertainty.calibrator import Calibrator
+from gliascope.uncertainty.features import OOD_FEATURES
+from gliascope.uncertainty.ood import OodScorer, Subspace
 
 SIDE, CELLS = 16, 4
 
 
 def quadrant_bundle(slope: float = 0.15, turned: bool = False, plain: bool = False) -> Bundle:
-    """turned: the quarters mean the classes in reverse. plain: without maps and Judge."""
+    """turned: the quarters mean the classes in reverse. plain: without maps and Calibrator."""
     content = _graph(slope, turned, not plain)
     info = BundleInfo(
         recipe="quadrants",
@@ -34,7 +36,7 @@ def quadrant_bundle(slope: float = 0.15, turned: bool = False, plain: bool = Fal
         metrics={"official": {"n": 295, "accuracy": {"value": 0.9763, "low": 0.951, "high": 0.9906}}},
     )
     bundle = Bundle(info, content)
-    return bundle if plain else bundle.with_judge(_judge())
+    return bundle if plain else bundle.with_calibrator(_calibrator())
 
 
 def _graph(slope: float, turned: bool, maps: bool) -> bytes:
@@ -76,14 +78,22 @@ def _graph(slope: float, turned: bool, maps: bool) -> bytes:
     ).SerializeToString()
 
 
-def _judge() -> Judge:
-    # The root mean square over three spaces, two of which are near to everything.
-    units = {"features": 150 / 3**0.5, "greys": 1e6, "layout": 1e6}
-    spaces = {name: SpaceInfo(noise=1.0, unit=unit) for name, unit in units.items()}
-    info = JudgeInfo(temperature=1.0, method="lac", level=0.95, spaces=spaces, references=2)
-    arrays = {method: np.arange(1, 40) / 40 for method in ("lac", "aps", "raps")}
-    for name, width, mean in (("features", 4, 60.0), ("greys", 8, 0.0), ("layout", 256, 0.0)):
-        arrays[f"{name}.mean"] = np.full(width, mean, dtype=np.float32)
-        arrays[f"{name}.components"] = np.eye(1, width, dtype=np.float32)
-        arrays[f"{name}.variances"] = np.ones(1, dtype=np.float32)
-    return Judge(info, arrays)
+def _calibrator() -> Calibrator:
+    subspaces = {
+        name: Subspace(
+            mean=np.full(width, mean, dtype=np.float32),
+            components=np.eye(1, width, dtype=np.float32),
+            variances=np.ones(1, dtype=np.float32),
+            noise=1.0,
+        )
+        for name, width, mean in zip(OOD_FEATURES, (4, 8, 256), (60.0, 0.0, 0.0), strict=True)
+    }
+    # The root mean square over three features, two of which are near to everything.
+    scales = dict(zip(OOD_FEATURES, (150 / 3**0.5, 1e6, 1e6), strict=True))
+    return Calibrator(
+        temperature=1.0,
+        level=0.95,
+        nonconformity=np.arange(1, 40) / 40,
+        ood=OodScorer(subspaces, scales),
+        training_slices=2,
+    )

@@ -151,7 +151,7 @@ def test_train(official_source: Path, bundle: Bundle, tmp_path: Path) -> None:
             with safe_open(tmp_path / folder / f"{name}.safetensors", framework="np") as file:
                 tensors.append({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         assert all(np.array_equal(tensors[0][key], tensors[1][key]) for key in tensors[0])
-    for name in ("model/model.onnx", "model/bundle.json", "model/judge.npz"):
+    for name in ("model/model.onnx", "model/bundle.json", "model/calibrator.npz"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     shutil.rmtree(tmp_path / "run" / "tensorboard")
     assert not hidden(tmp_path / "run")

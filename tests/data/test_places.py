@@ -42,11 +42,11 @@ def test_a_catalogue_and_a_store_of_a_bucket_are_those_of_a_folder(source: Path,
 
 
 def test_findings_of_a_bucket_are_those_of_a_folder(
-    source: Path, s3: Put, judged: Bundle, tmp_path: Path
+    source: Path, s3: Put, calibrated: Bundle, tmp_path: Path
 ) -> None:
     url = s3(source)
-    here = predict_job(judged, [source], tmp_path / "here.jsonl", tmp_path / "overlays")
-    there = predict_job(judged, [place(url)], tmp_path / "there.jsonl", tmp_path / "overlays-there")
+    here = predict_job(calibrated, [source], tmp_path / "here.jsonl", tmp_path / "overlays")
+    there = predict_job(calibrated, [place(url)], tmp_path / "there.jsonl", tmp_path / "overlays-there")
     lines = (tmp_path / "there.jsonl").read_text()
     assert lines.replace(url, str(source)) == (tmp_path / "here.jsonl").read_text()
     assert [str(error.path) for error in there.rejects] == [f"{url}/Training/yes/bad.png"]
@@ -60,17 +60,17 @@ def test_the_command_scans_a_bucket(source: Path, s3: Put, tmp_path: Path) -> No
     assert Catalog.load(out).frame.height == 12
 
 
-def test_a_file_over_http(source: Path, judged: Bundle) -> None:
+def test_a_file_over_http(source: Path, calibrated: Bundle) -> None:
     pytest.importorskip("aiohttp", reason="aiohttp is not installed: pip install 'gliascope[scale]'")
     handler = partial(SimpleHTTPRequestHandler, directory=source)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/Testing/yes/000.png"
-        (there,) = predict_job(judged, [place(url)], None, None).findings
+        (there,) = predict_job(calibrated, [place(url)], None, None).findings
         with pytest.raises(GliascopeError, match="not found"):
-            predict_job(judged, [place(url + "x")], None, None)
+            predict_job(calibrated, [place(url + "x")], None, None)
         server.shutdown()
-    (here,) = predict_job(judged, [source / "Testing" / "yes" / "000.png"], None, None).findings
+    (here,) = predict_job(calibrated, [source / "Testing" / "yes" / "000.png"], None, None).findings
     assert str(there.file) == url
     assert there.probabilities == here.probabilities
 

@@ -2,14 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from gliascope.evaluation.calibration import (
-    TEMPERATURES,
-    ece_by_chance,
-    evaluate_calibration,
-    fit_temperature,
-)
+from gliascope.evaluation.calibration import ece_by_chance, evaluate_calibration
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
+from gliascope.uncertainty.temperature import fit_temperature, softmax
 
 CLASSES = ("a", "b", "c")
 
@@ -20,30 +16,6 @@ def simulated(n: int, seed: int, temperature: float = 1.0) -> tuple[np.ndarray, 
     logits = random.normal(0, 2, (n, 3))
     labels = (logits + random.gumbel(size=(n, 3))).argmax(axis=1)
     return (logits * temperature).astype(np.float32), labels
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponent / exponent.sum(axis=1, keepdims=True)
-
-
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_the_temperature_that_was_put_in_is_found(temperature: float) -> None:
-    logits, labels = simulated(20_000, 0, temperature)
-    assert fit_temperature(logits, labels, 20_000) == pytest.approx(temperature, rel=0.05)
-
-
-def test_a_model_without_mistakes_is_as_sure_as_the_rule_of_succession() -> None:
-    for groups in (20, 500):
-        labels = np.arange(200) % 3
-        logits = (7 * np.eye(3)[labels]).astype(np.float32)
-        sure = softmax(logits / fit_temperature(logits, labels, groups)).max(axis=1)
-        assert sure == pytest.approx(1 - 1 / (groups + 2), abs=1e-3)
-
-
-def test_logits_that_say_nothing_stay_within_bounds() -> None:
-    temperature = fit_temperature(np.zeros((9, 3), dtype=np.float32), np.arange(9) % 3, 9)
-    assert TEMPERATURES[0] <= temperature <= TEMPERATURES[1]
 
 
 def test_calibrating_lowers_every_error_of_a_model_that_is_too_sure() -> None:

@@ -9,9 +9,15 @@ from scipy.stats import binom
 
 from gliascope.data.draw import halves
 from gliascope.data.validation import divide
-from gliascope.evaluation.conformal import conformity, coverage_bounds, one_of_each
 from gliascope.evaluation.scores import Scores
-from gliascope.inference.judge import Judge, JudgeInfo, softmax
+from gliascope.uncertainty.conformal import (
+    conformal_quantile,
+    coverage_bounds,
+    fit_nonconformity,
+    one_slice_per_group,
+    prediction_sets,
+)
+from gliascope.uncertainty.temperature import softmax
 
 CLASSES = ("a", "b", "c", "d")
 TRIALS, CANDIDATES, VALIDATED, TESTED, LEVEL = 150, 40, 120, 400, 0.95
@@ -56,10 +62,10 @@ class Patients:
 
 def covered(calibration: Scores, test: Scores, seed: int) -> int:
     """How many of the test groups' sets hold the truth, of one slice drawn of each."""
-    found = conformity(calibration, LEVEL, seed)
-    info = JudgeInfo(temperature=1, method="lac", level=LEVEL, spaces={}, references=0)
-    rows = one_of_each(test.group_codes, seed)
-    return int(Judge(info, {"lac": found.lac}).sets(test.probabilities)[rows, test.labels[rows]].sum())
+    scores = fit_nonconformity(calibration.probabilities, calibration.labels, calibration.groups, seed)
+    sets = prediction_sets(test.probabilities, conformal_quantile(scores, LEVEL))
+    rows = one_slice_per_group(test.groups, seed)
+    return int(sets[rows, test.labels[rows]].sum())
 
 
 @pytest.fixture(scope="module")

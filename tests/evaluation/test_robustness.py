@@ -36,7 +36,7 @@ def test_what_is_lost_is_counted_slice_by_slice() -> None:
     assert found["unnoticed_more"]["low"] < 0 < found["unnoticed_more"]["high"]
 
 
-def test_a_judge_that_accepts_all_notices_nothing() -> None:
+def test_verdicts_that_accept_all_notice_nothing() -> None:
     found = evaluate_disturbed(judged(half(0.5), half(1)), judged(half(1), half(1)), KINDS, 500)
     assert found["unnoticed_more"] == found["loss"] and found["loss"]["low"] > 0.3
 
@@ -47,7 +47,7 @@ def test_the_same_slices_lose_nothing() -> None:
     assert found["loss"] == found["unnoticed_more"] == {"value": 0, "low": 0, "high": 0}
 
 
-def test_without_a_judge_there_is_nothing_to_notice() -> None:
+def test_without_a_calibrator_there_is_nothing_to_notice() -> None:
     found = evaluate_disturbed(judged(half(0.5), None), judged(half(1), None), KINDS, 200)
     assert found["verdicts"] is found["unnoticed"] is found["unnoticed_more"] is None
     assert found["loss"]["value"] == 0.5

@@ -7,6 +7,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gliascope.cli import app
 from gliascope.errors import BundleError
 from gliascope.inference.bundle import FORMAT, Bundle, BundleInfo, read_card
 from gliascope.inference.engine import Engine
-from gliascope.inference.judge import Judge
+from gliascope.uncertainty.features import OodFeature
 
 Content = dict[str, Any]
 
@@ -59,10 +60,10 @@ EDITS = {
     "another fit": lambda content: content["preprocessing"].update(fit="pad"),
     "another crop": lambda content: content["preprocessing"].update(crop="head"),
     "a field of preprocessing less": lambda content: content["preprocessing"].pop("crop"),
-    "another temperature": lambda content: content["judge"].update(temperature=0.5),
-    "another level": lambda content: content["judge"].update(level=0.5),
-    "a wider scope": lambda content: content["judge"]["spaces"]["features"].update(unit=1e9),
-    "no judge": lambda content: content.update(judge=None, judge_sha256=None),
+    "another temperature": lambda content: content["calibrator"].update(temperature=0.5),
+    "another level": lambda content: content["calibrator"].update(level=0.5),
+    "a wider scope": lambda content: content["calibrator"]["ood"]["network"].update(scale=1e9),
+    "no calibrator": lambda content: content.update(calibrator=None, calibrator_sha256=None),
     "better numbers": lambda content: content["metrics"]["official"]["accuracy"].update(value=1.0),
     "no word of research": lambda content: content.update(research_use="for patients"),
     "another recipe": lambda content: content.update(recipe="best"),
@@ -101,7 +102,7 @@ def test_the_card_is_for_people_who_may_edit_it(folder: Path) -> None:
 
 def test_every_flipped_byte_is_refused(folder: Path) -> None:
     random_ = random.Random(0)
-    for name in ("model.onnx", "judge.npz", "bundle.json"):
+    for name in ("model.onnx", "calibrator.npz", "bundle.json"):
         whole = (folder / name).read_bytes()
         for _ in range(25):
             content = bytearray(whole)
@@ -150,14 +151,16 @@ def test_classes_are_told_apart(classes: tuple[str, ...]) -> None:
 def test_a_bundle_that_contradicts_itself_is_not_run() -> None:
     """Checksums and all: whoever put it together took parts of several."""
     good = quadrant_bundle()
-    judge = good.judge
-    assert judge is not None
+    calibrator = good.calibrator
+    assert calibrator is not None
 
     def having(**update: Any) -> Bundle:
         return Bundle(good.info.model_copy(update=update), good.model, good.arrays)
 
-    def judged(name: str, shape: tuple[int, ...]) -> Bundle:
-        return good.with_judge(Judge(judge.info, {**judge.arrays, name: np.zeros(shape, dtype=np.float32)}))
+    def calibrated(feature: OodFeature, name: str, shape: tuple[int, ...]) -> Bundle:
+        changed = replace(calibrator.ood.subspaces[feature], **{name: np.zeros(shape, dtype=np.float32)})
+        ood = replace(calibrator.ood, subspaces={**calibrator.ood.subspaces, feature: changed})
+        return good.with_calibrator(replace(calibrator, ood=ood))
 
     size = good.info.preprocessing.model_copy(update={"size": 32})
     colour = good.info.preprocessing.model_copy(update={"channels": "rgb"})
@@ -166,21 +169,33 @@ def test_a_bundle_that_contradicts_itself_is_not_run() -> None:
         (having(classes=("a", "b", "c", "d", "e")), r"logits of model\.onnx: expected shape 5 but got 4"),
         (having(preprocessing=size), r"pixels of model\.onnx: expected shape 32 × 32 but got 16 × 16"),
         (having(preprocessing=colour), r"expected shape 16 × 16 × 3 but got 16 × 16"),
-        (judged("features.mean", (5,)), r"features\.mean of judge\.npz: expected shape 4 but got 5"),
-        (judged("greys.mean", (4,)), r"greys\.mean of judge\.npz: expected shape 8 but got 4"),
-        (judged("layout.components", (1, 8)), r"layout\.components .* expected shape 1 × 256 but got 1 × 8"),
-        (judged("greys.variances", (3,)), r"greys\.components .* expected shape 3 × 8 but got 1 × 8"),
+        (
+            calibrated("network", "mean", (5,)),
+            r"network\.mean of calibrator\.npz: expected shape 4 but got 5",
+        ),
+        (
+            calibrated("grey_levels", "mean", (4,)),
+            r"grey_levels\.mean of calibrator\.npz: expected shape 8 but got 4",
+        ),
+        (
+            calibrated("layout", "components", (1, 8)),
+            r"layout\.components .* expected shape 1 × 256 but got 1 × 8",
+        ),
+        (
+            calibrated("grey_levels", "variances", (3,)),
+            r"grey_levels\.components .* expected shape 3 × 8 but got 1 × 8",
+        ),
     ):
         with pytest.raises(BundleError, match=words):
             Engine(bundle)
     Engine(good)
 
 
-def test_a_judge_that_is_none_is_named_when_it_is_loaded(folder: Path, tmp_path: Path) -> None:
+def test_a_calibrator_that_is_none_is_named_when_it_is_loaded(folder: Path, tmp_path: Path) -> None:
     bundle = quadrant_bundle()
-    update = {"judge_sha256": hashlib.sha256(b"junk").hexdigest()}
+    update = {"calibrator_sha256": hashlib.sha256(b"junk").hexdigest()}
     Bundle(bundle.info.model_copy(update=update), bundle.model, b"junk").write(tmp_path / "junk")
-    with pytest.raises(BundleError, match=r"judge\.npz cannot be read"):
+    with pytest.raises(BundleError, match=r"calibrator\.npz cannot be read"):
         Bundle.load(tmp_path / "junk")
 
 

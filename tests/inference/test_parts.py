@@ -30,10 +30,12 @@ def source(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def test_parts_hold_what_json_lines_do(judged: Bundle, source: Path, tmp_path: Path) -> None:
-    lines = predict_job(judged, [source], tmp_path / "f.jsonl", None)
+def test_parts_hold_what_json_lines_do(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    lines = predict_job(calibrated, [source], tmp_path / "f.jsonl", None)
     out = tmp_path / "f.parquet"
-    assert list(map(str, predict_job(judged, [source], out, None).rejects)) == list(map(str, lines.rejects))
+    assert list(map(str, predict_job(calibrated, [source], out, None).rejects)) == list(
+        map(str, lines.rejects)
+    )
     assert sorted(path.name for path in out.iterdir()) == [
         *(f"part-00000{number}.parquet" for number in range(6)), "studies.parquet",
     ]  # fmt: skip
@@ -46,25 +48,27 @@ def test_parts_hold_what_json_lines_do(judged: Bundle, source: Path, tmp_path: P
     assert found.filter(pl.col("slice").is_null()).height == 2
 
 
-def test_only_findings_are_replaced(judged: Bundle, source: Path, tmp_path: Path) -> None:
+def test_only_findings_are_replaced(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.parquet"
-    predict_job(judged, [source], out, None)
-    predict_job(judged, [source / "yes"], out, None)
+    predict_job(calibrated, [source], out, None)
+    predict_job(calibrated, [source / "yes"], out, None)
     assert read_parts(out).collect().height == 5
     (out / "mine.txt").write_text("mine")
     with pytest.raises(GliascopeError, match="something else"):
-        predict_job(judged, [source], out, None)
+        predict_job(calibrated, [source], out, None)
     assert (out / "mine.txt").exists()
 
 
-def test_where_nothing_can_be_read_nothing_is_written(judged: Bundle, source: Path, tmp_path: Path) -> None:
+def test_where_nothing_can_be_read_nothing_is_written(
+    calibrated: Bundle, source: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ReadError):
-        predict_job(judged, [source / "bad.png"], tmp_path / "f.parquet", None)
+        predict_job(calibrated, [source / "bad.png"], tmp_path / "f.parquet", None)
     assert not (tmp_path / "f.parquet").exists()
 
 
-def test_the_command_counts_them(judged: Bundle, source: Path, tmp_path: Path) -> None:
-    judged.write(tmp_path / "bundle")
+def test_the_command_counts_them(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    calibrated.write(tmp_path / "bundle")
     out = tmp_path / "f.parquet"
     told = CliRunner().invoke(app, ["predict", str(tmp_path / "bundle"), str(source), "--out", str(out)])
     assert told.exit_code == 0, told.output
@@ -73,7 +77,7 @@ def test_the_command_counts_them(judged: Bundle, source: Path, tmp_path: Path) -
     assert "1 files could not be read" in told.output
 
 
-def test_a_folder_whose_name_looks_like_a_pattern(judged: Bundle, source: Path, tmp_path: Path) -> None:
-    predict_job(judged, [source], tmp_path / "f2.parquet", None)
-    predict_job(judged, [source / "yes"], tmp_path / "f[2].parquet", None)
+def test_a_folder_whose_name_looks_like_a_pattern(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    predict_job(calibrated, [source], tmp_path / "f2.parquet", None)
+    predict_job(calibrated, [source / "yes"], tmp_path / "f[2].parquet", None)
     assert read_parts(tmp_path / "f[2].parquet").collect().height == 5

@@ -15,9 +15,10 @@ from gliascope.inference import job
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.inference.job import predict_job
-from gliascope.inference.judge import SpaceInfo
 from gliascope.inference.overlay import overlay
 from gliascope.inference.predict import Predictor, predict
+from gliascope.uncertainty.calibrator import SubspaceInfo
+from gliascope.uncertainty.conformal import conformal_quantile
 
 Make = Callable[..., Path]
 
@@ -147,21 +148,22 @@ def test_an_overlay_tints_within_the_box_of_the_map(box: tuple[int, int, int, in
     assert (image[outside] == 100).all()
 
 
-def test_a_judge_calibrates_and_gives_sets_scores_and_verdicts(
-    judged: Bundle, bundle: Bundle, make_source: Make, tmp_path: Path
+def test_a_calibrator_calibrates_and_gives_sets_scores_and_verdicts(
+    calibrated: Bundle, bundle: Bundle, make_source: Make, tmp_path: Path
 ) -> None:
     source = make_source({"yes": 2, "no": 1})
-    told = predict_job(judged, [source], tmp_path / "f.jsonl", None).findings
+    told = predict_job(calibrated, [source], tmp_path / "f.jsonl", None).findings
     plain = predict_job(bundle, [source], None, None).findings
-    judge = judged.judge
-    assert judge is not None
+    calibrator = calibrated.calibrator
+    assert calibrator is not None
+    quantile = conformal_quantile(calibrator.nonconformity, calibrator.level)
     for finding, before in zip(told, plain, strict=True):
         assert finding.label == before.label
         squared = np.array(list(before.probabilities.values())) ** 2  # a temperature of a half
         assert list(finding.probabilities.values()) == pytest.approx(
             (squared / squared.sum()).tolist(), abs=1e-5
         )
-        within = [name for name, value in finding.probabilities.items() if 1 - value <= judge.quantile()]
+        within = [name for name, value in finding.probabilities.items() if 1 - value <= quantile]
         assert finding.prediction_set == tuple(within)
         assert finding.verdict == ("accepted" if len(within) == 1 else "uncertain")
         assert finding.outlier_score is not None and 0 < finding.outlier_score < 1
@@ -170,20 +172,20 @@ def test_a_judge_calibrates_and_gives_sets_scores_and_verdicts(
     assert lines[0]["outlier_score"] == pytest.approx(told[0].outlier_score, abs=1e-4)
 
 
-def test_a_study_is_out_of_scope_where_most_of_its_slices_are(judged: Bundle, tmp_path: Path) -> None:
+def test_a_study_is_out_of_scope_where_most_of_its_slices_are(calibrated: Bundle, tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
-    *slices, study = predict_job(judged, [tmp_path / "v.nii.gz"], None, None).findings
+    *slices, study = predict_job(calibrated, [tmp_path / "v.nii.gz"], None, None).findings
     scores = np.array([finding.outlier_score for finding in slices])
     assert study.outlier_score == pytest.approx(np.median(scores))
     assert study.verdict != "out of scope"
-    info = judged.info.judge
+    info = calibrated.info.calibrator
     assert info is not None
     for share, verdict in ((0.999, "out of scope"), (1.001, study.verdict)):
-        unit = info.spaces["features"].unit * np.median(scores) * share
-        spaces = {name: SpaceInfo(noise=1.0, unit=unit) for name in info.spaces}
-        nearer = info.model_copy(update={"spaces": spaces})
-        strict = replace(judged, info=judged.info.model_copy(update={"judge": nearer}))
+        scale = info.ood["network"].scale * np.median(scores) * share
+        ood = {name: SubspaceInfo(noise=1.0, scale=scale) for name in info.ood}
+        nearer = info.model_copy(update={"ood": ood})
+        strict = replace(calibrated, info=calibrated.info.model_copy(update={"calibrator": nearer}))
         assert predict_job(strict, [tmp_path / "v.nii.gz"], None, None).findings[-1].verdict == verdict
 
 

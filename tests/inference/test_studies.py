@@ -110,7 +110,7 @@ def test_no_study_is_ever_accepted_or_uncertain(quadrants: Bundle) -> None:
     assert seen == {"unchecked", "out of scope"}
 
 
-def test_a_study_without_a_judge_is_unchecked_and_all_slices_vote(tmp_path: Path) -> None:
+def test_a_study_without_a_calibrator_is_unchecked_and_all_slices_vote(tmp_path: Path) -> None:
     folder = study_of(tmp_path / "study", head(GLIOMA, 0), mosaic(0), mosaic(1))
     _, study = told(quadrant_bundle(plain=True), folder)
     assert (study.verdict, study.outlier_score, study.prediction_set) == ("unchecked", None, None)
@@ -181,17 +181,17 @@ def test_the_table_names_no_class_for_a_study_out_of_scope(quadrants: Bundle, tm
     assert "meningioma" not in row and "glioma" not in row
 
 
-def test_a_stricter_judge_changes_the_verdict_and_not_the_class(quadrants: Bundle, tmp_path: Path) -> None:
+def test_a_stricter_outlier_score_changes_the_verdict_and_not_the_class(
+    quadrants: Bundle, tmp_path: Path
+) -> None:
     """Of slices that were all in scope, none is any more: all vote again, and the study is out of scope."""
     folder = study_of(tmp_path / "study", *(head(GLIOMA, seed) for seed in range(3)))
-    judge = quadrants.info.judge
-    assert judge is not None
-    spaces = {
-        name: space.model_copy(update={"unit": space.unit / 1e6}) for name, space in judge.spaces.items()
-    }
+    info = quadrants.info.calibrator
+    assert info is not None
+    ood = {name: one.model_copy(update={"scale": one.scale / 1e6}) for name, one in info.ood.items()}
     strict = replace(
         quadrants,
-        info=quadrants.info.model_copy(update={"judge": judge.model_copy(update={"spaces": spaces})}),
+        info=quadrants.info.model_copy(update={"calibrator": info.model_copy(update={"ood": ood})}),
     )
     _, before = told(quadrants, folder)
     _, after = told(strict, folder)

@@ -17,15 +17,15 @@ from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.metrics import Scores, evaluate_scores, reliability
 from gliascope.evaluation.verdicts import evaluate_verdicts
-from gliascope.inference.judge import VERDICTS
 from gliascope.pages.card import model_card
 from gliascope.pages.checklist import FOR_YOU, IN_PART, MET, NOT_APPLICABLE, answers, counts
 from gliascope.pages.claim import ITEMS, SECTIONS
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
+from gliascope.uncertainty.calibrator import VERDICTS
 
 CLASSES = ("glioma", "no_tumor", "abscess")
 SPACE = "\N{NARROW NO-BREAK SPACE}"
-JUDGE = {"temperature": 0.5, "method": "lac", "level": 0.99, "references": 2000}
+CALIBRATOR = {"temperature": 0.5, "level": 0.99, "training_slices": 2000}
 PICTURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -68,7 +68,7 @@ def report() -> ReportData:
         rejects={"truncated": 3},
         recipe="name: quick\ndescription: Two stages.\nbackbone: small\n",
         run={"seed": 0, "environment": {"torch": "2"}},
-        model={"sha256": "5eed", "activation_maps": True, "judge": JUDGE},
+        model={"sha256": "5eed", "activation_maps": True, "calibrator": CALIBRATOR},
         audit=AuditVerdict(level="unsound", protocol="grouped", sentences=["Half of the test is known."]),
         overlaps=[
             SourceOverlap(
@@ -99,7 +99,7 @@ def info(**changes: Any) -> dict[str, Any]:
         "activation_maps": True,
         "model_sha256": "5eed",
         "licences": {"weights": "unknown"},
-        "judge": JUDGE,
+        "calibrator": CALIBRATOR,
     } | changes
 
 
@@ -152,7 +152,7 @@ def test_the_card_says_what_a_verdict_is_worth(card: str, report: ReportData) ->
     assert f"97.0 to 99.9{SPACE}%" in card
     bare = {"official": protocol(sets=None, verdicts=None)}
     without = model_card(
-        info(judge=None), as_json(report, model={"sha256": "5eed", "judge": None}, protocols=bare)
+        info(calibrator=None), as_json(report, model={"sha256": "5eed", "calibrator": None}, protocols=bare)
     )
     assert "Findings are `unchecked`" in without
     assert "### Verdicts" not in without

@@ -46,7 +46,7 @@ def trust(scores: Scores) -> dict:
             "groups": [300],
             "needed": 19,
             "bounds": (0.91, 0.98),
-            "methods": {"lac": found, "aps": found},
+            "methods": {"lac": found},
             "curve": [
                 {"level": level, **{key: found[key] for key in ("coverage", "size")}} for level in (0.9, 0.95)
             ],
@@ -242,7 +242,7 @@ def test_optional_parts_can_be_left_out(tmp_path):
     assert "today" in text
 
 
-def test_a_model_without_a_judge_shows_the_calibration_it_has(tmp_path):
+def test_a_model_without_a_calibrator_shows_the_calibration_it_has(tmp_path):
     result, scores = protocol(n=30, classes=("no", "yes"))
     alone = evaluate_calibration(scores, 20) | {"temperatures": [], "before": None}
     bare = replace(result, calibration=alone, sets=None, verdicts=None)

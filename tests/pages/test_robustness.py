@@ -66,7 +66,7 @@ ALL = data(
 )
 
 
-def test_the_head_names_the_worst_and_what_the_judge_does(tmp_path: Path) -> None:
+def test_the_head_names_the_worst_and_what_the_verdicts_do(tmp_path: Path) -> None:
     write_robustness(tmp_path, ALL)
     page = check_page((tmp_path / "robustness.html").read_text(encoding="utf-8"))
     # Words in bold are apart from the sign that follows.
@@ -74,7 +74,7 @@ def test_the_head_names_the_worst_and_what_the_judge_does(tmp_path: Path) -> Non
     for words in (
         "Noise costs the most: at 5 %, accuracy falls from 95.0 % to 40.0 %",
         "of which 2.0 % are wrong and accepted: 30.0 % under Blur at 4 %.",
-        "The judge notices Noise: accuracy is lost",
+        "The verdicts notice Noise: accuracy is lost",
         "no loss under Jpeg",
         "300 slices of 200 groups, of 1,311 that test protocol official",
         "2 slices set aside: not found",
@@ -91,15 +91,15 @@ def test_where_nothing_is_lost_the_page_says_so(tmp_path: Path) -> None:
     write_robustness(tmp_path, data(noise=[grade(2, 0.95), grade(5, 0.94)]))
     page = check_page((tmp_path / "robustness.html").read_text(encoding="utf-8"))
     assert "No disturbance tried here costs accuracy beyond chance" in page.text
-    assert "The judge" not in page.text.split("At the worst")[0]
+    assert "The verdicts" not in page.text.split("At the worst")[0]
 
 
-def test_without_a_judge_the_page_says_so(tmp_path: Path) -> None:
+def test_without_a_calibrator_the_page_says_so(tmp_path: Path) -> None:
     write_robustness(
         tmp_path, data(judged=False, noise=[grade(2, 0.95, judged=False), grade(5, 0.4, judged=False)])
     )
     page = check_page((tmp_path / "robustness.html").read_text(encoding="utf-8"))
-    assert "The model has no judge" in page.text and "Accepted" not in page.text
+    assert "The model has no calibrator" in page.text and "Accepted" not in page.text
 
 
 @pytest.mark.parametrize("ends", [(None, None), (0.0, 0.1)])

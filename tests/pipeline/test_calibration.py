@@ -19,8 +19,8 @@ from gliascope.data.split import Split, split, write_splits
 from gliascope.data.store import store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
+from gliascope.pipeline.calibrate import calibrator_of
 from gliascope.pipeline.evaluate import evaluate
-from gliascope.pipeline.judge import fit_judge
 from gliascope.pipeline.model import Memory
 from gliascope.pipeline.train import train
 from gliascope.recipes import load_recipe
@@ -93,10 +93,10 @@ def test_what_chooses_does_not_calibrate(
     assert seen.scored and seen.calibrated
     assert not seen.scored & seen.calibrated
     assert seen.scored | seen.calibrated == val
-    assert len(seen.calibrated) == Bundle.load(run.model).judge.groups
+    assert len(seen.calibrated) == Bundle.load(run.model).calibrator.groups
     assert f"{len(seen.scored)} in {len(seen.scored)} groups chose" in capsys.readouterr().err
     with_all = trained(catalog, made, tmp_path / "other", "stages.0.epochs=1")
-    assert Bundle.load(with_all.model).judge.groups == len(val)  # where nothing is chosen, all calibrate
+    assert Bundle.load(with_all.model).calibrator.groups == len(val)  # where nothing is chosen, all calibrate
 
 
 def test_what_chose_in_tune_never_calibrates_what_its_recipe_trains(
@@ -157,7 +157,7 @@ def test_copies_of_training_slices_in_a_sources_own_validation_folder_do_not_cal
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1")
     assert not seen.calibrated & set(made.part("train")["pixel_hash"])
     assert len(seen.calibrated) == 12
-    assert Bundle.load(run.model).judge.groups == 12
+    assert Bundle.load(run.model).calibrator.groups == 12
     told = "24 in 24 groups cannot, since copies of them, or slices of their groups, trained"
     assert told in capsys.readouterr().err
     seen.clear()
@@ -182,7 +182,7 @@ def test_where_all_that_validates_trained_findings_are_unchecked_and_it_is_said(
     catalog = scan([copied_validation(make_source, clean=0)])
     (made,) = split(catalog)
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1")
-    assert Bundle.load(run.model).judge is None
+    assert Bundle.load(run.model).calibrator is None
     printed = " ".join(capsys.readouterr().err.split())
     assert "no slice is left to calibrate on, so its findings stay unchecked; what helps is more" in printed
     evaluate([run], catalog, [made], tmp_path)
@@ -199,7 +199,7 @@ def test_patients_whom_random_cuts_do_not_calibrate(make_source: Make, tmp_path:
     catalog = scan([source], groups=GroupsFile(tmp_path / "groups.csv"))
     (made,) = split(catalog, ["random"])
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1")
-    assert Bundle.load(run.model).judge is None
+    assert Bundle.load(run.model).calibrator is None
 
 
 def test_the_slices_that_calibrated_are_covered_as_often_as_promised_after_writing_and_reading(
@@ -209,13 +209,13 @@ def test_the_slices_that_calibrated_are_covered_as_often_as_promised_after_writi
     catalog = scan([make_source(dict.fromkeys(LABELS, 80))])
     (made,) = split(catalog, ["grouped"])
     images = store(catalog.frame, bundle.info.preprocessing)
-    bundle.with_judge(fit_judge(bundle, images, made, chooses=False)).write(tmp_path / "bundle")
+    bundle.with_calibrator(calibrator_of(bundle, images, made, chooses=False)).write(tmp_path / "bundle")
     loaded = Bundle.load(tmp_path / "bundle")
     frame = made.part("val")
     outputs = Memory(images, Engine(loaded))(frame, "val")
-    said = loaded.judge(outputs.logits, outputs.looks)
+    said = loaded.calibrator.assess(outputs.logits, outputs.ood_features)
     labels = np.searchsorted(made.classes, frame["label"].to_list())
     covered = said.sets[np.arange(len(labels)), labels]
-    assert loaded.judge.groups == len(labels)
-    assert covered.sum() >= np.ceil((len(labels) + 1) * loaded.judge.info.level)
+    assert loaded.calibrator.groups == len(labels)
+    assert covered.sum() >= np.ceil((len(labels) + 1) * loaded.calibrator.level)
     assert (said.outlier_scores <= 1).mean() >= 0.95

@@ -96,7 +96,7 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
         black, tmp_path / "a.png", 0, "png", label="glioma", mask=np.zeros((HEIGHT, WIDTH), dtype=bool)
     )
     finding = Finding("a.png", 0, None, "glioma", {"glioma": 1.0}, None, None, "unchecked", map=map_)
-    own = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}), judge=None)
+    own = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}), calibrator=None)
 
     def of_predict() -> tuple[float, float]:
         work = SimpleNamespace(explain=tmp_path, bundle=own)
@@ -145,7 +145,7 @@ def test_the_report_draws_it_there_on_its_stored_picture(values: dict[str, Any],
     outputs = Outputs(np.zeros((1, 2), dtype=np.float32), {}, map_)
     model = object.__new__(OwnModel)
     model.bundle = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}))  # type: ignore[assignment]
-    model.judge = None
+    model.calibrator = None
     model.memory = _Memory(stored, outputs)  # type: ignore[assignment]
     frame = pl.DataFrame({"path": ["a.png"], "part": ["test"]})
     answers = model.answer(frame, "test")

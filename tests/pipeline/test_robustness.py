@@ -47,7 +47,7 @@ def source(make_source: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, source: Path, judged: Bundle) -> Run:
+def run(tmp_path: Path, source: Path, calibrated: Bundle) -> Run:
     """A finished run of the untrained network, with its catalogue and split beside it."""
     catalog = scan([source])
     splits = split(catalog, ["official"], validation=0.25)
@@ -60,7 +60,7 @@ def run(tmp_path: Path, source: Path, judged: Bundle) -> Run:
     )  # fmt: skip
     made = Run(tmp_path / "run", load_recipe("quick", TINY), record)
     made.save()
-    judged.write(made.model)
+    calibrated.write(made.model)
     return made
 
 
@@ -92,7 +92,7 @@ def test_a_model_is_disturbed(tmp_path: Path, run: Run, source: Path, fewer: Non
     assert "What a strength means" in page.text and "as it is" in printed
 
 
-def test_answers_are_those_of_the_one_prediction_path(run: Run, judged: Bundle, tmp_path: Path) -> None:
+def test_answers_are_those_of_the_one_prediction_path(run: Run, calibrated: Bundle, tmp_path: Path) -> None:
     from collections import Counter
 
     from PIL import Image
@@ -103,13 +103,16 @@ def test_answers_are_those_of_the_one_prediction_path(run: Run, judged: Bundle, 
     frame = sample(load_splits(tmp_path / "split.parquet")[0], catalog, 2, seed=3)
     assert frame.height == 2
     rejects: Counter[str] = Counter()
-    first = next(answers(judged, frame, 3, rejects))
+    first = next(answers(calibrated, frame, 3, rejects))
     files = []
     for number, pixels in enumerate(disturbed(original(frame, first.row), 3)):
         files.append(tmp_path / f"{number:02d}.png")
         Image.fromarray(pixels).save(files[-1])
     for finding, probabilities, verdict in zip(
-        predict(Predictor.of(judged), files, pytest.fail), first.probabilities, first.verdicts, strict=True
+        predict(Predictor.of(calibrated), files, pytest.fail),
+        first.probabilities,
+        first.verdicts,
+        strict=True,
     ):
         assert list(finding.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
         assert finding.verdict == verdict

@@ -108,8 +108,10 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     model = Bundle.load(bundle)
     frame = parts.part("test")
     images = store(catalog.frame, model.info.preprocessing)
-    assert model.judge is not None
-    scored = model.judge.calibrated(Engine(model)(images.pixels[images.rows(frame["pixel_hash"])]).logits)
+    assert model.calibrator is not None
+    scored = model.calibrator.calibrated(
+        Engine(model)(images.pixels[images.rows(frame["pixel_hash"])]).logits
+    )
     by_file = {"/".join(Path(f["file"]).parts[-4:]): list(f["probabilities"].values()) for f in findings}
     predicted = np.array([by_file[path] for path in frame["path"]])
     assert np.abs(predicted - scored).max() < 1e-4

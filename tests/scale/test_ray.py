@@ -99,12 +99,12 @@ def test_a_store_is_the_same(
 
 
 def test_findings_are_the_same_though_a_worker_dies(
-    workers: Workers, source: Path, tmp_path: Path, judged: Bundle
+    workers: Workers, source: Path, tmp_path: Path, calibrated: Bundle
 ) -> None:
-    here = predict_job(judged, [source], tmp_path / "here.jsonl", tmp_path / "here")
+    here = predict_job(calibrated, [source], tmp_path / "here.jsonl", tmp_path / "here")
     mark = tmp_path / "mark"
     deadly = Deadly(workers, mark)
-    there = predict_job(judged, [source], tmp_path / "there.jsonl", tmp_path / "there", deadly)
+    there = predict_job(calibrated, [source], tmp_path / "there.jsonl", tmp_path / "there", deadly)
     assert mark.exists()
     assert (tmp_path / "there.jsonl").read_bytes() == (tmp_path / "here.jsonl").read_bytes()
     assert [finding.probabilities for finding in there.findings] == [
@@ -192,10 +192,10 @@ def test_another_version_is_refused(workers: Workers, monkeypatch: pytest.Monkey
 
 
 def test_the_command_finds_the_cluster_of_the_environment(
-    address: str, source: Path, tmp_path: Path, judged: Bundle
+    address: str, source: Path, tmp_path: Path, calibrated: Bundle
 ) -> None:
-    judged.write(tmp_path / "bundle")
-    predict_job(judged, [source], tmp_path / "here.jsonl", None)
+    calibrated.write(tmp_path / "bundle")
+    predict_job(calibrated, [source], tmp_path / "here.jsonl", None)
     command = [sys.executable, "-m", "gliascope", "predict", tmp_path / "bundle", source, "--cluster", "auto"]
     environment = os.environ | {"RAY_ADDRESS": address}
     told = subprocess.run(

@@ -73,8 +73,8 @@ def test_each_gets_what_the_graph_says_of_their_own_slices_alone() -> None:
     for pixels, told in zip(asked, asyncio.run(main()), strict=True):
         alone = Outputs.join([engine(one[None]) for one in pixels])
         assert np.allclose(told.logits, alone.logits, atol=1e-5)
-        for name in ("greys", "layout"):
-            assert np.array_equal(told.looks[name], alone.looks[name])
+        for name in ("grey_levels", "layout"):
+            assert np.array_equal(told.ood_features[name], alone.ood_features[name])
         assert told.maps is not None and np.allclose(told.maps, alone.maps, atol=1e-4)
     assert sum(sizes) == 66
     assert max(sizes) == 16

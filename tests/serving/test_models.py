@@ -59,7 +59,7 @@ def test_what_is_known_of_a_model_is_told(two: TestClient, tmp_path: Path) -> No
     assert (told["name"], told["sha256"], told["recipe"]) == ("one", info.model_sha256, "quadrants")
     assert list(told["classes"]) == list(info.classes)
     assert "membranes" in told["classes"]["meningioma"]
-    assert told["judge"] == {"level": 0.95, "method": "lac", "temperature": 1.0, "groups": 39}
+    assert told["calibrator"] == {"level": 0.95, "method": "lac", "temperature": 1.0, "groups": 39}
     assert told["metrics"] == info.metrics
     assert (told["saliency"], told["card"]) == (True, "# One")
     assert "never a diagnosis" in told["research_use"]

@@ -30,8 +30,8 @@ def expected(volume: np.ndarray) -> np.ndarray:
     array = to_slices(Path("array"), list(volume))
     predictor = Predictor.of(bundle)
     outputs = predictor.engine(np.stack([preprocess(one, bundle.info.preprocessing) for one in array]))
-    assert predictor.judge is not None
-    return predictor.judge(outputs.logits, outputs.looks).probabilities
+    assert predictor.calibrator is not None
+    return predictor.calibrator.assess(outputs.logits, outputs.ood_features).probabilities
 
 
 def told(prediction: dict) -> np.ndarray:

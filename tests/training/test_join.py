@@ -36,7 +36,8 @@ def test_probabilities_are_the_mean_of_the_members(members: list[Bundle]) -> Non
     assert np.abs(joined.probabilities - expected).max() < 1e-6
     assert np.abs(softmax(joined.logits) - expected).max() < 1e-6
     assert np.array_equal(
-        joined.looks["features"], np.concatenate([answer.looks["features"] for answer in answers], axis=1)
+        joined.ood_features["network"],
+        np.concatenate([answer.ood_features["network"] for answer in answers], axis=1),
     )
     assert joined.maps is None
 

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gliascope.inference.job import Job
-    from gliascope.inference.judge import JudgeInfo
+    from gliascope.uncertainty.calibrator import CalibratorInfo
 
 ROWS = 40
 
 
-def print_findings(job: Job, judge: JudgeInfo | None) -> None:
+def print_findings(job: Job, calibrator: CalibratorInfo | None) -> None:
     """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
     from rich.console import Console
     from rich.markup import escape
@@ -23,8 +23,8 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
     from gliascope import RESEARCH_USE
     from gliascope.data.folders import printable
     from gliascope.data.studies import DESCRIPTION
-    from gliascope.inference.judge import OUT_OF_SCOPE
     from gliascope.pages.formats import percent
+    from gliascope.uncertainty.calibrator import OUT_OF_SCOPE
 
     console = Console(highlight=False)
     slices = [finding for finding in job.findings if finding.slice is not None]
@@ -46,10 +46,10 @@ def print_findings(job: Job, judge: JudgeInfo | None) -> None:
         console.print(f"{len(slices)} slices, the first {ROWS} shown; in all:")
         for (label, verdict), count in sorted(counts.items()):
             console.print(f"  {label}, {verdict}: {count}")
-    if judge:
+    if calibrator:
         console.print(
-            f"Prediction sets hold the truth for {percent(judge.level)} of patients, if they are like those "
-            "the model was validated on. uncertain: the set is not of one class; out of scope: unlike "
+            f"Prediction sets hold the truth for {percent(calibrator.level)} of patients, if they are like "
+            "those the model was validated on. uncertain: the set is not of one class; out of scope: unlike "
             "all that the model learned from."
         )
     if studies:

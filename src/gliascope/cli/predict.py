@@ -47,4 +47,4 @@ def predict(
     if out and out.suffix == SUFFIX:
         print_parts(out, job)
     else:
-        print_findings(job, model.info.judge)
+        print_findings(job, model.info.calibrator)

@@ -17,7 +17,7 @@ _PLAIN = str.maketrans(
 _TRAIN = (
     "cv2 lightning onnx onnx_ir onnxscript optuna pytorch_grad_cam safetensors tensorboard timm torch torchio"
 )
-_DATA = "cleanlab faiss jinja2 mapie matplotlib nilearn scipy sklearn"
+_DATA = "cleanlab faiss jinja2 matplotlib nilearn scipy sklearn"
 _SERVE = "fastapi limits pebble prometheus_client pydantic_settings python_multipart starlette uvicorn"
 _EXTRAS = {
     **dict.fromkeys(_TRAIN.split(), "train"),

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says, and the temperature that brings it nearer to that."""
+"""Whether a probability means what it says: calibration errors, each with its interval."""
 
 from typing import Any
 
@@ -18,33 +18,9 @@ from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
 from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
 
-TEMPERATURES = (0.05, 20.0)
 _TINY = np.finfo(np.float64).eps
 # The highest each error can be; of probabilities cut at _TINY.
 _MOST = {"ece": 1.0, "adaptive_ece": 1.0, "classwise_ece": 1.0, "nll": -float(np.log(_TINY)), "brier": 2.0}
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], groups: int) -> float:
-    """The number that logits (n, classes) are divided by so that they fit labels (n,) best, in TEMPERATURES.
-
-    Temperature scaling (Guo et al., ICML 2017): one number, which changes no order of classes. Fitted by the
-    likelihood, with targets that give 1 / (groups + 2) to the wrong classes: by the rule of succession as
-    much as is not known of a model that made no mistake in so many groups. Without it, such a model would
-    come out as sure as arithmetic allows.
-    """
-    from scipy.optimize import minimize_scalar
-
-    scaled = logits.astype(np.float64)
-    n, count = scaled.shape
-    doubt = 1 / (groups + 2)
-    target = np.full((n, count), doubt / (count - 1))
-    target[np.arange(n), labels] = 1 - doubt
-
-    def loss(log_temperature: float) -> float:
-        divided = scaled / np.exp(log_temperature)
-        return float(-(target * (divided - np.logaddexp.reduce(divided, axis=1, keepdims=True))).sum() / n)
-
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
 def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gliascope.evaluation.verdicts import evaluate_verdicts
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Answers to a test set. verdicts: of each slice, or None where nothing judges them."""
+    """Answers to a test set. verdicts: of each slice, or None where there is no Calibrator."""
 
     scores: Scores
     verdicts: Sequence[str] | None

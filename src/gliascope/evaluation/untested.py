@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gliascope.evaluation.calibration import TEMPERATURES
 from gliascope.evaluation.scores import Scores
+from gliascope.uncertainty.temperature import TEMPERATURES
 
 FEW = 5
 """Groups of a class, below which its numbers say little."""
@@ -25,7 +25,7 @@ def find_untested(
     """{untested, few, uncalibrated, averaged_over, notes}, ready for JSON.
 
     result: of `evaluate_scores` on `scores`. calibrated: slices by class that calibrated each model, and
-    temperatures, of those that have a Judge.
+    temperatures, of those that have a Calibrator.
     untested: classes without test slices; few: groups of each class that has fewer than FEW; uncalibrated:
     classes of which no slice calibrated one of the models; averaged_over: the classes that each macro average
     is the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.

@@ -12,11 +12,11 @@ from gliascope import RESEARCH_USE
 from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import BundleError, explain
 from gliascope.files import ZIP_DAMAGES, atomic_folder
-from gliascope.inference.judge import Judge, JudgeInfo
 from gliascope.inference.members import read_members
+from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
 
-FORMAT = 5
-MEMBERS = ("bundle.json", "model.onnx", "judge.npz")
+FORMAT = 6
+MEMBERS = ("bundle.json", "model.onnx", "calibrator.npz")
 CARD = "MODEL_CARD.md"
 
 
@@ -36,8 +36,8 @@ class BundleInfo(BaseModel):
     versions: dict[str, str]
     licences: dict[str, str]
     research_use: str = RESEARCH_USE
-    judge: JudgeInfo | None = None  # None: findings are `unchecked`
-    judge_sha256: str | None = None
+    calibrator: CalibratorInfo | None = None  # None: findings are `unchecked`
+    calibrator_sha256: str | None = None
     metrics: dict[str, Any] = {}
 
     @field_validator("classes")
@@ -52,7 +52,7 @@ class BundleInfo(BaseModel):
 class Bundle:
     """`model` is an ONNX graph: uint8 pixels in, logits, features and class activation maps out.
 
-    `arrays` are those of its Judge, empty where it has none. Checksums cover all that is written but
+    `arrays` are those of its Calibrator, empty where it has none. Checksums cover all that is written but
     MODEL_CARD.md, which is for people, who may edit it. They tell what was changed by mistake; whoever means
     to deceive can compute them anew.
     """
@@ -62,24 +62,28 @@ class Bundle:
     arrays: bytes = b""
 
     @property
-    def judge(self) -> Judge | None:
-        """What the answers are worth, if that is known."""
-        return None if self.info.judge is None else Judge.from_bytes(self.info.judge, self.arrays)
+    def calibrator(self) -> Calibrator | None:
+        """What says how far to go by the answers; None where nothing calibrated the model."""
+        info = self.info.calibrator
+        return None if info is None else Calibrator.from_bytes(info, self.arrays)
 
-    def with_judge(self, judge: Judge) -> "Bundle":
-        """The same model with this Judge."""
-        arrays = judge.to_bytes()
-        update = {"judge": judge.info, "judge_sha256": hashlib.sha256(arrays).hexdigest()}
+    def with_calibrator(self, calibrator: Calibrator) -> "Bundle":
+        """The same model with this Calibrator."""
+        arrays = calibrator.to_bytes()
+        sha256 = hashlib.sha256(arrays).hexdigest()
+        update = {"calibrator": calibrator.info, "calibrator_sha256": sha256}
         return Bundle(self.info.model_copy(update=update), self.model, arrays)
 
     def at(self, level: float) -> "Bundle":
         """The same with prediction sets at another level.
 
-        Raises BundleError without a Judge, GliascopeError where its groups are too few for the level.
+        Raises BundleError without a Calibrator, GliascopeError where its groups are too few for the level.
         """
-        if self.judge is None:
-            raise BundleError("this bundle has no judge, and so no prediction sets; predict without --level")
-        return replace(self, info=self.info.model_copy(update={"judge": self.judge.at(level).info}))
+        if self.calibrator is None:
+            raise BundleError(
+                "this bundle has no calibrator, and so no prediction sets; predict without --level"
+            )
+        return replace(self, info=self.info.model_copy(update={"calibrator": self.calibrator.at(level).info}))
 
     @classmethod
     def load(cls, path: Path) -> "Bundle":
@@ -90,23 +94,25 @@ class Bundle:
         found = read_members(path, MEMBERS)
         info = _read_info(path, found["bundle.json"])
         recorded: dict[str, str | None] = {"model.onnx": info.model_sha256}
-        if info.judge is not None:
-            recorded["judge.npz"] = info.judge_sha256
+        if info.calibrator is not None:
+            recorded["calibrator.npz"] = info.calibrator_sha256
         for name, sha256 in recorded.items():
             if name not in found:
                 raise BundleError(f"{path}: it lacks {name}; make the bundle again, or copy all of it")
             if hashlib.sha256(found[name]).hexdigest() != sha256:
                 raise _changed(path, f"{name} is damaged, or")
-        arrays = found["judge.npz"] if info.judge is not None else b""
+        arrays = found["calibrator.npz"] if info.calibrator is not None else b""
         bundle = cls(info, found["model.onnx"], arrays)
         try:
-            _ = bundle.judge
+            _ = bundle.calibrator
         except (*ZIP_DAMAGES, OSError, KeyError) as error:
-            raise BundleError(f"{path}: judge.npz cannot be read ({error}); make the bundle again") from None
+            raise BundleError(
+                f"{path}: calibrator.npz cannot be read ({error}); make the bundle again"
+            ) from None
         return bundle
 
     def write(self, folder: Path, card: str | None = None) -> None:
-        """Write model.onnx, bundle.json, any judge.npz and, where given, MODEL_CARD.md; all appear at once.
+        """Write model.onnx, bundle.json and, where there are any, calibrator.npz and MODEL_CARD.md, at once.
 
         Replaces an older bundle; raises BundleError rather than replace anything else.
         """
@@ -118,7 +124,7 @@ class Bundle:
             text = json.dumps({"sha256": _digest(content)} | content, indent=2, ensure_ascii=False)
             (temporary / "bundle.json").write_text(text, encoding="utf-8")
             if self.arrays:
-                (temporary / "judge.npz").write_bytes(self.arrays)
+                (temporary / "calibrator.npz").write_bytes(self.arrays)
             if card is not None:
                 (temporary / CARD).write_text(card, encoding="utf-8")
 

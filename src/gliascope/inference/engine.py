@@ -6,27 +6,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gliascope.data.parallel import cores
-from gliascope.data.preprocess import to_grey
 from gliascope.errors import BundleError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.judge import PARTS, Looks, softmax
-
-GREYS = 8
-LAYOUT = 16
+from gliascope.uncertainty.features import GREY_LEVELS, LAYOUT_SIDE, OodFeatures, ood_features
+from gliascope.uncertainty.temperature import softmax
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """logits (n, classes), maps (n, classes, height, width) or None, float32; and what a Judge wants to know.
+    """What the graph gives for n slices.
 
-    looks: features (n, channels) of the graph; `grey_levels` and `layout` of what it was given.
+    Attributes
+    ----------
+    logits : float32 (n, classes)
+    ood_features : float32 (n, width) for each of OOD_FEATURES
+        What outlier scores are made of; empty for another's graph, which has no Calibrator.
+    maps : float32 (n, classes, height, width), or None
+        Class activation maps.
     """
 
     logits: NDArray[np.float32]
-    looks: Looks
+    ood_features: OodFeatures
     maps: NDArray[np.float32] | None
 
     @classmethod
@@ -35,41 +37,23 @@ class Outputs:
         maps = [batch.maps for batch in batches if batch.maps is not None]
         return cls(
             np.concatenate([batch.logits for batch in batches]),
-            {name: np.concatenate([batch.looks[name] for batch in batches]) for name in batches[0].looks},
+            {
+                name: np.concatenate([batch.ood_features[name] for batch in batches])
+                for name in batches[0].ood_features
+            },
             np.concatenate(maps) if maps else None,
         )
 
     def at(self, rows: NDArray[np.int64]) -> "Outputs":
         """These rows, in this order."""
         maps = None if self.maps is None else self.maps[rows]
-        return Outputs(self.logits[rows], {name: look[rows] for name, look in self.looks.items()}, maps)
+        features = {name: values[rows] for name, values in self.ood_features.items()}
+        return Outputs(self.logits[rows], features, maps)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, (n, classes): what the graph says, not calibrated (see `judge`)."""
+        """Softmax of the logits, (n, classes): what the graph says, not calibrated."""
         return softmax(self.logits)
-
-
-def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Square roots of the shares of pixels in GREYS equal ranges of grey, (n, GREYS).
-
-    Of slices, uint8 (n, height, width) or (n, height, width, 3). Between square roots, Euclidean distance is
-    that of Hellinger between histograms.
-    """
-    shares = [np.bincount(to_grey(one).ravel() // (256 // GREYS), minlength=GREYS) for one in pixels]
-    _, height, width = pixels.shape[:3]
-    roots: NDArray[np.float32] = np.sqrt(np.stack(shares) / (height * width)).astype(np.float32)
-    return roots
-
-
-def layout(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Where slices are bright and dark, (n, LAYOUT²): mean grey of LAYOUT × LAYOUT equal boxes, in [0, 1].
-
-    Of slices, uint8 (n, height, width) or (n, height, width, 3).
-    """
-    side = (LAYOUT, LAYOUT)
-    small = [Image.fromarray(to_grey(one)).resize(side, Image.Resampling.BOX) for one in pixels]
-    return np.stack([np.asarray(one, dtype=np.float32).ravel() / 255 for one in small])
 
 
 def open_session(model: bytes | str) -> Any:
@@ -107,24 +91,27 @@ class Engine:
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Preprocessed slices, uint8 (n, size, size) or (n, size, size, 3), to Outputs."""
         values = dict(zip(self.outputs, self.session.run(None, {"pixels": pixels}), strict=True))
-        looks = {"features": values["features"], "greys": grey_levels(pixels), "layout": layout(pixels)}
-        return Outputs(values["logits"], looks, values.get("maps"))
+        return Outputs(values["logits"], ood_features(pixels, values["features"]), values.get("maps"))
 
 
 def _check_fit(bundle: Bundle, session: Any) -> None:
-    """Hold the graph's input, logits and features against bundle.json and the Judge. Raises BundleError."""
+    """Compare shapes of the graph with those of bundle.json and the Calibrator. Raises BundleError."""
     graph = {one.name: one.shape[1:] for one in (*session.get_inputs(), *session.get_outputs())}
     pairs = [
         ("pixels of model.onnx", graph.get("pixels", ()), bundle.info.preprocessing.shape),
         ("logits of model.onnx", graph.get("logits", ()), (len(bundle.info.classes),)),
     ]
-    if judge := bundle.judge:
-        widths = {"features": graph.get("features", ()), "greys": (GREYS,), "layout": (LAYOUT**2,)}
-        for space, width in widths.items():
-            mean, components, variances = (judge.arrays[f"{space}.{part}"].shape for part in PARTS)
+    if calibrator := bundle.calibrator:
+        widths = {
+            "network": graph.get("features", ()),
+            "grey_levels": (GREY_LEVELS,),
+            "layout": (LAYOUT_SIDE**2,),
+        }
+        for feature, space in calibrator.ood.subspaces.items():
+            mean, components = space.mean.shape, space.components.shape
             pairs += [
-                (f"{space}.mean of judge.npz", mean, width),
-                (f"{space}.components of judge.npz", components, (*variances, *mean)),
+                (f"{feature}.mean of calibrator.npz", mean, widths[feature]),
+                (f"{feature}.components of calibrator.npz", components, (*space.variances.shape, *mean)),
             ]
     for name, shape, expected in pairs:
         if not _alike(shape, expected):

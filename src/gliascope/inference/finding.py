@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gliascope.data.folders import printable
 from gliascope.data.places import place
 from gliascope.errors import ReadError
-from gliascope.inference.judge import Judgement
+from gliascope.uncertainty.calibrator import Assessment
 
 _PACKED = (
     "file", "slice", "study", "label", "probabilities", "prediction_set", "outlier_score", "verdict", "notes",
@@ -24,12 +24,12 @@ class Finding:
     """One answer. `slice` is None where it is of a whole study; see `data.studies.aggregate`.
 
     kind: of the slice, as `Slice.kind`; a slice that has one has no say in its study's finding.
-    probabilities: calibrated, where the bundle has a Judge. prediction_set: the classes that the truth is
-    among, at the level of the bundle; None for a study. outlier_score: distance from what the model learned
-    from, of which 1 is the farthest that is in scope; a study's is the (lower) median of its slices'.
+    probabilities: calibrated, where the bundle has a Calibrator. prediction_set: the classes that the truth
+    is among, at the level of the bundle; None for a study. outlier_score: distance from what the model
+    learned from, of which 1 is the farthest that is in scope; a study's is the (lower) median of its slices'.
     verdict: `accepted`; `uncertain` where the prediction set is not of one class; `out of scope` where the
-    outlier score is past 1; `unchecked` where the bundle has no Judge, and neither set nor score. A study is
-    `out of scope` or `unchecked`: nothing has been calibrated for studies.
+    outlier score is past 1; `unchecked` where the bundle has no Calibrator, and neither set nor score. A
+    study is `out of scope` or `unchecked`: nothing has been calibrated for studies.
     notes: what there is to know of how the slice was read, a sentence each.
     """
 
@@ -82,7 +82,7 @@ def unpack(content: bytes) -> tuple[list[Finding], list[ReadError]]:
 
 def make_finding(
     classes: tuple[str, ...],
-    judgement: Judgement,
+    assessment: Assessment,
     number: int,
     file: Path,
     index: int | None,
@@ -90,8 +90,8 @@ def make_finding(
     notes: tuple[str, ...] = (),
     maps: NDArray[np.float32] | None = None,
 ) -> Finding:
-    """What a Judgement says of its slice `number`; maps: (n, classes, height, width)."""
-    probabilities, sets, scores = judgement.probabilities[number], judgement.sets, judgement.outlier_scores
+    """What an Assessment says of its slice `number`; maps: (n, classes, height, width)."""
+    probabilities, sets, scores = assessment.probabilities[number], assessment.sets, assessment.outlier_scores
     best = int(probabilities.argmax())
     return Finding(
         file,
@@ -101,7 +101,7 @@ def make_finding(
         dict(zip(classes, probabilities.tolist(), strict=True)),
         None if sets is None else tuple(np.array(classes)[sets[number]].tolist()),
         None if scores is None else float(scores[number]),
-        judgement.verdicts[number],
+        assessment.verdicts[number],
         notes,
         None if maps is None else maps[number, best],
     )

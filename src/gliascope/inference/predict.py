@@ -22,7 +22,7 @@ from gliascope.errors import BundleError, GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
-from gliascope.inference.judge import OUT_OF_SCOPE, UNCHECKED, Judge, Judgement, unchecked
+from gliascope.uncertainty.calibrator import OUT_OF_SCOPE, UNCHECKED, Assessment, Calibrator, unchecked
 
 BATCH = 16
 
@@ -55,33 +55,38 @@ def prepare(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
-    """A Bundle's graph, loaded, and its Judge."""
+    """A Bundle's graph, loaded, and its Calibrator."""
 
     info: BundleInfo
     engine: Engine
-    judge: Judge | None
+    calibrator: Calibrator | None
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Predictor":
         """Load the graph. Raises BundleError where it cannot be."""
-        return cls(bundle.info, Engine(bundle), bundle.judge)
+        return cls(bundle.info, Engine(bundle), bundle.calibrator)
 
     def at(self, level: float) -> "Predictor":
         """The same graph with prediction sets at another level. Raises as `Bundle.at` does."""
-        if self.judge is None:
-            raise BundleError("this bundle has no judge, and so no prediction sets; predict without a level")
-        return replace(self, judge=self.judge.at(level))
+        if self.calibrator is None:
+            raise BundleError(
+                "this bundle has no calibrator, and so no prediction sets; predict without a level"
+            )
+        return replace(self, calibrator=self.calibrator.at(level))
 
     def findings(self, batch: Sequence[Prepared]) -> list[Finding]:
         """A Finding for every slice of the batch, in order."""
-        return self.judged(batch, self.engine(np.stack([one.ready for one in batch])))
+        return self.assess(batch, self.engine(np.stack([one.ready for one in batch])))
 
-    def judged(self, batch: Sequence[Prepared], outputs: Outputs) -> list[Finding]:
+    def assess(self, batch: Sequence[Prepared], outputs: Outputs) -> list[Finding]:
         """The same where the graph has already run: `outputs` are its answers on the batch."""
-        judgement = self.judge(outputs.logits, outputs.looks) if self.judge else unchecked(outputs.logits)
+        if self.calibrator:
+            assessment = self.calibrator.assess(outputs.logits, outputs.ood_features)
+        else:
+            assessment = unchecked(outputs.logits)
         places = ((one.item.path, one.item.index, one.item.study, one.item.notes) for one in batch)
         findings = [
-            make_finding(self.info.classes, judgement, number, *place, outputs.maps)
+            make_finding(self.info.classes, assessment, number, *place, outputs.maps)
             for number, place in enumerate(places)
         ]
         return [replace(found, kind=one.item.kind) for one, found in zip(batch, findings, strict=True)]
@@ -102,19 +107,21 @@ class Predictor:
         """
         slices = np.array([list(finding.probabilities.values()) for finding in findings])
         scores = score = None
-        if self.judge:
+        if self.calibrator:
             scores = np.array([finding.outlier_score for finding in findings], dtype=np.float64)
             score = study_score(scores)
         told = aggregate(slices, self.info.classes, outlier_scores=scores)
         beyond = score is not None and not score <= FARTHEST
-        judgement = Judgement(
+        assessment = Assessment(
             probabilities=told[np.newaxis],
             sets=None,
             outlier_scores=None if score is None else np.array([score]),
             verdicts=[OUT_OF_SCOPE if beyond else UNCHECKED],
         )
         notes = tuple(dict.fromkeys(note for finding in findings for note in finding.notes))
-        return make_finding(self.info.classes, judgement, 0, findings[0].file, None, findings[0].study, notes)
+        return make_finding(
+            self.info.classes, assessment, 0, findings[0].file, None, findings[0].study, notes
+        )
 
 
 def _heard(slices: Sequence[Finding]) -> list[Finding]:

@@ -44,8 +44,8 @@ def caveats(report: Report) -> list[str]:
 
 
 def _of_verdicts(report: Report) -> list[str]:
-    judge = report["model"].get("judge")
-    if not judge:
+    calibrator = report["model"].get("calibrator")
+    if not calibrator:
         known = next(iter(report["protocols"].values())).get("validation")
         unused = known and not known[0]["calibrated"]["slices"]
         why = " No validation slice was left to calibrate on: all trained or chose." if unused else ""
@@ -54,7 +54,7 @@ def _of_verdicts(report: Report) -> list[str]:
         "A finding is `out of scope` where the slice is farther from the training slices than 95 % of the "
         "validation slices are. That finds photographs, noise and other organs, but not every stranger.",
         "A finding is `uncertain` where its prediction set is not of one class. The sets promise to hold the "
-        f"truth for {percent(judge['level'])} of patients like those it was calibrated on, and promise "
+        f"truth for {percent(calibrator['level'])} of patients like those it was calibrated on, and promise "
         "nothing for another scanner or hospital.",
     ]
 

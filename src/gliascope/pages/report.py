@@ -33,7 +33,7 @@ class ProtocolResult:
     deployed: whether it tests the model that is deployed, and no other of the same recipe.
     operating, curves, studies: of `operating.operating_points`, `curves.evaluate_curves` and
     `studies.evaluate_studies`, on the same scores.
-    calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Judge.
+    calibration, sets, verdicts: as in `pipeline.trust`; the last two need a Calibrator.
     validation: of each round, what its validation slices did: `round`, and facts of `validation.Validation`.
     untested: of `untested.find_untested`: what the test could not tell.
     looks: how often other models were scored on these test slices before.

@@ -25,7 +25,7 @@ ACROSS = 3  # figures side by side on a sheet
 class Answer:
     """The slice that is shown, uint8 (height, width[, 3]), and what the model says of it.
 
-    verdict: None without a judge.
+    verdict: None without a Calibrator.
     """
 
     pixels: NDArray[np.uint8]

@@ -18,7 +18,7 @@ from gliascope.errors import GliascopeError, ReadError
 from gliascope.explain.disturbances import DISTURBANCES, disturb
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.inference.judge import Judgement, unchecked
+from gliascope.uncertainty.calibrator import Assessment, unchecked
 
 BATCH = 16
 CHANGED = "changed since the scan"
@@ -33,7 +33,7 @@ Pixels = NDArray[np.uint8]
 class Answered:
     """A row of `sample`, and what the model says of it under each of CONDITIONS.
 
-    probabilities: (conditions, classes), calibrated where there is a Judge.
+    probabilities: (conditions, classes), calibrated where there is a Calibrator.
     """
 
     row: int
@@ -61,7 +61,7 @@ def answers(bundle: Bundle, frame: pl.DataFrame, seed: int, rejects: Counter[str
 
     Slices whose file cannot be read, or has changed, are counted in `rejects` by reason.
     """
-    engine, judge = Engine(bundle), bundle.judge
+    engine, calibrator = Engine(bundle), bundle.calibrator
 
     def prepare(file: tuple[list[int], str]) -> list[tuple[int, Pixels]] | str:
         try:
@@ -72,9 +72,11 @@ def answers(bundle: Bundle, frame: pl.DataFrame, seed: int, rejects: Counter[str
             (row, _all_conditions(pixels, bundle, seed)) for row, pixels in zip(file[0], slices, strict=True)
         ]
 
-    def judged(pixels: Pixels) -> Judgement:
+    def assess(pixels: Pixels) -> Assessment:
         outputs = engine(pixels)
-        return judge(outputs.logits, outputs.looks) if judge else unchecked(outputs.logits)
+        if calibrator:
+            return calibrator.assess(outputs.logits, outputs.ood_features)
+        return unchecked(outputs.logits)
 
     rows = frame.with_row_index("row").group_by("root", "path", maintain_order=True).agg("row")
     files = rows.select("row", "path").rows()
@@ -83,7 +85,7 @@ def answers(bundle: Bundle, frame: pl.DataFrame, seed: int, rejects: Counter[str
             rejects[prepared] += len(file[0])
             continue
         for row, pixels in prepared:
-            said = [judged(pixels[first : first + BATCH]) for first in range(0, len(pixels), BATCH)]
+            said = [assess(pixels[first : first + BATCH]) for first in range(0, len(pixels), BATCH)]
             verdicts = [verdict for one in said for verdict in one.verdicts]
             yield Answered(row, np.concatenate([one.probabilities for one in said]), verdicts)
 

@@ -15,8 +15,8 @@ from gliascope.errors import GliascopeError, RunError
 from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.bundle import bundle
+from gliascope.pipeline.calibrate import calibrate
 from gliascope.pipeline.evaluate import evaluate
-from gliascope.pipeline.judge import judge
 from gliascope.pipeline.served import served_by_protocol
 from gliascope.progress import note
 from gliascope.recipes import Recipe
@@ -32,7 +32,7 @@ def ensemble(
 ) -> bool:
     """Join runs of folds, seeds or recipes into one model, and test it; whether there was anything to test.
 
-    `folder` then holds what `run` writes: run/ with the model and its Judge, split.parquet, report, bundle.
+    `folder` then holds what `run` writes: run/ with the calibrated model, split.parquet, report, bundle.
     Members name the same classes and are given the same picture (`training.join`). catalog, split: those
     that they were trained on, by default the ones beside each. A slice that any member trained on neither
     tests nor validates: folds leave nothing to test the ensemble on, and it stays without a report.
@@ -45,7 +45,7 @@ def ensemble(
     splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
     made = _make(runs, splits[0], folder / "run", average)
     write_splits(splits, folder / "split.parquet")
-    _judge(made, found, splits[0])
+    _calibrate(made, found, splits[0])
     tested = [one for one in splits if "test" in set(one.frame["part"])]
     if not tested:
         note(
@@ -163,7 +163,7 @@ def _merged(facts: Sequence[dict[str, str | int]]) -> dict[str, str | int]:
     return merged
 
 
-def _judge(made: Run, catalog: Catalog, split: Split) -> None:
+def _calibrate(made: Run, catalog: Catalog, split: Split) -> None:
     """Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021)."""
     images = store(catalog.frame, Bundle.load(made.model).info.preprocessing)
-    judge(made, images, split.for_task(made.recipe.task))
+    calibrate(made, images, split.for_task(made.recipe.task))

@@ -172,7 +172,7 @@ def _result(rounds: Sequence[Tested], deployed: bool) -> ProtocolResult:
     said = [one.answers for one in rounds]
     several = len(rounds) > 1
     result = evaluate_scores(pooled)
-    calibrated = [one.calibrated for one in rounds if one.answers.judge]
+    calibrated = [one.calibrated for one in rounds if one.answers.calibrator]
     return ProtocolResult(
         last.split.description,
         result,

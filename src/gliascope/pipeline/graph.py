@@ -155,7 +155,7 @@ class Graph:
         self.preprocessing = self.input.preprocessing(file, options.preprocessing)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs without looks."""
+        """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs without OOD features."""
         values = self.input(pixels, self.preprocessing)
         logits = self._logits(self._run(values)).astype(np.float32)
         if np.isnan(logits).any():

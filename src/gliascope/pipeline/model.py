@@ -13,9 +13,9 @@ from gliascope.data.head import Box
 from gliascope.data.store import Store, store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.inference.judge import Judge
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
+from gliascope.uncertainty.calibrator import Calibrator
 
 BATCH = 32
 
@@ -24,13 +24,13 @@ BATCH = 32
 class Answers:
     """What a model says of n slices.
 
-    probabilities: float64 (n, classes), calibrated where there is a Judge. outputs: of the graph, where the
-    model is ours; square: what its maps cover of the model's `pictures`.
+    probabilities: float64 (n, classes), calibrated where there is a Calibrator. outputs: of the graph, where
+    the model is ours; square: what its maps cover of the model's `pictures`.
     """
 
     probabilities: NDArray[np.float64]
     outputs: Outputs | None = None
-    judge: Judge | None = None
+    calibrator: Calibrator | None = None
     square: Box | None = None
 
 
@@ -110,14 +110,14 @@ class OwnModel:
         self.bundle = Bundle.load(trained.model)
         self.name, self.chooses = trained.recipe.name, trained.chooses
         self.classes = self.bundle.info.classes
-        self.judge = self.bundle.judge
+        self.calibrator = self.bundle.calibrator
         self.memory = Memory(store(catalog.frame, self.bundle.info.preprocessing), Engine(self.bundle))
 
     def answer(self, frame: pl.DataFrame, part: str) -> Answers:
         """What it says of these rows of a split."""
         outputs = self.memory(frame, part)
-        said = self.judge.calibrated(outputs.logits) if self.judge else outputs.probabilities
-        return Answers(said, outputs, self.judge, self.bundle.info.preprocessing.square)
+        calibrated = self.calibrator.calibrated(outputs.logits) if self.calibrator else outputs.probabilities
+        return Answers(calibrated, outputs, self.calibrator, self.bundle.info.preprocessing.square)
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""
@@ -139,5 +139,5 @@ class OwnModel:
             "model": results
             | {"onnx_bytes": len(self.bundle.model), "sha256": self.bundle.info.model_sha256}
             | {"activation_maps": self.bundle.info.activation_maps}
-            | {"judge": None if self.judge is None else self.judge.info.model_dump(mode="json")},
+            | {"calibrator": self.calibrator and self.calibrator.info.model_dump(mode="json")},
         }

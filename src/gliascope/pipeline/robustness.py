@@ -18,13 +18,13 @@ from gliascope.evaluation.scores import Scores
 from gliascope.explain.disturbances import DISTURBANCES
 from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.judge import ACCEPTED, VERDICTS
 from gliascope.pages.robustness import Answer, Disturbed, Grade, RobustnessData, write_robustness
 from gliascope.pipeline.disturbed import CONDITIONS, Answered, answers, disturbed, original, sample
 from gliascope.pipeline.figures import write_pngs
 from gliascope.pipeline.served import served
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
+from gliascope.uncertainty.calibrator import ACCEPTED, VERDICTS
 
 LIMIT = 300
 
@@ -65,7 +65,7 @@ def robustness(
         groups=judged[0].scores.group_count,
         tested=split.part("test").height,
         rejects=dict(sorted(rejects.items())),
-        judged=bundle.judge is not None,
+        judged=bundle.calibrator is not None,
         tests=_tests(judged, _shown(bundle, frame, answered, judged[0], seed)),
     )
     write_pngs(folder, data.figures)
@@ -90,7 +90,7 @@ def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered]) -
     return [
         Judged(
             Scores(np.stack([one.probabilities[number] for one in answered]), labels, groups, classes),
-            [one.verdicts[number] for one in answered] if bundle.judge else None,
+            [one.verdicts[number] for one in answered] if bundle.calibrator else None,
         )
         for number in range(len(CONDITIONS))
     ]
@@ -136,7 +136,7 @@ def _shown(
             label=classes[label],
             said=classes[int(probabilities.argmax())],
             probability=float(probabilities.max()),
-            verdict=verdict if bundle.judge else None,
+            verdict=verdict if bundle.calibrator else None,
         )
         for pixels, probabilities, verdict in zip(
             disturbed(original(frame, one.row), seed), one.probabilities, one.verdicts, strict=True

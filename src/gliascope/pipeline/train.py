@@ -13,7 +13,7 @@ from gliascope.data.parallel import Workers, parallel_map
 from gliascope.data.split import Split, still_there
 from gliascope.data.store import Store, check_cache, store
 from gliascope.files import check_writable, safe_name
-from gliascope.pipeline.judge import judge
+from gliascope.pipeline.calibrate import calibrate
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
 
@@ -29,7 +29,7 @@ def train(
 ) -> list[Run]:
     """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
-    The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge. After
+    The first run goes into `folder`, others beside it (see `run_folders`). Each model is calibrated. After
     an interruption the same call goes on. workers: who decodes and trains, by default this process, one run
     after the other; others need `folder` and the cache under the same paths. Raises as training.run.train,
     and BusyError where another process is in one of the folders.
@@ -73,7 +73,7 @@ def _train(place: tuple[Path, Split], recipe: Recipe, images: Store, devices: in
     folder, split = place
     with _claim(folder):
         run = train_run(recipe, split, images, folder, devices, cache)
-        judge(run, images, split)
+        calibrate(run, images, split)
     return run
 
 

@@ -1,4 +1,4 @@
-"""What the deployed Judge does on test slices: the part of a report that says what an answer is worth."""
+"""What the deployed Calibrator does on test slices: calibration, prediction sets, verdicts of a report."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.evaluation.calibration import evaluate_calibration
-from gliascope.evaluation.conformal import coverage_bounds, evaluate_sets, needed
+from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.metrics import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
-from gliascope.inference.judge import METHODS, VERDICTS, Judge, Judgement
 from gliascope.pipeline.model import Answers
+from gliascope.uncertainty.calibrator import VERDICTS, Assessment, Calibrator
+from gliascope.uncertainty.conformal import coverage_bounds, groups_needed
 
+METHOD = "lac"  # of the prediction sets
 CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
 
 
@@ -24,9 +26,9 @@ def calibration(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any]:
 
     pooled: what was `said` by one model or several, in that order, and the truth.
     """
-    judges = _judges(said)
+    calibrators = _calibrators(said)
     numbers = evaluate_calibration(pooled) | {"temperatures": temperatures(said)}
-    if not judges:
+    if not calibrators:
         return numbers | {"before": None}
     raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
     as_given = replace(pooled, probabilities=raw)
@@ -34,44 +36,37 @@ def calibration(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any]:
 
 
 def temperatures(said: Sequence[Answers]) -> list[float]:
-    """What each model's logits are divided by; none where a model has no Judge."""
-    return [judge.info.temperature for judge in _judges(said)]
+    """What each model's logits are divided by; none where a model has no Calibrator."""
+    return [calibrator.temperature for calibrator in _calibrators(said)]
 
 
 def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
-    """What prediction sets do, or None without a Judge.
+    """What prediction sets do, or None without a Calibrator.
 
     method, level, groups: what is deployed, and how many groups each model was calibrated on; needed: how
     many the level takes; bounds: of `coverage_bounds`, None for several models, each of which had luck of its
-    own; methods: of `evaluate_sets` by method, those with too few groups left out; curve: level, coverage and
-    size of the deployed method at other levels.
+    own; methods: of `evaluate_sets` by method, of which there is one; curve: level, coverage and size at
+    other levels.
     """
-    judges = _judges(said)
-    if not judges:
+    calibrators = _calibrators(said)
+    if not calibrators:
         return None
-    first = judges[0]
-    level = min(judge.info.level for judge in judges)
-    groups = {method: [judge.by(method, level).groups for judge in judges] for method in METHODS}
-    deployed = groups[first.info.method]
+    level = min(calibrator.level for calibrator in calibrators)
+    groups = [calibrator.groups for calibrator in calibrators]
 
-    def measured(method: str, level: float) -> dict[str, Any]:
-        sets = [
-            judge.by(method, level).sets(one.probabilities) for judge, one in zip(judges, said, strict=True)
-        ]
+    def measured(level: float) -> dict[str, Any]:
+        pairs = zip(calibrators, said, strict=True)
+        sets = [calibrator.prediction_sets(one.probabilities, level) for calibrator, one in pairs]
         return evaluate_sets(pooled, np.concatenate(sets))
 
-    curve = {one: measured(first.info.method, one) for one in CURVE if min(deployed) >= needed(one)}
+    curve = {one: measured(one) for one in CURVE if min(groups) >= groups_needed(one)}
     return {
-        "method": first.info.method,
+        "method": METHOD,
         "level": level,
-        "groups": deployed,
-        "needed": needed(level),
-        "bounds": coverage_bounds(level, deployed[0], pooled.group_count) if len(judges) == 1 else None,
-        "methods": {
-            method: measured(method, level)
-            for method in METHODS
-            if method == first.info.method or min(groups[method]) >= needed(level)
-        },
+        "groups": groups,
+        "needed": groups_needed(level),
+        "bounds": coverage_bounds(level, groups[0], pooled.group_count) if len(groups) == 1 else None,
+        "methods": {METHOD: measured(level)},
         "curve": [
             {"level": one, "coverage": found["coverage"], "size": found["size"]}
             for one, found in curve.items()
@@ -80,13 +75,12 @@ def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] |
 
 
 def verdicts(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
-    """by_verdict: of `evaluate_verdicts`; outlier_scores: of `histogram`; or None without a Judge."""
-    if not _judges(said):
+    """by_verdict: of `evaluate_verdicts`; outlier_scores: of `histogram`; or None without a Calibrator."""
+    if not _calibrators(said):
         return None
-    judgements = [_judgement(one) for one in said]
-    given = [verdict for judgement in judgements for verdict in judgement.verdicts]
+    given = [verdict for one in said for verdict in _assessment(one).verdicts]
     distances = outlier_scores(said)
-    assert distances is not None  # noqa: S101 (there are Judges)
+    assert distances is not None  # noqa: S101 (there are Calibrators)
     return {
         "by_verdict": evaluate_verdicts(pooled, given, VERDICTS),
         "outlier_scores": histogram(distances),
@@ -94,19 +88,21 @@ def verdicts(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
 
 
 def outlier_scores(said: Sequence[Answers]) -> NDArray[np.float64] | None:
-    """Of all slices, (n,), as each model's own Judge scores them; None without a Judge."""
-    if not _judges(said):
+    """Of all slices, (n,), as each model's own Calibrator scores them; None without a Calibrator."""
+    if not _calibrators(said):
         return None
-    found = [one.judge.outlier_scores(one.outputs.looks) for one in said if one.judge and one.outputs]
-    return np.concatenate(found)
+    pairs = [(one.calibrator, one.outputs) for one in said if one.calibrator and one.outputs]
+    return np.concatenate(
+        [calibrator.ood.outlier_scores(outputs.ood_features) for calibrator, outputs in pairs]
+    )
 
 
-def _judges(said: Sequence[Answers]) -> list[Judge]:
-    """The Judges of all models; none where one has none."""
-    judges = [one.judge for one in said if one.judge]
-    return judges if len(judges) == len(said) else []
+def _calibrators(said: Sequence[Answers]) -> list[Calibrator]:
+    """The Calibrators of all models; none where one has none."""
+    found = [one.calibrator for one in said if one.calibrator]
+    return found if len(found) == len(said) else []
 
 
-def _judgement(one: Answers) -> Judgement:
-    assert one.judge is not None and one.outputs is not None  # noqa: S101 (`_judges` has looked)
-    return one.judge(one.outputs.logits, one.outputs.looks)
+def _assessment(one: Answers) -> Assessment:
+    assert one.calibrator is not None and one.outputs is not None  # noqa: S101 (`_calibrators` has looked)
+    return one.calibrator.assess(one.outputs.logits, one.outputs.ood_features)

@@ -100,11 +100,11 @@ def _compare(bundle: Bundle, rows: pl.DataFrame, found: Verification) -> None:
             pixels += slices
     if not numbers:
         return
-    engine, judge = Engine(bundle), bundle.judge
+    engine, calibrator = Engine(bundle), bundle.calibrator
     said = []
     for start in range(0, len(pixels), BATCH):
         outputs = engine(np.stack(pixels[start : start + BATCH]))
-        said.append(judge.calibrated(outputs.logits) if judge else outputs.probabilities)
+        said.append(calibrator.calibrated(outputs.logits) if calibrator else outputs.probabilities)
     recorded = to_scores(rows[numbers])
     now = np.concatenate(said)
     found.difference = float(np.abs(now - recorded.probabilities).max())

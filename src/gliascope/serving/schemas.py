@@ -58,7 +58,7 @@ class Said(BaseModel):
     """What the model says of a slice or a study; docs/trust.md tells what each number means."""
 
     label: str = Field(description="the likeliest class")
-    probabilities: dict[str, float] = Field(description="by class; calibrated where the model has a judge")
+    probabilities: dict[str, float] = Field(description="by class; calibrated if the model has a calibrator")
     prediction_set: list[str] | None = Field(
         description="the classes that the truth is among, at the level; of slices only"
     )
@@ -193,11 +193,11 @@ class Job(BaseModel):
     error: ErrorBody | None = None
 
 
-class JudgeFacts(BaseModel):
-    """What the prediction sets promise."""
+class CalibratorFacts(BaseModel):
+    """How probabilities are calibrated, and what the prediction sets promise."""
 
     level: float = Field(description="share of patients whose sets hold the truth")
-    method: str
+    method: Literal["lac"] = Field(default="lac", description="of the prediction sets")
     temperature: float
     groups: int = Field(description="patients that the sets were calibrated on")
 
@@ -210,7 +210,7 @@ class ModelFacts(BaseModel):
     recipe: str
     classes: dict[str, str | None] = Field(description="each with what it stands for, where we know")
     preprocessing: dict[str, Any]
-    judge: JudgeFacts | None
+    calibrator: CalibratorFacts | None
     metrics: dict[str, Any]
     parameters: int
     saliency: bool = Field(description="whether it can say where it looked")

@@ -29,7 +29,7 @@ from gliascope.serving.window import batches, each, in_order
 
 Result = TypeVar("Result")
 _RUNS = 2
-"""Batches of one order at a time: one in the engine, one being judged and drawn."""
+"""Batches of one order at a time: one in the engine, one being assessed and drawn."""
 
 
 class Watch(Protocol):
@@ -68,7 +68,7 @@ def at_level(model: Model, level: float | None) -> Predictor:
 
 
 class Service:
-    """Decodes in other processes, runs the graph in its thread, judges and draws in threads."""
+    """Decodes in other processes, runs the graph in its thread, assesses and draws in threads."""
 
     def __init__(self, decoder: Decoder, metrics: Metrics, studies: Studies, batch: int) -> None:
         self.decoder = decoder
@@ -168,8 +168,8 @@ class _Answering:
         self.taken += len(batch)
         outputs = await self.order.model.batcher.run(np.stack([one.ready for one in batch]))
 
-        def judge() -> tuple[list[SliceFinding], list[Finding]]:
-            findings = self.order.predictor.judged(batch, outputs)
+        def assess() -> tuple[list[SliceFinding], list[Finding]]:
+            findings = self.order.predictor.assess(batch, outputs)
             slices = [self._tell(one, finding) for one, finding in zip(batch, findings, strict=True)]
             if self.order.keep:
                 for number, (one, finding) in enumerate(zip(batch, findings, strict=True), first):
@@ -178,7 +178,7 @@ class _Answering:
 
         # Without pictures it takes less than handing it to a thread.
         drawn = self.order.saliency or self.order.keep
-        return await self.service.draw(judge) if drawn else judge()
+        return await self.service.draw(assess) if drawn else assess()
 
     def _tell(self, one: Prepared, finding: Finding) -> SliceFinding:
         self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()

@@ -77,7 +77,7 @@ def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) 
 def _check(deployed: Deployed, bundle: Bundle) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, *bundle.info.preprocessing.shape), dtype=np.uint8)
     outputs = Engine(bundle)(noise)
-    found = (outputs.logits, outputs.looks["features"], outputs.maps)
+    found = (outputs.logits, outputs.ood_features["network"], outputs.maps)
     expected = _answers(deployed, noise)
     off = _differences(found, expected)
     allowed = [MAPS_TOLERANCE if name == "maps" else TOLERANCE for name in deployed.outputs]

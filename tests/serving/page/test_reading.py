@@ -84,10 +84,10 @@ def test_each_verdict_is_explained_and_a_file_that_cannot_be_read_is_named(page,
         assert words in page.inner_text("#findings .why")
 
 
-def test_a_model_without_a_judge_says_that_nothing_is_checked(page, files):
+def test_a_model_without_a_calibrator_says_that_nothing_is_checked(page, files):
     page.select_option("#model", "plain")
     read(page, files / "sure.png")
-    assert "comes without a judge" in page.inner_text("#findings .why")
+    assert "comes without a calibrator" in page.inner_text("#findings .why")
     assert "Prediction set" not in page.inner_text("#findings")
     assert page.is_hidden("#saliency-row")
 

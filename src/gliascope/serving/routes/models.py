@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Depends, Request
 
 from gliascope.data.labels import describe
-from gliascope.inference.judge import Judge
 from gliascope.serving.access import allowed
 from gliascope.serving.context import Here
 from gliascope.serving.models import Model
 from gliascope.serving.routes.openapi import errors
 from gliascope.serving.routes.predict import Name
-from gliascope.serving.schemas import JudgeFacts, ModelFacts, ModelSummary, Reloaded
+from gliascope.serving.schemas import CalibratorFacts, ModelFacts, ModelSummary, Reloaded
+from gliascope.uncertainty.calibrator import Calibrator
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
@@ -43,13 +43,14 @@ async def reload(request: Request, here: Here) -> Reloaded:
     return await here.reload(request.app)
 
 
-def _promise(judge: Judge) -> JudgeFacts:
-    info = judge.info
-    return JudgeFacts(level=info.level, method=info.method, temperature=info.temperature, groups=judge.groups)
+def _calibration(calibrator: Calibrator) -> CalibratorFacts:
+    return CalibratorFacts(
+        level=calibrator.level, temperature=calibrator.temperature, groups=calibrator.groups
+    )
 
 
 def _facts(model: Model) -> ModelFacts:
-    info, judge = model.bundle.info, model.predictor.judge
+    info, calibrator = model.bundle.info, model.predictor.calibrator
     known = describe(info.classes)
     return ModelFacts(
         name=model.name,
@@ -57,7 +58,7 @@ def _facts(model: Model) -> ModelFacts:
         recipe=info.recipe,
         classes={name: known.get(name) for name in info.classes},
         preprocessing=info.preprocessing.model_dump(),
-        judge=None if judge is None else _promise(judge),
+        calibrator=None if calibrator is None else _calibration(calibrator),
         metrics=info.metrics,
         parameters=info.parameters,
         saliency=info.activation_maps,

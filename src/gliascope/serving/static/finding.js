@@ -11,7 +11,7 @@ export const chip = (verdict) => make("span", { class: `chip ${verdict.replaceAl
 /** All there is to say of a finding by the model that `info` is of. */
 export function card(finding, info, ofStudy = false) {
   if (!finding) return make("p", { class: "muted" }, "This model has not read it.");
-  const set = promise(finding, info.judge?.level);
+  const set = promise(finding, info.calibrator?.level);
   const told = [
     make("p", { class: "answer" }, headline(finding)),
     make("p", { class: "why" }, why(finding, ofStudy)),

@@ -35,16 +35,16 @@ function article(model, several) {
 }
 
 function facts(model) {
-  const { preprocessing: input, judge } = model;
+  const { preprocessing: input, calibrator } = model;
   const versions = Object.entries(model.versions).map(([name, version]) => `${name} ${version}`).join(", ");
   const licences = Object.entries(model.licences).map(([part, licence]) => `${part}: ${licence}`).join("; ");
   return [
     ["Name", model.name],
     ["Recipe", `${model.recipe}, ${count(model.parameters, "parameter")}`],
     ["Input", `one slice, brought to ${input.size} × ${input.size} pixels, ${input.channels}`],
-    ["Verdicts", judge
-      ? `calibrated probabilities (temperature ${judge.temperature.toFixed(2)}); ${judge.method.toUpperCase()} prediction sets at ${Number((100 * judge.level).toPrecision(4))}\u00a0%, calibrated on ${count(judge.groups, "patient")}`
-      : "none: this bundle has no judge, and its findings are unchecked"],
+    ["Verdicts", calibrator
+      ? `calibrated probabilities (temperature ${calibrator.temperature.toFixed(2)}); ${calibrator.method.toUpperCase()} prediction sets at ${Number((100 * calibrator.level).toPrecision(4))}\u00a0%, calibrated on ${count(calibrator.groups, "patient")}`
+      : "none: this bundle has no calibrator, and its findings are unchecked"],
     ["Saliency", model.saliency ? "yes, class activation maps" : "none in this bundle"],
     ["Licences", licences || "none stated"],
     ["Made with", versions || "not stated"],

@@ -5,7 +5,7 @@ export const VERDICTS = ["accepted", "uncertain", "out of scope", "unchecked"];
 const WHY = {
   "out of scope":
     "The picture is unlike all the model learned from. Do not rely on what it says of it.",
-  unchecked: "This model comes without a judge: its probabilities are not calibrated, and nothing tells what they are worth.",
+  unchecked: "This model comes without a calibrator: its probabilities are not calibrated, and nothing tells what they are worth.",
 };
 
 /** A class as people write it. */

@@ -1,0 +1,1 @@
+"""How far to go by a model's answers: temperature, prediction sets, out-of-distribution score."""
