@@ -12,13 +12,8 @@ from tiny import TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim, claim_file
-from gliascope.data.parallel import Hosts
-from gliascope.errors import GliascopeError
 from gliascope.inference.bundle import Bundle
-from gliascope.pipeline.train import _images
-from gliascope.recipes import load_recipe
 
 SETS = [argument for override in TINY for argument in ("--set", override)]
 Make = Callable[..., Path]
@@ -107,25 +102,6 @@ def test_a_full_disk_under_store_and_train(
     assert code == 2
     assert "No space left" in errors
     assert not list((small_disk / "cache").rglob("*.npy"))
-
-
-def test_hosts_that_read_their_parts_leave_no_slice_out(
-    tables: tuple[Path, Path], official_source: Path, tmp_path: Path
-) -> None:
-    run = ("train", *tables, "--out", tmp_path / "run", "--by-host", *SETS)
-    code, errors = gliascope(*run)
-    assert code == 2 and "started by torchrun" in errors
-    (official_source / "Testing" / "glioma" / "000.png").unlink()
-    catalog, recipe, refused = Catalog.load(tables[0]), load_recipe("quick", TINY), 0
-    for host in range(2):
-        try:
-            _images(catalog, recipe, None, Hosts(2, host))
-        except GliascopeError as error:
-            assert "1 slices are gone or changed since the scan, which --by-host cannot leave out" in str(
-                error
-            )
-            refused += 1
-    assert refused == 1  # the other has no need of it
 
 
 def test_files_that_vanish_or_change_between_scan_and_store(

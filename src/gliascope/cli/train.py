@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import (
-    ByHost,
     Cache,
     CatalogFile,
     Cluster,
@@ -14,7 +13,6 @@ from gliascope.cli.options import (
     Mlflow,
     Overrides,
     RecipeName,
-    Shard,
     SplitFile,
     workers_of,
 )
@@ -30,27 +28,30 @@ def train(
     cache: Cache = True,
     mlflow: Mlflow = None,
     cluster: Cluster = None,
-    shard: Shard = False,
-    by_host: ByHost = False,
 ) -> None:
-    """Train a recipe on each different training part in the split.
+    """Train a recipe on each different training part in the split, and calibrate each model.
 
     After an interruption, the same command goes on at the epoch where it stopped.
     """
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import load_splits
+    from gliascope.data.stored import store_splits
+    from gliascope.models.backbones import complete
     from gliascope.pipeline.tracking import check_mlflow, track
+    from gliascope.pipeline.train import calibrate_runs, check_training
     from gliascope.pipeline.train import train as train_recipe
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
-    splits = load_splits(split)
+    splits = [one.for_task(chosen.task) for one in load_splits(split)]
     if mlflow is not None:
         check_mlflow(mlflow)
     with workers_of(cluster) as workers:
-        runs = train_recipe(
-            chosen, Catalog.load(catalog), splits, out, devices, cache, workers, shard, by_host
-        )
+        slices, chosen = Catalog.load(catalog).frame, complete(chosen)
+        check_training(chosen, splits, out, devices)
+        images, splits = store_splits(slices, splits, chosen.preprocessing, workers)
+        runs = train_recipe(chosen, splits, images, out, devices=devices, cache=cache, workers=workers)
+        calibrate_runs(runs, images, splits, workers=workers)
     if mlflow is not None:
         track(mlflow, runs)
     for run in runs:

@@ -1,74 +1,37 @@
-"""Recipe + Splits + Catalog in, Runs out."""
+"""Recipe + Splits + Store in, Runs out; then Runs + Splits + Store in, calibrated Runs out."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim
-from gliascope.data.parallel import ALONE, Hosts, Workers, parallel_map
-from gliascope.data.split import Split, still_there
-from gliascope.data.store import Store, check_cache, row_hashes, store
-from gliascope.errors import GliascopeError, RunError
+from gliascope.data.parallel import Workers, parallel_map
+from gliascope.data.split import Split
+from gliascope.data.store import Store, check_cache
+from gliascope.errors import RunError
 from gliascope.files import check_writable, safe_name
-from gliascope.inference.bundle import Bundle
-from gliascope.pipeline.judge import judge, looked_at
+from gliascope.pipeline.judge import judge
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def train(
-    recipe: Recipe,
-    catalog: Catalog,
-    splits: Sequence[Split],
-    folder: Path,
-    devices: int = 1,
-    cache: bool = True,
-    workers: Workers | None = None,
-    shard: bool = False,
-    by_host: bool = False,
-) -> list[Run]:
-    """Train `recipe` once for each different training part of `splits`, in a process set up for it.
 
-    The first run goes into `folder`, others beside it (see `run_folders`). Each model gets its Judge. After
-    an interruption the same call goes on. workers: who decodes and trains, by default this process, one run
-    after the other; others need `folder` and the cache under the same paths. by_host: each host that torchrun
-    started us on reads and keeps its part of the slices alone. Raises as training.run.train, BusyError where
-    another process is in one of the folders, RunError for `by_host` without torchrun, and GliascopeError for
-    a slice that is lost where hosts have a part each: they could not agree on what is left.
+def check_training(recipe: Recipe, splits: Sequence[Split], folder: Path, devices: int = 1) -> None:
+    """Raise, before slices are stored, for what `train` could not do; parameters as there.
+
+    Raises RunError for a run of another recipe in one of the folders, and what `check_trainable` raises for
+    a recipe that cannot be trained on these classes.
     """
-    from gliascope.models.backbones import complete
-
-    if workers and (shard or by_host):
-        raise RunError("--cluster trains each run on one core; --shard and --by-host are for torchrun alone")
-    recipe = complete(recipe)
-    check_cache()
-    check_writable(folder)
-    asked = [split.for_task(recipe.task) for split in splits]
-    _check_new(asked, recipe, folder, devices, shard)
-    hosts = Hosts.of_torchrun() if by_host else ALONE
-    images = _images(catalog, recipe, workers, hosts)
-    splits = still_there(splits, images)
-    places = list(run_folders([split.for_task(recipe.task) for split in splits], folder).items())
-    work = partial(
-        _train, recipe=recipe, images=images, devices=devices, cache=cache, shard=shard, hosts=hosts,
-        catalog=catalog if hosts.count > 1 else None,
-    )  # fmt: skip
-    if workers is None:
-        return [work(place) for place in places]
-    return list(parallel_map(workers.give(work), places, "trainings", workers))
-
-
-def _check_new(splits: Sequence[Split], recipe: Recipe, folder: Path, devices: int, shard: bool) -> None:
-    """Raise, before slices are read, for runs of another recipe, and for what cannot be trained."""
     from gliascope.training.ready import check_trainable
 
+    check_cache()
+    check_writable(folder)
     new = []
     for place, split in run_folders(splits, folder).items():
         there = Run.load(place) if (place / "run.json").exists() else None
@@ -77,62 +40,86 @@ def _check_new(splits: Sequence[Split], recipe: Recipe, folder: Path, devices: i
         if there is None or not there.model.exists():
             new.append(split)
     for classes in sorted({len(split.classes) for split in new}):
-        check_trainable(recipe, classes, devices, shard)
+        check_trainable(recipe, classes, devices)
 
 
-def _images(catalog: Catalog, recipe: Recipe, workers: Workers | None, hosts: Hosts) -> Store:
-    """The store, with what this host needs of it."""
-    if hosts.count == 1:
-        return store(catalog.frame, recipe.preprocessing, workers)
-    hashes = row_hashes(catalog.frame)
-    own = hosts.parts(np.arange(len(hashes)))[hosts.own]
-    return _part(catalog, recipe, hashes[own], workers)
-
-
-def _part(
-    catalog: Catalog, recipe: Recipe, wanted: NDArray[np.str_], workers: Workers | None = None
-) -> Store:
-    """The store with these slices, all of them."""
-    images = store(catalog.frame, recipe.preprocessing, workers, wanted)
-    if len(images.lost):
-        raise GliascopeError(
-            f"{len(images.lost)} slices are gone or changed since the scan, which --by-host cannot leave "
-            "out; run `gliascope scan` again"
-        )
-    return images
-
-
-def _train(
-    place: tuple[Path, Split],
+def train(
     recipe: Recipe,
+    splits: Sequence[Split],
     images: Store,
-    devices: int,
-    cache: bool,
-    shard: bool,
-    hosts: Hosts,
-    catalog: Catalog | None,
-) -> Run:
-    """catalog: where the store holds a part of it, and other slices may have to be read, too."""
-    from gliascope.training.environment import keep_freed_memory
-    from gliascope.training.run import train as train_run
+    folder: Path,
+    *,
+    devices: int = 1,
+    cache: bool = True,
+    workers: Workers | None = None,
+) -> list[Run]:
+    """Train a recipe once for each different training subset, in a process set up for it.
 
-    keep_freed_memory()
-    folder, split = place
-    with _claim(folder):
-        run = train_run(recipe, split, images, folder, devices, cache, shard, hosts)
-        if catalog and _is_first() and Bundle.load(run.model).info.judge is None:
-            _part(catalog, recipe, looked_at(split, recipe.chooses))
-        judge(run, images, split)
-    return run
+    The models are not calibrated yet: `calibrate_runs` follows. After an interruption the same call goes on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Completed by `gliascope.models.backbones.complete`.
+    splits : Sequence[Split]
+        With the labels of the recipe's task, and only slices that `images` holds.
+    images : Store
+        The slices under the recipe's preprocessing.
+    folder : Path
+        Where the first run goes; others go beside it (see `run_folders`).
+    devices : int
+        GPUs, or CPU processes, that train together.
+    cache : bool
+        Whether what frozen layers make of each view is kept on disk.
+    workers : Workers, optional
+        Who trains the runs, by default this process, one after the other. Others need `folder` and the
+        cache under the same paths.
+
+    Returns
+    -------
+    list[Run]
+        Finished runs, in the order of `run_folders`.
+
+    Raises
+    ------
+    BusyError
+        Where another process is in one of the folders.
+    RunError
+        Where a folder holds a run of another recipe or split.
+    DivergedError
+        For a loss that is not finite.
+    """
+    work = partial(_train, recipe=recipe, images=images, devices=devices, cache=cache)
+    return _each(work, list(run_folders(splits, folder).items()), "trainings", workers)
 
 
-def _claim(folder: Path) -> AbstractContextManager[Path]:
-    """Keep others out; under torchrun the first process does it for all."""
-    return claim(folder) if _is_first() else nullcontext(folder)
+def calibrate_runs(
+    runs: Sequence[Run], images: Store, splits: Sequence[Split], *, workers: Workers | None = None
+) -> None:
+    """Calibrate each run on the split that it was trained on; one that is calibrated stays as it is.
 
+    Parameters
+    ----------
+    runs : Sequence[Run]
+        Finished runs. Until it is calibrated, a model's findings are `unchecked`.
+    images : Store
+        The slices under the models' preprocessing.
+    splits : Sequence[Split]
+        As `train` got them.
+    workers : Workers, optional
+        Who calibrates, as in `train`.
 
-def _is_first() -> bool:
-    return os.environ.get("RANK", "0") == "0"
+    Raises
+    ------
+    RunError
+        For a run that was trained on none of the splits.
+    """
+    first = {split.training: split for split in reversed(splits)}
+    for trained in runs:
+        if trained.record.split not in first:
+            raise RunError(f"{trained.folder}: was trained on another split, so it is not calibrated on this")
+    pairs = [(trained, first[trained.record.split]) for trained in runs]
+    _each(partial(_calibrate, images=images), pairs, "calibrations", workers)
 
 
 def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
@@ -147,3 +134,33 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
             places[place if place not in places else another] = split
             seen.add(split.training)
     return places
+
+
+def _each(
+    work: Callable[[Item], Result], items: Sequence[Item], description: str, workers: Workers | None
+) -> list[Result]:
+    """Work on the items one after the other, or let workers work on several at once."""
+    if workers is None:
+        return [work(item) for item in items]
+    return list(parallel_map(workers.give(work), items, description, workers))
+
+
+def _train(place: tuple[Path, Split], recipe: Recipe, images: Store, devices: int, cache: bool) -> Run:
+    from gliascope.training.environment import keep_freed_memory
+    from gliascope.training.run import train as train_run
+
+    keep_freed_memory()
+    folder, split = place
+    with _claim(folder):
+        return train_run(recipe, split, images, folder, devices=devices, cache=cache)
+
+
+def _calibrate(pair: tuple[Run, Split], images: Store) -> None:
+    trained, split = pair
+    with _claim(trained.folder):
+        judge(trained, images, split)
+
+
+def _claim(folder: Path) -> AbstractContextManager[Path]:
+    """Keep others out; under torchrun the first process does it for all."""
+    return claim(folder) if os.environ.get("RANK", "0") == "0" else nullcontext(folder)
