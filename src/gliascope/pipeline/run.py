@@ -98,11 +98,26 @@ def run(
     recipe = complete(recipe)
     _check_recipe(recipe, classes, folder, devices)
     with claim(folder) as kept, claim(folder / AUDIT):
-        catalog = scan(sources, labels, groups, kept, workers, patient_folders)
+        catalog = scan(
+            sources,
+            labels_file=labels,
+            groups=groups,
+            kept=kept,
+            workers=workers,
+            patient_folders=patient_folders,
+        )
         if limit is not None:
             catalog = catalog.sample(limit)
         found = _audited(catalog, kept)
-        splits = split(catalog, protocols, seed, found, decided, validation, repeats)
+        splits = split(
+            catalog,
+            protocols,
+            seed=seed,
+            audit=found,
+            decisions=decided,
+            validation=validation,
+            repeats=repeats,
+        )
         own = [one.for_task(recipe.task) for one in splits]
         _refuse_others(recipe, own, folder / RUN)
         check_training(recipe, own, folder / RUN, devices)
