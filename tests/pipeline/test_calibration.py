@@ -17,12 +17,14 @@ from gliascope.data.groups import GroupsFile
 from gliascope.data.scan import scan
 from gliascope.data.split import Split, split, write_splits
 from gliascope.data.store import store
+from gliascope.data.stored import store_splits
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
+from gliascope.models.backbones import complete
 from gliascope.pipeline.calibrate import calibrator_of
 from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.model import Memory
-from gliascope.pipeline.train import train
+from gliascope.pipeline.train import calibrate_runs, train
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
 from gliascope.training.stage import StageTraining
@@ -68,9 +70,16 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def trained(catalog: Catalog, made: Split, folder: Path, *overrides: str, recipe: str = "quick") -> Run:
-    return train(
-        load_recipe(recipe, [*(TINY if recipe == "quick" else ()), *overrides]), catalog, [made], folder
-    )[0]
+    wanted = complete(load_recipe(recipe, [*(TINY if recipe == "quick" else ()), *overrides]))
+    images, splits = store_splits(catalog.frame, [made], wanted.preprocessing)
+    runs = train(wanted, splits, images, folder)
+    calibrate_runs(runs, images, splits)
+    return runs[0]
+
+
+def evaluated(run: Run, catalog: Catalog, made: Split, folder: Path) -> None:
+    images, splits = store_splits(catalog.frame, [made], run.recipe.preprocessing)
+    evaluate([run], catalog, splits, images, folder=folder)
 
 
 @pytest.fixture
@@ -161,7 +170,7 @@ def test_copies_of_training_slices_in_a_sources_own_validation_folder_do_not_cal
     told = "24 in 24 groups cannot, since copies of them, or slices of their groups, trained"
     assert told in capsys.readouterr().err
     seen.clear()
-    evaluate([run], catalog, [made], tmp_path)
+    evaluated(run, catalog, made, tmp_path)
     assert not seen.calibrated & set(made.part("train")["pixel_hash"])  # thresholds are chosen there, too
     report = json.loads((tmp_path / "report.json").read_text())["protocols"]["official"]
     assert report["validation"] == [
@@ -185,7 +194,7 @@ def test_where_all_that_validates_trained_findings_are_unchecked_and_it_is_said(
     assert Bundle.load(run.model).calibrator is None
     printed = " ".join(capsys.readouterr().err.split())
     assert "no slice is left to calibrate on, so its findings stay unchecked; what helps is more" in printed
-    evaluate([run], catalog, [made], tmp_path)
+    evaluated(run, catalog, made, tmp_path)
     page = check_page((tmp_path / "report.html").read_text())
     assert "No validation slice was left to calibrate on: all trained or chose." in page.text
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
-from gliascope.data.split import load_splits, split, still_there, write_splits
-from gliascope.data.store import store
+from gliascope.data.split import load_splits, split, write_splits
+from gliascope.data.stored import store_splits
 from gliascope.data.validation import divide
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Outputs
@@ -84,7 +84,10 @@ def test_seeds_become_one_bundle_with_a_report_of_its_own(
 ) -> None:
     runs, out = make_runs((0.02, -0.02, 0.04)), tmp_path / "out"
     for run in runs[:2]:
-        evaluate([Run.load(run)], catalog, load_splits(run.parent / "split.parquet"), run.parent)
+        one = Run.load(run)
+        splits = load_splits(run.parent / "split.parquet")
+        images, splits = store_splits(catalog.frame, splits, one.recipe.preprocessing)
+        evaluate([one], catalog, splits, images, folder=run.parent)
     code, printed, errors = ensemble(*runs, "--out", out)
     assert code == 0, errors
     assert "official" in printed
@@ -217,8 +220,8 @@ def test_runs_that_went_on_without_files_that_were_gone(
 ) -> None:
     runs = make_runs((0.02, -0.02))
     next((official_source / "Training").rglob("*.png")).unlink()
-    images = store(catalog.frame, Run.load(runs[0]).recipe.preprocessing)
-    left = still_there(load_splits(runs[0].parent / "split.parquet"), images)[0].training
+    splits = load_splits(runs[0].parent / "split.parquet")
+    left = store_splits(catalog.frame, splits, Run.load(runs[0]).recipe.preprocessing)[1][0].training
     for place in runs:
         run = Run.load(place)
         assert left != run.record.split

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
-from gliascope.data.split import load_splits, split, still_there, write_splits
-from gliascope.data.store import store
+from gliascope.data.split import load_splits, split, write_splits
+from gliascope.data.stored import store_splits
 from gliascope.explain.disturbances import DISTURBANCES
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.predict import Predictor, predict
@@ -123,8 +123,8 @@ def test_a_run_whose_files_were_gone_when_it_was_trained(
 ) -> None:
     next((source / "Training").rglob("*.png")).unlink()
     splits = load_splits(tmp_path / "split.parquet")
-    images = store(Catalog.load(tmp_path / "catalog.parquet").frame, run.recipe.preprocessing)
-    left = still_there(splits, images)[0].training
+    frame = Catalog.load(tmp_path / "catalog.parquet").frame
+    left = store_splits(frame, splits, run.recipe.preprocessing)[1][0].training
     assert left != run.record.split
     Run(run.folder, run.recipe, run.record.model_copy(update={"split": left})).save()
     code, _, errors = robustness(run.folder, "--out", tmp_path / "out")

@@ -19,8 +19,10 @@ from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
 from gliascope.data.split import Split, split, write_splits
+from gliascope.data.store import store
 from gliascope.errors import GliascopeError
 from gliascope.evaluation.scores import Scores
+from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.pipeline import predictions, tracking
 from gliascope.pipeline.model import OwnModel
@@ -82,7 +84,8 @@ def made(official_source: Path, tmp_path: Path) -> Run:
     write_splits([one], place / "split.parquet")
     run = make_run(place / "run", one)
     test = one.part("test")
-    model = OwnModel(run, catalog)
+    bundle = Bundle.load(run.model)
+    model = OwnModel(run, bundle, store(catalog.frame, bundle.info.preprocessing))
     probabilities = Engine(model.bundle)(
         model.memory.images.pixels[model.memory.images.rows(test["pixel_hash"])]
     ).probabilities

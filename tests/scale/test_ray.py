@@ -22,10 +22,12 @@ from gliascope.data.parallel import Workers, in_order
 from gliascope.data.preprocess import Preprocessing
 from gliascope.data.scan import scan
 from gliascope.data.split import split
+from gliascope.data.stored import store_splits
 from gliascope.errors import GliascopeError, LayoutError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.job import predict_job
-from gliascope.pipeline.train import train
+from gliascope.models.backbones import complete
+from gliascope.pipeline.train import calibrate_runs, train
 from gliascope.pipeline.tune import tune
 from gliascope.recipes import load_recipe
 from gliascope.recipes.space import Range, Space
@@ -120,18 +122,21 @@ def test_folds_are_trained_side_by_side_and_found_again(
     workers: Workers, make_source: Make, tmp_path: Path
 ) -> None:
     """To rounding, as one after the other."""
-    recipe = load_recipe("quick", [*TINY, "stages.0.epochs=1"])
+    recipe = complete(load_recipe("quick", [*TINY, "stages.0.epochs=1"]))
     catalog = scan([make_source({"yes": 12, "no": 12})])
     splits = split(catalog, ["folds"])[:2]
-    runs = train(recipe, catalog, splits, tmp_path / "run", workers=workers)
+    images, splits = store_splits(catalog.frame, splits, recipe.preprocessing, workers)
+    runs = train(recipe, splits, images, tmp_path / "run", workers=workers)
     assert [run.folder.name for run in runs] == ["run", "run-folds-fold-2"]
     assert [run.record.split for run in runs] == [one.training for one in splits]
     assert all(run.model.exists() for run in runs)
     (there,) = load_history(runs[0].folder)
-    (here,) = load_history(train(recipe, catalog, splits[:1], tmp_path / "here")[0].folder)
+    (here,) = load_history(train(recipe, splits[:1], images, tmp_path / "here")[0].folder)
     assert there.train_loss == pytest.approx(here.train_loss, rel=1e-3)
     assert there.val_loss == pytest.approx(here.val_loss, rel=1e-2)
-    assert train(recipe, catalog, splits, tmp_path / "run", workers=workers) == runs
+    assert train(recipe, splits, images, tmp_path / "run", workers=workers) == runs
+    calibrate_runs(runs, images, splits, workers=workers)
+    assert all(Bundle.load(run.model).judge for run in runs)
 
 
 def test_a_search_is_shared(workers: Workers, make_source: Make, tmp_path: Path) -> None:
@@ -139,7 +144,8 @@ def test_a_search_is_shared(workers: Workers, make_source: Make, tmp_path: Path)
     searched = Space(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})
     overrides = [*TINY, "stages.0.epochs=1"]
     splits = split(catalog, ["grouped"])
-    tune("quick", overrides, searched, catalog, splits, tmp_path / "tune", 2, workers=workers)
+    given = {"splits": splits, "folder": tmp_path / "tune", "trials": 2, "workers": workers}
+    tune("quick", overrides, searched, catalog, **given)
     assert len(json.loads((tmp_path / "tune" / "tune.json").read_text())["trials"]) >= 2
 
 

@@ -50,6 +50,8 @@ def evaluate(
     from gliascope.data.audit import Audit
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import load_splits
+    from gliascope.data.stored import store_splits
+    from gliascope.files import check_writable
     from gliascope.pipeline.evaluate import evaluate as evaluate_runs
     from gliascope.pipeline.foreign import evaluate_onnx, evaluate_predictions
     from gliascope.pipeline.graph import GraphOptions
@@ -61,12 +63,19 @@ def evaluate(
         raise ForeignError("--classes, --preprocessing and --outputs say what --onnx is; leave them out")
     options = GraphOptions.parse(classes, preprocessing or [], outputs) if onnx else None
     trained = [Run.load(run) for run in runs]
+    for one in trained:
+        one.check_finished()
     found = Audit.load(audit) if audit else None
     splits = load_splits(split, comma_separated(protocol) if protocol else None)
+    slices = Catalog.load(catalog)
     if predictions:
-        evaluate_predictions(predictions, Catalog.load(catalog), splits, out, found)
+        evaluate_predictions(predictions, slices, splits, out, found)
     elif onnx and options:
-        evaluate_onnx(onnx, options, Catalog.load(catalog), splits, out, found)
+        evaluate_onnx(onnx, options, slices, splits, out, found)
     else:
-        evaluate_runs(trained, Catalog.load(catalog), splits, out, found)
+        check_writable(out)
+        recipe = trained[0].recipe
+        splits = [one.for_task(recipe.task) for one in splits]
+        images, splits = store_splits(slices.frame, splits, recipe.preprocessing)
+        evaluate_runs(trained, slices, splits, images, folder=out, audit=found)
     print_report(out)

@@ -49,7 +49,8 @@ def run(
     mlflow: Mlflow = None,
     cluster: Cluster = None,
 ) -> None:
-    """Folders of slices to a report and a deployable bundle: scan, audit, split, train, evaluate, bundle.
+    """Folders of slices to a report and a deployable bundle: scan, audit, split, train, calibrate, evaluate,
+    bundle.
 
     After an interruption, the same command goes on where it stopped.
     """
@@ -66,9 +67,22 @@ def run(
         check_mlflow(mlflow)
     with workers_of(cluster) as workers:
         runs = run_all(
-            sources, out, chosen, names, labels, grouping, decisions, seed, validation, devices, cache, limit,
-            repeats, workers, patient_folders,
-        )  # fmt: skip
+            sources,
+            out,
+            chosen,
+            protocols=names,
+            labels=labels,
+            groups=grouping,
+            decisions=decisions,
+            seed=seed,
+            validation=validation,
+            devices=devices,
+            cache=cache,
+            limit=limit,
+            repeats=repeats,
+            workers=workers,
+            patient_folders=patient_folders,
+        )
     if mlflow is not None:
         track(mlflow, runs, out)
     print_report(out)

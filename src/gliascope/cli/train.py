@@ -29,22 +29,29 @@ def train(
     mlflow: Mlflow = None,
     cluster: Cluster = None,
 ) -> None:
-    """Train a recipe on each different training part in the split.
+    """Train a recipe on each different training part in the split, and calibrate each model.
 
     After an interruption, the same command goes on at the epoch where it stopped.
     """
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import load_splits
+    from gliascope.data.stored import store_splits
+    from gliascope.models.backbones import complete
     from gliascope.pipeline.tracking import check_mlflow, track
+    from gliascope.pipeline.train import calibrate_runs, check_training
     from gliascope.pipeline.train import train as train_recipe
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())
-    splits = load_splits(split)
+    splits = [one.for_task(chosen.task) for one in load_splits(split)]
     if mlflow is not None:
         check_mlflow(mlflow)
     with workers_of(cluster) as workers:
-        runs = train_recipe(chosen, Catalog.load(catalog), splits, out, devices, cache, workers)
+        slices, chosen = Catalog.load(catalog).frame, complete(chosen)
+        check_training(chosen, splits, out, devices)
+        images, splits = store_splits(slices, splits, chosen.preprocessing, workers)
+        runs = train_recipe(chosen, splits, images, out, devices=devices, cache=cache, workers=workers)
+        calibrate_runs(runs, images, splits, workers=workers)
     if mlflow is not None:
         track(mlflow, runs)
     for run in runs:

@@ -40,5 +40,16 @@ def tune(
     searched = load_space(space)
     slices = Catalog.load(catalog)
     with workers_of(cluster) as workers:
-        tune_recipe(recipe, overrides or (), searched, slices, rounds, out, trials, seed, cache, workers)
+        tune_recipe(
+            recipe,
+            overrides or (),
+            searched,
+            slices,
+            splits=rounds,
+            folder=out,
+            trials=trials,
+            seed=seed,
+            cache=cache,
+            workers=workers,
+        )
     print_tune(out)

@@ -17,7 +17,6 @@ from gliascope.data.draw import halves
 from gliascope.data.labels import TUMOR_KINDS
 from gliascope.data.merge import set_aside
 from gliascope.data.protocols import OF_TRAINING, PROTOCOLS, Material, check_protocols, default_protocols
-from gliascope.data.store import Store
 from gliascope.data.too_few import empty_subset, untrained_class
 from gliascope.data.validation import uses
 from gliascope.errors import GliascopeError, SplitError
@@ -146,21 +145,6 @@ def load_splits(path: Path, protocols: Sequence[str] | None = None) -> list[Spli
     return [split for protocol in protocols for split in splits if split.protocol == protocol]
 
 
-def still_there(splits: Sequence[Split], images: Store) -> list[Split]:
-    """Splits without the slices that the store lost, which are counted; groups and parts stay as they are.
-
-    Raises SplitError where a part, or a class of the training part, has lost all.
-    """
-    left = [Split(images.without_lost(one.frame)) for one in splits]
-    for before, after in zip(splits, left, strict=True):
-        if lost := before.frame.height - after.frame.height:
-            _check(after)
-            parts = [f"{before.part(name).height - after.part(name).height} of {name}" for name in PARTS]
-            named = f"protocol {after.protocol} {after.round}".rstrip()
-            note(f"{named} goes on without {lost} slices: {', '.join(parts)}")
-    return left
-
-
 def split(
     catalog: Catalog,
     protocols: Sequence[str] | None = None,
@@ -216,7 +200,7 @@ def _split(frame: pl.DataFrame, protocol: str, round_: str, seed: int, parts: pl
     named = {"protocol": pl.lit(protocol), "round": pl.lit(round_), "seed": pl.lit(seed, pl.Int64)}
     used = frame.with_columns(**named, part=parts).filter(pl.col("part").is_not_null())
     made = Split(used.select(COLUMNS))
-    _check(made)
+    check_split(made)
     return made
 
 
@@ -242,7 +226,8 @@ def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None
     return pl.concat([kept, same])
 
 
-def _check(split: Split) -> None:
+def check_split(split: Split, parts: Sequence[str] = PARTS) -> None:
+    """Raise SplitError where one of these subsets is empty, or training lacks a class of the others."""
     if split.frame.is_empty():
         raise SplitError(
             "no slice is left to divide: all are set aside, as contradicting labels, files that cannot be "
@@ -254,6 +239,6 @@ def _check(split: Split) -> None:
         present = set(counts.filter(pl.col("label") == label)["part"])
         if "train" not in present:
             raise untrained_class(split.frame, split.protocol, name, label, present)
-    for part in PARTS:
+    for part in parts:
         if part not in set(split.frame["part"]):
             raise empty_subset(split.frame, split.protocol, name, part)

@@ -30,6 +30,7 @@ from gliascope.progress import note
 PIXELS = "pixels.npy"
 PIECE = 100  # slices; a kill loses no more a core
 NAMED = 5
+IN_THE_GRAPH = {"centre", "mean", "std"}  # of preprocessing: what the exported graph does, to no stored pixel
 
 _Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row; reasons by file
 
@@ -73,6 +74,11 @@ class Store:
     ) -> "Store":
         """Map the pixels that are in `folder`."""
         return cls(folder, preprocessing, RowFile(folder / PIXELS, len(hashes)).open(), hashes, lost)
+
+    def serves(self, preprocessing: Preprocessing) -> bool:
+        """Whether slices are stored the same way under `preprocessing`."""
+        own, other = (one.model_dump(exclude=IN_THE_GRAPH) for one in (self.preprocessing, preprocessing))
+        return own == other
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
         """Rows of `pixels` that hold the given slices, in order.
@@ -152,8 +158,7 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | 
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
-    # What the exported graph does changes no stored pixel.
-    content.update(preprocessing.model_dump_json(exclude={"centre", "mean", "std"}).encode())
+    content.update(preprocessing.model_dump_json(exclude=IN_THE_GRAPH).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
     lost = _fill(RowFile(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, workers)

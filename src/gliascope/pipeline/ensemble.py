@@ -15,9 +15,9 @@ from gliascope.errors import GliascopeError, RunError
 from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
 from gliascope.pipeline.bundle import bundle
-from gliascope.pipeline.calibrate import calibrate
 from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.served import served_by_protocol
+from gliascope.pipeline.train import calibrate_runs
 from gliascope.progress import note
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Ensemble, Member, Record, Results, Run
@@ -45,7 +45,10 @@ def ensemble(
     splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
     made = _make(runs, splits[0], folder / "run", average)
     write_splits(splits, folder / "split.parquet")
-    _calibrate(made, found, splits[0])
+    splits = [one.for_task(made.recipe.task) for one in splits]
+    images = store(found.frame, Bundle.load(made.model).info.preprocessing)
+    # Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021).
+    calibrate_runs([made], images, splits)
     tested = [one for one in splits if "test" in set(one.frame["part"])]
     if not tested:
         note(
@@ -54,7 +57,8 @@ def ensemble(
         )
         return False
     audit = runs[0].folder.parent / "audit"
-    evaluate([made], found, tested, folder, Audit.load(audit) if audit.exists() else None)
+    facts = Audit.load(audit) if audit.exists() else None
+    evaluate([made], found, tested, images, folder=folder, audit=facts)
     bundle(made, folder / "report.json", folder / "bundle")
     return True
 
@@ -161,9 +165,3 @@ def _merged(facts: Sequence[dict[str, str | int]]) -> dict[str, str | int]:
         values = list(dict.fromkeys(one[key] for one in facts if key in one))
         merged[key] = values[0] if len(values) == 1 else ", ".join(map(str, values))
     return merged
-
-
-def _calibrate(made: Run, catalog: Catalog, split: Split) -> None:
-    """Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021)."""
-    images = store(catalog.frame, Bundle.load(made.model).info.preprocessing)
-    calibrate(made, images, split.for_task(made.recipe.task))

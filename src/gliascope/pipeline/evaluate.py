@@ -15,8 +15,8 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.ledger import Look, enter
 from gliascope.data.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
 from gliascope.data.sources import origin
-from gliascope.data.split import PARTS, Split, still_there
-from gliascope.data.store import store
+from gliascope.data.split import PARTS, Split
+from gliascope.data.store import Store, store
 from gliascope.data.validation import Validation, divide
 from gliascope.errors import RunError
 from gliascope.evaluation.curves import evaluate_curves
@@ -27,6 +27,7 @@ from gliascope.evaluation.studies import evaluate_studies
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested
 from gliascope.files import check_writable
+from gliascope.inference.bundle import Bundle
 from gliascope.pages.report import Counts, ProtocolResult, ReportData, write_report
 from gliascope.pipeline.figures import write_figures
 from gliascope.pipeline.looks import looks_of
@@ -44,20 +45,43 @@ from gliascope.recipes.run import Run
 
 
 def evaluate(
-    runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split], folder: Path, audit: Audit | None = None
+    runs: Sequence[Run],
+    catalog: Catalog,
+    splits: Sequence[Split],
+    images: Store,
+    *,
+    folder: Path,
+    audit: Audit | None = None,
 ) -> None:
-    """Score exported models on validation and test parts; write report.json and report.html.
+    """Score exported models on validation and test subsets; write report.json and report.html.
 
     Beside them go predictions.parquet, confusion.png, curves.png, predictions.png, and ledger.jsonl, a line
-    for each look at a test subset. Each split is scored by the run that was trained on its training part.
-    Raises RunError where there is none, or it is unfinished.
+    for each look at a test subset.
+
+    Parameters
+    ----------
+    runs : Sequence[Run]
+        Finished runs. Each split is scored by the run that was trained on its training subset.
+    catalog : Catalog
+        What the splits are of.
+    splits : Sequence[Split]
+        With the labels of the runs' task, and only slices that `images` holds.
+    images : Store
+        The catalogue's slices. A run of another preprocessing gets a store of its own.
+    folder : Path
+        Where the report goes.
+    audit : Audit, optional
+        What the report says of the dataset.
+
+    Raises
+    ------
+    RunError
+        Where a run is unfinished, or a split has none.
     """
     check_writable(folder)
     for trained in runs:
         trained.check_finished()
-    images = store(catalog.frame, runs[0].recipe.preprocessing)
-    splits = [split.for_task(runs[0].recipe.task) for split in still_there(splits, images)]
-    report_on(_models(runs, catalog, splits), catalog, splits, folder, audit)
+    report_on(_models(runs, catalog, splits, images), catalog, splits, folder, audit)
 
 
 def report_on(
@@ -137,13 +161,16 @@ def _test(model: Model, split: Split, catalog: Catalog) -> Tested:
 
 
 def _models(
-    runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split]
+    runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split], images: Store
 ) -> Iterator[tuple[Model, list[Split]]]:
     """Each run that a split was trained by, with those splits; one at a time is held in memory."""
     for training, trained in _by_training(runs, splits).items():
         served = [split for split in splits if split.training == training]
         if served:
-            yield OwnModel(trained, catalog), served
+            bundle = Bundle.load(trained.model)
+            if not images.serves(bundle.info.preprocessing):
+                images = store(catalog.frame, bundle.info.preprocessing)
+            yield OwnModel(trained, bundle, images), served
 
 
 def _scores(model: Model, frame: pl.DataFrame, part: str) -> tuple[Scores, Answers] | None:

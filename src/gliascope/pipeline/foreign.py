@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.split import Split
+from gliascope.data.stored import store_splits
 from gliascope.files import check_writable
 from gliascope.pipeline.classes import fit_classes
 from gliascope.pipeline.evaluate import report_on
@@ -41,4 +44,7 @@ def evaluate_onnx(
     check_writable(folder)
     splits, merge = fit_classes(options.classes, splits, file)
     graph = Graph(file, options)
-    report_on([(GraphModel(graph, merge, catalog, splits), splits)], catalog, splits, folder, audit)
+    asked = pl.concat([split.frame.filter(pl.col("part") != "train") for split in splits])
+    used = catalog.frame.join(asked, on="pixel_hash", how="semi", maintain_order="left")
+    images, splits = store_splits(used, splits, graph.preprocessing)
+    report_on([(GraphModel(graph, merge, images), splits)], catalog, splits, folder, audit)

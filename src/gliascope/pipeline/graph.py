@@ -12,11 +12,9 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from gliascope.data.catalog import Catalog
 from gliascope.data.labels import canonical
 from gliascope.data.preprocess import Preprocessing
-from gliascope.data.split import Split
-from gliascope.data.store import store
+from gliascope.data.store import Store
 from gliascope.errors import ForeignError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.pipeline.classes import Merge
@@ -228,12 +226,10 @@ class GraphModel:
     foreign = True
     chooses = False
 
-    def __init__(self, graph: Graph, merge: Merge, catalog: Catalog, splits: Sequence[Split]) -> None:
+    def __init__(self, graph: Graph, merge: Merge, images: Store) -> None:
         self.graph, self.merge = graph, merge
         self.name, self.classes = graph.file.name, merge.classes
-        asked = pl.concat([split.frame.filter(pl.col("part") != "train") for split in splits])
-        used = pl.col("pixel_hash").is_in(asked["pixel_hash"].unique().implode())
-        self.memory = Memory(store(catalog.frame.filter(used), graph.preprocessing), graph)
+        self.memory = Memory(images, graph)
 
     def answer(self, frame: pl.DataFrame, part: str) -> Answers:
         """What the graph says of these rows of a split."""

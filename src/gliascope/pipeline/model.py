@@ -8,9 +8,8 @@ import polars as pl
 import yaml
 from numpy.typing import NDArray
 
-from gliascope.data.catalog import Catalog
 from gliascope.data.head import Box
-from gliascope.data.store import Store, store
+from gliascope.data.store import Store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.progress import progress
@@ -100,18 +99,15 @@ class Runs(Protocol):
 
 
 class OwnModel:
-    """The exported model of a finished Run. Raises RunError where it is not finished."""
+    """The exported model of a finished Run, on slices that are stored under its preprocessing."""
 
     foreign = False
 
-    def __init__(self, trained: Run, catalog: Catalog) -> None:
-        trained.check_finished()
-        self.trained = trained
-        self.bundle = Bundle.load(trained.model)
+    def __init__(self, trained: Run, bundle: Bundle, images: Store) -> None:
+        self.trained, self.bundle = trained, bundle
         self.name, self.chooses = trained.recipe.name, trained.chooses
-        self.classes = self.bundle.info.classes
-        self.calibrator = self.bundle.calibrator
-        self.memory = Memory(store(catalog.frame, self.bundle.info.preprocessing), Engine(self.bundle))
+        self.classes, self.calibrator = bundle.info.classes, bundle.calibrator
+        self.memory = Memory(images, Engine(bundle))
 
     def answer(self, frame: pl.DataFrame, part: str) -> Answers:
         """What it says of these rows of a split."""

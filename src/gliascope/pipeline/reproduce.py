@@ -84,7 +84,14 @@ def _attempt(
             labels = place / "labels.yaml" if entry.labels else None
             if labels:
                 write_text(labels, yaml.safe_dump(entry.labels))
-            train(sources, place, recipe, entry.protocols, labels, validation=entry.validation)
+            train(
+                sources,
+                place,
+                recipe,
+                protocols=entry.protocols,
+                labels=labels,
+                validation=entry.validation,
+            )
             write_text(place / JOB, json.dumps(job, indent=2))
     except (GliascopeError, OSError, RuntimeError) as error:  # torch has the last where memory runs out
         reason = " ".join(str(error).split())

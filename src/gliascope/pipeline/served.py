@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gliascope.data.catalog import Catalog
-from gliascope.data.split import Split, load_splits, still_there
-from gliascope.data.store import store
+from gliascope.data.split import Split, load_splits
+from gliascope.data.stored import store_splits
 from gliascope.errors import RunError
 from gliascope.recipes.run import Run
 
@@ -17,8 +17,8 @@ def served(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Spli
     """
     own = _of_training(trained, splits)
     if not own:
-        images = store(catalog.frame, trained.recipe.preprocessing)
-        own = _of_training(trained, still_there(splits, images))
+        _, left = store_splits(catalog.frame, splits, trained.recipe.preprocessing)
+        own = _of_training(trained, left)
     if not own:
         raise RunError(f"{trained.folder}: was trained on another split; name its own by --split")
     return own

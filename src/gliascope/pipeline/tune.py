@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ import polars as pl
 from gliascope.data.catalog import Catalog
 from gliascope.data.claim import claim, release
 from gliascope.data.parallel import Workers, in_order
-from gliascope.data.split import Split, still_there
-from gliascope.data.store import check_cache, store
+from gliascope.data.preprocess import Preprocessing
+from gliascope.data.split import Split
+from gliascope.data.store import Store, check_cache
+from gliascope.data.stored import store_splits
 from gliascope.data.validation import without_calibrating
 from gliascope.errors import (
     DivergedError,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from gliascope.training.history import Epoch
 
 KEY = ["source", "path", "index"]
+Stores = Callable[[Preprocessing], tuple[Store, list[Split]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def tune(
     overrides: Sequence[str],
     space: Space,
     catalog: Catalog,
+    *,
     splits: Sequence[Split],
     folder: Path,
     trials: int,
@@ -158,10 +162,12 @@ def _search(worker: int, job: Job, trials: int, seed: int) -> None:
 
     keep_freed_memory()
     study = open_study(job.folder, job.space, job.identity)
+    # Trials of one preprocessing share its store, and agree on which slices are lost.
+    stores = cache(partial(store_splits, job.slices, job.rounds))
     while len(ended(study)) < trials:
         revive(study, job.space, job.place)
         seed_sampler(study, seed + 7919 * worker)
-        _try(study, job)
+        _try(study, job, stores)
 
 
 def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
@@ -171,7 +177,7 @@ def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
         study.enqueue_trial(values)
 
 
-def _try(study: "Study", job: Job) -> None:
+def _try(study: "Study", job: Job, stores: Stores) -> None:
     """One trial: its value is the mean over the rounds of what validation says.
 
     It is told while its folder is held: a trial whose folder nobody holds is taken for dead.
@@ -185,7 +191,7 @@ def _try(study: "Study", job: Job) -> None:
             return  # SQLite gave two workers the same one, or another took this one for dead just before
         try:
             same = next((one for one in completed(study) if one.params == trial.params), None)
-            value = same.values[0] if same else _train(trial, job, job.recipe(drawn), job.place(drawn))
+            value = same.values[0] if same else _train(trial, job, drawn, stores)
         except (optuna.TrialPruned, DivergedError, RecipeError, WeightsError) as error:
             if str(error):
                 trial.set_user_attr("why", str(error))
@@ -210,15 +216,15 @@ def _draw(trial: "Trial", key: str, space: Space) -> Any:
     return trial.suggest_float(key, field.low, field.high, step=field.step, log=field.log)
 
 
-def _train(trial: "Trial", job: Job, recipe: Recipe, place: Path) -> float:
+def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> float:
     import optuna
 
     from gliascope.models.backbones import complete
     from gliascope.training.history import chosen_epoch
     from gliascope.training.trial import validate
 
-    recipe = complete(recipe)
-    images = store(job.slices, recipe.preprocessing)
+    recipe, place = complete(job.recipe(drawn)), job.place(drawn)
+    images, rounds = stores(recipe.preprocessing)
     longest = sum(stage.epochs for stage in recipe.stages)
     values: list[float] = []  # of the rounds that are done
     reported = 0
@@ -237,7 +243,7 @@ def _train(trial: "Trial", job: Job, recipe: Recipe, place: Path) -> float:
             raise optuna.TrialPruned
 
     try:
-        for number, split in enumerate(still_there(job.rounds, images)):
+        for number, split in enumerate(rounds):
             with claim(place / str(number)):
                 done = validate(recipe, split, images, place / str(number), watch, job.cache)
             values.append(value(done))
