@@ -10,7 +10,7 @@ from greys import GREYS, grey_classifier, make_run, register
 from outs import TYPES
 from tiny import TINY
 
-from gliascope.data.preprocess import Preprocessing, preprocess
+from gliascope.data.preprocess import FILTERS, Preprocessing, preprocess
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.models.backbones import complete
@@ -91,7 +91,7 @@ def test_members_of_unequal_pictures_see_the_one_resized() -> None:
     members = [member(0.01), member(0.02, "preprocessing.size=24", "preprocessing.channels=rgb")]
     joint, noise = JointModel(members, given, "logits"), pixels(3, 24, 24, 3)
     assert joint.outputs == ["logits", "features"]  # maps of 16 and 24 places to a side have no mean
-    small = np.stack([np.asarray(Image.fromarray(to_grey(one)).resize((16, 16), FILTERS["bilinear"])) for one in noise])  # fmt: skip
+    small = np.stack([preprocess(one, members[0].preprocessing) for one in noise])
     own = [answers(members[0], small), answers(members[1], noise)]
     logits, features = answers(joint, noise)
     assert np.abs(features - np.concatenate([one[1] for one in own], axis=1)).max() < 0.5
