@@ -19,6 +19,7 @@ from gliascope.pipeline.predictions import write_predictions
 
 TYPES = ("glioma", "meningioma", "no_tumor", "pituitary")
 BINARY = ("no_tumor", "tumor")
+SMALL = Preprocessing(size=16)
 
 
 def make_out(
@@ -67,8 +68,13 @@ def make_out(
     return folder
 
 
-def make_bundle(recipe: str, classes: tuple[str, ...], slope: float = 1.0) -> Bundle:
-    """Logits from the mean grey level of 16 × 16 slices."""
+def make_bundle(
+    recipe: str,
+    classes: tuple[str, ...],
+    slope: float = 1.0,
+    preprocessing: Preprocessing = SMALL,
+) -> Bundle:
+    """Logits from the mean grey level of slices."""
     weights = slope * np.arange(len(classes), dtype=np.float32)[None]
     nodes = [
         helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
@@ -79,7 +85,7 @@ def make_bundle(recipe: str, classes: tuple[str, ...], slope: float = 1.0) -> Bu
     graph = helper.make_graph(
         nodes,
         "grey",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", 16, 16])],
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", *preprocessing.shape])],
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(classes)]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 1]),
@@ -94,7 +100,7 @@ def make_bundle(recipe: str, classes: tuple[str, ...], slope: float = 1.0) -> Bu
     info = BundleInfo(
         recipe=recipe,
         classes=classes,
-        preprocessing=Preprocessing(size=16),
+        preprocessing=preprocessing,
         tta={},
         activation_maps=False,
         parameters=12,

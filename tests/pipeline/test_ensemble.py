@@ -9,24 +9,23 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from greys import make_run, register
 from html_page import check_page
-from outs import make_bundle
-from tiny import TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
 from gliascope.data.split import load_splits, split, write_splits
+from gliascope.data.store import store
 from gliascope.data.stored import store_splits
 from gliascope.data.validation import divide
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.engine import Outputs
+from gliascope.inference.engine import Engine, Outputs
 from gliascope.pipeline.evaluate import evaluate
 from gliascope.pipeline.model import Memory
 from gliascope.pipeline.predictions import load_predictions
-from gliascope.recipes import load_recipe
-from gliascope.recipes.run import Record, Results, Run
+from gliascope.recipes.run import Results, Run
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 
@@ -44,10 +43,19 @@ def catalog(official_source: Path) -> Catalog:
 
 
 @pytest.fixture
-def make_runs(catalog: Catalog, tmp_path: Path) -> Callable[..., list[Path]]:
-    """One finished run a slope: all on one split with seeds of their own, or on a round of `protocol` each."""
+def make_runs(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Path]]:
+    """One finished run a slope: all on one split with seeds of their own, or on a round of `protocol` each.
 
-    def make(slopes: tuple[float, ...], protocol: str = "official", **options: object) -> list[Path]:
+    overrides: of the recipe, for each run in turn.
+    """
+    register(monkeypatch)
+
+    def make(
+        slopes: tuple[float, ...],
+        protocol: str = "official",
+        overrides: tuple[tuple[str, ...], ...] = ((),),
+        **options: object,
+    ) -> list[Path]:
         splits = split(catalog, [protocol], **options)
         places = []
         for number, slope in enumerate(slopes):
@@ -55,24 +63,20 @@ def make_runs(catalog: Catalog, tmp_path: Path) -> Callable[..., list[Path]]:
             catalog.write(place / "catalog.parquet")
             write_splits(splits, place / "split.parquet")
             made_on = splits[number % len(splits)]
-            recipe = load_recipe("quick", [*TINY, f"seed={number}"])
-            record = Record(
-                version="1", classes=CLASSES, protocol=protocol, split_seed=made_on.seed, split=made_on.training,
-                store="s", slices={}, weights_licence="Apache-2.0", environment={"device": f"cpu {number}", "cores": 2},
-                results=Results(chosen=0, seconds=10.0, parameters=5),
-            )  # fmt: skip
-            run = Run(place / "run", recipe, record)
-            run.save()
+            run = make_run(
+                place / "run",
+                slope,
+                CLASSES,
+                f"seed={number}",
+                *overrides[number % len(overrides)],
+                protocol=protocol,
+                split_seed=made_on.seed,
+                split=made_on.training,
+                environment={"device": f"cpu {number}", "cores": 2},
+            )
             (run.folder / "metrics.csv").write_text(
                 "stage,epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds\n0,0,1,1,1,1,1,4\n0,1,1,1,1,1,1,8\n"
             )
-            model = make_bundle("quick", CLASSES, slope)
-            facts = {
-                "versions": {"gliascope": "1"},
-                "licences": {"weights": "Apache-2.0"},
-                "tta": {"views": [{}]},
-            }
-            Bundle(model.info.model_copy(update=facts), model.model).write(run.model)
             places.append(run.folder)
         return places
 
@@ -201,6 +205,28 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
     assert [member.chooses for member in record.ensemble.members.values()] == [False, True]
 
 
+def test_members_of_unequal_pictures_are_given_the_largest(
+    make_runs: Callable[..., list[Path]], catalog: Catalog, tmp_path: Path
+) -> None:
+    """Of one slope, so that what is left are the pictures: a mean grey level is much the same in all sizes."""
+    overrides = ((), ("preprocessing.size=40", "preprocessing.mean=[0,0,0]"), ("preprocessing.size=24", "preprocessing.channels=rgb"))  # fmt: skip
+    runs = make_runs((0.02, 0.02, 0.02), overrides=overrides)
+    code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
+    assert code == 0, errors
+    made = Run.load(tmp_path / "out" / "run")
+    bundle = Bundle.load(made.model)
+    assert bundle.info.preprocessing == made.recipe.preprocessing
+    assert bundle.info.preprocessing.shape == (40, 40, 3)
+    assert not bundle.info.activation_maps  # 16, 40 and 24 places to a side
+    assert load_predictions(tmp_path / "out").height == 16
+
+    def features(one: Bundle) -> np.ndarray:
+        return Engine(one)(store(catalog.frame, one.info.preprocessing).pixels[:8]).ood_features["network"]
+
+    own = [features(Bundle.load(run / "model")) for run in runs]
+    assert np.abs(features(bundle) - np.concatenate(own, axis=1)).max() < 1
+
+
 def _one(runs: list[Path]) -> list[object]:
     return [runs[0]]
 
@@ -232,7 +258,25 @@ def test_runs_that_went_on_without_files_that_were_gone(
 
 
 def _other_classes(runs: list[Path]) -> list[object]:
-    make_bundle("binary", ("no_tumor", "tumor")).write(runs[1] / "model")
+    record = Run.load(runs[1]).record.model_copy(update={"classes": ("no_tumor", "tumor")})
+    (runs[1] / "run.json").write_text(record.model_dump_json())
+    return list(runs)
+
+
+def _other_fit(runs: list[Path]) -> list[object]:
+    run = Run.load(runs[1])
+    other = run.recipe.preprocessing.model_copy(update={"fit": "pad", "size": 32})
+    Run(runs[1], run.recipe.model_copy(update={"preprocessing": other}), run.record).save()
+    return list(runs)
+
+
+def _no_weights(runs: list[Path]) -> list[object]:
+    (runs[1] / "chosen.safetensors").unlink()
+    return list(runs)
+
+
+def _other_weights(runs: list[Path]) -> list[object]:
+    shutil.copy(runs[0] / "chosen.safetensors", runs[1])
     return list(runs)
 
 
@@ -272,6 +316,9 @@ def _other_protocol(runs: list[Path]) -> list[object]:
         (_twice, "give two or more runs to join, each once"),
         (_unfinished, "training has not finished"),
         (_other_classes, "name different classes"),
+        (_other_fit, r"prepare slices differently: fit \(stretch, pad\)"),
+        (_no_weights, "chosen.safetensors: cannot be read as weights"),
+        (_other_weights, "logits differ from the trained one's"),
         (_other_split, "was trained on another split; name its own by --split"),
         (_no_split, "name by --split what"),
         (_no_catalog, "name by --catalog what"),

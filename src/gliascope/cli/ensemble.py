@@ -29,8 +29,8 @@ def ensemble(
 ) -> None:
     """Join runs of folds, seeds or recipes into one bundle with one graph, and test it.
 
-    Members name the same classes and have equal preprocessing. A slice that one of them trained on does not
-    test the ensemble.
+    Members name the same classes; of their preprocessing, filter, crop, fit and standardise are equal. A
+    slice that one of them trained on does not test the ensemble.
     """
     from gliascope.cli.tables import print_report
     from gliascope.pipeline.ensemble import ensemble as join_runs

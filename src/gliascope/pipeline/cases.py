@@ -21,11 +21,10 @@ from gliascope.explain.methods import Subject, explain
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import placed
-from gliascope.models.classifier import Normalise, build_classifier
-from gliascope.models.weights import RANDOM
+from gliascope.models.classifier import Normalise
 from gliascope.recipes.run import Run
 from gliascope.recipes.schema import TestView
-from gliascope.training.checkpoints import load_weights
+from gliascope.training.checkpoints import load_classifier
 
 BATCH = 16
 BASELINE = "centre_of_head"
@@ -65,14 +64,10 @@ class Explained:
         self.classes = bundle.info.classes
         self.preprocessing: Preprocessing = bundle.info.preprocessing
         self.engine = Engine(bundle)
-        # The run's own weights follow: none need be had from elsewhere.
-        recipe = trained.recipe.model_copy(update={"weights": RANDOM})
-        classifier = build_classifier(recipe, len(self.classes))
-        load_weights(trained.folder / "chosen.safetensors", classifier)
         self.subject = Subject(
-            classifier.eval(),
+            load_classifier(trained).eval(),
             Normalise(self.preprocessing),
-            mirrored=TestView(flip=True) in recipe.tta.views,
+            mirrored=TestView(flip=True) in trained.recipe.tta.views,
             logits=lambda pixels: self.run(pixels).logits,
         )
 

@@ -9,6 +9,7 @@ from gliascope import __version__
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
 from gliascope.data.joint import joint_split
+from gliascope.data.preprocess import Preprocessing
 from gliascope.data.split import Split, write_splits
 from gliascope.data.store import store
 from gliascope.errors import GliascopeError, RunError
@@ -33,17 +34,18 @@ def ensemble(
     """Join runs of folds, seeds or recipes into one model, and test it; whether there was anything to test.
 
     `folder` then holds what `run` writes: run/ with the calibrated model, split.parquet, report, bundle.
-    Members name the same classes and are given the same picture (`training.join`). catalog, split: those
-    that they were trained on, by default the ones beside each. A slice that any member trained on neither
-    tests nor validates: folds leave nothing to test the ensemble on, and it stays without a report.
-    Raises RunError for fewer than two runs, unfinished ones, ones whose split is not found or that have no
-    protocol in common; BundleError where they cannot be joined.
+    Members name the same classes, and their pictures can be made of one (`joint_preprocessing`). catalog,
+    split: those that they were trained on, by default the ones beside each. A slice that any member trained
+    on neither tests nor validates: folds leave nothing to test the ensemble on, and it stays without a
+    report. Raises RunError for fewer than two runs, unfinished ones, ones whose split is not found, that have
+    no protocol in common or that cannot be joined.
     """
     check_writable(folder)
     runs = _load(places)
+    given = joint_preprocessing(runs)
     found = Catalog.load(runs[0].beside("catalog.parquet", catalog))
     splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
-    made = _make(runs, splits[0], folder / "run", average)
+    made = _make(runs=runs, split=splits[0], given=given, folder=folder / "run", average=average)
     write_splits(splits, folder / "split.parquet")
     splits = [one.for_task(made.recipe.task) for one in splits]
     images = store(found.frame, Bundle.load(made.model).info.preprocessing)
@@ -71,7 +73,46 @@ def _load(places: Sequence[Path]) -> list[Run]:
         trained.check_finished()
         if trained.record.ensemble:
             raise RunError(f"{trained.folder}: is an ensemble; join its members with the others instead")
+    for other in runs[1:]:
+        if runs[0].record.classes != other.record.classes:
+            named = " but ".join(", ".join(one.record.classes) for one in (runs[0], other))
+            raise RunError(
+                f"{runs[0].folder} and {other.folder} name different classes: {named}; join runs of one task"
+            )
     return runs
+
+
+def joint_preprocessing(runs: Sequence[Run]) -> Preprocessing:
+    """What makes the picture that all members of an ensemble can be given.
+
+    It is of the largest member's size, and in colour where any member sees colour; the ensemble's graph makes
+    each member's own picture of it. Where members see central squares of different shares of a picture, all
+    of it counts as seen; where they differ in mean or std, the ensemble has none of its own. Raises RunError
+    where members differ in anything that no resizing of a finished picture makes up for.
+    """
+    prepared = [one.recipe.preprocessing for one in runs]
+    for other, theirs in zip(runs, prepared, strict=True):
+        different = [
+            f"{key} ({getattr(prepared[0], key)}, {getattr(theirs, key)})"
+            for key in ("filter", "crop", "fit", "standardise")
+            if getattr(prepared[0], key) != getattr(theirs, key)
+        ]
+        if different:
+            raise RunError(
+                f"{runs[0].folder} and {other.folder} prepare slices differently: {', '.join(different)}; "
+                "one graph can resize, cut or turn grey a picture for each member, and no more: train them "
+                "with the same"
+            )
+    largest = max(prepared, key=lambda one: one.size)
+    shares = {one.input_size / one.size for one in prepared}
+    return largest.model_copy(
+        update={
+            "channels": "rgb" if any(one.channels == "rgb" for one in prepared) else "grey",
+            "centre": largest.centre if len(shares) == 1 else None,
+            "mean": largest.mean if len({one.mean for one in prepared}) == 1 else None,
+            "std": largest.std if len({one.std for one in prepared}) == 1 else None,
+        }
+    )
 
 
 def _joint(runs: Sequence[Run], splits: Sequence[Sequence[Split]]) -> list[Split]:
@@ -89,16 +130,21 @@ def _joint(runs: Sequence[Run], splits: Sequence[Sequence[Split]]) -> list[Split
 
 
 def _make(
-    runs: Sequence[Run], split: Split, folder: Path, average: Literal["probabilities", "logits"]
+    *,
+    runs: Sequence[Run],
+    split: Split,
+    given: Preprocessing,
+    folder: Path,
+    average: Literal["probabilities", "logits"],
 ) -> Run:
     """The run folder of the ensemble, with its model and its members' recipes."""
-    from gliascope.training.join import join
+    from gliascope.training.ensemble import join
 
     name = _name(runs)
-    made = Run(folder, _recipe(runs, name, average), _record(runs, split, average))
+    made = Run(folder, _recipe(runs, name, given, average), _record(runs, split, average))
     if (folder / "run.json").exists() and not Run.load(folder).record.ensemble:
         raise RunError(f"{folder}: holds a run that is no ensemble; choose another folder")
-    joined = join(name, [Bundle.load(trained.model) for trained in runs], average)
+    joined = join(name, runs, given, average)
     for number, trained in enumerate(runs, start=1):
         Run(folder / "members" / str(number), trained.recipe, trained.record).save()
     made.save()
@@ -112,15 +158,18 @@ def _name(runs: Sequence[Run]) -> str:
     return " + ".join(name if count == 1 else f"{name} × {count}" for name, count in counts.items())
 
 
-def _recipe(runs: Sequence[Run], name: str, average: str) -> Recipe:
-    """The first member's, under a name and a description of its own."""
+def _recipe(runs: Sequence[Run], name: str, given: Preprocessing, average: str) -> Recipe:
+    """The first member's, with the name, the description and the preprocessing of the ensemble."""
     told = (
         f"The mean of the {average} of {len(runs)} runs. Their recipes are in members/; the first's is below."
     )
-    return runs[0].recipe.model_copy(update={"name": name, "description": told, "origin": None})
+    update = {"name": name, "description": told, "origin": None, "preprocessing": given}
+    return runs[0].recipe.model_copy(update=update)
 
 
 def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
+    from gliascope.training.ensemble import merged
+
     records = [trained.record for trained in runs]
     own = split.for_task(runs[0].recipe.task)
     licences = list(dict.fromkeys(record.weights_licence for record in records))
@@ -139,10 +188,11 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
             "version": __version__,
             "protocol": own.protocol,
             "split": own.training,
+            "store": ", ".join(dict.fromkeys(record.store for record in records)),
             "slices": dict(own.frame.group_by("part").len().rows()),
             "data": own.fingerprints,
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
-            "environment": _merged([record.environment for record in records]),
+            "environment": merged([record.environment for record in records]),
             "results": Results(
                 chosen=None,
                 seconds=round(sum(map(_seconds, runs)), 1),
@@ -157,11 +207,3 @@ def _seconds(trained: Run) -> float:
     """Of training; a run that was resumed knows its last session, and the epochs of all."""
     assert trained.record.results is not None  # noqa: S101 (it is finished)
     return max(trained.record.results.seconds, float(sum(row["seconds"] for row in trained.history())))
-
-
-def _merged(facts: Sequence[dict[str, str | int]]) -> dict[str, str | int]:
-    merged: dict[str, str | int] = {}
-    for key in facts[0]:
-        values = list(dict.fromkeys(one[key] for one in facts if key in one))
-        merged[key] = values[0] if len(values) == 1 else ", ".join(map(str, values))
-    return merged

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from gliascope.errors import RunError
 from gliascope.files import atomic_file
+from gliascope.models.classifier import Classifier, build_classifier
+from gliascope.models.weights import RANDOM
 from gliascope.progress import note
+from gliascope.recipes.run import Run
 
 LAST, PREVIOUS = "last.safetensors", "previous.safetensors"
 
@@ -32,6 +35,15 @@ def load_weights(path: Path, module: nn.Module) -> None:
         raise RunError(
             f"{path}: cannot be read as weights ({str(error).splitlines()[0]}); train again"
         ) from None
+
+
+def load_classifier(trained: Run) -> Classifier:
+    """The network of a finished run, on the CPU. Raises RunError where its weights are missing or damaged."""
+    # The run's own weights follow: none need be had from elsewhere.
+    recipe = trained.recipe.model_copy(update={"weights": RANDOM})
+    classifier = build_classifier(recipe, len(trained.record.classes))
+    load_weights(trained.folder / "chosen.safetensors", classifier)
+    return classifier
 
 
 def save_progress(

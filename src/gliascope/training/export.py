@@ -29,10 +29,7 @@ ROUNDING = 10  # times as far from the exact answer as torch is
 def export(
     classifier: Classifier, recipe: Recipe, classes: tuple[str, ...], licences: dict[str, str]
 ) -> Bundle:
-    """Turn a trained classifier into a Bundle without metrics, checked against torch.
-
-    Raises RunError where ONNX Runtime's logits, features or maps differ by more than rounding explains.
-    """
+    """Turn a trained classifier into a Bundle without metrics. Raises RunError as `check` does."""
     deployed = Deployed(classifier.cpu(), recipe).eval()
     pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
     model = to_onnx(deployed, pixels, "pixels", deployed.outputs)
@@ -48,7 +45,7 @@ def export(
         licences=licences,
     )
     bundle = Bundle(info, model)
-    _check(deployed, bundle)
+    check(deployed, deployed.outputs, bundle)
     return bundle
 
 
@@ -74,19 +71,35 @@ def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) 
         return path.read_bytes()
 
 
-def _check(deployed: Deployed, bundle: Bundle) -> None:
+def check(network: nn.Module, outputs: Sequence[str], bundle: Bundle) -> None:
+    """Compare a Bundle's graph with the network that it was made of, on three pictures of noise.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; what `Bundle.model` is given, to `outputs` in this order.
+    outputs
+        Of "logits", "features" and "maps" those that the network returns.
+    bundle
+        Its graph runs on ONNX Runtime.
+
+    Raises
+    ------
+    RunError
+        Where logits, features or maps differ by more than rounding explains.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (3, *bundle.info.preprocessing.shape), dtype=np.uint8)
-    outputs = Engine(bundle)(noise)
-    found = (outputs.logits, outputs.ood_features["network"], outputs.maps)
-    expected = _answers(deployed, noise)
+    answers = Engine(bundle)(noise)
+    found = (answers.logits, answers.ood_features["network"], answers.maps)
+    expected = _answers(network, noise)
     off = _differences(found, expected)
-    allowed = [MAPS_TOLERANCE if name == "maps" else TOLERANCE for name in deployed.outputs]
+    allowed = [MAPS_TOLERANCE if name == "maps" else TOLERANCE for name in outputs]
     if all(map(le, off, allowed)):
         return
     # Some networks magnify float32's rounding: no runtime can be nearer than the exact answer lets torch be.
-    exact = _answers(copy.deepcopy(deployed).double(), noise)
+    exact = _answers(copy.deepcopy(network).double(), noise)
     off, own = _differences(found, exact), _differences(expected, exact)
-    for name, difference, rounding, tolerance in zip(deployed.outputs, off, own, allowed, strict=True):
+    for name, difference, rounding, tolerance in zip(outputs, off, own, allowed, strict=True):
         if not difference <= max(tolerance, ROUNDING * rounding):  # it may be no number
             raise RunError(
                 f"exported model's {name} differ from the trained one's by {difference:.2g}, where rounding "
@@ -94,9 +107,9 @@ def _check(deployed: Deployed, bundle: Bundle) -> None:
             )
 
 
-def _answers(deployed: Deployed, pixels: NDArray[np.uint8]) -> list[NDArray[np.floating]]:
+def _answers(network: nn.Module, pixels: NDArray[np.uint8]) -> list[NDArray[np.floating]]:
     with torch.inference_mode():
-        return [values.numpy() for values in deployed(torch.from_numpy(pixels))]
+        return [values.numpy() for values in network(torch.from_numpy(pixels))]
 
 
 def _differences(

@@ -17,6 +17,7 @@ class Deployed(nn.Module):
 
     def __init__(self, classifier: Classifier, recipe: Recipe) -> None:
         super().__init__()
+        self.preprocessing = recipe.preprocessing
         self.normalise = Normalise(recipe.preprocessing)
         self.classifier = classifier
         self.tta = recipe.tta
