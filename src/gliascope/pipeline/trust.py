@@ -2,35 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.evaluation.calibration import evaluate_calibration
-from gliascope.evaluation.conformal import coverage_bounds, evaluate_sets, needed
-from gliascope.evaluation.metrics import reliability
+from gliascope.evaluation.conformal import SetMetrics, coverage_bounds, evaluate_sets, needed
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
 from gliascope.inference.judge import METHODS, VERDICTS, Judge, Judgement
 from gliascope.pipeline.model import Answers
+from gliascope.reports.uncertainty import Calibration, PredictionSets, SetsAtLevel, Uncalibrated, Verdicts
 
 CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
 
 
-def calibration(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any]:
-    """Keys of `evaluate_calibration`; temperatures, one a model; before, where there are some: the same keys
-    and `reliability`, of the probabilities as the graphs gave them.
+def calibration(pooled: Scores, said: Sequence[Answers]) -> Calibration:
+    """Calibration errors of the answers and, where there are Judges, of what the graphs gave.
 
     pooled: what was `said` by one model or several, in that order, and the truth.
     """
-    judges = _judges(said)
-    numbers = evaluate_calibration(pooled) | {"temperatures": temperatures(said)}
-    if not judges:
-        return numbers | {"before": None}
-    raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
-    as_given = replace(pooled, probabilities=raw)
-    return numbers | {"before": evaluate_calibration(as_given) | {"reliability": reliability(as_given)}}
+    before = None
+    if _judges(said):
+        raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
+        as_given = replace(pooled, probabilities=raw)
+        before = Uncalibrated(
+            **dict(evaluate_calibration(as_given)), reliability=tuple(reliability(as_given))
+        )
+    return Calibration(
+        **dict(evaluate_calibration(pooled)), temperatures=tuple(temperatures(said)), before=before
+    )
 
 
 def temperatures(said: Sequence[Answers]) -> list[float]:
@@ -38,14 +40,8 @@ def temperatures(said: Sequence[Answers]) -> list[float]:
     return [judge.info.temperature for judge in _judges(said)]
 
 
-def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
-    """What prediction sets do, or None without a Judge.
-
-    method, level, groups: what is deployed, and how many groups each model was calibrated on; needed: how
-    many the level takes; bounds: of `coverage_bounds`, None for several models, each of which had luck of its
-    own; methods: of `evaluate_sets` by method, those with too few groups left out; curve: level, coverage and
-    size of the deployed method at other levels.
-    """
+def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> PredictionSets | None:
+    """What prediction sets do, or None without a Judge."""
     judges = _judges(said)
     if not judges:
         return None
@@ -54,43 +50,41 @@ def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] |
     groups = {method: [judge.by(method, level).groups for judge in judges] for method in METHODS}
     deployed = groups[first.info.method]
 
-    def measured(method: str, level: float) -> dict[str, Any]:
+    def measured(method: str, level: float) -> SetMetrics:
         sets = [
             judge.by(method, level).sets(one.probabilities) for judge, one in zip(judges, said, strict=True)
         ]
         return evaluate_sets(pooled, np.concatenate(sets))
 
     curve = {one: measured(first.info.method, one) for one in CURVE if min(deployed) >= needed(one)}
-    return {
-        "method": first.info.method,
-        "level": level,
-        "groups": deployed,
-        "needed": needed(level),
-        "bounds": coverage_bounds(level, deployed[0], pooled.group_count) if len(judges) == 1 else None,
-        "methods": {
+    return PredictionSets(
+        method=first.info.method,
+        level=level,
+        groups=tuple(deployed),
+        needed=needed(level),
+        bounds=coverage_bounds(level, deployed[0], pooled.group_count) if len(judges) == 1 else None,
+        methods={
             method: measured(method, level)
             for method in METHODS
             if method == first.info.method or min(groups[method]) >= needed(level)
         },
-        "curve": [
-            {"level": one, "coverage": found["coverage"], "size": found["size"]}
-            for one, found in curve.items()
-        ],
-    }
+        curve=tuple(
+            SetsAtLevel(level=one, coverage=found.coverage, size=found.size) for one, found in curve.items()
+        ),
+    )
 
 
-def verdicts(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
-    """by_verdict: of `evaluate_verdicts`; outlier_scores: of `histogram`; or None without a Judge."""
+def verdicts(pooled: Scores, said: Sequence[Answers]) -> Verdicts | None:
+    """What verdicts do, or None without a Judge."""
     if not _judges(said):
         return None
     judgements = [_judgement(one) for one in said]
     given = [verdict for judgement in judgements for verdict in judgement.verdicts]
     distances = outlier_scores(said)
     assert distances is not None  # noqa: S101 (there are Judges)
-    return {
-        "by_verdict": evaluate_verdicts(pooled, given, VERDICTS),
-        "outlier_scores": histogram(distances),
-    }
+    return Verdicts(
+        by_verdict=evaluate_verdicts(pooled, given, VERDICTS), outlier_scores=histogram(distances)
+    )
 
 
 def outlier_scores(said: Sequence[Answers]) -> NDArray[np.float64] | None:
