@@ -63,7 +63,7 @@ def _print(out: Path) -> None:
             place = f"{escape(name)}, {one.n}"
             table.add_row(place, NAMES.get(method, method), *shares, percent(row.energy.value))
     console.print(table)
-    for method, row in data.randomised.items():
-        last = [*row.steps.values()][-1]
+    for method, found in data.randomised.items():
+        last = [*found.steps.values()][-1]
         console.print(f"{NAMES.get(method, method)}: correlation {last:.2f} with the map of random weights")
     console.print(f"{escape(str(out / 'explain.html'))}", soft_wrap=True)

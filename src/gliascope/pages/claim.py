@@ -45,6 +45,14 @@ def _preprocessing(report: Report) -> bool:
     return bool(report.recipe) or isinstance(report.model, OnnxModel)
 
 
+def _ensemble(report: Report) -> object:
+    return report.run and report.run.ensemble
+
+
+def _folds(report: Report) -> bool:
+    return any(result.folds for result in report.protocols.values())
+
+
 def _maps(report: Report) -> object:
     return isinstance(report.model, TrainedModel) and report.model.activation_maps and report.mistakes
 
@@ -153,7 +161,7 @@ ITEMS = (
     ),
     Item(
         27, "Training", "Ensembles", "the members, and how they are joined",
-        ("details",), "the members and what of them is averaged", needs=lambda report: report.run and report.run.ensemble, exempt=_own,
+        ("details",), "the members and what of them is averaged", needs=_ensemble, exempt=_own,
     ),
     Item(
         28, "Evaluation", "Measures of performance", "the measures, and why these",
@@ -166,7 +174,7 @@ ITEMS = (
     Item(
         30, "Evaluation", "Robustness", "what noise, blur, movement and other scanners do to the numbers",
         ("results",), "the spread over folds of training and testing",
-        "what noise, blur, movement and other scanners do to the numbers", lambda report: any(result.folds for result in report.protocols.values()),
+        "what noise, blur, movement and other scanners do to the numbers", _folds,
     ),
     Item(
         31, "Evaluation", "Explanations of its answers", "how its answers were explained, if they were",

@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Slices of one set that are shown. random: at random. missed: the farthest misses of the first method."""
+    """Slices of one set that are shown: drawn at random, and the farthest misses of the first method."""
 
     random: Sequence[Seen]
     missed: Sequence[Seen]

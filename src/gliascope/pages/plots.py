@@ -97,7 +97,7 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
             axes.set_xticks(places, names)
             axes.set_yticks(places, names)
         axes.tick_params(length=0)
-        right = f"{percent(result['accuracy']['value'])} of {count(result['n'])} slices right"
+        right = f"{percent(result.accuracy.value)} of {count(result.n)} slices right"
         axes.set_title(f"{protocol}: {right}")
 
     size = (3.6 + 0.4 * len(classes), 1.2 + 0.3 * len(classes))

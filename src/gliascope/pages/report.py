@@ -19,7 +19,7 @@ from gliascope.reports.report import ProtocolReport, Report
 
 @dataclass(frozen=True, slots=True)
 class MistakePicture:
-    """A slice that was taken for another class. image and overlay (class-activation map): PNG or JPEG files."""
+    """A slice taken for another class. image and overlay (class-activation map): PNG or JPEG files."""
 
     image: bytes
     overlay: bytes | None = None

@@ -18,7 +18,7 @@ Bins = Sequence[ReliabilityBin]
 
 
 def reliability_diagram(rows: Bins, before: Bins | None = None) -> Drawing:
-    """Accuracy against confidence with intervals, and how many slices are in each bin; and as it was before."""
+    """Accuracy against confidence with intervals, and slices in each bin; and as it was before."""
 
     def draw(figure: "Figure") -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

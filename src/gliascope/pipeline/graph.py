@@ -20,8 +20,9 @@ from gliascope.data.store import store
 from gliascope.errors import ForeignError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.pipeline.classes import Merge
-from gliascope.pipeline.model import Answers, Memory
+from gliascope.pipeline.model import Answers, Memory, ModelReport
 from gliascope.recipes.ranges import problems
+from gliascope.reports.model import OnnxModel
 
 KINDS = ("logits", "probabilities")
 _TYPES = {

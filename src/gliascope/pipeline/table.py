@@ -16,7 +16,8 @@ from gliascope.data.scan import THUMBNAIL
 from gliascope.data.table_file import PATHS, TableFile, number
 from gliascope.errors import ForeignError, ReadError
 from gliascope.pipeline.classes import Merge
-from gliascope.pipeline.model import Answers
+from gliascope.pipeline.model import Answers, ModelReport
+from gliascope.reports.model import PredictionTable
 
 INDICES = ("index", "slice")
 PREFIXES = ("probability_", "prob_", "p_")
