@@ -10,7 +10,8 @@ import polars as pl
 from onnx import TensorProto, helper
 
 from gliascope.data.preprocess import Preprocessing
-from gliascope.evaluation.metrics import evaluate_scores, reliability
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.files import write_text
 from gliascope.inference.bundle import Bundle, BundleInfo

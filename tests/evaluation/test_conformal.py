@@ -138,8 +138,8 @@ def test_with_fewer_groups_than_any_level_takes_sets_hold_all_classes() -> None:
     for method in ("lac", "aps", "raps"):
         assert fitted.by(method, 0.99).sets(test.probabilities).all()
     found = evaluate_sets(test, fitted.sets(test.probabilities), 50)
-    assert found["coverage"]["value"] == 1
-    assert found["size"]["value"] == 4
+    assert found.coverage.value == 1
+    assert found.size.value == 4
     assert coverage_bounds(0.99, 8, 50) == (1, 1)
 
 
@@ -164,9 +164,9 @@ def test_numbers_of_sets() -> None:
     scores = Scores(np.full((4, 4), 0.25), labels, groups, CLASSES)
     sets = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)
     found = evaluate_sets(scores, sets, 100)
-    assert found["coverage"]["value"] == pytest.approx((0.5 + 1 + 0) / 3)  # the group of two counts once
-    assert found["of_slices"] == 0.5
-    assert found["per_class"] == {"a": 0.5, "b": 1.0, "c": 0.0, "d": None}
-    assert found["size"]["value"] == 1
-    assert found["sizes"] == [1, 2, 1, 0, 0]
-    assert found["coverage"]["low"] < 0.5 < found["coverage"]["high"]
+    assert found.coverage.value == pytest.approx((0.5 + 1 + 0) / 3)  # the group of two counts once
+    assert found.of_slices == 0.5
+    assert found.per_class == {"a": 0.5, "b": 1.0, "c": 0.0, "d": None}
+    assert found.size.value == 1
+    assert found.sizes == [1, 2, 1, 0, 0]
+    assert found.coverage.low < 0.5 < found.coverage.high

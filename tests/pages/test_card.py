@@ -14,7 +14,8 @@ from gliascope.data.labels import describe
 from gliascope.data.sources import find
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import evaluate_sets
-from gliascope.evaluation.metrics import Scores, evaluate_scores, reliability
+from gliascope.evaluation.metrics import Scores, evaluate_scores
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.verdicts import evaluate_verdicts
 from gliascope.inference.judge import VERDICTS
 from gliascope.pages.card import model_card

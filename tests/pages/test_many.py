@@ -11,7 +11,8 @@ from PIL import Image
 from gliascope.cli.tables import _print_counts
 from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.curves import evaluate_curves
-from gliascope.evaluation.metrics import evaluate_scores, reliability
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested

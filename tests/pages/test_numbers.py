@@ -9,8 +9,9 @@ import pytest
 from html_page import Page, check_page
 
 from gliascope.evaluation.curves import evaluate_curves
-from gliascope.evaluation.metrics import evaluate_scores, reliability
+from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import operating_points
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.pages.discrimination import precision_recall_curves, roc_curves

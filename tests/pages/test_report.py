@@ -10,7 +10,8 @@ from PIL import Image
 
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import evaluate_sets
-from gliascope.evaluation.metrics import Scores, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.metrics import Scores, confident_mistakes, evaluate_scores
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
 from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
 
