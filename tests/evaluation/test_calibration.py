@@ -8,6 +8,7 @@ from gliascope.evaluation.calibration import (
     evaluate_calibration,
     fit_temperature,
 )
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
 
@@ -116,4 +117,4 @@ def test_chance_is_what_exact_probabilities_show() -> None:
 def test_chance_shrinks_with_the_slices_and_is_none_where_all_is_sure() -> None:
     few, many = (ece_by_chance(np.full(n, 0.9), 300).value for n in (100, 10_000))
     assert few == pytest.approx(10 * many, rel=0.1)
-    assert ece_by_chance(np.ones(50), 10) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert ece_by_chance(np.ones(50), 10) == Estimate(value=0.0, low=0.0, high=0.0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gliascope.evaluation.comparison import compare_scores, flip_test, gain, holm, mcnemar
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
 
 CLASSES = ("glioma", "no_tumor")
@@ -119,9 +120,9 @@ def test_the_gain_over_members_is_the_difference_of_accuracies_with_an_interval_
 
 def test_no_gain_over_oneself_and_no_interval_of_one_group():
     one = scores([True, False, True], [0, 1, 1])
-    assert gain(one, [one, one]) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert gain(one, [one, one]) == Estimate(value=0.0, low=0.0, high=0.0)
     alone = scores([True, False, True], [0, 1, 1], np.zeros(3, int))
-    assert gain(alone, [alone]) == {"value": 0.0, "low": None, "high": None}
+    assert gain(alone, [alone]) == Estimate(value=0.0, low=None, high=None)
     with pytest.raises(ValueError, match="labels"):
         gain(one, [scores([True, False, True], [1, 1, 1])])
 

@@ -168,5 +168,5 @@ def test_numbers_of_sets() -> None:
     assert found.of_slices == 0.5
     assert found.per_class == {"a": 0.5, "b": 1.0, "c": 0.0, "d": None}
     assert found.size.value == 1
-    assert found.sizes == [1, 2, 1, 0, 0]
+    assert found.sizes == (1, 2, 1, 0, 0)
     assert found.coverage.low < 0.5 < found.coverage.high

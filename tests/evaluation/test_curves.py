@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
 from gliascope.evaluation.curves import POINTS, _areas, counts_by_threshold, evaluate_curves
@@ -24,7 +25,7 @@ def simulated(n: int = 300, classes: int = 3, seed: int = 0, rounded: bool = Fal
 def test_areas_under_the_points_are_those_of_scikit_learn(rounded: bool) -> None:
     scores = simulated(rounded=rounded)
     found = evaluate_curves(scores, resamples=100)
-    json.dumps(found, allow_nan=False)
+    json.dumps(to_jsonable_python(found), allow_nan=False)
     for index, (label, entry) in enumerate(found.items()):
         positive, score = scores.labels == index, scores.probabilities[:, index]
         roc = np.array(entry.roc)
@@ -70,5 +71,5 @@ def test_a_class_without_a_side_is_left_out_and_perfection_has_an_interval() -> 
 def test_long_curves_are_thinned() -> None:
     entry = evaluate_curves(simulated(n=4000), resamples=20)["b"]
     assert len(entry.roc) == len(entry.precision_recall) == POINTS
-    assert entry.roc[-1] == [1, 1]
+    assert entry.roc[-1] == (1, 1)
     assert entry.precision_recall[-1][0] == 1

@@ -2,11 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 from sklearn import metrics as sk
 
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.intervals import clopper_pearson
-from gliascope.evaluation.metrics import Scores, confident_mistakes, evaluate_scores
-from gliascope.evaluation.reliability import reliability
+from gliascope.evaluation.metrics import Metrics, Scores, confident_mistakes, evaluate_scores
+from gliascope.evaluation.reliability import ReliabilityBin, reliability
 from gliascope.evaluation.replicates import replicate, weighted_auroc
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -36,7 +38,7 @@ def test_numbers_worked_out_by_hand():
     probabilities = [[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.1, 0.8, 0.1], [0.3, 0.1, 0.6]]
     scores = Scores(np.array(probabilities), np.array([0, 0, 1, 2]), np.arange(4), ("a", "b", "c"))
     result = evaluate_scores(scores, resamples=50)
-    assert result.confusion == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert result.confusion == ((1, 1, 0), (0, 1, 0), (0, 0, 1))
     assert result.accuracy.value == 0.75
     assert result.balanced_accuracy.value == pytest.approx((1 / 2 + 1 + 1) / 3)
     assert result.macro_f1.value == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
@@ -62,7 +64,7 @@ def test_values_are_those_of_scikit_learn(classes):
     assert result.macro_f1.value == pytest.approx(sk.f1_score(y, p, average="macro"))
     auroc = sk.roc_auc_score(y, s[:, 1]) if classes == 2 else sk.roc_auc_score(y, s, multi_class="ovr")
     assert result.macro_auroc.value == pytest.approx(auroc)
-    assert result.confusion == sk.confusion_matrix(y, p).tolist()
+    assert np.array_equal(result.confusion, sk.confusion_matrix(y, p))
     for index, name in enumerate(scores.classes):
         entry = result.per_class[name]
         assert entry.recall.value == pytest.approx(sk.recall_score(y == index, p == index))
@@ -106,21 +108,22 @@ def test_weighted_auroc_with_ties_is_that_of_scikit_learn():
 
 def test_keys_and_json():
     result = evaluate_scores(simulate(), resamples=50)
-    assert set(result) == {"n", "groups", "classes", "per_class", "confusion", *HEADLINES}
+    written = result.model_dump(mode="json")
+    assert set(written) == {"n", "groups", "classes", "per_class", "confusion", *HEADLINES}
     assert set(result.per_class) == set(CLASSES)
-    for entry in result.per_class.values():
+    for entry in written["per_class"].values():
         assert set(entry) == {"support", "precision", "recall", "f1", "specificity", "auroc"}
     for name in HEADLINES:
-        assert set(result[name]) == {"value", "low", "high"}
+        assert set(written[name]) == {"value", "low", "high"}
         assert 0 <= getattr(result, name).low < getattr(result, name).value < getattr(result, name).high <= 1
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert Metrics.model_validate_json(json.dumps(written, allow_nan=False)) == result
 
 
 def test_an_absent_class_is_none_and_the_rest_stands():
     scores = certain([0, 0, 0, 1, 1, 1, 2, 2, 2, 2], [0, 0, 1, 1, 1, 1, 2, 2, 2, 0])
     result = evaluate_scores(scores, resamples=50)
     absent = result.per_class["pituitary"]
-    undefined = {"value": None, "low": None, "high": None}
+    undefined = Estimate(value=None, low=None, high=None)
     assert absent.support == 0
     assert absent.recall == absent.precision == absent.auroc == absent.f1 == undefined
     assert absent.specificity.value == 1
@@ -141,13 +144,13 @@ def test_one_class_only_is_not_an_exception():
     assert result.macro_auroc.value is None
     assert result.accuracy.value == pytest.approx(11 / 12)
     assert result.per_class["meningioma"].specificity.value is None
-    json.dumps(result, allow_nan=False)
+    json.dumps(to_jsonable_python(result), allow_nan=False)
 
 
 def test_no_error_at_all_gives_the_exact_bound_of_the_groups():
     labels = np.arange(200) % 4
     result = evaluate_scores(certain(labels, labels), resamples=50)
-    assert result.accuracy == {"value": 1.0, "low": clopper_pearson(200, 200)[0], "high": 1.0}
+    assert result.accuracy == Estimate(value=1.0, low=clopper_pearson(200, 200)[0], high=1.0)
     assert result.accuracy.low == pytest.approx(0.9817, abs=1e-4)
     # Balanced classes: a macro average is as sure as accuracy; one class, as its 50 slices.
     assert result.balanced_accuracy == result.accuracy
@@ -181,13 +184,8 @@ def test_reliability_bins_add_up_to_ece():
     for row in filled:
         assert row.lower < row.confidence <= row.upper
         assert row.accuracy.low <= row.accuracy.value <= row.accuracy.high
-    assert rows[0] == {
-        "lower": 0.0,
-        "upper": 1 / 15,
-        "count": 0,
-        "confidence": None,
-        "accuracy": {"value": None, "low": None, "high": None},
-    }
+    nothing = Estimate(value=None, low=None, high=None)
+    assert rows[0] == ReliabilityBin(lower=0.0, upper=1 / 15, count=0, confidence=None, accuracy=nothing)
 
 
 def test_certainty_falls_into_the_last_bin():

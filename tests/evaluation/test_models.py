@@ -5,10 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.curves import evaluate_curves
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import operating_points
 from gliascope.evaluation.reliability import reliability
@@ -48,13 +50,13 @@ def test_auroc_and_average_precision_are_the_mean_by_fold() -> None:
 
 def test_curves_are_of_each_model_and_their_vertical_average() -> None:
     curve = evaluate_curves(POOLED, 50)["tumor"]
-    json.dumps(curve, allow_nan=False)
+    json.dumps(to_jsonable_python(curve), allow_nan=False)
     assert len(curve.models) == 5
     rate, recall = np.array(curve.roc).T
     assert (np.diff(rate) >= 0).all() and (np.diff(recall) >= -1e-9).all()
     by_fold = [roc_auc_score(one.labels, one.probabilities[:, 1]) for one in FOLDS]
     assert np.trapezoid(recall, rate) == pytest.approx(np.mean(by_fold), abs=0.01)
-    assert "models" not in evaluate_curves(FOLDS[0], 50)["tumor"]
+    assert evaluate_curves(FOLDS[0], 50)["tumor"].models == ()
 
 
 def test_calibration_errors_are_the_mean_by_fold() -> None:
@@ -71,15 +73,15 @@ def test_calibration_errors_are_the_mean_by_fold() -> None:
     assert evaluate_calibration(mixed, 50).ece.value < found.ece.value - 0.01
     points = [row.models for row in reliability(POOLED)]
     assert all(len(row) == 5 for row in points)
-    assert "models" not in reliability(FOLDS[0])[0]
+    assert reliability(FOLDS[0])[0].models == ()
 
 
 def test_operating_points_are_the_mean_over_models_each_with_its_threshold() -> None:
     points = operating_points(POOLED, FOLDS[0], 200)
     alone = [operating_points(one, None, 20) for one in FOLDS]
     assert points is not None
-    for aim, point in points.items():
-        expected = np.mean([one[aim].value.value for one in alone if one])
+    for aim, point in points:
+        expected = np.mean([getattr(one, aim).value.value for one in alone if one])
         assert point.value.value == pytest.approx(expected)
         assert point.value.low < expected < point.value.high
         assert (point.threshold, point.chosen) == (None, None)
@@ -96,9 +98,10 @@ def test_a_second_drawing_with_the_same_answers_makes_nothing_surer() -> None:
     once, twice = evaluate_scores(POOLED, 400), evaluate_scores(Scores.join([*FOLDS, *FOLDS]), 400)
     assert (twice.n, twice.groups) == (2 * once.n, once.groups)
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece", "brier"):
-        assert twice[name] == pytest.approx(once[name]), name
+        assert dict(getattr(twice, name)) == pytest.approx(dict(getattr(once, name))), name
     for name in ("recall", "precision", "specificity", "auroc"):
-        assert twice.per_class["tumor"][name] == pytest.approx(once.per_class["tumor"][name]), name
+        of_twice, of_once = (getattr(one.per_class["tumor"], name) for one in (twice, once))
+        assert dict(of_twice) == pytest.approx(dict(of_once)), name
 
 
 def test_a_study_is_put_together_of_one_models_slices_alone() -> None:
@@ -144,7 +147,7 @@ def test_only_groups_that_a_model_could_rank_bear_on_auroc() -> None:
         numbers = [found.per_class["tumor"].auroc, found.macro_auroc]
         numbers += [evaluate_curves(scores, 100)["tumor"].average_precision]
         numbers += [operating_points(scores, resamples=100).specificity.value]
-        assert numbers == [{"value": 1.0, "low": None, "high": None}] * 4
+        assert numbers == [Estimate(value=1.0, low=None, high=None)] * 4
 
 
 def ranked(labels: np.ndarray, first_group: int) -> Scores:

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 from scipy.stats import norm
 
 from gliascope.evaluation.operating import operating_points
@@ -33,7 +34,7 @@ def test_the_best_of_one_rate_where_the_other_is_held() -> None:
     assert reverse.value.value == pytest.approx(0.5)
     assert reverse.threshold == pytest.approx(0.2)
     assert found.chosen is None
-    json.dumps(points, allow_nan=False)
+    json.dumps(to_jsonable_python(points), allow_nan=False)
 
 
 def test_a_threshold_chosen_on_validation_is_applied_as_it_is() -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.robustness import Judged, evaluate_disturbed
 from gliascope.evaluation.scores import Scores
 
@@ -44,7 +45,7 @@ def test_a_judge_that_accepts_all_notices_nothing() -> None:
 def test_the_same_slices_lose_nothing() -> None:
     clean = judged(half(0.8), half(0.9))
     found = evaluate_disturbed(clean, clean, KINDS, 200)
-    assert found.loss == found.unnoticed_more == {"value": 0, "low": 0, "high": 0}
+    assert found.loss == found.unnoticed_more == Estimate(value=0, low=0, high=0)
 
 
 def test_without_a_judge_there_is_nothing_to_notice() -> None:

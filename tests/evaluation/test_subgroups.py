@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.subgroups import evaluate_subgroups
+from gliascope.evaluation.subgroups import Subgroup, evaluate_subgroups
 
 
 def scores() -> Scores:
@@ -18,11 +19,10 @@ def test_each_value_has_its_own_numbers_and_classes() -> None:
     assert list(found) == ["modality"]  # one format tells nothing apart
     assert found["modality"]["MR"].accuracy.value == 1
     assert found["modality"]["MR"].classes == {"no_tumor": 2, "tumor": 2}
-    assert found["modality"]["CT"] == {
-        "n": 1, "groups": 1, "classes": {"tumor": 1},
-        "accuracy": {"value": 0, "low": None, "high": None},
-        "balanced_accuracy": {"value": 0, "low": None, "high": None},
-    }  # fmt: skip
+    nothing_right = Estimate(value=0, low=None, high=None)
+    assert found["modality"]["CT"] == Subgroup(
+        n=1, groups=1, classes={"tumor": 1}, accuracy=nothing_right, balanced_accuracy=nothing_right
+    )
     assert found["modality"]["unknown"].n == 1
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
 
@@ -19,7 +20,7 @@ def test_shares_and_accuracy_by_verdict() -> None:
     assert found["accepted"].share.value == pytest.approx(4 / 6)
     assert found["accepted"].accuracy.value == 0.75
     assert found["uncertain"].accuracy.value == 0.5
-    assert found["out of scope"].accuracy == {"value": None, "low": None, "high": None}
+    assert found["out of scope"].accuracy == Estimate(value=None, low=None, high=None)
     assert found["out of scope"].share.value == 0
     assert found["accepted"].share.low < 4 / 6 < found["accepted"].share.high
 
