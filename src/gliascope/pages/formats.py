@@ -3,6 +3,7 @@
 import base64
 import math
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -78,9 +79,13 @@ def decimal(value: float | None, digits: int = 4) -> str:
     return _rounded(value, 1, digits)
 
 
-def span(number: HasInterval, form: str = "percent") -> str:
+def span(number: HasInterval | Mapping[str, float | None], form: str = "percent") -> str:
     """The interval of a number, low end rounded down: "98.7–99.7"; empty where there is none."""
-    low, high = number.low, number.high
+    # The facts of audit.json are no typed values yet.
+    if isinstance(number, Mapping):
+        low, high = number["low"], number["high"]
+    else:
+        low, high = number.low, number.high
     if low is None or high is None:
         return ""
     scale, digits = (100, 1) if form == "percent" else (1, 4)
