@@ -44,11 +44,17 @@ class Document(Value):
         """Read a file that `write` wrote. Raises ReportError where it is missing, or of another version."""
         remedy = f"`gliascope {cls.command}`"
         try:
-            return cls.model_validate_json(path.read_bytes())
+            found = cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise ReportError(f"{path}: cannot be read ({error.strerror}); make it with {remedy}") from None
         except ValidationError as error:
             raise ReportError(
-                f"{path}: not a {cls.__name__.lower()} of this version of gliascope ({explain(error)}); "
-                f"make it again with {remedy}"
+                f"{path}: not a {cls.__name__.lower()} of this version of gliascope "
+                f"({explain(error).removeprefix(': ')}); make it again with {remedy}"
             ) from None
+        # `write` leaves nothing out, so what is not there is of an older version, and its default would be a guess.
+        if found.model_dump(exclude_unset=True) != found.model_dump():
+            raise ReportError(
+                f"{path}: lacks fields that this version of gliascope writes; make it again with {remedy}"
+            )
+        return found
