@@ -52,7 +52,7 @@ class Document(Value):
                 f"{path}: not a {cls.__name__.lower()} of this version of gliascope "
                 f"({explain(error).removeprefix(': ')}); make it again with {remedy}"
             ) from None
-        # `write` leaves nothing out, so what is not there is of an older version, and its default would be a guess.
+        # `write` leaves nothing out: what is missing is of an older version, and a default would be a guess.
         if found.model_dump(exclude_unset=True) != found.model_dump():
             raise ReportError(
                 f"{path}: lacks fields that this version of gliascope writes; make it again with {remedy}"
