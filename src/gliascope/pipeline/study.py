@@ -1,12 +1,12 @@
 """What an Optuna study found, as a recipe and a page."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import yaml
@@ -17,7 +17,7 @@ from gliascope.errors import BusyError, RunError
 from gliascope.files import write_text
 from gliascope.pages.tune import write_tune
 from gliascope.recipes import Recipe
-from gliascope.recipes.space import Choices, Range, Space, as_text
+from gliascope.recipes.space import Choices, Drawn, Range, Space, as_text
 from gliascope.reports.tuning import Axis, Trial, Tuning
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
     return study
 
 
-def revive(study: "Study", space: Space, place: Callable[[dict[str, Any]], Path]) -> None:
+def revive(study: "Study", space: Space, place: Callable[[Mapping[str, object]], Path]) -> None:
     """Take up trials whose worker is dead: nobody holds the folder that `place` gives their values.
 
     Not told by the time since they were heard of, as Optuna's heartbeats do: clocks jump.
@@ -77,9 +77,9 @@ def seed_sampler(study: "Study", seed: int) -> None:
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(living))
 
 
-def drawn_values(params: dict[str, Any], space: Space) -> dict[str, Any]:
+def drawn_values(params: Mapping[str, Drawn], space: Space) -> dict[str, object]:
     """Values of the recipe's fields for Optuna's parameters, which hold a choice as text."""
-    values = dict(params)
+    values: dict[str, object] = dict(params)
     for key, drawn in params.items():
         field = space.fields[key]
         if isinstance(field, Choices):

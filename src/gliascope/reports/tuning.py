@@ -6,10 +6,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gliascope.evaluation.estimate import Defined, Value
+from gliascope.recipes.space import Drawn
 from gliascope.reports.document import Document, Text
-
-Drawn = bool | int | float | str
-"""A value of one trial's field; a choice that is no text or number is written as text."""
 
 
 class Axis(Value):
