@@ -60,9 +60,12 @@ def reported(trained: Run) -> ProtocolReport | None:
     """What a report beside the run, or in its folder, says of its protocol; None without one."""
     recipe = yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False)
     for place in (trained.folder, trained.folder.parent):
+        if not (place / Report.file).exists():
+            continue
         try:
             report = Report.load(place / Report.file)
-        except ReportError:  # none, or of another version
+        except ReportError as error:
+            note(str(error))
             continue
         if report.recipe == recipe:
             return report.protocols.get(trained.record.protocol)
