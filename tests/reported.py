@@ -9,9 +9,8 @@ from gliascope.evaluation.scores import Scores
 from gliascope.recipes.run import EpochMetrics
 from gliascope.reports.model import PredictionTable, RunFacts, TrainedModel
 from gliascope.reports.report import ProtocolReport, Report
-from gliascope.uncertainty.calibrator import CalibratorInfo
+from gliascope.uncertainty.calibrator import CalibratorInfo, SubspaceInfo
 from gliascope.uncertainty.features import OOD_FEATURES
-from gliascope.uncertainty.ood import SubspaceInfo
 
 CALIBRATOR = CalibratorInfo(
     temperature=0.5,

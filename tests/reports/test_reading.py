@@ -125,18 +125,6 @@ def test_a_number_that_is_none_is_never_written_as_nan(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_schemas_are_up_to_date() -> None:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        from make_schemas import FOLDER, schemas
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
-    made = schemas()
-    assert {path.name for path in FOLDER.iterdir()} == set(made)
-    for name, text in made.items():
-        assert (FOLDER / name).read_text() == text, f"{name}: run python docs/make_schemas.py"
-
-
 def test_reports_are_read_without_torch_and_without_figures() -> None:
     code = (
         "import sys, gliascope.reports.report, gliascope.reports.comparison, gliascope.reports.reproduction;"
