@@ -1,12 +1,12 @@
 """The main job: its time, and its accuracy under several protocols."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from benchmarks.measure import Row, gliascope
+from gliascope.evaluation.estimate import Estimate
+from gliascope.reports.report import Report
 
 OUT = "masoud7023"
 CROSSVAL = "crossval"
@@ -76,15 +76,16 @@ def folds(data: Path, work: Path) -> list[Row]:
     arguments = ("run", *sources, "--out", out, "--protocol", "folds", *grouping)
     outcome = gliascope(*arguments, cache=work / "cache")
     name = "`run … --protocol folds --groups figshare_folds.csv`"
-    result = _report(out)["protocols"]["folds"]
-    spread = result["rounds"]["balanced_accuracy"]
+    result = _report(out).protocols["folds"]
+    assert result.folds is not None
+    spread = result.folds.balanced_accuracy
     return [
         (
-            f"{name}: balanced accuracy on {result['n']} distinct slices, pooled",
-            _interval(result["balanced_accuracy"]),
+            f"{name}: balanced accuracy on {result.n} distinct slices, pooled",
+            _interval(result.balanced_accuracy),
             "≥ 92 %",
         ),
-        (f"{name}: mean ± sd of 5 folds", f"{spread['mean']:.2%} ± {spread['sd']:.2%}", "≥ 92 %"),
+        (f"{name}: mean ± sd of 5 folds", f"{spread.mean:.2%} ± {spread.sd:.2%}", "≥ 92 %"),
         (f"{name}: whole job", f"{outcome.seconds / 60:.1f} minutes", ""),
     ]
 
@@ -94,15 +95,16 @@ def crossval(data: Path, work: Path) -> list[Row]:
     outcome = gliascope("crossval", data / "masoud7023", "--out", work / CROSSVAL, cache=work / "cache")
     name = "`crossval masoud7023`"
     report = _report(work / CROSSVAL)
-    result = report["protocols"]["folds"]
-    sets = result["sets"]["methods"][result["sets"]["method"]]
-    outside = result["verdicts"]["by_verdict"]["out of scope"]["share"]["value"]
+    result = report.protocols["folds"]
+    assert result.sets is not None and result.verdicts is not None and result.calibration is not None
+    sets = result.sets.methods[result.sets.method]
+    outside = result.verdicts.by_verdict["out of scope"].share.value
     return [
         _accuracy(name, report, "folds"),
-        (f"{name}: ECE", f"{result['calibration']['ece']['value']:.4f}", ""),
+        (f"{name}: ECE", f"{result.calibration.ece.value:.4f}", ""),
         (
             f"{name}: 99 % sets",
-            f"cover {sets['coverage']['value']:.1%} with {sets['size']['value']:.2f} classes",
+            f"cover {sets.coverage.value:.1%} with {sets.size.value:.2f} classes",
             "",
         ),
         (f"{name}: in scope", f"{1 - outside:.1%}", "≥ 94 %"),
@@ -124,18 +126,17 @@ def two_sources(data: Path, work: Path) -> list[Row]:
     ]
 
 
-def _report(out: Path) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    return report
+def _report(out: Path) -> Report:
+    return Report.load(out / Report.file)
 
 
-def _accuracy(name: str, report: dict[str, Any], protocol: str, target: str = "") -> Row:
-    result = report["protocols"][protocol]
-    return f"{name}: accuracy, {protocol}, {result['n']} slices", _interval(result["accuracy"]), target
+def _accuracy(name: str, report: Report, protocol: str, target: str = "") -> Row:
+    result = report.protocols[protocol]
+    return f"{name}: accuracy, {protocol}, {result.n} slices", _interval(result.accuracy), target
 
 
-def _interval(number: dict[str, float]) -> str:
-    return f"{number['value']:.2%} ({number['low']:.2%}-{number['high']:.2%})"
+def _interval(number: Estimate) -> str:
+    return f"{number.value:.2%} ({number.low:.2%}-{number.high:.2%})"
 
 
 SETTINGS = {

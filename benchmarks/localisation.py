@@ -1,12 +1,12 @@
 """Whether the deployed model's maps point into lesions: on phantoms, and on the two TCIA volumes."""
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 from benchmarks.jobs import OUT
 from benchmarks.measure import Row, gliascope
+from gliascope.evaluation.localisation import Localisation
+from gliascope.reports.explanation import Explanation
 
 TCIA = "tcia_progression"
 
@@ -39,22 +39,22 @@ def tcia(data: Path, work: Path) -> list[Row]:
 
 
 def _rows(what: str, folder: Path, name: str, target: str) -> list[Row]:
-    content = json.loads((folder / "explain.json").read_text(encoding="utf-8"))
-    found = content["sets"][name]
-    slices = f"{found['n']} slices of {found['groups']} patients"
+    content = Explanation.load(folder / Explanation.file)
+    found = content.sets[name]
+    slices = f"{found.n} slices of {found.groups} patients"
     rows = [
         (f"`explain`, {what}: pointing game, {method}, {slices}", _game(figures), "")
-        for method, figures in found["figures"].items()
+        for method, figures in found.figures.items()
     ]
     rows[0] = (*rows[0][:2], target)
-    correlation = list(content["randomised"]["grad_cam"]["steps"].values())[-1]
+    correlation = [*content.randomised["grad_cam"].steps.values()][-1]
     said = f"`explain`, {what}: correlation with the map of random weights, grad_cam"
     return [*rows, (said, f"{correlation:.2f}", "far below 1")]
 
 
-def _game(figures: dict[str, Any]) -> str:
+def _game(figures: Localisation) -> str:
     game, inside = (
-        f"{figures[key]['value']:.3f} ({figures[key]['low']:.3f}-{figures[key]['high']:.3f})"
-        for key in ("pointing", "inside")
+        f"{share.value:.3f} ({share.low:.3f}-{share.high:.3f})"
+        for share in (figures.pointing, figures.inside)
     )
-    return f"{game}; into the lesion itself {inside}; energy {figures['energy']['value']:.3f}"
+    return f"{game}; into the lesion itself {inside}; energy {figures.energy.value:.3f}"

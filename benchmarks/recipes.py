@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Row
+from gliascope.reports.report import Report
 
 PER_FOLDER = 50  # of masoud7023's eight: 400 slices, of which 180 train
 EPOCHS = 2  # a stage, so that one can be interrupted after the first
@@ -43,7 +44,7 @@ def _row(name: str, data: Path, out: Path) -> Row:
     asked = [*command, "predict", str(out / "bundle"), str(image), "--out", str(out / "asked.jsonl")]
     subprocess.run(asked, env=environment, check=True, stdout=subprocess.DEVNULL)
     finding = json.loads((out / "asked.jsonl").read_text().splitlines()[0])
-    accuracy = json.loads((out / "report.json").read_text())["protocols"]["official"]["accuracy"]["value"]
+    accuracy = Report.load(out / Report.file).headline.accuracy.value
     losses = " ".join(f"{float(row['train_loss']):.3f}" for row in rows)
     said = f"{finding['label']} {finding['probabilities'][finding['label']]:.2f}"
     return (

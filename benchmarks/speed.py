@@ -4,7 +4,6 @@ TensorFlow lives in an environment of its own, which the first part that needs i
 ours, so that versions are equal. Ratios are of medians.
 """
 
-import json
 import os
 import shutil
 import statistics
@@ -28,6 +27,7 @@ from gliascope.inference.predict import Predictor, predict
 from gliascope.models.backbones import complete
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
+from gliascope.reports.report import Report
 from gliascope.training.environment import keep_freed_memory, set_determinism
 from gliascope.training.export import export
 from gliascope.training.material import Material, Part
@@ -73,7 +73,7 @@ def frozen(data: Path, work: Path) -> list[Row]:
     sets = ("--set", f"weights={weights}", "--set", "views=1")
     out = work / "frozen"
     ours = gliascope(*arguments, *sets, "--out", out, cache=work / "cache-frozen")
-    accuracy = json.loads((out / "report.json").read_text())["protocols"]["official"]["accuracy"]["value"]
+    accuracy = Report.load(out / Report.file).headline.accuracy.value
     name = f"`resnet50-frozen`, {TRAIN} + {TEST} slices, {EPOCHS} epochs, one view"
     return [
         (

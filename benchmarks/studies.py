@@ -91,11 +91,12 @@ def _rows(name: str, told: np.ndarray, labels: np.ndarray, classes: tuple[str, .
     found = evaluate_studies(scores, names)
     assert found is not None
     rows = []
-    for method, entry in found["methods"].items():
-        numbers = entry["tumor"] | {"accuracy": entry["accuracy"]}
+    for method, entry in found.methods.items():
+        assert entry.tumor is not None
+        numbers = dict(entry.tumor) | {"accuracy": entry.accuracy}
         text = ", ".join(
-            f"{key} {one['value']:.2f} ({one['low']:.2f}-{one['high']:.2f})" for key, one in numbers.items()
+            f"{key} {one.value:.2f} ({one.low:.2f}-{one.high:.2f})" for key, one in numbers.items()
         )
-        used = " (as predicted)" if method == found["aggregation"] else ""
+        used = " (as predicted)" if method == found.aggregation else ""
         rows.append((f"studies: {volumes} phantom volumes, {name}, {method}{used}", text, ""))
     return rows

@@ -7,7 +7,6 @@ goes on from one is therefore not the same to the last bit as one that was never
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from gliascope.files import atomic_folder
 from gliascope.models.weights import RANDOM, pretrained_backbone
 from gliascope.pipeline.reproduce import JOB
 from gliascope.recipes import load_recipe
+from gliascope.reports.report import Report
 from gliascope.training import checkpoints
 
 ORDER = (
@@ -134,10 +134,10 @@ def rows(work: Path, names: list[str]) -> list[Row]:
     for name in names:
         folder = work / name
         if is_done(folder):
-            protocols = json.loads((folder / "report.json").read_text(encoding="utf-8"))["protocols"]
+            protocols = Report.load(folder / Report.file).protocols
             said = "; ".join(
-                f"{protocol} {100 * result['accuracy']['value']:.2f} % "
-                f"({100 * result['accuracy']['low']:.2f}-{100 * result['accuracy']['high']:.2f})"
+                f"{protocol} {100 * result.accuracy.value:.2f} % "
+                f"({100 * result.accuracy.low:.2f}-{100 * result.accuracy.high:.2f})"
                 for protocol, result in protocols.items()
             )
         else:

@@ -1,6 +1,6 @@
 """Write the JSON Schema of each file that other programs read, into docs/schemas/.
 
-Run it by `python docs/make_schemas.py`.
+Run it by `python docs/make_schemas.py`. The models are those that write and read the files.
 """
 
 import json
@@ -9,9 +9,19 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gliascope.data.audit.facts import AuditFacts
+from gliascope.reports.comparison import Comparison
+from gliascope.reports.document import Document
+from gliascope.reports.explanation import Explanation
+from gliascope.reports.report import Report
+from gliascope.reports.reproduction import Reproduction
+from gliascope.reports.robustness import Robustness
+from gliascope.reports.tuning import Tuning
 
-MODELS: dict[str, type[BaseModel]] = {"audit": AuditFacts}
-"""By name of the file that the model writes, without .json."""
+DOCUMENTS: tuple[type[Document], ...] = (Report, Comparison, Robustness, Explanation, Tuning, Reproduction)
+MODELS: dict[str, type[BaseModel]] = {"audit.json": AuditFacts} | {
+    document.file: document for document in DOCUMENTS
+}
+"""By the name of the file that the model writes."""
 
 FOLDER = Path(__file__).parent / "schemas"
 
@@ -28,7 +38,7 @@ def main() -> None:
     """Write all schemas."""
     FOLDER.mkdir(exist_ok=True)
     for name, model in MODELS.items():
-        (FOLDER / f"{name}.json").write_text(schema(model), encoding="utf-8")
+        (FOLDER / name).write_text(schema(model), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,19 @@
 """Folders as `run` leaves them, made by hand: no training, and a graph that only means grey levels."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import polars as pl
 from onnx import TensorProto, helper
+from reported import RUN, TRAINED, epoch, make_report, protocol_report
 
 from gliascope.data.preprocess import Preprocessing
-from gliascope.evaluation.metrics import evaluate_scores, reliability
 from gliascope.evaluation.scores import Scores
-from gliascope.files import write_text
 from gliascope.inference.bundle import Bundle, BundleInfo
-from gliascope.pages.report import ProtocolResult, ReportData
 from gliascope.pipeline.predictions import write_predictions
+from gliascope.reports.report import find_leak
 
 TYPES = ("glioma", "meningioma", "no_tumor", "pituitary")
 BINARY = ("no_tumor", "tumor")
@@ -43,28 +41,23 @@ def make_out(
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         scores = Scores(probabilities, labels, np.arange(n) // group_size, classes)
         frames.append(_frame(protocol, scores))
-        results[protocol] = ProtocolResult("By hand.", evaluate_scores(scores, 50), reliability(scores))
-    curve = {
-        "stage": 0,
-        "lr": 1e-3,
-        "train_loss": 1.0,
-        "train_accuracy": 0.8,
-        "val_loss": 1.0,
-        "seconds": 5.0,
-    }
-    tested = {"test_accuracy": 0.9} if watched else {"test_accuracy": None}
-    report = ReportData(
+        results[protocol] = protocol_report(scores)
+    watching = {"test_accuracy": 0.9} if watched else {}
+    curves = tuple(epoch(number, val_accuracy=0.8 / number, **watching) for number in (1, 2))
+    report = make_report(
+        results,
         title=f"{recipe} on source",
         created="2026-11-21T20:00:00+00:00",
-        version="0.1.0",
-        protocols=results,
-        curves=[curve | tested | {"epoch": epoch, "val_accuracy": 0.8 / epoch} for epoch in (1, 2)],
+        curves=curves,
         chosen_epoch=1,
-        run={"environment": {"device": "cpu"}},
-        model={"seconds": 8.0, "parameters": 12, "sha256": bundle.info.model_sha256},
+        leak=find_leak(curves, 1),
+        run=RUN,
+        model=TRAINED.model_copy(
+            update={"parameters": 12, "sha256": bundle.info.model_sha256, "calibrator": None}
+        ),
     )
     write_predictions(pl.concat(frames, how="diagonal"), folder)
-    write_text(folder / "report.json", json.dumps(report.to_json()))
+    report.write(folder)
     return folder
 
 

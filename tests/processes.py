@@ -27,6 +27,6 @@ def assert_equal_to_rounding(one: Path, other: Path) -> None:
     assert moved  # they were not computed in the same way
     rows = [Run.load(folder).history() for folder in (one, other)]
     for mine, theirs in zip(*rows, strict=True):
-        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
-        assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-3)
-        assert mine["val_accuracy"] == pytest.approx(theirs["val_accuracy"])
+        assert mine.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
+        assert mine.val_loss == pytest.approx(theirs.val_loss, rel=1e-3)
+        assert mine.val_accuracy == pytest.approx(theirs.val_accuracy)

@@ -63,6 +63,10 @@ class RunError(GliascopeError):
     """A run folder that is missing, damaged or made with other settings."""
 
 
+class ReportError(GliascopeError):
+    """A report, or another file of results, that is missing or not of this version."""
+
+
 class BusyError(GliascopeError):
     """A folder that another process is at work in."""
 

@@ -59,7 +59,7 @@ def test_a_training_goes_on_from_packed_files_of_limited_size(
         assert torch.allclose(found[key], tensor, rtol=2**-7, atol=1e-30)
     monkeypatch.setattr(loop, "log", written)
     run = train(*inputs, there / "best" / "run")
-    assert [row["epoch"] for row in run.history()] == [0, 1]
+    assert [row.epoch for row in run.history()] == [0, 1]
     assert "damaged" not in " ".join(path.name for path in run.folder.iterdir())
 
 

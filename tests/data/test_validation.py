@@ -30,7 +30,7 @@ def test_what_trained_calibrates_nothing_by_group_and_by_pixels() -> None:
     assert found.calibrating["pixel_hash"].to_list() == ["c", "d", "e"]
     assert found.dropped["pixel_hash"].to_list() == ["b", "a", "blank"]
     assert found.choosing.is_empty()
-    assert found.facts == {
+    assert found.facts.model_dump() == {
         "chose": {"slices": 0, "groups": 0},
         "calibrated": {"slices": 3, "groups": 3},
         "dropped": {"slices": 3, "groups": 2},  # group 3 lost a blank slice and still calibrates

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gliascope.evaluation.comparison import compare_scores, flip_test, gain, holm, mcnemar
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
 
 CLASSES = ("glioma", "no_tumor")
@@ -53,10 +54,10 @@ def test_copies_add_certainty_to_mcnemar_but_none_by_groups():
         made = {
             key: scores(right, np.zeros(len(right), int), groups) for key, (right, groups) in runs.items()
         }
-        p[name] = compare_scores(made, 50)[1]["against_best"]
-    assert p["copied"]["p"] < 0.001
-    assert p["once"]["p"] > 0.1
-    assert p["copied"]["p_groups"] == p["once"]["p_groups"] > 0.1
+        p[name] = compare_scores(made, 50)[1].against_best
+    assert p["copied"].p < 0.001
+    assert p["once"].p > 0.1
+    assert p["copied"].p_groups == p["once"].p_groups > 0.1
 
 
 def test_runs_are_set_against_the_most_accurate_and_corrected_for_their_number():
@@ -67,15 +68,15 @@ def test_runs_are_set_against_the_most_accurate_and_corrected_for_their_number()
     rows = compare_scores(
         {"worse": scores(worse, labels), "good": scores(good, labels), "bad": scores(bad, labels)}, 50
     )
-    assert [row["name"] for row in rows] == ["good", "bad", "worse"]
-    assert [row["result"]["accuracy"]["value"] for row in rows] == [0.99, 0.88, 0.7]
-    assert rows[0]["against_best"] is None
-    against = rows[1]["against_best"]
-    assert (against["best_only"], against["this_only"]) == (12, 1)
-    assert against["p"] == pytest.approx(mcnemar(good, bad)[2])
-    smallest = rows[2]["against_best"]
-    assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
-    assert against["p_holm"] == pytest.approx(against["p"])
+    assert [row.name for row in rows] == ["good", "bad", "worse"]
+    assert [row.result.accuracy.value for row in rows] == [0.99, 0.88, 0.7]
+    assert rows[0].against_best is None
+    against = rows[1].against_best
+    assert (against.best_only, against.this_only) == (12, 1)
+    assert against.p == pytest.approx(mcnemar(good, bad)[2])
+    smallest = rows[2].against_best
+    assert smallest.p_holm == pytest.approx(2 * smallest.p)
+    assert against.p_holm == pytest.approx(against.p)
 
 
 def test_under_the_null_few_differences_are_called_significant():
@@ -106,22 +107,22 @@ def test_the_gain_over_members_is_the_difference_of_accuracies_with_an_interval_
     rng = np.random.default_rng(0)
     members = [scores(rng.random(400) < 0.8, labels) for _ in range(3)]
     found = gain(scores(rng.random(400) < 0.9, labels), members)
-    assert found["value"] == pytest.approx(0.1, abs=0.05)
-    assert 0 < found["low"] < found["value"] < found["high"]
+    assert found.value == pytest.approx(0.1, abs=0.05)
+    assert 0 < found.low < found.value < found.high
     # Ten slices of a patient go together: what is independent is less, and the interval wider.
     grouped = [
         scores(np.repeat(right[:40], 10), labels, np.arange(400) // 10)
         for right in (rng.random(400) < share for share in (0.9, 0.8, 0.8))
     ]
     wider = gain(grouped[0], grouped[1:])
-    assert wider["high"] - wider["low"] > 1.5 * (found["high"] - found["low"])
+    assert wider.high - wider.low > 1.5 * (found.high - found.low)
 
 
 def test_no_gain_over_oneself_and_no_interval_of_one_group():
     one = scores([True, False, True], [0, 1, 1])
-    assert gain(one, [one, one]) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert gain(one, [one, one]) == Estimate(value=0.0, low=0.0, high=0.0)
     alone = scores([True, False, True], [0, 1, 1], np.zeros(3, int))
-    assert gain(alone, [alone]) == {"value": 0.0, "low": None, "high": None}
+    assert gain(alone, [alone]) == Estimate(value=0.0, low=None, high=None)
     with pytest.raises(ValueError, match="labels"):
         gain(one, [scores([True, False, True], [1, 1, 1])])
 
@@ -135,8 +136,8 @@ def test_slices_that_are_tested_again_are_no_more_evidence() -> None:
         return Scores(np.where(np.arange(2) == said[:, None], 0.9, 0.1), labels, np.arange(40), ("a", "b"))
 
     good, poor = answers(np.arange(40) >= 2), answers(rng.random(40) < 0.75)
-    once = compare_scores({"good": good, "poor": poor}, 50)[1]["against_best"]
+    once = compare_scores({"good": good, "poor": poor}, 50)[1].against_best
     ten_times = {name: Scores.join([one] * 10) for name, one in (("good", good), ("poor", poor))}
-    again = compare_scores(ten_times, 50)[1]["against_best"]
-    assert once["p"] == pytest.approx(once["p_groups"], abs=0.02)
-    assert again["p"] == again["p_groups"] == pytest.approx(once["p_groups"], abs=1e-9)
+    again = compare_scores(ten_times, 50)[1].against_best
+    assert once.p == pytest.approx(once.p_groups, abs=0.02)
+    assert again.p == again.p_groups == pytest.approx(once.p_groups, abs=1e-9)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
 from gliascope.evaluation.curves import POINTS, _areas, counts_by_threshold, evaluate_curves
@@ -24,22 +25,22 @@ def simulated(n: int = 300, classes: int = 3, seed: int = 0, rounded: bool = Fal
 def test_areas_under_the_points_are_those_of_scikit_learn(rounded: bool) -> None:
     scores = simulated(rounded=rounded)
     found = evaluate_curves(scores, resamples=100)
-    json.dumps(found, allow_nan=False)
+    json.dumps(to_jsonable_python(found), allow_nan=False)
     for index, (label, entry) in enumerate(found.items()):
         positive, score = scores.labels == index, scores.probabilities[:, index]
-        roc = np.array(entry["roc"])
+        roc = np.array(entry.roc)
         assert label == scores.classes[index]
         assert roc[0].tolist() == [0, 0]
         assert roc[-1].tolist() == [1, 1]
         assert auc(*roc.T) == pytest.approx(roc_auc_score(positive, score), abs=1e-4)
-        recall, precision = np.array(entry["precision_recall"]).T
+        recall, precision = np.array(entry.precision_recall).T
         assert (np.diff(recall) >= 0).all()
         steps = (np.diff(recall) * precision[1:]).sum()
-        average = entry["average_precision"]
-        assert steps == pytest.approx(average["value"], abs=2e-3)
-        assert average["value"] == pytest.approx(average_precision_score(positive, score))
-        assert average["low"] < average["value"] < average["high"]
-        assert entry["prevalence"] == positive.mean()
+        average = entry.average_precision
+        assert steps == pytest.approx(average.value, abs=2e-3)
+        assert average.value == pytest.approx(average_precision_score(positive, score))
+        assert average.low < average.value < average.high
+        assert entry.prevalence == positive.mean()
 
 
 def test_weights_count_as_scikit_learn_counts_them() -> None:
@@ -62,13 +63,13 @@ def test_a_class_without_a_side_is_left_out_and_perfection_has_an_interval() -> 
     probabilities = np.tile([[0.8, 0.15, 0.05], [0.1, 0.85, 0.05]], (20, 1))
     found = evaluate_curves(Scores(probabilities, np.arange(40) % 2, np.arange(40) // 2, "abc"), 100)
     assert set(found) == {"a", "b"}
-    average = found["a"]["average_precision"]
-    assert (average["value"], average["high"]) == (1, 1)
-    assert average["low"] == pytest.approx(0.832, abs=1e-3)  # exact, 20 groups of which none errs
+    average = found["a"].average_precision
+    assert (average.value, average.high) == (1, 1)
+    assert average.low == pytest.approx(0.832, abs=1e-3)  # exact, 20 groups of which none errs
 
 
 def test_long_curves_are_thinned() -> None:
     entry = evaluate_curves(simulated(n=4000), resamples=20)["b"]
-    assert len(entry["roc"]) == len(entry["precision_recall"]) == POINTS
-    assert entry["roc"][-1] == [1, 1]
-    assert entry["precision_recall"][-1][0] == 1
+    assert len(entry.roc) == len(entry.precision_recall) == POINTS
+    assert entry.roc[-1] == (1, 1)
+    assert entry.precision_recall[-1][0] == 1

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.comparison import paired
 from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.curves import evaluate_curves
 from gliascope.evaluation.intervals import clopper_pearson, error_interval, group_draws, share_interval
-from gliascope.evaluation.metrics import evaluate_scores, reliability
+from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import operating_points
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
 from gliascope.evaluation.verdicts import evaluate_verdicts
@@ -72,10 +74,10 @@ def test_intervals_hold_the_value_have_a_width_and_stay_in_bounds(edge: str) -> 
     scores = EDGES[edge]
     result = evaluate_scores(scores, 200)
     calibration = evaluate_calibration(scores, 200)
-    by_chance = calibration.pop("ece_by_chance")  # of exact probabilities there is none, by construction
+    by_chance = calibration.ece_by_chance  # of exact probabilities there is none, by construction
     tree = [
         result,
-        calibration,
+        calibration.model_dump(exclude={"ece_by_chance"}),
         evaluate_curves(scores, 200),
         operating_points(scores, None, 200),
         evaluate_sets(scores, scores.probabilities >= 0.5, 200),
@@ -83,7 +85,8 @@ def test_intervals_hold_the_value_have_a_width_and_stay_in_bounds(edge: str) -> 
         reliability(scores),
         find_untested(scores, result),
     ]
-    json.dumps([tree, by_chance], allow_nan=False)
+    tree = to_jsonable_python(tree)
+    json.dumps([tree, by_chance.model_dump()], allow_nan=False)
     seen = 0
     for name, number in numbers(tree):
         value, low, high = number["value"], number["low"], number["high"]
@@ -101,16 +104,16 @@ def test_a_model_that_is_sure_and_right_may_still_err_on_slices_that_were_not_se
     scores = told(THIRTY, THIRTY, range(30))
     unseen = 1 - clopper_pearson(30, 30)[0]
     for found in (evaluate_scores(scores, 200), evaluate_calibration(scores, 200)):
-        assert found["ece"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(unseen)}
-        assert found["brier"]["high"] == pytest.approx(2 * unseen)
+        assert (found.ece.value, found.ece.low) == (0, 0) and found.ece.high == pytest.approx(unseen)
+        assert found.brier.high == pytest.approx(2 * unseen)
     # As little is known where confidences differ a little: resamples then vary, but show no error.
     rng = np.random.default_rng(0)
     sure = 1 - 1e-3 * rng.random(30)
     probabilities = np.repeat(((1 - sure) / 2)[:, None], 3, axis=1)
     probabilities[np.arange(30), THIRTY] = sure
     found = evaluate_scores(Scores(probabilities, np.array(THIRTY), np.arange(30), CLASSES), 200)
-    assert found["ece"]["low"] == 0
-    assert found["ece"]["high"] > unseen
+    assert found.ece.low == 0
+    assert found.ece.high > unseen
 
 
 def test_macro_auroc_is_as_wide_as_the_bootstrap_says() -> None:
@@ -123,10 +126,10 @@ def test_macro_auroc_is_as_wide_as_the_bootstrap_says() -> None:
     from gliascope.evaluation.replicates import replicate
 
     spread = replicate(scores, 1000, 0)["macro_auroc"].std()
-    found = evaluate_scores(scores, 1000)["macro_auroc"]
-    width = found["high"] - found["low"]
+    found = evaluate_scores(scores, 1000).macro_auroc
+    width = found.high - found.low
     assert 3 * spread < width < 7 * spread
-    assert found["low"] < 0.5 < found["high"]
+    assert found.low < 0.5 < found.high
 
 
 def test_slices_that_err_in_turn_are_no_more_slices() -> None:
@@ -140,8 +143,8 @@ def test_slices_that_err_in_turn_are_no_more_slices() -> None:
     assert share_interval(value, samples, 50, 100) == clopper_pearson(value * 100, 100)
     labels = np.zeros(100, dtype=int)
     scores = told(labels.tolist(), (1 - right).astype(int).tolist(), codes)
-    found = evaluate_scores(scores, 1000)["accuracy"]
-    assert (found["low"], found["high"]) == pytest.approx(clopper_pearson(51, 100))
+    found = evaluate_scores(scores, 1000).accuracy
+    assert (found.low, found.high) == pytest.approx(clopper_pearson(51, 100))
     # Nor is it less than one slice.
     assert share_interval(0.5, np.tile([0.0, 1.0], 500), 2, 4) == clopper_pearson(0.5, 1)
 
@@ -149,8 +152,8 @@ def test_slices_that_err_in_turn_are_no_more_slices() -> None:
 def test_a_difference_that_no_slice_shows_is_not_ruled_out() -> None:
     scores = told(THIRTY, THIRTY, range(30))
     found = paired(scores, np.zeros(30), 200)
-    assert found["low"] == pytest.approx(-0.1157, abs=1e-3)
-    assert found["high"] == pytest.approx(0.1157, abs=1e-3)
+    assert found.low == pytest.approx(-0.1157, abs=1e-3)
+    assert found.high == pytest.approx(0.1157, abs=1e-3)
 
 
 def test_error_intervals_start_at_zero_where_chance_shows_as_much() -> None:
@@ -165,7 +168,7 @@ def test_patients_who_have_slices_of_every_class_count_once_in_macro_averages() 
     found = evaluate_scores(told(THIRTY, THIRTY, np.repeat(range(10), 3)), 100)
     low = clopper_pearson(10, 10)[0]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"):
-        assert found[name]["low"] == pytest.approx(low), name
+        assert getattr(found, name).low == pytest.approx(low), name
 
 
 def test_macro_averages_without_a_mistake_rest_on_every_class() -> None:
@@ -173,4 +176,4 @@ def test_macro_averages_without_a_mistake_rest_on_every_class() -> None:
     labels = [0] * 20 + [1] * 20 + [2] * 2
     found = evaluate_scores(told(labels, labels, range(42)), 100)
     for name in ("balanced_accuracy", "macro_f1", "macro_auroc"):
-        assert found[name]["low"] == pytest.approx(clopper_pearson(6, 6)[0]), name
+        assert getattr(found, name).low == pytest.approx(clopper_pearson(6, 6)[0]), name

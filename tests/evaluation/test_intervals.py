@@ -89,8 +89,8 @@ def test_the_whole_evaluation_covers_only_if_it_knows_the_groups(keep_groups):
     for _ in range(trials):
         right = clustered(rng, 80, 4, truth, 0.8)
         groups = np.repeat(np.arange(80), 4) if keep_groups else np.arange(320)
-        accuracy = evaluate_scores(binary(right.ravel(), groups), resamples=150)["accuracy"]
-        hits += accuracy["low"] <= truth <= accuracy["high"]
+        accuracy = evaluate_scores(binary(right.ravel(), groups), resamples=150).accuracy
+        hits += accuracy.low <= truth <= accuracy.high
     if keep_groups:
         assert hits / trials >= 0.92
     else:
@@ -131,7 +131,7 @@ def binary(right, groups) -> Scores:
 def width(scores) -> dict[str, float]:
     result = evaluate_scores(scores, resamples=1500)
     names = ("accuracy", "macro_auroc", "ece", "brier")
-    return {name: result[name]["high"] - result[name]["low"] for name in names}
+    return {name: getattr(result, name).high - getattr(result, name).low for name in names}
 
 
 @pytest.mark.parametrize("smallest", [2, 5])
@@ -149,9 +149,9 @@ def test_macro_auroc_is_covered_where_one_class_is_small(smallest):
     )
     hits, widths = 0, []
     for _ in range(80):
-        found = evaluate_scores(ranked(rng, sizes), resamples=150)["macro_auroc"]
-        hits += found["low"] <= truth <= found["high"]
-        widths.append(found["high"] - found["low"])
+        found = evaluate_scores(ranked(rng, sizes), resamples=150).macro_auroc
+        hits += found.low <= truth <= found.high
+        widths.append(found.high - found.low)
     assert hits / 80 >= 0.92
     assert np.mean(widths) < 0.25  # 0.68 where the groups of the smallest class were the degrees of freedom
 
@@ -170,8 +170,8 @@ def test_ece_is_covered(gap, groups):
         predicted = np.where(right, labels, 1 - labels)
         probabilities = np.where(np.arange(2) == predicted[:, None], sure[:, None], 1 - sure[:, None])
         scores = Scores(probabilities, labels, np.repeat(np.arange(groups), 3), ("no", "yes"))
-        found = evaluate_scores(scores, resamples=150)["ece"]
-        hits += found["low"] <= gap + 1e-12 <= found["high"]
+        found = evaluate_scores(scores, resamples=150).ece
+        hits += found.low <= gap + 1e-12 <= found.high
     assert hits / trials >= 0.92
 
 

@@ -66,21 +66,21 @@ def test_methods_are_held_against_the_baseline_by_slices_and_by_patients() -> No
          "base": Points(base, base)},
         "base", groups,
     )  # fmt: skip
-    pointing = found["good"]["pointing"]
-    assert pointing["value"] == pytest.approx((good == 0).mean())
-    assert pointing["low"] < pointing["value"] < pointing["high"]
-    assert found["good"]["against_baseline"]["method_only"] == int(((good == 0) & (base > 0)).sum())
-    assert found["good"]["against_baseline"]["p_groups"] < 0.001
-    assert found["none"]["silent"] == 120 and found["none"]["pointing"]["value"] == 0
-    assert "against_baseline" not in found["base"]
+    pointing = found["good"].pointing
+    assert pointing.value == pytest.approx((good == 0).mean())
+    assert pointing.low < pointing.value < pointing.high
+    assert found["good"].against_baseline.method_only == int(((good == 0) & (base > 0)).sum())
+    assert found["good"].against_baseline.p_groups < 0.001
+    assert found["none"].silent == 120 and found["none"].pointing.value == 0
+    assert found["base"].against_baseline is None
 
 
 def test_intervals_are_as_wide_as_patients_are_few() -> None:
     distance = np.repeat([0.0, 0.3, 0.0, 0.0], 30)
     points = {"one": Points(distance, distance), "base": Points(distance, distance)}
     slices, patients, one = (
-        summarise(points, "base", groups)["one"]["pointing"]
+        summarise(points, "base", groups)["one"].pointing
         for groups in (np.arange(120), np.repeat(np.arange(4), 30), np.zeros(120))
     )
-    assert patients["low"] < slices["low"] < 0.75 < slices["high"] < patients["high"]
-    assert one == {"value": pytest.approx(0.75), "low": None, "high": None}
+    assert patients.low < slices.low < 0.75 < slices.high < patients.high
+    assert one.model_dump() == {"value": pytest.approx(0.75), "low": None, "high": None}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.robustness import Judged, evaluate_disturbed
 from gliascope.evaluation.scores import Scores
 
@@ -22,32 +23,32 @@ def half(share: float) -> np.ndarray:
 def test_what_is_lost_is_counted_slice_by_slice() -> None:
     clean, worse = judged(half(0.9), half(1)), judged(half(0.6), half(0.7))
     found = evaluate_disturbed(worse, clean, KINDS, 500)
-    assert found["accuracy"]["value"] == pytest.approx(0.6)
-    assert found["confidence"] == pytest.approx(0.9)
-    assert found["ece"]["value"] == pytest.approx(0.3)
-    assert found["loss"]["value"] == pytest.approx(0.3)
-    assert 0.1 < found["loss"]["low"] < 0.3 < found["loss"]["high"] < 0.5
-    assert found["verdicts"]["accepted"]["share"]["value"] == pytest.approx(0.7)
-    assert found["verdicts"]["accepted"]["accuracy"]["value"] == pytest.approx(6 / 7)
+    assert found.accuracy.value == pytest.approx(0.6)
+    assert found.confidence == pytest.approx(0.9)
+    assert found.ece.value == pytest.approx(0.3)
+    assert found.loss.value == pytest.approx(0.3)
+    assert 0.1 < found.loss.low < 0.3 < found.loss.high < 0.5
+    assert found.verdicts["accepted"].share.value == pytest.approx(0.7)
+    assert found.verdicts["accepted"].accuracy.value == pytest.approx(6 / 7)
     # A tenth was wrong and accepted before; another tenth is now, and the old one no more.
-    assert found["unnoticed"]["value"] == pytest.approx(0.1)
-    assert 0 < found["unnoticed"]["low"] < 0.1 < found["unnoticed"]["high"] < 0.3
-    assert found["unnoticed_more"]["value"] == pytest.approx(0)
-    assert found["unnoticed_more"]["low"] < 0 < found["unnoticed_more"]["high"]
+    assert found.unnoticed.value == pytest.approx(0.1)
+    assert 0 < found.unnoticed.low < 0.1 < found.unnoticed.high < 0.3
+    assert found.unnoticed_more.value == pytest.approx(0)
+    assert found.unnoticed_more.low < 0 < found.unnoticed_more.high
 
 
 def test_verdicts_that_accept_all_notice_nothing() -> None:
     found = evaluate_disturbed(judged(half(0.5), half(1)), judged(half(1), half(1)), KINDS, 500)
-    assert found["unnoticed_more"] == found["loss"] and found["loss"]["low"] > 0.3
+    assert found.unnoticed_more == found.loss and found.loss.low > 0.3
 
 
 def test_the_same_slices_lose_nothing() -> None:
     clean = judged(half(0.8), half(0.9))
     found = evaluate_disturbed(clean, clean, KINDS, 200)
-    assert found["loss"] == found["unnoticed_more"] == {"value": 0, "low": 0, "high": 0}
+    assert found.loss == found.unnoticed_more == Estimate(value=0, low=0, high=0)
 
 
 def test_without_a_calibrator_there_is_nothing_to_notice() -> None:
     found = evaluate_disturbed(judged(half(0.5), None), judged(half(1), None), KINDS, 200)
-    assert found["verdicts"] is found["unnoticed"] is found["unnoticed_more"] is None
-    assert found["loss"]["value"] == 0.5
+    assert found.verdicts is found.unnoticed is found.unnoticed_more is None
+    assert found.loss.value == 0.5

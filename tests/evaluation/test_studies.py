@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic_core import to_jsonable_python
 
 from gliascope.data.studies import METHODS
 from gliascope.evaluation.scores import Scores
@@ -30,19 +31,19 @@ def test_studies_are_scored_by_every_method() -> None:
     )
     found = evaluate_studies(scores, names, resamples=50)
     assert found is not None
-    json.dumps(found, allow_nan=False)
-    assert (found["n"], found["slices"], found["left_out"], found["median_slices"]) == (5, 50, 0, 10)
-    assert found["classes"] == {"glioma": 1, "no_tumor": 3, "pituitary": 1}
-    assert found["healthy_slices"] == 16 / 20
-    assert set(found["methods"]) == set(METHODS)
-    mean, tenth = found["methods"]["mean"], found["methods"]["top tenth"]
-    assert mean["accuracy"]["value"] == pytest.approx(3 / 5)
-    assert mean["tumor"]["sensitivity"]["value"] == 0
-    assert mean["tumor"]["specificity"]["value"] == 1
-    assert tenth["accuracy"]["value"] == pytest.approx(4 / 5)
-    assert tenth["tumor"]["sensitivity"]["value"] == 1
-    assert tenth["tumor"]["specificity"]["value"] == pytest.approx(2 / 3)
-    assert tenth["accuracy"]["low"] < 4 / 5 < tenth["accuracy"]["high"]
+    json.dumps(to_jsonable_python(found), allow_nan=False)
+    assert (found.n, found.slices, found.left_out, found.median_slices) == (5, 50, 0, 10)
+    assert found.classes == {"glioma": 1, "no_tumor": 3, "pituitary": 1}
+    assert found.healthy_slices == 16 / 20
+    assert set(found.methods) == set(METHODS)
+    mean, tenth = found.methods["mean"], found.methods["top tenth"]
+    assert mean.accuracy.value == pytest.approx(3 / 5)
+    assert mean.tumor.sensitivity.value == 0
+    assert mean.tumor.specificity.value == 1
+    assert tenth.accuracy.value == pytest.approx(4 / 5)
+    assert tenth.tumor.sensitivity.value == 1
+    assert tenth.tumor.specificity.value == pytest.approx(2 / 3)
+    assert tenth.accuracy.low < 4 / 5 < tenth.accuracy.high
 
 
 def test_a_volume_labelled_as_a_whole_and_slices_of_no_known_study() -> None:
@@ -50,8 +51,8 @@ def test_a_volume_labelled_as_a_whole_and_slices_of_no_known_study() -> None:
     names[-1] = None
     found = evaluate_studies(scores, names, resamples=50)
     assert found is not None
-    assert (found["n"], found["left_out"], found["healthy_slices"]) == (3, 1, 0)
-    assert found["methods"]["top tenth"]["accuracy"]["value"] == 1
+    assert (found.n, found.left_out, found.healthy_slices) == (3, 1, 0)
+    assert found.methods["top tenth"].accuracy.value == 1
 
 
 def test_without_a_study_of_several_slices_there_is_nothing_to_say() -> None:
@@ -66,5 +67,5 @@ def test_kinds_alone_have_no_sensitivity() -> None:
                    scores.labels // 2, scores.groups, ("glioma", "pituitary"))  # fmt: skip
     found = evaluate_studies(kinds, names, resamples=50)
     assert found is not None
-    assert found["healthy_slices"] is None
-    assert found["methods"]["mean"]["tumor"] is None
+    assert found.healthy_slices is None
+    assert found.methods["mean"].tumor is None

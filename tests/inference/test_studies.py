@@ -162,12 +162,12 @@ def test_the_report_scores_what_predict_says(quadrants: Bundle, tmp_path: Path) 
     report = evaluate_studies(scores, names, 50, outlier_scores=distances)
     assert report is not None
     assert [study.label for study in studies] == ["no_tumor", "glioma"]
-    assert report["methods"]["top tenth"]["accuracy"]["value"] == 1
-    assert report["out_of_scope"] == sum(study.verdict == "out of scope" for study in studies) == 1
+    assert report.methods["top tenth"].accuracy.value == 1
+    assert report.out_of_scope == sum(study.verdict == "out of scope" for study in studies) == 1
     without = evaluate_studies(scores, names, 50)
     assert without is not None
-    assert without["out_of_scope"] is None
-    assert without["methods"]["top tenth"]["accuracy"]["value"] == 0.5
+    assert without.out_of_scope is None
+    assert without.methods["top tenth"].accuracy.value == 0.5
 
 
 def test_the_table_names_no_class_for_a_study_out_of_scope(quadrants: Bundle, tmp_path: Path) -> None:

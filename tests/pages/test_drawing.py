@@ -4,10 +4,15 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from reported import epoch
 
-from gliascope.pages.curves import leak, leak_sentence, training_curve, training_sheet
+from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.scores import Scores
+from gliascope.pages.curves import leak_sentence, training_curve, training_sheet
 from gliascope.pages.drawing import ACCENT, ALARM, INK, Drawing
 from gliascope.pages.plots import Shown, confusion, predictions
+from gliascope.recipes.run import EpochMetrics
+from gliascope.reports.report import Leak, find_leak
 
 PAPER, TEAL, RED = (251, 250, 248), (11, 107, 115), (168, 50, 31)
 
@@ -28,12 +33,13 @@ def colours(png: bytes) -> set[tuple[int, ...]]:
     return set(map(tuple, np.unique(pixels(png)[..., :3].reshape(-1, 3), axis=0).tolist()))
 
 
-def rows(watched: bool = False) -> list[dict]:
+def rows(watched: bool = False) -> list[EpochMetrics]:
     found = []
-    for epoch in range(1, 7):
-        row = {"epoch": epoch, "stage": epoch // 4, "lr": 1e-3 / epoch, "train_loss": 1 / epoch}
-        row |= {"val_loss": 1.2 / epoch, "train_accuracy": 1 - 0.3 / epoch, "val_accuracy": 1 - 0.4 / epoch}
-        found.append(row | {"test_accuracy": [0.5, 0.6, 0.9, 0.7, 0.9, 0.8][epoch - 1] if watched else None})
+    for number, tested in enumerate((0.5, 0.6, 0.9, 0.7, 0.9, 0.8), start=1):
+        values = {"stage": number // 4, "lr": 1e-3 / number, "train_loss": 1 / number}
+        values |= {"val_loss": 1.2 / number, "train_accuracy": 1 - 0.3 / number}
+        values |= {"val_accuracy": 1 - 0.4 / number, "test_accuracy": tested if watched else None}
+        found.append(epoch(number, **values))
     return found
 
 
@@ -68,8 +74,8 @@ def test_curves_mark_stages_the_chosen_epoch_and_show_the_rate():
 
 
 def test_a_watched_test_set_is_shown_as_the_leak_it_is():
-    found = leak(rows(watched=True), 4)
-    assert found == {"epoch": 3, "accuracy": 0.9, "honest_epoch": 4, "honest_accuracy": 0.7}
+    found = find_leak(rows(watched=True), 4)
+    assert found == Leak(epoch=3, accuracy=0.9, honest_epoch=4, honest_accuracy=0.7)
     told = leak_sentence(found).replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert told == "chosen on the test set: 90.0 % at epoch 3 (LEAK); chosen on validation: 70.0 % at epoch 4"
     svg = training_curve(rows(watched=True), "accuracy", 4).__html__()
@@ -79,13 +85,15 @@ def test_a_watched_test_set_is_shown_as_the_leak_it_is():
     assert RED in colours(training_sheet(rows(watched=True), 4).png())
 
 
-@pytest.mark.parametrize("watched", [rows(), [{"epoch": 1, "stage": 0}], []])
+@pytest.mark.parametrize("watched", [rows(), []])
 def test_without_test_accuracy_there_is_no_leak(watched):
-    assert leak(watched, 1) is None
+    assert find_leak(watched, 1) is None
 
 
 def test_a_confusion_matrix_tells_hits_from_mistakes():
-    result = {"classes": ["no", "yes"], "confusion": [[9, 1], [0, 0]], "n": 10, "accuracy": {"value": 0.9}}
+    said = np.where(np.arange(10) < 9, 0, 1)
+    scores = Scores(0.1 + 0.8 * np.eye(2)[said], np.zeros(10, int), np.arange(10), ("no", "yes"))
+    result = evaluate_scores(scores, 20)
     drawing = confusion(result, "official")
     svg = drawing.__html__()
     for text in ("90.0", "10.0", "true class", "predicted class", "official: 90.0"):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from html_page import Page, check_page
 from PIL import Image
+from reported import make_report, protocol_report
 
 from gliascope.cli.tables import _print_counts
 from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.curves import evaluate_curves
-from gliascope.evaluation.metrics import evaluate_scores, reliability
+from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested
@@ -19,7 +20,9 @@ from gliascope.pages.discrimination import roc_curves
 from gliascope.pages.fonts import OWN, families_for
 from gliascope.pages.formats import shorten
 from gliascope.pages.plots import Shown, confusion, predictions
-from gliascope.pages.report import Counts, ProtocolResult, ReportData, write_report
+from gliascope.pages.report import write_report
+from gliascope.reports.report import ClassCounts
+from gliascope.reports.uncertainty import PredictionSets
 
 LONG = "anaplastic_oligodendroglioma_IDH_mutant_and_1p19q_codeleted"
 NAMES = ("glioma", "meningioma", "胶质瘤", "диффузная астроцитома", LONG, LONG.replace("codeleted", "intact"))
@@ -41,26 +44,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     scores = simulated(20)
     result = evaluate_scores(scores, 20)
     sets = evaluate_sets(scores, scores.probabilities > 0.05, 20)
-    protocol = ProtocolResult(
-        "By hand.",
-        result,
-        reliability(scores),
+    protocol = protocol_report(
+        scores,
+        resamples=20,
         subgroups=evaluate_subgroups(scores, {"source": ["one", "two"] * 150}, 20),
         curves=evaluate_curves(scores, 20),
-        sets={
-            "method": "lac",
-            "level": 0.95,
-            "groups": [300],
-            "needed": 19,
-            "bounds": None,
-            "methods": {"lac": sets},
-            "curve": [],
-        },
-        untested=find_untested(scores, result),
+        sets=PredictionSets(
+            method="lac", level=0.95, groups=(300,), needed=19, bounds=None, methods={"lac": sets}
+        ),
+        **dict(find_untested(scores, result)),
     )
-    counts = Counts("one", dict.fromkeys(scores.classes, 15), 300)
+    counts = ClassCounts.of("one", dict.fromkeys(scores.classes, 15), 300)
     folder = tmp_path_factory.mktemp("many")
-    write_report(folder, ReportData("Many", "", "0.1", {"official": protocol}, parts=[counts]))
+    write_report(folder, make_report({"official": protocol}, subsets=(counts,)))
     return check_page((folder / "report.html").read_text(encoding="utf-8"))
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from html_page import Page, check_page
+from reported import make_report, protocol_report
 
 from gliascope.evaluation.curves import evaluate_curves
-from gliascope.evaluation.metrics import evaluate_scores, reliability
+from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import operating_points
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.pages.discrimination import precision_recall_curves, roc_curves
-from gliascope.pages.report import ProtocolResult, ReportData, write_report
+from gliascope.pages.report import write_report
+from gliascope.reports.report import ProtocolReport
 
 CLASSES = ("glioma", "no_tumor", "pituitary")
 
@@ -27,11 +29,9 @@ def simulated(distance: float = 3.0, seed: int = 0) -> Scores:
     return Scores(odds / odds.sum(axis=1, keepdims=True), labels, np.repeat(np.arange(40), 5), CLASSES)
 
 
-def result(scores: Scores, validation: Scores | None) -> ProtocolResult:
-    return ProtocolResult(
-        "By hand.",
-        evaluate_scores(scores, 50),
-        reliability(scores),
+def result(scores: Scores, validation: Scores | None) -> ProtocolReport:
+    return protocol_report(
+        scores,
         operating=operating_points(scores, validation, 50),
         curves=evaluate_curves(scores, 50),
         studies=evaluate_studies(scores, [f"study {group}" for group in scores.groups], 50),
@@ -42,7 +42,7 @@ def result(scores: Scores, validation: Scores | None) -> ProtocolResult:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("numbers")
     protocols = {"official": result(simulated(), simulated(seed=1)), "folds": result(simulated(seed=2), None)}
-    write_report(folder, ReportData("Numbers", "today", "0.1.0", protocols, foreign=True))
+    write_report(folder, make_report(protocols, foreign=True))
     return folder
 
 
@@ -79,8 +79,7 @@ def test_the_same_numbers_are_in_the_json(folder: Path) -> None:
 
 def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     scores = simulated()
-    bare = ProtocolResult("By hand.", evaluate_scores(scores, 50), reliability(scores))
-    write_report(tmp_path, ReportData("Bare", "today", "0.1.0", {"official": bare}))
+    write_report(tmp_path, make_report({"official": protocol_report(scores)}))
     text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
     for words in ("Tumour or none", "Whole studies", "Precision against recall", "trained elsewhere"):
         assert words not in text, words

@@ -1,61 +1,68 @@
 import io
 import json
 import re
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from html_page import Page, check_page
 from PIL import Image
+from reported import RUN, TRAINED, epoch, make_report, protocol_report
 
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import evaluate_sets
-from gliascope.evaluation.metrics import Scores, confident_mistakes, evaluate_scores, reliability
+from gliascope.evaluation.metrics import Scores, confident_mistakes
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
-from gliascope.pages.report import Counts, Mistake, ProtocolResult, ReportData, write_report
+from gliascope.pages.report import MistakePicture, write_report
+from gliascope.reports.report import ClassCounts, Mistake, ProtocolReport, Report, find_leak
+from gliascope.reports.uncertainty import Calibration, PredictionSets, SetsAtLevel, Uncalibrated, Verdicts
 
 CLASSES = ("glioma", "notumor", "pituitary")
 NOTICE = "Research use only. Not a medical device; never a diagnosis."
 HOSTILE = '<script>alert("x")</script> & "quoted".jpg'
 
 
-def protocol(n=240, classes=CLASSES, seed=0) -> tuple[ProtocolResult, Scores]:
+def protocol(n=240, classes=CLASSES, seed=0) -> tuple[ProtocolReport, Scores]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(classes), size=n)
     logits = rng.normal(size=(n, len(classes)))
     logits[np.arange(n), labels] += 2.5
     odds = np.exp(logits)
     scores = Scores(odds / odds.sum(axis=1, keepdims=True), labels, np.arange(n) // 2, classes)
-    result = evaluate_scores(scores, resamples=50)
-    return ProtocolResult(f"Test number {seed}.", result, reliability(scores), **trust(scores)), scores
+    return protocol_report(scores, f"Test number {seed}.", **trust(scores)), scores
 
 
 def trust(scores: Scores) -> dict:
     """What `pipeline.trust` gives, of a temperature of 0.5 and sets of what has a tenth of the probability."""
     softer = np.sqrt(scores.probabilities)
     before = Scores(softer / softer.sum(axis=1, keepdims=True), scores.labels, scores.groups, scores.classes)
-    numbers = evaluate_calibration(before, 50) | {"reliability": reliability(before)}
+    raw = Uncalibrated(**dict(evaluate_calibration(before, 50)), reliability=tuple(reliability(before)))
     found = evaluate_sets(scores, scores.probabilities >= 0.1, 50)
     given = ["out of scope", *np.where(scores.confidences > 0.8, "accepted", "uncertain")[1:]]
     distances = np.random.default_rng(0).lognormal(-0.3, 0.2, len(scores))
     return {
-        "calibration": evaluate_calibration(scores, 50) | {"temperatures": [0.5], "before": numbers},
-        "sets": {
-            "method": "lac",
-            "level": 0.95,
-            "groups": [300],
-            "needed": 19,
-            "bounds": (0.91, 0.98),
-            "methods": {"lac": found},
-            "curve": [
-                {"level": level, **{key: found[key] for key in ("coverage", "size")}} for level in (0.9, 0.95)
-            ],
-        },
-        "verdicts": {
-            "by_verdict": evaluate_verdicts(scores, given, ("accepted", "uncertain", "out of scope"), 50),
-            "outlier_scores": histogram(distances),
-        },
+        "calibration": Calibration(**dict(evaluate_calibration(scores, 50)), temperatures=(0.5,), before=raw),
+        "sets": PredictionSets(
+            method="lac",
+            level=0.95,
+            groups=(300,),
+            needed=19,
+            bounds=(0.91, 0.98),
+            methods={"lac": found},
+            curve=tuple(
+                SetsAtLevel(level=level, coverage=found.coverage, size=found.size) for level in (0.9, 0.95)
+            ),
+        ),
+        "verdicts": Verdicts(
+            by_verdict=evaluate_verdicts(scores, given, ("accepted", "uncertain", "out of scope"), 50),
+            outlier_scores=histogram(distances),
+        ),
     }
+
+
+def changed(report: Report, **changes: Any) -> Report:
+    return report.model_copy(update=changes)
 
 
 def picture(kind="JPEG") -> bytes:
@@ -64,55 +71,49 @@ def picture(kind="JPEG") -> bytes:
     return file.getvalue()
 
 
+PICTURES = [MistakePicture(picture(), picture("PNG")), MistakePicture(picture())]
+CURVES = tuple(
+    epoch(number, stage=number // 2, lr=1e-3 / number, val_loss=1.1 / number, val_accuracy=1 - 0.3 / number)
+    for number in (1, 2, 3)
+)
+
+
 @pytest.fixture(scope="module")
-def report() -> ReportData:
+def report() -> Report:
     official, scores = protocol()
     clean, _ = protocol(seed=1)
-    worst = confident_mistakes(scores, 2)
     mistakes = [
         Mistake(
-            HOSTILE if place == 0 else "set/Testing/b.png",
-            CLASSES[scores.labels[index]],
-            CLASSES[scores.predictions[index]],
-            float(scores.confidences[index]),
-            picture("JPEG"),
-            picture("PNG") if place == 0 else None,
+            file=HOSTILE if place == 0 else "set/Testing/b.png",
+            label=CLASSES[scores.labels[index]],
+            predicted=CLASSES[scores.predictions[index]],
+            probability=float(scores.confidences[index]),
         )
-        for place, index in enumerate(worst)
+        for place, index in enumerate(confident_mistakes(scores, 2))
     ]
-    curves = [
-        {
-            "stage": "head" if epoch == 1 else "tail",
-            "epoch": epoch,
-            "lr": 1e-3 / epoch,
-            "train_loss": 1 / epoch,
-            "train_accuracy": 1 - 0.2 / epoch,
-            "val_loss": None if epoch == 1 else 1.1 / epoch,
-            "val_accuracy": None if epoch == 1 else 1 - 0.3 / epoch,
-        }
-        for epoch in (1, 2, 3)
-    ]
-    return ReportData(
+    return make_report(
+        {"official": official, "official-clean": clean},
         title="Tumours & <b>co</b>",
         created="2026-11-03T14:05:22+00:00",
-        version="0.1.0",
-        protocols={"official": official, "official-clean": clean},
-        sources=[Counts("set", {"glioma": 100, "notumor": 1200, "pituitary": 90})],
-        parts=[Counts("train", {"glioma": 60, "notumor": 700}, 512), Counts("test", {"glioma": 40}, 33)],
-        curves=curves,
+        sources=(ClassCounts.of("set", {"glioma": 100, "notumor": 1200, "pituitary": 90}),),
+        subsets=(
+            ClassCounts.of("train", {"glioma": 60, "notumor": 700}, 512),
+            ClassCounts.of("test", {"glioma": 40}, 33),
+        ),
+        curves=CURVES,
         chosen_epoch=2,
-        mistakes=mistakes,
-        rejects={"truncated": 3, "not an image": 1},
+        mistakes=tuple(mistakes),
+        unreadable={"truncated": 3, "not an image": 1},
         recipe="name: quick\nseed: 0  # </pre><script>\n",
-        run={"seed": 0, "deterministic": True, "environment": {"python": "3.12.4"}, "devices": ["cpu"]},
-        model={"parameters": np.int64(3_376_164)},
+        run=RUN,
+        model=TRAINED,
     )
 
 
 @pytest.fixture(scope="module")
 def folder(report, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, report)
+    write_report(folder, report, PICTURES)
     return folder
 
 
@@ -128,14 +129,24 @@ def test_both_files_and_nothing_else_are_written(folder):
 def test_json_has_the_stated_keys(folder, report):
     data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(data) == {
-        *("title", "notice", "created", "gliascope", "protocols", "sources", "parts", "rejects", "curves"),
+        *(
+            "title",
+            "notice",
+            "created",
+            "gliascope",
+            "protocols",
+            "sources",
+            "subsets",
+            "unreadable",
+            "curves",
+        ),
         *("chosen_epoch", "leak", "mistakes", "recipe", "run", "model", "audit", "decisions", "foreign"),
         *("overlaps", "origins"),
     }
     official = data["protocols"]["official"]
     assert official["n"] == 240
     assert set(official["accuracy"]) == {"value", "low", "high"}
-    assert official["balanced_accuracy"] == report.protocols["official"].result["balanced_accuracy"]
+    assert official["balanced_accuracy"] == report.protocols["official"].balanced_accuracy.model_dump()
     assert set(official["per_class"]) == set(CLASSES)
     assert np.sum(official["confusion"]) == 240
     assert len(official["reliability"]) == 15
@@ -148,7 +159,7 @@ def test_json_has_the_stated_keys(folder, report):
     assert data["notice"] == NOTICE
     assert data["model"]["parameters"] == 3_376_164
     slices = {"glioma": 60, "notumor": 700}
-    assert data["parts"][0] == {"name": "train", "slices": slices, "total": 760, "groups": 512}
+    assert data["subsets"][0] == {"name": "train", "slices": slices, "total": 760, "groups": 512}
 
 
 def test_the_page_says_it_in_plain_words(html, report):
@@ -203,7 +214,7 @@ def test_the_same_input_gives_the_same_bytes(folder, report, tmp_path):
     import matplotlib
 
     with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30}):  # a user's own settings
-        write_report(tmp_path, report)
+        write_report(tmp_path, report, PICTURES)
     for name in ("report.html", "report.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
@@ -214,16 +225,17 @@ def test_classes_are_explained_where_they_are_known(html, tmp_path):
     assert "A tumour of the pituitary gland" in text
     assert "no medical advice" in text
     result, _ = protocol(n=30, classes=("no", "yes"))
-    write_report(tmp_path, ReportData("Bare", "today", "0.1.0", {"grouped": result}))
+    write_report(tmp_path, make_report({"grouped": result}))
     assert "What the classes are" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_watched_test_set_is_called_a_leak(html, report, tmp_path):
     assert "LEAK" not in html
-    watched = [
-        row | {"test_accuracy": value} for row, value in zip(report.curves, (0.7, 0.8, 0.9), strict=True)
-    ]
-    write_report(tmp_path, replace(report, curves=watched))
+    watched = tuple(
+        row.model_copy(update={"test_accuracy": value})
+        for row, value in zip(report.curves, (0.7, 0.8, 0.9), strict=True)
+    )
+    write_report(tmp_path, changed(report, curves=watched, leak=find_leak(watched, 2)), PICTURES)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     text = page.text.replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "Chosen on the test set: 90.0 % at epoch 3 (LEAK); chosen on validation: 80.0 % at epoch 2" in text
@@ -233,7 +245,7 @@ def test_a_watched_test_set_is_called_a_leak(html, report, tmp_path):
 
 def test_optional_parts_can_be_left_out(tmp_path):
     result, _ = protocol(n=30, classes=("no", "yes"))
-    bare = ReportData("Bare", "today", "0.1.0", {"grouped": replace(result, sets=None, verdicts=None)})
+    bare = make_report({"grouped": result.model_copy(update={"sets": None, "verdicts": None})})
     write_report(tmp_path, bare)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     text = page.text
@@ -244,9 +256,9 @@ def test_optional_parts_can_be_left_out(tmp_path):
 
 def test_a_model_without_a_calibrator_shows_the_calibration_it_has(tmp_path):
     result, scores = protocol(n=30, classes=("no", "yes"))
-    alone = evaluate_calibration(scores, 20) | {"temperatures": [], "before": None}
-    bare = replace(result, calibration=alone, sets=None, verdicts=None)
-    write_report(tmp_path, ReportData("Bare", "today", "0.1.0", {"grouped": bare}))
+    alone = Calibration(**dict(evaluate_calibration(scores, 20)))
+    bare = result.model_copy(update={"calibration": alone, "sets": None, "verdicts": None})
+    write_report(tmp_path, make_report({"grouped": bare}))
     text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
     assert "Calibration" in text
     assert "As trained" not in text
@@ -255,8 +267,9 @@ def test_a_model_without_a_calibrator_shows_the_calibration_it_has(tmp_path):
 
 def test_too_few_groups_for_prediction_sets_are_said_first(report, tmp_path):
     official = report.protocols["official"]
-    few = official.sets | {"groups": [7], "needed": 99, "level": 0.99, "bounds": None, "curve": []}
-    write_report(tmp_path, replace(report, protocols={"official": replace(official, sets=few)}))
+    lacking = {"groups": (7,), "needed": 99, "level": 0.99, "bounds": None, "curve": ()}
+    few = official.model_copy(update={"sets": official.sets.model_copy(update=lacking)})
+    write_report(tmp_path, changed(report, protocols={"official": few}), PICTURES)
     text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
     assert "7 groups calibrate" in text
     assert "need 99; until then, every set holds all classes" in text
@@ -266,27 +279,23 @@ def test_undefined_numbers_are_shown_as_such(tmp_path):
     labels = np.zeros(6, dtype=int)
     probabilities = np.tile([0.9, 0.1], (6, 1))
     scores = Scores(probabilities, labels, np.zeros(6, int), ("no", "yes"))
-    result = ProtocolResult("One class, one group.", evaluate_scores(scores, 20), reliability(scores))
-    write_report(
-        tmp_path, ReportData("Odd", "", "0.1.0", {"p": result}, run={"nan": float("nan"), "inf": np.inf})
-    )
+    write_report(tmp_path, make_report({"p": protocol_report(scores)}))
     assert "–" in (tmp_path / "report.html").read_text(encoding="utf-8")
     data = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert data["protocols"]["p"]["macro_auroc"]["value"] is None
-    assert data["run"] == {"nan": None, "inf": None}
 
 
 def test_a_file_name_that_is_not_text_does_not_stop_the_report(report, tmp_path):
-    odd = replace(report.mistakes[0], file="scan-\udcff.jpg")
-    write_report(tmp_path, replace(report, mistakes=[odd]))
+    odd = Mistake(file="scan-\udcff.jpg", label="glioma", predicted="pituitary", probability=0.9)
+    write_report(tmp_path, changed(report, mistakes=(odd,)), PICTURES[:1])
     assert json.loads((tmp_path / "report.json").read_text())["mistakes"][0]["file"] == "scan-?.jpg"
     assert "scan-?.jpg" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_shown_is_refused_and_nothing_is_written(report, tmp_path):
-    bad = replace(report.mistakes[0], image=b"<svg onload=alert(1)>")
+    bad = MistakePicture(b"<svg onload=alert(1)>")
     with pytest.raises(ValueError, match="expected an image to be PNG or JPEG but got bytes"):
-        write_report(tmp_path, replace(report, mistakes=[bad]))
+        write_report(tmp_path, report, [bad, bad])
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="at least one protocol"):
-        ReportData("Empty", "", "0.1.0", {})
+    with pytest.raises(ValueError, match="protocols"):
+        make_report({})

@@ -175,7 +175,7 @@ def test_copies_of_training_slices_in_a_sources_own_validation_folder_do_not_cal
     report = json.loads((tmp_path / "report.json").read_text())["protocols"]["official"]
     assert report["validation"] == [
         {
-            "round": "",
+            "fold": "",
             "chose": {"slices": 0, "groups": 0},
             "calibrated": {"slices": 12, "groups": 12},
             "dropped": {"slices": 24, "groups": 24},

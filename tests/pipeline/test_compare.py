@@ -147,8 +147,8 @@ def _damaged_report(folder: Path) -> None:
         (_no_probabilities, "two: damaged predictions.parquet"),
         (_no_predictions, "make it with `gliascope evaluate`"),
         (_no_bundle, "two: holds neither bundle nor run/model"),
-        (_old_report, "two: its report lacks leak"),
-        (_damaged_report, "two: holds no report"),
+        (_old_report, "two/report.json: lacks fields"),
+        (_damaged_report, "two/report.json: not a report"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_exit_code_2(

@@ -55,7 +55,7 @@ def test_folds_share_what_is_computed_and_repeats_go_on_from_them(
     assert len(set(computed)) == len(computed)
     assert len(list((tmp_path / "cache" / "store").iterdir())) == 1
     once = json.loads((out / "report.json").read_text())["protocols"]["folds"]
-    assert (once["n"], once["rounds"]["repeats"]) == (64, None)
+    assert (once["n"], once["folds"]["repeats"]) == (64, None)
     first, weights = len(computed), (out / "run" / "chosen.safetensors").stat().st_mtime_ns
 
     printed = crossval(official_source, "--out", out, "--repeats", 2)
@@ -69,9 +69,9 @@ def test_folds_share_what_is_computed_and_repeats_go_on_from_them(
     twice = json.loads((out / "report.json").read_text())["protocols"]["folds"]
     assert twice["n"] == 128
     assert twice["groups"] == once["groups"]
-    assert len(twice["rounds"]["rounds"]) == 4
-    repeats = twice["rounds"]["repeats"]
-    assert [row["n"] for row in repeats["rounds"]] == [64, 64]
+    assert len(twice["folds"]["each"]) == 4
+    repeats = twice["folds"]["repeats"]
+    assert [row["n"] for row in repeats["each"]] == [64, 64]
     assert twice["accuracy"]["value"] == pytest.approx(repeats["accuracy"]["mean"])
     # The same model answers every slice twice, so nothing was learned about how far it may be trusted.
     assert twice["accuracy"] == pytest.approx(once["accuracy"])

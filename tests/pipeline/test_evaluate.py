@@ -89,10 +89,10 @@ def test_a_second_model_on_the_same_test_slices_is_told_of_the_first(
     splits = split(catalog, ["official"])
     truth = np.eye(4)[splits[0].class_numbers("test")]
     first = evaluated(catalog, splits, 0.9 * truth + 0.025, tmp_path)["protocols"]["official"]
-    assert first["looks"] == {"models": 0, "first": None}
+    assert first["earlier_evaluations"] == {"models": 0, "first": None}
     (tmp_path / "out").rename(tmp_path / "first")  # results of several models lie beside each other
     second = evaluated(catalog, splits, 0.8 * truth + 0.05, tmp_path)["protocols"]["official"]
-    assert second["looks"]["models"] == 1
+    assert second["earlier_evaluations"]["models"] == 1
     said = "1 other model was scored on these test slices before"
     assert said in second["notes"][-1]
     assert said in Page((tmp_path / "out" / "report.html").read_text()).text
@@ -100,5 +100,5 @@ def test_a_second_model_on_the_same_test_slices_is_told_of_the_first(
     assert said in " ".join(capsys.readouterr().out.split())
     evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     again = json.loads((tmp_path / "out" / "report.json").read_text())["protocols"]["official"]
-    assert again["looks"] == second["looks"]
+    assert again["earlier_evaluations"] == second["earlier_evaluations"]
     assert len((tmp_path / "out" / "ledger.jsonl").read_text().splitlines()) == 2

@@ -76,7 +76,7 @@ def test_a_table_gets_the_report_of_its_probabilities(
         CLASSES,
     )
     found = report(tmp_path / "out")
-    expected = json.loads(json.dumps(evaluate_scores(scores)))
+    expected = evaluate_scores(scores).model_dump(mode="json")
     assert {key: found["protocols"]["official"][key] for key in expected} == expected
     assert found["foreign"] is True
     assert found["model"]["columns"]["no_tumor"] == "notumor"

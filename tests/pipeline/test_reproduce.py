@@ -80,7 +80,7 @@ def test_theirs_stand_against_ours_and_alike_runs_are_compared(
     code, _, errors = gliascope("--data", data, "--out", out)
     assert code == 0, errors
     assert sorted(runs.names) == sorted(set(recipe_names()) - {"resnet-scratch"})
-    assert f"{data}: holds no folder ct" in read(out)["resnet-scratch"]["set_aside"]
+    assert f"{data}: holds no folder ct" in read(out)["resnet-scratch"]["excluded"]
     frozen = read(out)["resnet50-frozen"]
     assert frozen["published"][0]["value"] == 0.8741
     assert frozen["published"][0]["ours"] == frozen["protocols"]["random"]["accuracy"]
@@ -94,13 +94,13 @@ def test_theirs_stand_against_ours_and_alike_runs_are_compared(
     page = check_page((out / "systems.html").read_text(encoding="utf-8"))
     text = page.text.replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert text.count("test accuracy, random") == 2  # beside theirs, and not once more alone
-    for words in ("87.4 %", "resnet-scratch was set aside", "LEAK", "1. ResNet50, frozen"):
+    for words in ("87.4 %", "resnet-scratch is excluded", "LEAK", "1. ResNet50, frozen"):
         assert words in text, words
     assert "A trial" not in text
     lines = (out / "systems.md").read_text(encoding="utf-8").splitlines()
     tables = [line for line in lines if line.startswith("|")]
     assert all(line.count("|") == 5 for line in tables)
-    assert sum("set aside" in line for line in tables) == 1
+    assert sum("excluded" in line for line in tables) == 1
 
     masoud = out / "compare-masoud7023-official-4-classes"
     compared = {run["name"] for run in json.loads((masoud / "compare.json").read_text())["runs"]}
@@ -117,7 +117,7 @@ def test_it_goes_on_where_it_stopped(runs: Runs, data: Path, tmp_path: Path) -> 
     code, _, errors = gliascope(*arguments, "linear-probe,quick,best")
     assert code == 0, errors
     assert runs.names == ["linear-probe", "quick", "best"]
-    assert read(tmp_path / "out")["quick"]["set_aside"] == "no weights for it; name a file"
+    assert read(tmp_path / "out")["quick"]["excluded"] == "no weights for it; name a file"
     runs.asked, runs.failing = [], {}
     assert gliascope(*arguments, "linear-probe,quick")[0] == 0
     assert runs.names == ["quick"]

@@ -77,7 +77,7 @@ def test_a_model_is_disturbed(tmp_path: Path, run: Run, source: Path, fewer: Non
     }  # fmt: skip
     found = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
     assert found["slices"] == 6 and found["tested"] == 8 and found["judged"]
-    assert found["rejects"]["changed since the scan"] == 1 and sum(found["rejects"].values()) == 2
+    assert found["excluded"]["changed since the scan"] == 1 and sum(found["excluded"].values()) == 2
     assert list(found["disturbances"]) == list(SOME)
     for name, one in found["disturbances"].items():
         assert [row["strength"] for row in one["strengths"]] == list(DISTURBANCES[name].strengths)

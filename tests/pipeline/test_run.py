@@ -167,8 +167,8 @@ def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path
     report = json.loads((out / "report.json").read_text())
     assert list(report["protocols"]) == protocols.split(",")
     folds_result = report["protocols"]["folds"]
-    assert folds_result["n"] == sum(row["n"] for row in folds_result["rounds"]["rounds"])
-    assert report["protocols"]["official"]["rounds"] is None
+    assert folds_result["n"] == sum(row["n"] for row in folds_result["folds"]["each"])
+    assert report["protocols"]["official"]["folds"] is None
     assert report["audit"]["level"] in ("unsound", "caution", "sound")
     # Without the runs that two protocols need, there is nothing to score them by.
     done = gliascope(

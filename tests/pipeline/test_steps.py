@@ -61,7 +61,7 @@ def test_a_run_of_several_trainings_makes_one_store(
     invoke("run", official_source, "--out", out, *protocols, *SETS)
     assert stores == ["gliascope.data.stored"]
     assert {path.name for path in out.glob("run*")} == {"run", "run-random", "run-grouped"}
-    assert all(Bundle.load(path / "model").judge for path in out.glob("run*"))
+    assert all(Bundle.load(path / "model").calibrator for path in out.glob("run*"))
 
 
 def test_a_training_that_is_not_calibrated_is_unchecked_and_the_same_command_calibrates_it(
@@ -81,11 +81,11 @@ def test_a_training_that_is_not_calibrated_is_unchecked_and_the_same_command_cal
         patch.setattr("gliascope.pipeline.train.calibrate_runs", stop)
         assert CliRunner().invoke(app, list(map(str, command))).exit_code == 130
     models = [tmp_path / name / "model" for name in ("run", "run-random")]
-    assert [Bundle.load(model).judge for model in models] == [None, None]
+    assert [Bundle.load(model).calibrator for model in models] == [None, None]
     before = [(model.parent / "chosen.safetensors").stat().st_mtime_ns for model in models]
     monkeypatch.setattr("gliascope.training.stage.StageTraining._train", stop)
     invoke(*command)
-    assert all(Bundle.load(model).judge for model in models)
+    assert all(Bundle.load(model).calibrator for model in models)
     assert [(model.parent / "chosen.safetensors").stat().st_mtime_ns for model in models] == before
     written = [(model / "bundle.json").stat().st_mtime_ns for model in models]
     invoke(*command)
@@ -99,7 +99,7 @@ def test_a_run_is_calibrated_on_its_own_split_alone(make_source: Callable[..., P
     runs = train(recipe, splits[:1], images, tmp_path / "run")
     with pytest.raises(RunError, match="was trained on another split"):
         calibrate_runs(runs, images, splits[1:])
-    assert Bundle.load(runs[0].model).judge is None
+    assert Bundle.load(runs[0].model).calibrator is None
 
 
 def test_evaluating_a_run_of_another_preprocessing_makes_its_store_in_one_place(

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import yaml
 from outs import make_bundle
+from reported import make_report, protocol_report
 from tiny import LABELS
 from typer.testing import CliRunner
 
@@ -21,6 +22,7 @@ from gliascope.data.scan import scan
 from gliascope.data.split import Split, split, write_splits
 from gliascope.data.store import store
 from gliascope.errors import GliascopeError
+from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
@@ -68,9 +70,10 @@ def make_run(
         model.write(run.model)
     if accuracy is not None:
         text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-        number = {"value": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1}
-        protocols = {made.protocol: {"accuracy": number, "rounds": None}}
-        (folder.parent / "report.json").write_text(json.dumps({"recipe": text, "protocols": protocols}))
+        number = Estimate(value=accuracy, low=accuracy - 0.1, high=accuracy + 0.1)
+        scores = Scores(np.tile([0.9, 0.1], (4, 1)), np.arange(4) % 2, np.arange(4), ("no_tumor", "tumor"))
+        tested = protocol_report(scores, accuracy=number)
+        make_report({made.protocol: tested}, recipe=text).write(folder.parent)
     return run
 
 

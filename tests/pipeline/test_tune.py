@@ -181,7 +181,7 @@ def test_a_trial_is_judged_by_the_mean_over_several_validation_parts(place: Path
     assert tune(place, "--trials", 1, split="several.parquet")[0] == 0
     assert len(formula.calls) == 2
     data = found(place)
-    assert data["rounds"] == 2
+    assert data["folds"] == 2
     assert data["trials"][0]["epochs"] == 8
     assert data["trials"][0]["value"] == pytest.approx(formula.accuracy(formula.calls[0][0]) - 0.025)
 

@@ -106,7 +106,7 @@ def test_contract(
     images = store(catalog.frame, recipe.preprocessing)
     trained = run.train(recipe, parts.for_task(recipe.task), images, tmp_path / "run")
 
-    assert [row["stage"] for row in trained.history()] == list(range(len(recipe.stages)))
+    assert [row.stage for row in trained.history()] == list(range(len(recipe.stages)))
     for number in range(len(recipe.stages)):
         _check_changes(recipe, number, watched.before[number], watched.after[number])
     _check_reloading(trained, watched.after[-1])

@@ -136,7 +136,7 @@ def test_folds_are_trained_side_by_side_and_found_again(
     assert there.val_loss == pytest.approx(here.val_loss, rel=1e-2)
     assert train(recipe, splits, images, tmp_path / "run", workers=workers) == runs
     calibrate_runs(runs, images, splits, workers=workers)
-    assert all(Bundle.load(run.model).judge for run in runs)
+    assert all(Bundle.load(run.model).calibrator for run in runs)
 
 
 def test_a_search_is_shared(workers: Workers, make_source: Make, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_is_known_of_a_model_is_told(two: TestClient, tmp_path: Path) -> No
     assert list(told["classes"]) == list(info.classes)
     assert "membranes" in told["classes"]["meningioma"]
     assert told["calibrator"] == {"level": 0.95, "method": "lac", "temperature": 1.0, "groups": 39}
-    assert told["metrics"] == info.metrics
+    assert told["metrics"] == {name: one.model_dump() for name, one in info.metrics.items()}
     assert (told["saliency"], told["card"]) == (True, "# One")
     assert "never a diagnosis" in told["research_use"]
     assert two.get("/v1/model?model=turned").json()["card"] is None

@@ -45,7 +45,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
     assert loaded.record.environment["torch"] == metadata.version("torch")
     assert loaded.record.split == prepared.split.training
     rows = loaded.history()
-    assert [row["epoch"] for row in rows] == [0, 1]
+    assert [row.epoch for row in rows] == [0, 1]
     assert loaded.record.results.chosen == 1  # quick keeps the last epoch
     assert list((tmp_path / "run" / "tensorboard").iterdir())
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
@@ -59,8 +59,8 @@ def test_it_learns(prepared, tmp_path: Path, precision: str) -> None:
     run = train(recipe, prepared.split, prepared.store, tmp_path / "run")
     assert {value.dtype for value in weights(run.folder).values()} <= {torch.float32, torch.int64}
     rows = run.history()
-    assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
-    assert rows[run.record.results.chosen]["val_accuracy"] >= 0.75  # chance is 0.25
+    assert rows[-1].train_loss < 0.6 * rows[0].train_loss
+    assert rows[run.record.results.chosen].val_accuracy >= 0.75  # chance is 0.25
 
 
 def test_only_what_is_after_the_cut_changes(prepared, tmp_path: Path) -> None:

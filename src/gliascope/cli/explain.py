@@ -41,8 +41,6 @@ def explain(
 
 
 def _print(out: Path) -> None:
-    import json
-
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -50,21 +48,22 @@ def _print(out: Path) -> None:
     from gliascope import RESEARCH_USE
     from gliascope.pages.explanation import NAMES
     from gliascope.pages.formats import percent, span
+    from gliascope.reports.explanation import Explanation
 
-    content = json.loads((out / "explain.json").read_text(encoding="utf-8"))
+    data = Explanation.load(out / Explanation.file)
     console = Console(highlight=False)
     table = Table(
         "slices", "map", "pointing game", "in the lesion itself", "energy in it", title=RESEARCH_USE
     )
-    for name, one in content["sets"].items():
-        for method, row in one["figures"].items():
+    for name, one in data.sets.items():
+        for method, row in one.figures.items():
             shares = [
-                f"{percent(row[key]['value'])} ({span(row[key]) or '–'})" for key in ("pointing", "inside")
+                f"{percent(share.value)} ({span(share) or '–'})" for share in (row.pointing, row.inside)
             ]
-            place = f"{escape(name)}, {one['n']}"
-            table.add_row(place, NAMES.get(method, method), *shares, percent(row["energy"]["value"]))
+            place = f"{escape(name)}, {one.n}"
+            table.add_row(place, NAMES.get(method, method), *shares, percent(row.energy.value))
     console.print(table)
-    for method, row in content["randomised"].items():
-        last = list(row["steps"].values())[-1]
+    for method, found in data.randomised.items():
+        last = [*found.steps.values()][-1]
         console.print(f"{NAMES.get(method, method)}: correlation {last:.2f} with the map of random weights")
     console.print(f"{escape(str(out / 'explain.html'))}", soft_wrap=True)

@@ -32,26 +32,24 @@ def robustness(
 
 
 def _print(out: Path) -> None:
-    import json
-
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from gliascope import RESEARCH_USE
+    from gliascope.evaluation.robustness import RobustnessMetrics
     from gliascope.pages.formats import percent, points, span
+    from gliascope.reports.robustness import Robustness
 
-    content = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
+    data = Robustness.load(out / Robustness.file)
     columns = ("at its worst", "strength", "accuracy", "", "lost", "wrong and accepted")
     table = Table(*columns, title=RESEARCH_USE)
-    rows = [("as it is", content["clean"] | {"strength": 0.0})]
-    for one in content["disturbances"].values():
-        rows += [(one["title"], row) for row in one["strengths"] if row["strength"] == one["worst"]]
-    for title, row in rows:
-        accuracy, unnoticed = row["accuracy"], row["unnoticed"]
+    rows: list[tuple[str, float, RobustnessMetrics]] = [("as it is", 0.0, data.clean)]
+    rows += [(one.title, one.worst, one.at_worst) for one in data.disturbances.values()]
+    for title, strength, row in rows:
         table.add_row(
-            escape(title), f"{row['strength']:g}", percent(accuracy["value"]), span(accuracy),
-            points(row["loss"]["value"]), percent(unnoticed["value"] if unnoticed else None),
+            escape(title), f"{strength:g}", percent(row.accuracy.value), span(row.accuracy),
+            points(row.loss.value), percent(row.unnoticed.value if row.unnoticed else None),
         )  # fmt: skip
     console = Console(highlight=False)
     console.print(table)

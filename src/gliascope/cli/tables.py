@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gliascope import RESEARCH_USE
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from gliascope.data.audit import Audit
     from gliascope.data.catalog import Catalog
     from gliascope.data.split import Split
-
-SHARES, SCORES = ("accuracy", "balanced_accuracy"), ("macro_auroc", "ece")
 
 
 def print_catalog(catalog: Catalog, rejects: Path) -> None:
@@ -99,28 +96,28 @@ def print_report(folder: Path) -> None:
 
     from gliascope.pages.formats import decimal, percent, span
     from gliascope.pages.notes import merged_notes
+    from gliascope.reports.report import Report
 
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    table = Table("protocol", "n", "accuracy", "balanced", "macro AUROC", "ECE", title="On the test part")
-    for name, result in report["protocols"].items():
-        cells = [f"{percent(n['value'])}\n{span(n)}" for n in map(result.get, SHARES)]
-        cells += [f"{decimal(n['value'])}\n{span(n, 'decimal')}" for n in map(result.get, SCORES)]
-        table.add_row(name + (" (leaky)" if result["leaky"] else ""), str(result["n"]), *cells)
-        if result["rounds"]:
-            spread = [result["rounds"][key] for key in SHARES]
-            n = len(result["rounds"]["rounds"])
-            means = [f"{percent(one['mean'])} ± {percent(one['sd'], unit=False)}" for one in spread]
-            table.add_row(f"  mean ± sd of {n}", "", *means, "", "")
+    report = Report.load(folder / Report.file)
+    table = Table("protocol", "n", "accuracy", "balanced", "macro AUROC", "ECE", title="On the test slices")
+    for name, result in report.protocols.items():
+        cells = [f"{percent(n.value)}\n{span(n)}" for n in (result.accuracy, result.balanced_accuracy)]
+        cells += [f"{decimal(n.value)}\n{span(n, 'decimal')}" for n in (result.macro_auroc, result.ece)]
+        table.add_row(name + (" (leaky)" if result.leaky else ""), str(result.n), *cells)
+        if folds := result.folds:
+            spreads = (folds.accuracy, folds.balanced_accuracy)
+            means = [f"{percent(one.mean)} ± {percent(one.sd, unit=False)}" for one in spreads]
+            table.add_row(f"  mean ± sd of {len(folds.each)}", "", *means, "", "")
     console = Console(highlight=False)
     console.print(table)
     console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")
-    notes = merged_notes({name: result.get("notes", ()) for name, result in report["protocols"].items()})
+    notes = merged_notes({name: result.notes for name, result in report.protocols.items()})
     if notes:
         console.print(f"Warning: {' '.join(notes)}", markup=False)
-    if report["decisions"]:
-        console.print(report["decisions"], markup=False)
-    if report["audit"] and report["audit"]["level"] != "sound":
-        console.print(f"Audit: {report['audit']['sentences'][0]}", markup=False)
+    if report.decisions:
+        console.print(report.decisions, markup=False)
+    if report.audit and report.audit.level != "sound":
+        console.print(f"Audit: {report.audit.sentences[0]}", markup=False)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
@@ -131,25 +128,26 @@ def print_comparison(folder: Path) -> None:
     from rich.table import Table
 
     from gliascope.pages.formats import duration, p_value, percent, points, span
+    from gliascope.reports.comparison import Comparison
 
-    data: dict[str, Any] = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+    data = Comparison.load(folder / Comparison.file)
     # What fits into 80 columns; the page has the rest.
     heads = ("run", "accuracy", "balanced", "p, Holm", "training", "MB", "ms")
-    table = Table(*heads, title=f"{data['n']} test slices, protocol {data['protocol']}")
-    for run in data["runs"]:
-        against = run["against_best"]
-        cells = [f"{percent(run[key]['value'])}\n{span(run[key])}" for key in SHARES]
-        cells += [p_value(against["p_holm"]) if against else "best", duration(run["seconds"])]
-        cells += [f"{run['bytes'] / 1e6:.1f}", f"{run['latency_ms']['value']:.1f}"]
-        table.add_row(escape(run["name"]), *cells)
+    table = Table(*heads, title=f"{data.n} test slices, protocol {data.protocol}")
+    for run in data.runs:
+        against = run.against_best
+        cells = [f"{percent(n.value)}\n{span(n)}" for n in (run.accuracy, run.balanced_accuracy)]
+        cells += [p_value(against.p_holm) if against else "best", duration(run.seconds)]
+        cells += [f"{run.bytes / 1e6:.1f}", f"{run.latency_ms.value:.1f}"]
+        table.add_row(escape(run.name), *cells)
     console = Console(highlight=False)
     console.print(table)
-    if data["notes"]:
-        console.print(f"Warning: {' '.join(data['notes'])}", markup=False)
-    for row in data["ensembles"]:
-        value, low, high = (points(row["gain"][key]) for key in ("value", "low", "high"))
-        costs = f"{row['latency']:.1f} times their latency, {row['bytes']:.1f} times their size"
-        line = f"{row['name']}: {value} points ({low} to {high}) over the mean of its members here, {costs}"
+    if data.notes:
+        console.print(f"Warning: {' '.join(data.notes)}", markup=False)
+    for row in data.ensembles:
+        value, low, high = map(points, (row.gain.value, row.gain.low, row.gain.high))
+        costs = f"{row.latency:.1f} times their latency, {row.bytes:.1f} times their size"
+        line = f"{row.name}: {value} points ({low} to {high}) over the mean of its members here, {costs}"
         console.print(line, markup=False)
     console.print(f"p: McNemar's exact test against the best. {RESEARCH_USE}")
     console.print(f"Page: {folder / 'compare.html'}", soft_wrap=True, markup=False)
@@ -162,18 +160,18 @@ def print_tune(folder: Path) -> None:
     from rich.table import Table
 
     from gliascope.pages.formats import decimal, percent
+    from gliascope.reports.tuning import Tuning
 
-    data: dict[str, Any] = json.loads((folder / "tune.json").read_text(encoding="utf-8"))
-    accuracy = data["objective"] == "val_accuracy"
-    done = [trial for trial in data["trials"] if not trial["pruned"]]
-    done.sort(key=lambda trial: -trial["value"] if accuracy else trial["value"])
-    keys = [axis["key"] for axis in data["axes"]]
-    title = f"{len(done)} complete trials, {len(data['trials']) - len(done)} pruned; the best:"
-    table = Table("trial", data["objective"], *map(escape, keys), title=title)
+    data = Tuning.load(folder / Tuning.file)
+    accuracy = data.objective == "val_accuracy"
+    done = [trial for trial in data.ranked if not trial.pruned]
+    keys = [axis.key for axis in data.axes]
+    title = f"{len(done)} complete trials, {len(data.trials) - len(done)} pruned; the best:"
+    table = Table("trial", data.objective, *map(escape, keys), title=title)
     for trial in done[:10]:
-        value = percent(trial["value"]) if accuracy else decimal(trial["value"])
-        name = f"{trial['number']}{' (as it stands)' if trial['number'] == data['baseline'] else ''}"
-        shown = [trial["values"][key] for key in keys]
+        value = percent(trial.value) if accuracy else decimal(trial.value)
+        name = f"{trial.number}{' (as it stands)' if trial.number == data.baseline else ''}"
+        shown = [trial.values[key] for key in keys]
         table.add_row(name, value, *(escape(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in shown))
     console = Console(highlight=False)
     console.print(table)
@@ -189,19 +187,19 @@ def print_systems(folder: Path) -> None:
     from rich.table import Table
 
     from gliascope.pages.formats import percent, span
+    from gliascope.reports.reproduction import ExcludedRecipe, Reproduction
 
-    data: dict[str, Any] = json.loads((folder / "systems.json").read_text(encoding="utf-8"))
-    recipes = [recipe for system in data["systems"] for recipe in system["recipes"]]
-    trial = any(recipe.get("quickly") for recipe in recipes)
-    title = "A trial: these numbers mean nothing" if trial else "Ours, on the test part"
+    data = Reproduction.load(folder / Reproduction.file)
+    title = "A trial: these numbers mean nothing" if data.trial else "Ours, on the test slices"
     table = Table("recipe", "protocol", "accuracy", "balanced", title=title)
-    for recipe in recipes:
-        if "set_aside" in recipe:
-            table.add_row(escape(recipe["recipe"]), "set aside", escape(recipe["set_aside"]), "")
-        for name, result in recipe.get("protocols", {}).items():
-            cells = [f"{percent(result[key]['value'])}\n{span(result[key])}" for key in SHARES]
-            leaky = " (leaky)" if result["leaky"] else ""
-            table.add_row(escape(recipe["recipe"]), name + leaky, *cells)
+    for recipe in data.all:
+        if isinstance(recipe, ExcludedRecipe):
+            table.add_row(escape(recipe.recipe), "excluded", escape(recipe.excluded), "")
+            continue
+        for name, result in recipe.protocols.items():
+            cells = [f"{percent(n.value)}\n{span(n)}" for n in (result.accuracy, result.balanced_accuracy)]
+            leaky = " (leaky)" if result.leaky else ""
+            table.add_row(escape(recipe.recipe), name + leaky, *cells)
     console = Console(highlight=False)
     console.print(table)
     console.print(f"95 % intervals by bootstrap over groups. {RESEARCH_USE}")

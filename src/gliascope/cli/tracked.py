@@ -27,7 +27,7 @@ def print_runs(entries: list[Entry], folder: Path) -> None:
         numbers = [
             "–" if entry.chosen is None else str(entry.chosen),
             "–" if entry.val_accuracy is None else percent(entry.val_accuracy),
-            f"{percent(entry.accuracy['value'])}\n{span(entry.accuracy)}" if entry.accuracy else "–",
+            f"{percent(entry.accuracy.value)}\n{span(entry.accuracy)}" if entry.accuracy else "–",
             "–" if entry.seconds is None else duration(entry.seconds),
             (record.started or "–")[:16].replace("T", " "),
         ]

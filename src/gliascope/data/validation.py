@@ -6,8 +6,31 @@ A promise calibrated on slices that trained the model, or chose it among others,
 from dataclasses import dataclass
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
 
 CHOOSES, CALIBRATES, TRAINED = "chooses", "calibrates", "trained"
+
+
+class Amount(BaseModel):
+    """How many slices, in how many independent groups."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slices: int
+    groups: int
+
+
+class ValidationUse(BaseModel):
+    """What validation slices did. No slice both chooses and calibrates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chose: Amount = Field(description="chose the epoch, a rate or the settings")
+    calibrated: Amount
+    dropped: Amount = Field(
+        description="cannot calibrate, since copies of them, or slices of their groups, trained; "
+        "a group that still calibrates is not counted"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +46,14 @@ class Validation:
     dropped: pl.DataFrame
 
     @property
-    def facts(self) -> dict[str, dict[str, int]]:
-        """Slices and groups of each, for JSON. A group that still calibrates counts as dropped nowhere."""
+    def facts(self) -> ValidationUse:
+        """Slices and groups of each use."""
         lost = self.dropped.join(self.calibrating, on="group", how="anti")
-        groups = {"chose": self.choosing, "calibrated": self.calibrating, "dropped": lost}
-        slices = groups | {"dropped": self.dropped}
-        return {
-            name: {"slices": slices[name].height, "groups": rows["group"].n_unique()}
-            for name, rows in groups.items()
-        }
+        return ValidationUse(
+            chose=_amount(self.choosing, self.choosing),
+            calibrated=_amount(self.calibrating, self.calibrating),
+            dropped=_amount(self.dropped, lost),
+        )
 
 
 def uses(frame: pl.DataFrame, chooses: bool) -> pl.Series:
@@ -70,3 +92,7 @@ def without_calibrating(frame: pl.DataFrame, chooses: bool) -> pl.DataFrame:
     """Rows of a split's frame that training may see: where validation chooses, no others of it."""
     use = uses(frame, chooses)
     return frame.filter(use.is_null() | (use == CHOOSES)) if chooses else frame
+
+
+def _amount(slices: pl.DataFrame, groups: pl.DataFrame) -> Amount:
+    return Amount(slices=slices.height, groups=groups["group"].n_unique())

@@ -1,9 +1,8 @@
 """Whether a probability means what it says: calibration errors, each with its interval."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gliascope.evaluation.binned import (
     ECE_BINS,
@@ -14,6 +13,7 @@ from gliascope.evaluation.binned import (
     resampled_error,
     top_gaps,
 )
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
 from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
@@ -23,20 +23,31 @@ _TINY = np.finfo(np.float64).eps
 _MOST = {"ece": 1.0, "adaptive_ece": 1.0, "classwise_ece": 1.0, "nll": -float(np.log(_TINY)), "brier": 2.0}
 
 
-def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """{ece, adaptive_ece, classwise_ece, nll, brier}, each {value, low, high} over groups; and two more.
+class CalibrationErrors(Value):
+    """How far probabilities are from what they say. Zero is perfect; intervals are over groups."""
 
-    confidence: mean probability of the predicted class; below accuracy, the model is too modest.
-    ece_by_chance: of `ece_by_chance`.
-    ece: 15 equal-width bins of the top confidence (Guo et al. 2017); adaptive_ece: 15 bins of equally many
-    slices (Nixon et al., CVPR workshops 2019); classwise_ece: 15 equal-width bins of each class's own
-    probability, mean over classes (Kull et al., NeurIPS 2019). nll: mean negative logarithm of the truth's
-    probability, which is cut at the smallest a float tells from 1. brier: sum over classes, 0 to 2.
+    confidence: float = Field(description="mean probability of the predicted class")
+    ece_by_chance: Estimate = Field(
+        description="the ECE that a perfectly calibrated model would show: mean, and 95 % of its values"
+    )
+    ece: Estimate = Field(description="15 equal-width bins of the top confidence (Guo et al. 2017)")
+    adaptive_ece: Estimate = Field(description="15 bins of equally many slices (Nixon et al. 2019)")
+    classwise_ece: Estimate = Field(
+        description="15 equal-width bins of each class's probability, mean over classes (Kull et al. 2019)"
+    )
+    nll: Estimate = Field(description="mean negative logarithm of the true class's probability")
+    brier: Estimate = Field(description="sum over classes, from 0 to 2")
+
+
+def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -> CalibrationErrors:
+    """Compute the calibration errors of a test set, with intervals over groups.
+
+    The negative log-likelihood cuts probabilities at the smallest a float tells from 1.
     Of several models, the three calibration errors are the mean over models, each with bins of its own.
     """
     alike = bool(scores.correct.all() or not scores.correct.any())
 
-    def number(name: str, value: float, samples: Floats, chance: Floats | None = None) -> dict[str, Any]:
+    def number(name: str, value: float, samples: Floats, chance: Floats | None = None) -> Estimate:
         interval = error_interval(value, samples, scores.group_count, _MOST[name], chance=chance, alike=alike)
         return with_interval(value, interval)
 
@@ -49,16 +60,16 @@ def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -
     sums = resampled_sums(scores, columns, resamples, seed)
     for place, (name, loss) in enumerate(losses.items()):
         found[name] = number(name, float(loss.mean()), sums[:, place] / sums[:, -1])
-    return {
-        "confidence": float(scores.confidences.mean()),
-        "ece_by_chance": ece_by_chance(scores.confidences, resamples, seed, scores.model_codes),
+    return CalibrationErrors(
+        confidence=float(scores.confidences.mean()),
+        ece_by_chance=ece_by_chance(scores.confidences, resamples, seed, scores.model_codes),
         **found,
-    }
+    )
 
 
 def ece_by_chance(
     confidences: Floats, resamples: int = 2000, seed: int = 0, models: NDArray[np.int64] | None = None
-) -> dict[str, float]:
+) -> Estimate:
     """The ECE of so many slices if their confidences (n,) were exact: its mean, and where 95 % of draws lie.
 
     Consistency resampling (Bröcker & Smith, Weather Forecast. 22:651, 2007): each slice is right with the
@@ -78,7 +89,7 @@ def ece_by_chance(
 
     values = [drawn() for _ in range(resamples)]
     low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
-    return {"value": float(np.mean(values)), "low": low, "high": high}
+    return Estimate(value=float(np.mean(values)), low=low, high=high)
 
 
 def _binned(scores: Scores) -> dict[str, list[Gaps]]:

@@ -1,13 +1,15 @@
 """Models that answered the same slices, against the best of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import group_draws, mean_interval, with_interval
-from gliascope.evaluation.metrics import evaluate_scores
+from gliascope.evaluation.metrics import Metrics, evaluate_scores
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
 
@@ -16,14 +18,31 @@ FLIPS = 9_999
 _STREAM = 0xF11B
 
 
-def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[dict[str, Any]]:
-    """Rows, the most accurate first; of equals, the higher balanced accuracy, then the order given.
+class AgainstBest(Value):
+    """A model against the most accurate one, on the same slices."""
 
-    Keys: name, result (of `evaluate_scores`) and against_best, None in the first row, else {best_only,
-    this_only, p, p_holm, p_groups, p_groups_holm}: how many slices only the best, and only this one, gets
-    right; p of McNemar's exact test, by slices; p of the same question by groups (`flip_test`), for slices
-    of a group are not independent; and both by Holm's step-down over all rows. Where several models were
-    tested on the same slices (repeats), answers to one slice are not independent either, and p is p_groups.
+    best_only: int = Field(description="slices that only the best gets right")
+    this_only: int = Field(description="slices that only this one gets right")
+    p: float = Field(
+        description="of McNemar's exact test, by slices; where several models were tested on the same slices "
+        "(repeats), answers to one slice are not independent, and it is p_groups"
+    )
+    p_groups: float = Field(description="of the same question by groups: their signs are flipped at random")
+    p_holm: float = Field(description="p after Holm's step-down over all models")
+    p_groups_holm: float = Field(description="p_groups after Holm's step-down over all models")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One of the models that are compared. against_best: None of the best itself."""
+
+    name: str
+    result: Metrics
+    against_best: AgainstBest | None
+
+
+def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[Compared]:
+    """Rank models, the most accurate first; of equals, the higher balanced accuracy, then the order given.
 
     The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
     differ: then nothing is paired.
@@ -32,22 +51,21 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
     results = {name: evaluate_scores(one, resamples) for name, one in scores.items()}
     ranked = sorted(
         scores,
-        key=lambda name: [-results[name][key]["value"] for key in ("accuracy", "balanced_accuracy")],
+        key=lambda name: [
+            -(one.value or 0.0) for one in (results[name].accuracy, results[name].balanced_accuracy)
+        ],
     )
     best = scores[ranked[0]]
-    rows: list[dict[str, Any]] = [
-        {"name": name, "result": results[name], "against_best": None} for name in ranked
+    counts = [_against(best, scores[name]) for name in ranked[1:]]
+    p, p_groups = holm([one.p for one in counts]), holm([one.p_groups for one in counts])
+    against = [
+        one.model_copy(update={"p_holm": by_slices, "p_groups_holm": by_groups})
+        for one, by_slices, by_groups in zip(counts, p, p_groups, strict=True)
     ]
-    others = rows[1:]
-    for row in others:
-        row["against_best"] = _against(best, scores[row["name"]])
-    for key in ("p", "p_groups"):
-        for row, value in zip(others, holm([row["against_best"][key] for row in others]), strict=True):
-            row["against_best"][f"{key}_holm"] = value
-    return rows
+    return [Compared(name, results[name], one) for name, one in zip(ranked, [None, *against], strict=True)]
 
 
-def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> dict[str, float | None]:
+def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Estimate:
     """How much more accurate one is than others are on average, on the same slices: {value, low, high}.
 
     The interval is the percentiles of the difference over resampled groups; None for fewer than two groups.
@@ -59,9 +77,7 @@ def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> dic
     return paired(whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples)
 
 
-def paired(
-    scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
-) -> dict[str, float | None]:
+def paired(scores: Scores, differences: NDArray[np.float64], resamples: int = 2000) -> Estimate:
     """Mean of a difference between two answers to each slice, (n,), from -1 to 1: {value, low, high}.
 
     The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
@@ -114,17 +130,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _against(best: Scores, other: Scores) -> dict[str, Any]:
+def _against(best: Scores, other: Scores) -> AgainstBest:
+    """Two models alone: there is nothing to correct p for."""
     best_only, this_only, p = mcnemar(best.correct, other.correct)
     difference = best.correct.astype(np.float64) - other.correct
     p_groups = flip_test(group_sums(best, difference[:, None])[:, 0])
     repeated = best.distinct() < len(best)
-    return {
-        "best_only": best_only,
-        "this_only": this_only,
-        "p": p_groups if repeated else p,
-        "p_groups": p_groups,
-    }
+    p = p_groups if repeated else p
+    return AgainstBest(
+        best_only=best_only, this_only=this_only, p=p, p_groups=p_groups, p_holm=p, p_groups_holm=p_groups
+    )
 
 
 def _check_paired(scores: Mapping[str, Scores]) -> None:

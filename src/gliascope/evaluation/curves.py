@@ -5,12 +5,13 @@ the vertical average (Fawcett 2006, Pattern Recognit. Lett. 27:861), and areas a
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gliascope.evaluation.defined import Floats, mean_defined
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 from gliascope.evaluation.scores import Scores
 
@@ -18,18 +19,33 @@ POINTS = 400  # of a curve, at most: more than a figure can show
 FEWEST = 50  # of the curve of one of many models
 
 
-def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """By class: {prevalence, average_precision, roc, precision_recall}, ready for JSON.
+Points = tuple[tuple[float, float], ...]
 
-    prevalence: share of the slices that are of the class, which is the precision of naming it at random.
-    average_precision: {value, low, high}, the area under the precision-recall curve as a step function
-    (scikit-learn's `average_precision_score`), with a 95 % interval over groups.
-    roc: points [false positive rate, recall]; precision_recall: points [recall, precision]; both from the
-    highest threshold to the lowest. A class that all or none of the slices of each model are of is left out.
-    Of several models, all of these are means over those models that have slices of the class and others, and
-    models has the curves of each: {roc, precision_recall}.
+
+class ModelCurves(Value):
+    """Curves of one model for one class against the rest, from the highest threshold to the lowest."""
+
+    roc: Points = Field(description="points (false positive rate, recall)")
+    precision_recall: Points = Field(description="points (recall, precision)")
+
+
+class ClassCurves(ModelCurves):
+    """Curves of one class; of several models, their vertical average."""
+
+    prevalence: float = Field(description="share of the class: the precision of naming it at random")
+    average_precision: Estimate = Field(
+        description="area under the precision-recall curve as a step function, as scikit-learn has it"
+    )
+    models: tuple[ModelCurves, ...] = Field(default=(), description="of several models, the curves of each")
+
+
+def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, ClassCurves]:
+    """Compute the ROC and precision-recall curves of each class, by class.
+
+    A class that all or none of the slices of each model are of is left out. Of several models, all numbers
+    are means over those models that have slices of the class and others.
     """
-    found = {}
+    found: dict[str, ClassCurves] = {}
     for index, label in enumerate(scores.classes):
         score, positive = scores.probabilities[:, index], scores.labels == index
         models = scores.with_both(positive)
@@ -37,18 +53,18 @@ def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
             continue
         roc = [_roc(score[rows], positive[rows]) for rows in models]
         precise = [_precision_recall(score[rows], positive[rows]) for rows in models]
-        found[label] = {
-            "prevalence": float(np.mean([positive[rows].mean() for rows in models])),
-            "average_precision": _average_precision(scores, score, positive, resamples, seed),
-            "roc": _thin(_average(roc)),
-            "precision_recall": _thin(_average(precise, step=True)),
-        }
-        if scores.model_count > 1:
-            points = max(FEWEST, POINTS // len(models))
-            found[label]["models"] = [
-                {"roc": _thin(one, points), "precision_recall": _thin(other, points)}
+        points = max(FEWEST, POINTS // len(models))
+        found[label] = ClassCurves(
+            prevalence=float(np.mean([positive[rows].mean() for rows in models])),
+            average_precision=_average_precision(scores, score, positive, resamples, seed),
+            roc=_thin(_average(roc)),
+            precision_recall=_thin(_average(precise, step=True)),
+            models=tuple(
+                ModelCurves(roc=_thin(one, points), precision_recall=_thin(other, points))
                 for one, other in zip(roc, precise, strict=True)
-            ]
+                if scores.model_count > 1
+            ),
+        )
     return found
 
 
@@ -76,7 +92,7 @@ def resampled_counts(
 
 def _average_precision(
     scores: Scores, score: Floats, positive: NDArray[np.bool_], resamples: int, seed: int
-) -> dict[str, float | None]:
+) -> Estimate:
     from sklearn.metrics import average_precision_score
 
     models = scores.with_both(positive)
@@ -138,8 +154,7 @@ def _average(curves: Sequence[Floats], step: bool = False) -> Floats:
     return averaged if step else np.concatenate([[[0.0, 0.0]], averaged])
 
 
-def _thin(points: Floats, most: int = POINTS) -> list[list[float]]:
+def _thin(points: Floats, most: int = POINTS) -> Points:
     """At most so many of them, evenly, the ends among them; to six decimals."""
     kept = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(np.int64))
-    thinned: list[list[float]] = points[kept].round(6).tolist()
-    return thinned
+    return tuple((x, y) for x, y in points[kept].round(6).tolist())

@@ -25,6 +25,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.estimate import Estimate
+
 TAIL = 0.025
 _ROUNDING = 1e-18  # a variance that is none
 _BLOCK = 4_000_000  # numbers held at a time, 32 MB
@@ -151,7 +153,7 @@ def mean_interval(
     return min(first, value), max(last, value)
 
 
-def with_interval(value: float, interval: Interval) -> dict[str, float | None]:
-    """{value, low, high} for JSON; None for what is undefined."""
+def with_interval(value: float, interval: Interval) -> Estimate:
+    """Join a number and its interval; what is undefined becomes None."""
     low, high = interval or (None, None)
-    return {"value": float(value) if np.isfinite(value) else None, "low": low, "high": high}
+    return Estimate(value=float(value), low=low, high=high)

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gliascope.evaluation.comparison import flip_test, mcnemar
-from gliascope.evaluation.intervals import group_draws, share_interval
+from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 
 Floats = NDArray[np.float64]
 Box = tuple[int, int, int, int]  # top, bottom, left, right
@@ -41,6 +43,27 @@ class Points:
     def inside(self) -> NDArray[np.bool_]:
         """Whether it lies in the lesion itself."""
         return np.asarray(self.distance == 0)
+
+
+class AgainstBaseline(Value):
+    """A method against the baseline, slice by slice."""
+
+    method_only: int = Field(description="slices whose lesion only the method hits")
+    baseline_only: int = Field(description="slices whose lesion only the baseline hits")
+    p: float = Field(description="of McNemar's exact test, by slices")
+    p_groups: float = Field(description="of the same question by groups: their signs are flipped at random")
+
+
+class Localisation(Value):
+    """How the maps of one method lie on lesions. Intervals are over groups."""
+
+    pointing: Estimate = Field(
+        description="share of slices whose peak lies at most the tolerance from the lesion"
+    )
+    inside: Estimate = Field(description="share of slices whose peak lies in the lesion itself")
+    energy: Estimate = Field(description="mean share of what is above 0 that lies in the lesion")
+    silent: int = Field(description="maps that are nowhere above 0")
+    against_baseline: AgainstBaseline | None = Field(default=None, description="null of the baseline itself")
 
 
 def locate(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
@@ -78,40 +101,36 @@ def centre_of_head(shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
 
 def summarise(
     points: Mapping[str, Points], baseline: str, groups: NDArray[Any], resamples: int = 2000, seed: int = 0
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Localisation]:
     """Figures of each method, with 95 % intervals over groups, and against the baseline.
 
     points: by method, all of the same n slices. groups: (n,), equal for slices that are not independent.
-    Of each method: pointing, inside, energy {value, low, high}, silent (maps that point nowhere), and, for
-    all but the baseline, against_baseline {method_only, baseline_only, p, p_groups}: how many slices only one
-    of the two hits, with p of McNemar's test and of `comparison.flip_test` by groups.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     base = points[baseline].hits
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, Localisation] = {}
     for name, one in points.items():
-        row: dict[str, Any] = {
-            "pointing": mean_share(one.hits.astype(np.float64), codes, resamples, seed),
-            "inside": mean_share(one.inside.astype(np.float64), codes, resamples, seed),
-            "energy": mean_share(one.energy, codes, resamples, seed),
-            "silent": int(np.isinf(one.distance).sum()),
-        }
-        if name != baseline:
-            mine, its, p = mcnemar(one.hits, base)
-            sums = np.bincount(codes, weights=one.hits.astype(np.float64) - base).astype(np.float64)
-            row["against_baseline"] = {
-                "method_only": mine, "baseline_only": its, "p": p, "p_groups": flip_test(sums)
-            }  # fmt: skip
-        result[name] = row
+        result[name] = Localisation(
+            pointing=mean_share(one.hits.astype(np.float64), codes, resamples, seed),
+            inside=mean_share(one.inside.astype(np.float64), codes, resamples, seed),
+            energy=mean_share(one.energy, codes, resamples, seed),
+            silent=int(np.isinf(one.distance).sum()),
+            against_baseline=None if name == baseline else _against(one.hits, base, codes),
+        )
     return result
 
 
-def mean_share(values: Floats, codes: NDArray[np.int64], resamples: int, seed: int) -> dict[str, Any]:
+def _against(hits: NDArray[np.bool_], base: NDArray[np.bool_], codes: NDArray[np.int64]) -> AgainstBaseline:
+    mine, its, p = mcnemar(hits, base)
+    sums = np.bincount(codes, weights=hits.astype(np.float64) - base).astype(np.float64)
+    return AgainstBaseline(method_only=mine, baseline_only=its, p=p, p_groups=flip_test(sums))
+
+
+def mean_share(values: Floats, codes: NDArray[np.int64], resamples: int, seed: int) -> Estimate:
     """Mean of values from 0 to 1, (n,), and its interval over groups numbered 0, 1, 2 …, (n,)."""
     sums, counts = np.bincount(codes, weights=values), np.bincount(codes).astype(np.float64)
     drawn = [
         (draws @ sums) / (draws @ counts) for draws in group_draws(len(counts), len(values), resamples, seed)
     ]
     value = float(values.mean())
-    low, high = share_interval(value, np.concatenate(drawn), len(counts), len(values)) or (None, None)
-    return {"value": value, "low": low, "high": high}
+    return with_interval(value, share_interval(value, np.concatenate(drawn), len(counts), len(values)))

@@ -1,15 +1,15 @@
 """Scores in, numbers with 95 % intervals out."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from gliascope.evaluation.binned import ECE_BINS, binned_error, confidence_bin, top_gaps
+from gliascope.evaluation.binned import binned_error, top_gaps
 from gliascope.evaluation.defined import mean_defined
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import (
-    clopper_pearson,
     error_interval,
     share_interval,
     small_sample_inflation,
@@ -19,20 +19,45 @@ from gliascope.evaluation.replicates import replicate
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.units import group_units, slice_units
 
-__all__ = ["Scores", "confident_mistakes", "evaluate_scores", "reliability"]
-
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 ERRORS = {"ece": 1.0, "brier": 2.0}  # and the highest that each can be
 CLASS_SHARES = ("precision", "recall", "f1", "specificity", "auroc")
 
 
-def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """All numbers of a test set, ready for JSON.
+class ClassMetrics(Value):
+    """How one class is told from all others."""
 
-    Keys: n, groups, classes; accuracy, balanced_accuracy, macro_f1, macro_auroc, ece, brier;
-    per_class.<class>.{support, precision, recall, f1, specificity, auroc}; confusion (rows are the truth).
-    Every number but counts is {value, low, high}: a 95 % interval over groups (see `intervals`).
-    All three are None where the number is undefined (recall, F1 and AUROC of a class without slices,
+    support: int = Field(description="test slices of the class")
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    specificity: Estimate
+    auroc: Estimate = Field(description="area under the ROC curve, this class against the rest")
+
+
+class Metrics(Value):
+    """All numbers of a test set. Intervals are over groups."""
+
+    n: int = Field(description="test slices, each counted once for every model that was tested on it")
+    groups: int = Field(description="independent groups of slices: patients, or copies of one image")
+    classes: tuple[str, ...]
+    accuracy: Estimate
+    balanced_accuracy: Estimate = Field(description="mean recall over the classes that have test slices")
+    macro_f1: Estimate
+    macro_auroc: Estimate
+    ece: Estimate = Field(description="expected calibration error, 15 equal-width bins of top confidence")
+    brier: Estimate = Field(description="sum over classes, from 0 to 2 (Brier 1950)")
+    per_class: dict[str, ClassMetrics]
+    confusion: tuple[tuple[int, ...], ...] = Field(
+        description="rows are the true class, columns the predicted"
+    )
+
+
+def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Metrics:
+    """Compute all numbers of a test set.
+
+    Every number but counts has a 95 % interval over groups (see `intervals`).
+    Value and ends are None where the number is undefined (recall, F1 and AUROC of a class without slices,
     precision of a class never predicted), low and high where fewer than two groups bear on it. A class
     without slices is in no macro average; slices that are taken for it are mistakes all the same. AUROC is
     one class against the rest.
@@ -43,7 +68,7 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
     ECE: 15 equal-width bins of the top-1 confidence (Guo et al. 2017). Brier: the original sum over classes
     (Brier 1950), from 0 to 2; for two classes this is twice the form that runs from 0 to 1.
     """
-    values, samples, units = _values(scores), replicate(scores, resamples, seed), group_units(scores)
+    values, samples, units = metric_values(scores), replicate(scores, resamples, seed), group_units(scores)
 
     slices, support = scores.distinct(), slice_units(scores)
     alike = bool(scores.correct.all() or not scores.correct.any())
@@ -53,92 +78,36 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
         "inflation": small_sample_inflation(samples["auroc"], units["auroc"]),
     }
 
-    def share(name: str) -> dict[str, float | None]:
+    def share(name: str) -> Estimate:
         value, rest = float(values[name]), ranked if name == "macro_auroc" else {}
         return with_interval(value, share_interval(value, samples[name], int(units[name]), slices, **rest))
 
-    def error(name: str, most: float) -> dict[str, float | None]:
+    def error(name: str, most: float) -> Estimate:
         value, chance = float(values[name]), samples.get(f"{name}_by_chance")
         interval = error_interval(value, samples[name], int(units[name]), most, chance=chance, alike=alike)
         return with_interval(value, interval)
 
-    def of_class(name: str, index: int) -> dict[str, float | None]:
+    def of_class(name: str, index: int) -> Estimate:
         value, number = float(values[name][index]), int(units[name][index])
         return with_interval(
             value, share_interval(value, samples[name][:, index], number, int(support[name][index]))
         )
 
     confusion = _confusion(scores)
-    return {
-        "n": len(scores),
-        "groups": scores.group_count,
-        "classes": list(scores.classes),
+    return Metrics(
+        n=len(scores),
+        groups=scores.group_count,
+        classes=scores.classes,
         **{name: share(name) for name in SHARES},
         **{name: error(name, most) for name, most in ERRORS.items()},
-        "per_class": {
-            label: {
-                "support": int(confusion[index].sum()),
-                **{name: of_class(name, index) for name in CLASS_SHARES},
-            }
+        per_class={
+            label: ClassMetrics(
+                support=int(confusion[index].sum()), **{name: of_class(name, index) for name in CLASS_SHARES}
+            )
             for index, label in enumerate(scores.classes)
         },
-        "confusion": confusion.tolist(),
-    }
-
-
-def reliability(scores: Scores, bins: int = ECE_BINS) -> list[dict[str, Any]]:
-    """Bins of a reliability diagram (Niculescu-Mizil & Caruana 2005) over the top-1 confidence.
-
-    A row a bin: lower, upper, count, confidence (mean), accuracy {value, low, high}; confidence and accuracy
-    are None in an empty bin. The interval is Clopper-Pearson with the bin's number of groups as n.
-    Of several models, rows are of all together, in which one that is too sure and one that is too modest hide
-    each other; so each row has models: confidence and accuracy of each model, None where it has no slice.
-    """
-    index = confidence_bin(scores.confidences, bins)
-    rows: list[dict[str, Any]] = []
-    for number in range(bins):
-        inside = index == number
-        count, groups = int(inside.sum()), len(np.unique(scores.group_codes[inside]))
-        confidence = float(scores.confidences[inside].mean()) if count else None
-        value = float(scores.correct[inside].mean()) if count else np.nan
-        interval = clopper_pearson(value * groups, groups) if count else None
-        rows.append(
-            {
-                "lower": number / bins,
-                "upper": (number + 1) / bins,
-                "count": count,
-                "confidence": confidence,
-                "accuracy": with_interval(value, interval),
-            }
-        )
-        if scores.model_count > 1:
-            rows[-1]["models"] = [_point(scores, model[inside[model]]) for model in scores.by_model]
-    return rows
-
-
-def _point(scores: Scores, rows: NDArray[np.int64]) -> dict[str, float] | None:
-    if not len(rows):
-        return None
-    return {
-        "confidence": float(scores.confidences[rows].mean()),
-        "accuracy": float(scores.correct[rows].mean()),
-    }
-
-
-def summarise_rounds(rounds: Mapping[str, Scores]) -> dict[str, Any]:
-    """How much the rounds of a protocol differ: {name, n, accuracy, balanced_accuracy} each, mean and sd.
-
-    sd is the sample standard deviation over rounds. It is no standard error: rounds share training slices.
-    """
-    rows = []
-    for name, scores in rounds.items():
-        values = {key: float(_values(scores)[key]) for key in ("accuracy", "balanced_accuracy")}
-        rows.append({"name": name, "n": len(scores), **values})
-    summary: dict[str, Any] = {"rounds": rows}
-    for key in ("accuracy", "balanced_accuracy"):
-        values_of = np.array([row[key] for row in rows], dtype=np.float64)
-        summary[key] = {"mean": float(values_of.mean()), "sd": float(values_of.std(ddof=1))}
-    return summary
+        confusion=confusion.tolist(),
+    )
 
 
 def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
@@ -150,7 +119,7 @@ def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
     return wrong[first][:limit].astype(np.int64)
 
 
-def _values(scores: Scores) -> dict[str, Any]:
+def metric_values(scores: Scores) -> dict[str, Any]:
     """The numbers themselves: floats, or (classes,) arrays; NaN where undefined."""
     from sklearn.metrics import accuracy_score, multilabel_confusion_matrix, precision_recall_fscore_support
 

@@ -4,14 +4,14 @@ The question is tumour or no tumour, whatever kind. The score is the probability
 slice is called a tumour where it reaches the threshold.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gliascope.data.labels import NO_TUMOR
 from gliascope.evaluation.curves import counts_by_threshold, resampled_counts
 from gliascope.evaluation.defined import Floats, mean_defined
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
@@ -21,16 +21,43 @@ AIMS = ("specificity", "sensitivity")
 _ROUNDING = 1e-9
 
 
+class ChosenThreshold(Value):
+    """A threshold that was chosen on validation slices, and what it does on the test slices."""
+
+    threshold: float
+    sensitivity: Estimate
+    specificity: Estimate
+
+
+class OperatingPoint(Value):
+    """The best of one rate (sensitivity or specificity) while the other is held at a level."""
+
+    level: float = Field(description="that the held rate has at least")
+    value: Estimate = Field(
+        description="the best of the other rate that any threshold has on the test slices"
+    )
+    threshold: float | None = Field(
+        description="that has it; null of several models, each of which has its own"
+    )
+    chosen: ChosenThreshold | None = Field(
+        description="null of several models, and without validation slices"
+    )
+
+
+class OperatingPoints(Value):
+    """Tumour or no tumour, at two stated rates."""
+
+    specificity: OperatingPoint = Field(description="specificity is held; the value is the sensitivity")
+    sensitivity: OperatingPoint = Field(description="sensitivity is held; the value is the specificity")
+
+
 def operating_points(
     test: Scores, validation: Scores | None = None, resamples: int = 2000, seed: int = 0
-) -> dict[str, Any] | None:
-    """Both points, by what is held: {"specificity": …, "sensitivity": …}, ready for JSON.
+) -> OperatingPoints | None:
+    """Find both operating points.
 
-    Each is {level, value, threshold, chosen}. value {value, low, high}: the highest sensitivity that any
-    threshold has on `test` with a specificity of at least `level`, or the reverse; its interval finds the
-    threshold anew on each resample of groups. threshold: the one that has it. chosen: None, or what the
-    threshold chosen in the same way on `validation` does on `test`: {threshold, sensitivity, specificity}.
-    That is what a user gets; `value` alone had the test set to choose on.
+    The interval of each finds the threshold anew on each resample of groups. The threshold that was chosen
+    on `validation` is what a user gets; `value` alone had the test set to choose on.
     Of several models, each has a threshold of its own: value is the mean over models, threshold and chosen
     are None. Models with slices on one side alone are left out.
 
@@ -55,13 +82,13 @@ def operating_points(
         value = float(np.mean([of_model for of_model, _ in best]))
         # Both sides bear on it: one sets the threshold, the other is counted.
         interval = share_interval(value, samples, min(test.side_groups(tumour)), test.distinct())
-        points[aim] = {
-            "level": LEVEL,
-            "value": with_interval(value, interval),
-            "threshold": best[0][1] if alone else None,
-            "chosen": known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
-        }
-    return points
+        points[aim] = OperatingPoint(
+            level=LEVEL,
+            value=with_interval(value, interval),
+            threshold=best[0][1] if alone else None,
+            chosen=known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
+        )
+    return OperatingPoints(**points)
 
 
 def tumour_side(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
@@ -109,21 +136,21 @@ def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]
 
 def _applied(
     test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, resamples: int, seed: int
-) -> dict[str, Any]:
+) -> ChosenThreshold:
     """Sensitivity and specificity on a test set at a threshold that it had no say in."""
     called = score >= threshold
     columns = np.stack([tumour, tumour & called, ~tumour, ~tumour & ~called], axis=1).astype(np.float64)
     sums = group_sums(test, columns)
     draws = np.concatenate([d @ sums for d in group_draws(test.group_count, len(test), resamples, seed)])
     positives, negatives = test.side_groups(tumour)
-    return {
-        "threshold": threshold,
-        "sensitivity": _share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.distinct(tumour)),
-        "specificity": _share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.distinct(~tumour)),
-    }
+    return ChosenThreshold(
+        threshold=threshold,
+        sensitivity=_share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.distinct(tumour)),
+        specificity=_share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.distinct(~tumour)),
+    )
 
 
-def _share(counts: Floats, samples: Floats, groups: int, slices: int) -> dict[str, float | None]:
+def _share(counts: Floats, samples: Floats, groups: int, slices: int) -> Estimate:
     value = float(counts[1] / counts[0])
     undefined = np.full(len(samples), np.nan)
     shares = np.divide(samples[:, 1], samples[:, 0], out=undefined, where=samples[:, 0] > 0)

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.comparison import paired
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import share_interval, with_interval
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.verdicts import evaluate_verdicts
+from gliascope.evaluation.verdicts import VerdictMetrics, evaluate_verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,48 +29,65 @@ class Judged:
         return np.asarray((np.array(self.verdicts) == verdict) & ~self.scores.correct, dtype=np.float64)
 
 
+class RobustnessMetrics(Value):
+    """Numbers of slices under one corruption. Intervals are over groups."""
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    ece: Estimate = Field(description="expected calibration error")
+    confidence: float = Field(description="mean probability of the predicted class")
+    loss: Estimate = Field(
+        description="how much accuracy is less than on the slices as they are, paired by slice"
+    )
+    verdicts: dict[str, VerdictMetrics] | None = Field(description="null for a model that gives no verdicts")
+    unnoticed: Estimate | None = Field(
+        description="share of all slices whose answer is accepted and wrong; null without verdicts"
+    )
+    unnoticed_more: Estimate | None = Field(
+        description="its increase over the slices as they are, paired by slice; null without verdicts"
+    )
+
+
 def evaluate_disturbed(
     disturbed: Judged, clean: Judged, kinds: Sequence[str], resamples: int = 2000
-) -> dict[str, Any]:
-    """Numbers of disturbed slices, each {value, low, high} over groups, but confidence.
+) -> RobustnessMetrics:
+    """Compute the numbers of corrupted slices.
 
     clean: answers to the same slices, in the same order, as they are. kinds: the verdicts there are, that of
     an answer to go by first.
-    accuracy, balanced_accuracy: of `evaluate_scores`. ece, confidence: of `evaluate_calibration`.
-    loss: how much accuracy is less than when clean, paired by slice.
-    With verdicts, else None: verdicts, of `evaluate_verdicts`; unnoticed: share of all slices whose answer is
-    accepted and wrong; unnoticed_more: how much that is more than when clean, paired by slice.
     """
     scores, verdicts = disturbed.scores, disturbed.verdicts
     shares, calibration = evaluate_scores(scores, resamples), evaluate_calibration(scores, resamples)
-    found: dict[str, Any] = {
-        "accuracy": shares["accuracy"],
-        "balanced_accuracy": shares["balanced_accuracy"],
-        "ece": calibration["ece"],
-        "confidence": calibration["confidence"],
-        "loss": _more(disturbed, clean, clean.scores.correct.astype(np.float64) - scores.correct, resamples),
-        "verdicts": None,
-        "unnoticed": None,
-        "unnoticed_more": None,
-    }
-    if verdicts is not None:
-        past, before = disturbed.wrongly(kinds[0]), clean.wrongly(kinds[0])
-        found["verdicts"] = evaluate_verdicts(scores, verdicts, kinds, resamples)
-        found["unnoticed"] = _share(scores, past, resamples)
-        found["unnoticed_more"] = _more(disturbed, clean, past - before, resamples)
-    return found
+    found = RobustnessMetrics(
+        accuracy=shares.accuracy,
+        balanced_accuracy=shares.balanced_accuracy,
+        ece=calibration.ece,
+        confidence=calibration.confidence,
+        loss=_more(disturbed, clean, clean.scores.correct.astype(np.float64) - scores.correct, resamples),
+        verdicts=None,
+        unnoticed=None,
+        unnoticed_more=None,
+    )
+    if verdicts is None:
+        return found
+    past, before = disturbed.wrongly(kinds[0]), clean.wrongly(kinds[0])
+    return found.model_copy(
+        update={
+            "verdicts": evaluate_verdicts(scores, verdicts, kinds, resamples),
+            "unnoticed": _share(scores, past, resamples),
+            "unnoticed_more": _more(disturbed, clean, past - before, resamples),
+        }
+    )
 
 
-def _more(
-    disturbed: Judged, clean: Judged, differences: NDArray[np.float64], resamples: int
-) -> dict[str, float | None]:
+def _more(disturbed: Judged, clean: Judged, differences: NDArray[np.float64], resamples: int) -> Estimate:
     """Mean difference; of slices as they are from themselves, there is none by definition."""
     if disturbed is clean:
-        return {"value": 0.0, "low": 0.0, "high": 0.0}
+        return Estimate(value=0.0, low=0.0, high=0.0)
     return paired(disturbed.scores, differences, resamples)
 
 
-def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> dict[str, float | None]:
+def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> Estimate:
     """Share of slices that are members, (n,) of 0 and 1."""
     columns = np.stack([member, np.ones(len(scores))], axis=1)
     sums = resampled_sums(scores, columns, resamples, seed=0)

@@ -2,19 +2,54 @@
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gliascope.data.labels import NO_TUMOR
 from gliascope.data.studies import AGGREGATION, FARTHEST, METHODS, aggregate, study_score
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import tumour_side
 from gliascope.evaluation.replicates import Floats
 from gliascope.evaluation.scores import Scores
 
-NUMBERS = ("accuracy", "balanced_accuracy", "macro_auroc")
+
+class TumourDetection(Value):
+    """How studies with a tumour of any kind are told from those without, whatever kind is named."""
+
+    sensitivity: Estimate
+    specificity: Estimate
+    auroc: Estimate
+
+
+class StudyMetrics(Value):
+    """Numbers over studies, with intervals over groups."""
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_auroc: Estimate
+    tumor: TumourDetection | None = Field(description="null without a class no_tumor")
+
+
+class Studies(Value):
+    """How whole studies are told, by each way to put the answers about their slices together."""
+
+    n: int = Field(description="answers about studies: a study counts once for each model tested on it")
+    distinct: int = Field(description="studies")
+    out_of_scope: int | None = Field(
+        description="answers that `predict` would call out of scope; null where no outlier scores are known"
+    )
+    slices: int = Field(description="slices of known studies")
+    left_out: int = Field(description="slices whose study is not known")
+    median_slices: float = Field(description="of a study")
+    classes: dict[str, int] = Field(description="studies of each class")
+    healthy_slices: float | None = Field(
+        description="share of the slices of tumour studies labelled no_tumor; null without that class"
+    )
+    aggregation: str = Field(description="the method that `predict` uses")
+    methods: dict[str, StudyMetrics]
 
 
 def evaluate_studies(
@@ -23,19 +58,12 @@ def evaluate_studies(
     resamples: int = 2000,
     seed: int = 0,
     outlier_scores: Floats | None = None,
-) -> dict[str, Any] | None:
+) -> Studies | None:
     """How studies are told by each of `data.studies.METHODS`; None where none has two slices.
 
     studies: of which study each slice is; None where that is not known, and the slice is left out. A study
     that several models were tested on is put together of each model's answers apart.
     outlier_scores: (slices,), where they are known; slices out of scope then have no vote, as in `predict`.
-    Keys: n (answers about studies: a study counts for each of its models), distinct (studies), out_of_scope
-    (answers that count like any other; None without outlier scores), slices, left_out (slices),
-    median_slices, classes (studies of each), healthy_slices (share of the slices of tumour studies that are
-    labelled `no_tumor`; None without that class), aggregation (what `predict` does), methods. Each method has
-    accuracy, balanced_accuracy and macro_auroc over studies and, with a class `no_tumor`, tumor:
-    {sensitivity, specificity, auroc}, whatever kind is named; all as in
-    `evaluate_scores`, with intervals over groups.
 
     A study is of the kind of tumour that most of its slices show, and of none where no slice shows one.
     """
@@ -61,20 +89,19 @@ def evaluate_studies(
         ]
         answers = Scores(np.stack(told), labels, groups, inside.classes, models)
         methods[method] = _numbers(answers, resamples, seed)
-    return {
-        "n": len(members),
-        "distinct": len(names),
-        "out_of_scope": None
-        if distances is None
-        else sum(study_score(distances[rows]) > FARTHEST for rows in members),
-        "slices": len(inside),
-        "left_out": int((~known).sum()),
-        "median_slices": float(median(map(len, members))),
-        "classes": {name: int((labels == number).sum()) for number, name in enumerate(inside.classes)},
-        "healthy_slices": _healthy(inside, labels[codes]),
-        "aggregation": AGGREGATION,
-        "methods": methods,
-    }
+    far = None if distances is None else sum(study_score(distances[rows]) > FARTHEST for rows in members)
+    return Studies(
+        n=len(members),
+        distinct=len(names),
+        out_of_scope=None if far is None else int(far),
+        slices=len(inside),
+        left_out=int((~known).sum()),
+        median_slices=float(median(map(len, members))),
+        classes={name: int((labels == number).sum()) for number, name in enumerate(inside.classes)},
+        healthy_slices=_healthy(inside, labels[codes]),
+        aggregation=AGGREGATION,
+        methods=methods,
+    )
 
 
 def _label(labels: NDArray[np.int64], classes: tuple[str, ...]) -> int:
@@ -95,12 +122,17 @@ def _healthy(scores: Scores, of_study: NDArray[np.int64]) -> float | None:
     return float((labels == absent).mean()) if len(labels) else None
 
 
-def _numbers(scores: Scores, resamples: int, seed: int) -> dict[str, Any]:
+def _numbers(scores: Scores, resamples: int, seed: int) -> StudyMetrics:
     found = evaluate_scores(scores, resamples, seed)
-    return {name: found[name] for name in NUMBERS} | {"tumor": _tumour(scores, resamples, seed)}
+    return StudyMetrics(
+        accuracy=found.accuracy,
+        balanced_accuracy=found.balanced_accuracy,
+        macro_auroc=found.macro_auroc,
+        tumor=_tumour(scores, resamples, seed),
+    )
 
 
-def _tumour(scores: Scores, resamples: int, seed: int) -> dict[str, Any] | None:
+def _tumour(scores: Scores, resamples: int, seed: int) -> TumourDetection | None:
     sides = tumour_side(scores)
     if sides is None:
         return None
@@ -109,11 +141,11 @@ def _tumour(scores: Scores, resamples: int, seed: int) -> dict[str, Any] | None:
     # The class that is named decides what is called a tumour, not whether the kinds together pass a half.
     named = evaluate_scores(_binary(called.astype(np.float64), tumour, scores), resamples, seed)
     ranked = evaluate_scores(_binary(score, tumour, scores), resamples, seed)
-    return {
-        "sensitivity": named["per_class"]["tumor"]["recall"],
-        "specificity": named["per_class"]["tumor"]["specificity"],
-        "auroc": ranked["per_class"]["tumor"]["auroc"],
-    }
+    return TumourDetection(
+        sensitivity=named.per_class["tumor"].recall,
+        specificity=named.per_class["tumor"].specificity,
+        auroc=ranked.per_class["tumor"].auroc,
+    )
 
 
 def _binary(score: Floats, tumour: NDArray[np.bool_], scores: Scores) -> Scores:

@@ -1,24 +1,37 @@
 """One test set's numbers by what is known of its slices: source, modality, format."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from pydantic import Field
 
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
 
 
+class Subgroup(Value):
+    """Numbers of the test slices that share one value of a fact, such as a source."""
+
+    n: int
+    groups: int
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    classes: dict[str, int] = Field(
+        description="slices of each class that the subgroup has; with one class alone, the model may have "
+        "told it by whatever marks the subgroup"
+    )
+
+
 def evaluate_subgroups(
     scores: Scores, facts: Mapping[str, Sequence[str | None]], resamples: int = 2000
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """By fact and by its value: {n, groups, classes, accuracy, balanced_accuracy}.
+) -> dict[str, dict[str, Subgroup]]:
+    """Numbers of each subgroup, by fact and by its value.
 
     facts: values for the slices, in their order; None is shown as "unknown", and a fact with only one value
-    is left out. classes: slices of each class that the subgroup has; with one class alone, a model may have
-    told it by whatever marks the subgroup. Numbers are as `evaluate_scores` gives them.
+    is left out. Numbers are as `evaluate_scores` gives them.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, Subgroup]] = {}
     for fact, values in facts.items():
         named = np.array(["unknown" if value is None else value for value in values])
         if len(np.unique(named)) > 1:
@@ -28,8 +41,12 @@ def evaluate_subgroups(
     return found
 
 
-def _numbers(scores: Scores, resamples: int) -> dict[str, Any]:
-    all_of_them = evaluate_scores(scores, resamples)
-    support = {label: entry["support"] for label, entry in all_of_them["per_class"].items()}
-    kept = {key: all_of_them[key] for key in ("n", "groups", "accuracy", "balanced_accuracy")}
-    return {**kept, "classes": {label: count for label, count in support.items() if count}}
+def _numbers(scores: Scores, resamples: int) -> Subgroup:
+    found = evaluate_scores(scores, resamples)
+    return Subgroup(
+        n=found.n,
+        groups=found.groups,
+        accuracy=found.accuracy,
+        balanced_accuracy=found.balanced_accuracy,
+        classes={label: entry.support for label, entry in found.per_class.items() if entry.support},
+    )

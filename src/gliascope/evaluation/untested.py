@@ -1,10 +1,12 @@
 """What a test could not tell: classes without slices, or with few; what calibration never saw."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from pydantic import Field
 
+from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.metrics import Metrics
 from gliascope.evaluation.scores import Scores
 from gliascope.uncertainty.temperature import TEMPERATURES
 
@@ -16,19 +18,32 @@ _TITLES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "ma
 _NEAR = 0.01  # of a bound, in logarithms
 
 
+class Untested(Value):
+    """What a test could not tell."""
+
+    untested: tuple[str, ...] = Field(default=(), description="classes without test slices")
+    few: dict[str, int] = Field(
+        default={}, description="groups of each class that has fewer than five, but some"
+    )
+    uncalibrated: tuple[str, ...] = Field(
+        default=(), description="classes of which no slice calibrated one of the models"
+    )
+    averaged_over: dict[str, tuple[str, ...]] = Field(
+        default={}, description="the classes that each macro average is the mean over"
+    )
+    notes: tuple[str, ...] = Field(default=(), description="all of this, and more, in sentences")
+
+
 def find_untested(
     scores: Scores,
-    result: Mapping[str, Any],
+    result: Metrics,
     calibrated: Sequence[Mapping[str, int]] = (),
     temperatures: Sequence[float] = (),
-) -> dict[str, Any]:
-    """{untested, few, uncalibrated, averaged_over, notes}, ready for JSON.
+) -> Untested:
+    """Find the classes of which a test, or calibration, saw nothing or little; notes name them.
 
     result: of `evaluate_scores` on `scores`. calibrated: slices by class that calibrated each model, and
-    temperatures, of those that have a Calibrator.
-    untested: classes without test slices; few: groups of each class that has fewer than FEW; uncalibrated:
-    classes of which no slice calibrated one of the models; averaged_over: the classes that each macro average
-    is the mean over; notes: all of this in sentences, and temperatures that stopped at a bound.
+    temperatures, of those that have a Calibrator. Notes also name temperatures that stopped at a bound.
     """
     groups = {
         label: len(np.unique(scores.group_codes[scores.labels == index]))
@@ -38,7 +53,7 @@ def find_untested(
     few = {label: count for label, count in groups.items() if 0 < count < FEW}
     uncalibrated = [label for label in scores.classes if any(not counts.get(label) for counts in calibrated)]
     averaged = {
-        name: [label for label, entry in result["per_class"].items() if entry[of]["value"] is not None]
+        name: [label for label, entry in result.per_class.items() if getattr(entry, of).value is not None]
         for name, of in MACRO.items()
     }
     notes = [
@@ -47,13 +62,13 @@ def find_untested(
         *_of_models(scores, averaged["macro_auroc"]),
         *_of_calibration(uncalibrated, calibrated, temperatures),
     ]
-    return {
-        "untested": untested,
-        "few": few,
-        "uncalibrated": uncalibrated,
-        "averaged_over": averaged,
-        "notes": notes,
-    }
+    return Untested(
+        untested=tuple(untested),
+        few=few,
+        uncalibrated=tuple(uncalibrated),
+        averaged_over={name: tuple(labels) for name, labels in averaged.items()},
+        notes=tuple(notes),
+    )
 
 
 def _of_test(
@@ -82,10 +97,10 @@ def _of_test(
     return said
 
 
-def _of_few(few: Mapping[str, int], result: Mapping[str, Any]) -> list[str]:
+def _of_few(few: Mapping[str, int], result: Metrics) -> list[str]:
     if not few:
         return []
-    counts = {label: result["per_class"][label]["support"] for label in few}
+    counts = {label: result.per_class[label].support for label in few}
     listed = [
         f"{label} ({counts[label]} {'slice' if counts[label] == 1 else 'slices'} of "
         f"{number} {'group' if number == 1 else 'groups'})"

@@ -1,11 +1,12 @@
 """What verdicts do to a test set: how many slices are answered, and how well."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.intervals import share_interval, with_interval
 from gliascope.evaluation.replicates import Floats, resampled_sums
 from gliascope.evaluation.scores import Scores
@@ -13,10 +14,25 @@ from gliascope.evaluation.scores import Scores
 WIDTH = 0.02  # of a bin, in decades
 
 
+class VerdictMetrics(Value):
+    """How many slices have one verdict, and how many of these are right. Intervals are over groups."""
+
+    n: int
+    share: Estimate = Field(description="of all slices")
+    accuracy: Estimate = Field(description="among those with the verdict; null where there is none")
+
+
+class Histogram(Value):
+    """Counts of outlier scores on a logarithmic scale; past the edge at 1, slices are out of scope."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
 def evaluate_verdicts(
     scores: Scores, verdicts: Sequence[str], kinds: Sequence[str], resamples: int = 2000, seed: int = 0
-) -> dict[str, dict[str, Any]]:
-    """By verdict, in the order of `kinds`: {n, share, accuracy}, the last two {value, low, high} over groups.
+) -> dict[str, VerdictMetrics]:
+    """Numbers of each verdict, in the order of `kinds`.
 
     verdicts: of each slice. accuracy: among those with the verdict; None where there is none. Of the
     accepted, a point of the risk-coverage curve (El-Yaniv & Wiener, J. Mach. Learn. Res. 11:1605, 2010).
@@ -33,20 +49,18 @@ def evaluate_verdicts(
         groups, slices = len(np.unique(scores.group_codes[member])), scores.distinct(member)
         shares = share_interval(share, sums[:, 1] / sums[:, 0], scores.group_count, scores.distinct())
         right_of = share_interval(accuracy, _ratio(sums[:, 2], sums[:, 1]), groups, slices)
-        found[kind] = {
-            "n": n,
-            "share": with_interval(share, shares),
-            "accuracy": with_interval(accuracy, right_of),
-        }
+        found[kind] = VerdictMetrics(
+            n=n, share=with_interval(share, shares), accuracy=with_interval(accuracy, right_of)
+        )
     return found
 
 
-def histogram(outlier_scores: NDArray[np.float64]) -> dict[str, list[float]]:
-    """Outlier scores (n,) counted in bins of a logarithmic scale, 1 among their edges: {edges, counts}."""
+def histogram(outlier_scores: NDArray[np.float64]) -> Histogram:
+    """Count outlier scores (n,) in bins of a logarithmic scale, 1 among their edges."""
     logs = np.log10(np.maximum(outlier_scores, 0.01))
     first, last = np.floor(logs.min() / WIDTH), np.floor(logs.max() / WIDTH) + 1
     edges = np.arange(first, last + 1) * WIDTH
-    return {"edges": (10**edges).tolist(), "counts": np.histogram(logs, edges)[0].tolist()}
+    return Histogram(edges=(10**edges).tolist(), counts=np.histogram(logs, edges)[0].tolist())
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from gliascope import RESEARCH_USE
 from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import BundleError, explain
+from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.files import ZIP_DAMAGES, atomic_folder
 from gliascope.inference.members import read_members
 from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
@@ -18,6 +19,18 @@ from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
 FORMAT = 6
 MEMBERS = ("bundle.json", "model.onnx", "calibrator.npz")
 CARD = "MODEL_CARD.md"
+
+
+class HeadlineMetrics(Value):
+    """What a bundle says of its model under one protocol."""
+
+    leaky: bool
+    n: int
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_auroc: Estimate
+    ece: Estimate
+    brier: Estimate
 
 
 class BundleInfo(BaseModel):
@@ -38,7 +51,7 @@ class BundleInfo(BaseModel):
     research_use: str = RESEARCH_USE
     calibrator: CalibratorInfo | None = None  # None: findings are `unchecked`
     calibrator_sha256: str | None = None
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, HeadlineMetrics] = {}
 
     @field_validator("classes")
     @classmethod

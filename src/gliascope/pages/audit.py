@@ -11,8 +11,8 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.identity import patient_sentences
 from gliascope.data.protocols import PROTOCOLS
 from gliascope.pages.galleries import Galleries
-from gliascope.pages.report import Counts
 from gliascope.pages.templates import render
+from gliascope.reports.report import ClassCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,17 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
     )
 
 
-def balance(frame: pl.DataFrame) -> list[Counts]:
-    """Count slices by class: of each source, of all, of distinct ones, and of what a merged set keeps."""
+def balance(frame: pl.DataFrame) -> list[ClassCounts]:
+    """Slices by class of each source, then of all; then distinct ones, and what a merged set keeps."""
     rows = [(name, frame.filter(source=name)) for name in frame["source"].unique(maintain_order=True)]
     if len(rows) > 1:
         rows.append(("all sources", frame))
     rows.append(("without identical copies", frame.unique(("pixel_hash", "label"))))
     if frame["set_aside"].is_not_null().any():
         rows.append(("kept when merged", frame.filter(pl.col("set_aside").is_null())))
-    return [Counts(name, dict(slices["label"].value_counts().sort("label").rows())) for name, slices in rows]
+    return [
+        ClassCounts.of(name, dict(part["label"].value_counts().sort("label").rows())) for name, part in rows
+    ]
 
 
 def _flagged_first(folder: tuple[str, FolderLabels]) -> tuple[bool, float]:

@@ -1,34 +1,32 @@
 """MODEL_CARD.md: what a bundle is, what it was trained on, how good it is, and what it is not for."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from gliascope.inference.bundle import BundleInfo
 from gliascope.pages.checklist import answers, counts
-from gliascope.pages.claim import Report
 from gliascope.pages.formats import count, percent, span
 from gliascope.pages.notes import merged_notes
 from gliascope.pages.templates import render
+from gliascope.reports.report import Report
 
 
-def model_card(info: Mapping[str, Any], report: Report) -> str:
+def model_card(info: BundleInfo, report: Report) -> str:
     """Write the card from bundle.json and report.json.
 
     Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019; at the end, CLAIM 2024.
     """
     import yaml
 
-    name, headline = next(iter(report["protocols"].items()))
+    name, headline = next(iter(report.protocols.items()))
     found = answers(report)
     return render(
         "MODEL_CARD.md.j2",
         info=info,
         report=report,
-        recipe=yaml.safe_load(report["recipe"]) or {},
+        recipe=yaml.safe_load(report.recipe) or {},
         name=name,
         headline=headline,
-        notes=merged_notes({name: entry.get("notes", ()) for name, entry in report["protocols"].items()}),
-        unused=sum(source["total"] for source in report["sources"])
-        - sum(part["total"] for part in report["parts"]),
+        notes=merged_notes({name: entry.notes for name, entry in report.protocols.items()}),
+        unused=sum(source.total for source in report.sources)
+        - sum(subset.total for subset in report.subsets),
         caveats=caveats(report),
         claim=found,
         counts=counts(found),
@@ -36,7 +34,7 @@ def model_card(info: Mapping[str, Any], report: Report) -> str:
 
 
 def caveats(report: Report) -> list[str]:
-    """What to keep in mind of a model, a sentence or two each. report: as report.json."""
+    """What to keep in mind of a model, a sentence or two each."""
     closed = (
         "Whatever it is shown, it names one of its classes: another disease, another organ, no head at all."
     )
@@ -44,32 +42,31 @@ def caveats(report: Report) -> list[str]:
 
 
 def _of_verdicts(report: Report) -> list[str]:
-    calibrator = report["model"].get("calibrator")
-    if not calibrator:
-        known = next(iter(report["protocols"].values())).get("validation")
-        unused = known and not known[0]["calibrated"]["slices"]
+    if report.calibrator is None:
+        known = report.headline.validation
+        unused = known and not known[0].calibrated.slices
         why = " No validation slice was left to calibrate on: all trained or chose." if unused else ""
         return [f"Findings are `unchecked`: nothing is known of how far to go by them.{why}"]
     return [
         "A finding is `out of scope` where the slice is farther from the training slices than 95 % of the "
         "validation slices are. That finds photographs, noise and other organs, but not every stranger.",
         "A finding is `uncertain` where its prediction set is not of one class. The sets promise to hold the "
-        f"truth for {percent(calibrator['level'])} of patients like those it was calibrated on, and promise "
-        "nothing for another scanner or hospital.",
+        f"truth for {percent(report.calibrator.level)} of patients like those it was calibrated on, and "
+        "promise nothing for another scanner or hospital.",
     ]
 
 
 def _of_data(report: Report) -> list[str]:
     said = ["Labels are what the sources call their slices; no tissue and no report was looked at."]
-    audit = report["audit"]
+    audit = report.audit
     if audit is None:
         return [
             *said,
             "No audit was made: copies of training slices may be in the test, and the numbers too high.",
         ]
-    if audit["protocol"] not in report["protocols"]:
+    if audit.protocol not in report.protocols:
         said.append(
-            f"The audit calls for protocol `{audit['protocol']}`, which was not tested: the numbers here are "
+            f"The audit calls for protocol `{audit.protocol}`, which was not tested: the numbers here are "
             "likely too high."
         )
     return [
@@ -80,21 +77,20 @@ def _of_data(report: Report) -> list[str]:
 
 def _of_tests(report: Report) -> list[str]:
     said = []
-    if report["foreign"]:
+    if report.foreign:
         said.append("It was trained elsewhere. If slices tested here trained it, the numbers are too high.")
-    elif outside := report["protocols"].get("leave-source-out"):
-        right = outside["accuracy"]
+    elif outside := report.protocols.get("leave-source-out"):
+        right = outside.accuracy
         interval = f" ({span(right)})" if span(right) else ""
         said.append(
             f"On sources that had no part in training, models of this recipe are right on "
-            f"{percent(right['value'])}{interval} of {count(outside['n'])} slices. Expect no more elsewhere."
+            f"{percent(right.value)}{interval} of {count(outside.n)} slices. Expect no more elsewhere."
         )
     else:
         said.append("It was tested on no source but those it was trained on. Expect less from others.")
-    headline = next(iter(report["protocols"].values()))
-    if missing := headline.get("untested"):
+    if missing := report.headline.untested:
         said.append(f"It was not tested on {', '.join(missing)}: no test slice is of that class.")
-    if not any(result["studies"] for result in report["protocols"].values()):
+    if not any(result.studies for result in report.protocols.values()):
         said.append(
             "It was tested on single slices that someone had picked. Most slices of a whole scan show no "
             "tumour; how it does on those is not known."

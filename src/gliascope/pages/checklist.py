@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gliascope.pages.claim import ITEMS, SECTIONS, Item, Report
+from gliascope.pages.claim import ITEMS, SECTIONS, Item
+from gliascope.reports.report import Report
 
 MET, IN_PART, FOR_YOU, NOT_APPLICABLE = "met", "in part", "for you to fill in", "does not apply"
 STATES = (MET, IN_PART, FOR_YOU, NOT_APPLICABLE)
@@ -24,7 +25,7 @@ class Answer:
 
 
 def answers(report: Report) -> list[Answer]:
-    """The 44 items in their order. report: as report.json."""
+    """The 44 items in their order."""
     return [_answer(item, report) for item in ITEMS]
 
 

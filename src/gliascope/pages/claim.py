@@ -4,12 +4,14 @@ The Checklist for Artificial Intelligence in Medical Imaging (Tejani et al., Rad
 2024). Its numbers and sections; names and questions are in our words, so cite and read the original.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-Report = Mapping[str, Any]  # as report.json
-Test = Callable[[Report], Any]
+from gliascope.reports.model import OnnxModel, TrainedModel
+from gliascope.reports.report import Report
+
+Test = Callable[[Report], object]
+"""Whether a report has something: whatever is true."""
 
 
 def _always(report: Report) -> bool:
@@ -35,53 +37,50 @@ class Item:
     exempt: Test | None = None
 
 
-def _first(key: str) -> Test:
-    """Whether the headline protocol has this."""
-    return lambda report: next(iter(report["protocols"].values()))[key]
-
-
-def _any(key: str) -> Test:
-    """Whether some protocol has this."""
-    return lambda report: any(result[key] for result in report["protocols"].values())
-
-
-def _has(key: str) -> Test:
-    return lambda report: report[key]
-
-
 def _own(report: Report) -> bool:
-    return not report["foreign"]
-
-
-def _ensemble(report: Report) -> bool:
-    return bool(report["run"].get("ensemble"))
+    return not report.foreign
 
 
 def _preprocessing(report: Report) -> bool:
-    return bool(report["recipe"]) or "preprocessing" in report["model"]
+    return bool(report.recipe) or isinstance(report.model, OnnxModel)
+
+
+def _ensemble(report: Report) -> object:
+    return report.run and report.run.ensemble
+
+
+def _folds(report: Report) -> bool:
+    return any(result.folds for result in report.protocols.values())
+
+
+def _maps(report: Report) -> object:
+    return isinstance(report.model, TrainedModel) and report.model.activation_maps and report.mistakes
 
 
 def _internal(report: Report) -> bool:
-    sound = (name for name, result in report["protocols"].items() if not result["leaky"])
+    sound = (name for name, result in report.protocols.items() if not result.leaky)
     return _own(report) and any(name != "leave-source-out" for name in sound)
 
 
 def _external(report: Report) -> bool:
-    return _own(report) and "leave-source-out" in report["protocols"]
+    return _own(report) and "leave-source-out" in report.protocols
 
 
 # Sections of report.html by id: the title, and whether it is there. A test holds them against the page.
 SECTIONS: dict[str, tuple[str, Test]] = {
     "results": ("Results", _always),
-    "believe": ("What to believe", lambda report: report["audit"] or report["decisions"]),
-    "operating": ("Tumour or none", _any("operating")),
+    "believe": ("What to believe", lambda report: report.audit or report.decisions),
+    "operating": (
+        "Tumour or none",
+        lambda report: any(result.operating for result in report.protocols.values()),
+    ),
     "confusion": ("Confusion matrix", _always),
     "classes": ("Class by class", _always),
-    "curves": ("Ranking", _first("curves")),
-    "subgroups": ("Subgroups", _first("subgroups")),
-    "training": ("Training", _has("curves")),
+    "curves": ("Ranking", lambda report: report.headline.curves),
+    "subgroups": ("Subgroups", lambda report: report.headline.subgroups),
+    "training": ("Training", lambda report: report.curves),
     "mistakes": ("Most confident mistakes", _always),
-    "data": ("Data", lambda report: report["sources"] or report["parts"] or report["rejects"]),
+    "data": ("Data", lambda report: report.sources or report.subsets or report.unreadable),
     "card": ("Model card", _always),
     "details": ("Details", _always),
 }
@@ -127,38 +126,38 @@ ITEMS = (
     Item(
         19, "Data partitions", "How slices were assigned to parts", "how training and test data were parted",
         ("results", "data", "details"), "the protocol, slices and groups by part and class, the seed",
-        needs=lambda report: report["parts"] and _own(report),
+        needs=lambda report: report.subsets and _own(report),
     ),
     Item(
         20, "Data partitions", "Whether parts share patients or copies",
         "an audit (`gliascope audit`), and the patients: without them, copies may be on both sides",
         ("believe", "results"), "copies between the parts, looked for; what each protocol keeps together",
         "patients that no file names (`--groups`)",
-        lambda report: report["audit"] and _own(report),
+        lambda report: report.audit and _own(report),
     ),
     Item(21, "Testing data", "Planned size of the test set", "how many patients you meant to test, and why"),
     Item(
         22, "Model", "The model in full", "the architecture, from input to output",
-        ("details",), "the recipe; the graph itself is model.onnx", needs=_has("recipe"),
+        ("details",), "the recipe; the graph itself is model.onnx", needs=lambda report: report.recipe,
     ),
     Item(
         23, "Model", "Software and versions", "libraries with their versions",
-        ("details",), "the run's environment", needs=lambda report: report["run"].get("environment"),
+        ("details",), "the run's environment", needs=lambda report: report.run,
     ),
     Item(
         24, "Model", "Where the weights start from", "random weights, or whose",
-        ("details",), "backbone, weights and seed, in the recipe", needs=_has("recipe"),
+        ("details",), "backbone, weights and seed, in the recipe", needs=lambda report: report.recipe,
     ),
     Item(
         25, "Training", "How it was trained", "augmentation, optimiser, schedule, and when training ended",
         ("training", "details"), "the recipe in full; loss, accuracy and learning rate by epoch",
-        needs=_has("recipe"),
+        needs=lambda report: report.recipe,
     ),
     Item(
         26, "Training", "How the final model was chosen", "by what measure, on which slices",
         ("training",), "the epoch that was kept, and by which slices",
         "how the recipe was found, where several were tried",
-        lambda report: report["chosen_epoch"] is not None,
+        lambda report: report.chosen_epoch is not None,
     ),
     Item(
         27, "Training", "Ensembles", "the members, and how they are joined",
@@ -174,14 +173,14 @@ ITEMS = (
     ),
     Item(
         30, "Evaluation", "Robustness", "what noise, blur, movement and other scanners do to the numbers",
-        ("results",), "the spread over rounds of training and testing",
-        "what noise, blur, movement and other scanners do to the numbers", _any("rounds"),
+        ("results",), "the spread over folds of training and testing",
+        "what noise, blur, movement and other scanners do to the numbers", _folds,
     ),
     Item(
         31, "Evaluation", "Explanations of its answers", "how its answers were explained, if they were",
         ("mistakes",), "class activation maps",
         "how well maps find the lesion: `gliascope explain` measures it",
-        lambda report: report["mistakes"] and report["model"].get("activation_maps"),
+        _maps,
     ),
     Item(
         32, "Evaluation", "Internal testing", "a test on slices like those it was trained on, kept apart",
@@ -227,7 +226,7 @@ ITEMS = (
         43, "Other information", "Availability of software, model and data",
         "where each can be had, on what terms",
         ("details",), "version and SHA-256 of the model", "where each can be had, on what terms",
-        lambda report: report["model"].get("sha256"),
+        lambda report: report.model.sha256,
     ),
     Item(44, "Other information", "Funding", "who paid, and what say they had"),
 )  # fmt: skip

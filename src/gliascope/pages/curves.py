@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gliascope.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
+from gliascope.recipes.run import EpochMetrics
+from gliascope.reports.report import Leak, find_leak
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,15 +15,11 @@ if TYPE_CHECKING:
 QUANTITIES = ("loss", "accuracy", "learning rate")
 _DECADES = 1e-4  # of the highest rate; what a cosine ends at lies far below and would stretch the axis
 
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[EpochMetrics]
 
 
 def training_curve(rows: Rows, quantity: str, chosen_epoch: int | None) -> Drawing:
-    """One of QUANTITIES by epoch; boundaries between stages are dotted.
-
-    rows: keys epoch (counted through all stages), stage, lr, and train_, val_ and, where the test part was
-    watched, test_ before loss and accuracy (None: no point).
-    """
+    """One of QUANTITIES by epoch, counted through all stages; boundaries between stages are dotted."""
 
     def draw(figure: "Figure") -> None:
         _curve(figure.add_subplot(), rows, quantity, chosen_epoch)
@@ -35,38 +33,20 @@ def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
     def draw(figure: "Figure") -> None:
         for axes, quantity in zip(figure.subplots(1, len(QUANTITIES)), QUANTITIES, strict=True):
             _curve(axes, rows, quantity, chosen_epoch)
-        found = leak(rows, chosen_epoch)
+        found = find_leak(rows, chosen_epoch)
         if found:
             figure.suptitle(leak_sentence(found), color=ALARM, fontsize=10)
 
     return Drawing("curves", (13.8, 4.2), draw)
 
 
-def leak(rows: Rows, chosen_epoch: int | None) -> dict[str, float | int] | None:
-    """What choosing the epoch by test accuracy claims, beside the honest choice: None where not watched.
-
-    Keys: epoch, accuracy (the highest on the test part, the first of equals), honest_epoch,
-    honest_accuracy (on the test part, at `chosen_epoch`).
-    """
-    tested = {row["epoch"]: row["test_accuracy"] for row in rows if row.get("test_accuracy") is not None}
-    if chosen_epoch not in tested:
-        return None
-    epoch = max(tested, key=lambda number: tested[number])
-    return {
-        "epoch": epoch,
-        "accuracy": tested[epoch],
-        "honest_epoch": chosen_epoch,
-        "honest_accuracy": tested[chosen_epoch],
-    }
-
-
-def leak_sentence(found: dict[str, float | int]) -> str:
+def leak_sentence(found: Leak) -> str:
     """The two choices in words."""
     from gliascope.pages.formats import percent
 
     return (
-        f"chosen on the test set: {percent(found['accuracy'])} at epoch {found['epoch']} (LEAK); "
-        f"chosen on validation: {percent(found['honest_accuracy'])} at epoch {found['honest_epoch']}"
+        f"chosen on the test set: {percent(found.accuracy)} at epoch {found.epoch} (LEAK); "
+        f"chosen on validation: {percent(found.honest_accuracy)} at epoch {found.honest_epoch}"
     )
 
 
@@ -74,7 +54,7 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
     from matplotlib.ticker import MaxNLocator
 
     if quantity == "learning rate":
-        rates = [row["lr"] for row in rows]
+        rates = [row.lr for row in rows]
         _line(axes, rows, rates, "", color=ACCENT)
         if min(rates) > 0:
             axes.set_yscale("log")
@@ -82,12 +62,12 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
     else:
         _parts(axes, rows, quantity, chosen_epoch)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)  # on no curve
-    boundaries = [row["epoch"] for row, after in pairwise(rows) if row["stage"] != after["stage"]]
+    boundaries = [row.epoch for row, after in pairwise(rows) if row.stage != after.stage]
     for number, epoch in enumerate(boundaries, start=2):
         axes.axvline(epoch + 0.5, color=INK, alpha=0.5, lw=0.8, ls=":")
         above = axes.get_xaxis_transform()
         axes.text(epoch + 0.5, 1.01, f" stage {number}", transform=above, fontsize=8)
-    axes.set(xlabel="epoch", ylabel=quantity, xlim=(0.5, rows[-1]["epoch"] + 0.5))
+    axes.set(xlabel="epoch", ylabel=quantity, xlim=(0.5, rows[-1].epoch + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.grid(axis="y", color=INK, alpha=FAINT, lw=0.5)
 
@@ -95,27 +75,28 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
 def _parts(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) -> None:
     """Training and validation, and the test part where it was watched: a leak, and drawn as one."""
     values = {
-        part: [_or_nan(row.get(f"{part}_{quantity}")) for row in rows] for part in ("train", "val", "test")
+        part: [_or_nan(getattr(row, f"{part}_{quantity}", None)) for row in rows]
+        for part in ("train", "val", "test")
     }
     _line(axes, rows, values["train"], "training", color=INK, ls=(0, (4, 2)))
     _line(axes, rows, values["val"], "validation", color=ACCENT)
     if any(value == value for value in values["test"]):  # noqa: PLR0124 (NaN differs from itself)
         _line(axes, rows, values["test"], "test (LEAK)", color=ALARM, ls=(0, (1, 1)), marker="x")
-    epochs = [row["epoch"] for row in rows]
+    epochs = [row.epoch for row in rows]
     if chosen_epoch is not None and chosen_epoch in epochs:
         best = values["val"][epochs.index(chosen_epoch)]
         axes.axvline(chosen_epoch, color=ACCENT, alpha=0.35, lw=1, zorder=0)
         axes.plot([chosen_epoch], [best], "o", color=ACCENT, markersize=9, label="chosen epoch")
-    found = leak(rows, chosen_epoch)
+    found = find_leak(rows, chosen_epoch)
     if found and quantity == "accuracy":
         axes.plot(
-            [found["epoch"]], [found["accuracy"]], "s", mfc="none", color=ALARM, markersize=10,
+            [found.epoch], [found.accuracy], "s", mfc="none", color=ALARM, markersize=10,
             label="chosen on the test set (LEAK)",
         )  # fmt: skip
 
 
 def _line(axes: "Axes", rows: Rows, values: list[float], label: str, **look: Any) -> None:
-    epochs = [row["epoch"] for row in rows]
+    epochs = [row.epoch for row in rows]
     size = 3.5 if len(rows) <= 40 else 2
     axes.plot(epochs, values, **{"marker": "o", "markersize": size, "lw": 1.6, "label": label} | look)
 

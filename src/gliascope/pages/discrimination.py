@@ -1,8 +1,11 @@
 """How well a score ranks each class before the rest: ROC and precision-recall curves."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
+from gliascope.evaluation.curves import ClassCurves
+from gliascope.evaluation.estimate import Estimate
+from gliascope.evaluation.metrics import Metrics
 from gliascope.pages.drawing import ACCENT, FAINT, INK, PAPER, Drawing
 from gliascope.pages.formats import MANY, decimal, shorten, span
 
@@ -14,22 +17,20 @@ ACROSS, MANY_ACROSS = 2, 4  # panels side by side, and where there are many
 ZOOM = 0.1  # side of the corner that curves which reach it have drawn again, larger
 SIDE, SMALL = 3.1, 2.5  # inches
 
-Curves = Mapping[str, Mapping[str, Any]]
-Points = list[list[float]]
+Curves = Mapping[str, ClassCurves]
+Points = Sequence[tuple[float, float]]
+Kind = Literal["roc", "precision_recall"]
 
 
-def roc_curves(curves: Curves, result: Mapping[str, Any]) -> Drawing:
-    """Recall against false positives, a panel for each class.
-
-    curves: of `evaluate_curves`; result: of `evaluate_scores`, for the areas.
-    """
-    areas = {name: result["per_class"][name]["auroc"] for name in curves}
+def roc_curves(curves: Curves, result: Metrics) -> Drawing:
+    """Recall against false positives, a panel for each class; its areas are those of `result`."""
+    areas = {name: result.per_class[name].auroc for name in curves}
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
-            _curves(axes, entry, "roc", [[0, 0], [1, 1]], "default")
-            if len(curves) <= MANY and _reaches(entry["roc"], 0):
-                _curves(_corner(axes, 0), entry, "roc", [[0, 0], [1, 1]], "default")
+            _curves(axes, entry, "roc", [(0, 0), (1, 1)], "default")
+            if len(curves) <= MANY and _reaches(entry.roc, 0):
+                _curves(_corner(axes, 0), entry, "roc", [(0, 0), (1, 1)], "default")
             axes.set(xlabel="false positive rate", ylabel="recall")
             _title(axes, name, f"AUROC {_area(areas[name])}", len(curves))
 
@@ -41,12 +42,12 @@ def precision_recall_curves(curves: Curves) -> Drawing:
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
-            chance = [[0, entry["prevalence"]], [1, entry["prevalence"]]]
+            chance = [(0.0, entry.prevalence), (1.0, entry.prevalence)]
             _curves(axes, entry, "precision_recall", chance, "steps-pre")
-            if len(curves) <= MANY and _reaches(entry["precision_recall"], 1 - ZOOM):
+            if len(curves) <= MANY and _reaches(entry.precision_recall, 1 - ZOOM):
                 _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance, "steps-pre")
             axes.set(xlabel="recall", ylabel="precision")
-            _title(axes, name, f"AP {_area(entry['average_precision'])}", len(curves))
+            _title(axes, name, f"AP {_area(entry.average_precision)}", len(curves))
 
     return Drawing("precision-recall", _size(len(curves)), draw)
 
@@ -62,14 +63,13 @@ def _panels(figure: "Figure", count: int) -> "list[Axes]":
     return panels
 
 
-def _curves(axes: "Axes", entry: Mapping[str, Any], kind: str, chance: Points, steps: str) -> None:
+def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, chance: Points, steps: str) -> None:
     """The curve of a class, faint those of each model, and chance."""
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(*zip(*chance, strict=True), color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)))
-    for model in entry.get("models", ()):
-        axes.plot(*zip(*model[kind], strict=True), color=ACCENT, alpha=0.35, lw=0.7, drawstyle=steps)
-    points = entry[kind]
-    axes.plot(*zip(*points, strict=True), color=ACCENT, lw=1.6, drawstyle=steps)
+    for model in entry.models:
+        axes.plot(*zip(*getattr(model, kind), strict=True), color=ACCENT, alpha=0.35, lw=0.7, drawstyle=steps)
+    axes.plot(*zip(*getattr(entry, kind), strict=True), color=ACCENT, lw=1.6, drawstyle=steps)
     axes.grid(color=INK, alpha=FAINT, lw=0.5)
     axes.set(xlim=limits[0], ylim=limits[1])
 
@@ -104,9 +104,9 @@ def _corner(axes: "Axes", left: float) -> "Axes":
     return inset
 
 
-def _area(number: Mapping[str, float | None]) -> str:
+def _area(number: Estimate) -> str:
     interval = span(number, "decimal")
-    return decimal(number["value"]) + (f" ({interval})" if interval else "")
+    return decimal(number.value) + (f" ({interval})" if interval else "")
 
 
 def _across(count: int) -> int:

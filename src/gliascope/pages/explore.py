@@ -12,8 +12,8 @@ from gliascope.data.catalog import Catalog
 from gliascope.data.scan import THUMBNAIL
 from gliascope.pages import plots
 from gliascope.pages.pictures import Album, Picture, encode
-from gliascope.pages.report import Counts
 from gliascope.pages.templates import render
+from gliascope.reports.report import ClassCounts
 
 DRAWN = 24
 _CHUNK = 4096
@@ -65,14 +65,14 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
     )
 
 
-def count_slices(frame: pl.DataFrame, by: list[str]) -> list[Counts]:
+def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
     """Slices by class of each value of the columns `by`, in order of first appearance; then of all."""
     rows = []
     for key, part in frame.group_by(by, maintain_order=True):
         name = ", ".join(str(value) for value in key if value is not None)
-        rows.append(Counts(name, dict(part["label"].value_counts().sort("label").rows())))
+        rows.append(ClassCounts.of(name, dict(part["label"].value_counts().sort("label").rows())))
     if len(rows) > 1:
-        rows.append(Counts("all", dict(frame["label"].value_counts().sort("label").rows())))
+        rows.append(ClassCounts.of("all", dict(frame["label"].value_counts().sort("label").rows())))
     return rows
 
 

@@ -5,13 +5,27 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+
+from gliascope.data.validation import Amount, ValidationUse
 
 UNDEFINED = "–"
 MANY = 8
 """Classes that fit as columns; more are rows, or numbers."""
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+class HasInterval(Protocol):
+    """Whatever has two ends."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
 
 
 def count(value: int | None) -> str:
@@ -65,9 +79,13 @@ def decimal(value: float | None, digits: int = 4) -> str:
     return _rounded(value, 1, digits)
 
 
-def span(number: Mapping[str, float | None], form: str = "percent") -> str:
-    """The interval of {value, low, high}, low end rounded down: "98.7–99.7"; empty where there is none."""
-    low, high = number["low"], number["high"]
+def span(number: HasInterval | Mapping[str, float | None], form: str = "percent") -> str:
+    """The interval of a number, low end rounded down: "98.7–99.7"; empty where there is none."""
+    # The facts of audit.json are no typed values yet.
+    if isinstance(number, Mapping):
+        low, high = number["low"], number["high"]
+    else:
+        low, high = number.low, number.high
     if low is None or high is None:
         return ""
     scale, digits = (100, 1) if form == "percent" else (1, 4)
@@ -111,18 +129,14 @@ def fact(value: Any) -> str:
     return str(value)
 
 
-def uses_of_validation(facts: Mapping[str, Mapping[str, int]]) -> str:
-    """What validation slices did. facts: of `data.validation.Validation`."""
-    chose, calibrated, dropped = (
-        f"{count(one['slices'])} in {count(one['groups'])} {plural('group', one['groups'])}"
-        for one in (facts["chose"], facts["calibrated"], facts["dropped"])
-    )
-    told = f"of the validation slices, {calibrated} calibrate"
-    if facts["chose"]["slices"]:
-        told += f"; {chose} chose the epoch, a rate or the settings, and so do not"
-    if facts["dropped"]["slices"]:
-        told += f"; {dropped} cannot, since copies of them, or slices of their groups, trained"
-    return told
+def uses_of_validation(use: ValidationUse) -> str:
+    """What validation slices did, in words."""
+    said = f"of the validation slices, {_amount(use.calibrated)} calibrate"
+    if use.chose.slices:
+        said += f"; {_amount(use.chose)} chose the epoch, a rate or the settings, and so do not"
+    if use.dropped.slices:
+        said += f"; {_amount(use.dropped)} cannot, since copies of them, or slices of their groups, trained"
+    return said
 
 
 def cell(text: Any) -> str:
@@ -137,6 +151,10 @@ def data_uri(image: bytes) -> str:
         if image.startswith(signature):
             return f"data:{media};base64,{base64.b64encode(image).decode('ascii')}"
     raise ValueError(f"expected an image to be PNG or JPEG but got bytes that start with {image[:8]!r}")
+
+
+def _amount(amount: Amount) -> str:
+    return f"{count(amount.slices)} in {count(amount.groups)} {plural('group', amount.groups)}"
 
 
 def _rounded(value: float, perfect: float, digits: int) -> str:

@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from gliascope.files import write_text
+from gliascope.reports.document import Document
+
+
+def write_document(folder: Path, document: Document, page: str) -> None:
+    """Write a document and its page, NAME.json and NAME.html, into `folder`, each atomically.
+
+    Raises OSError if `folder` cannot be written.
+    """
+    document.write(folder)
+    write_text((folder / document.file).with_suffix(".html"), _encodable(page))
 
 
 def write_page(folder: Path | str, kind: str, tree: Mapping[str, Any], page: str) -> None:

@@ -1,12 +1,13 @@
 """Figures of the pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gliascope.evaluation.metrics import Metrics
 from gliascope.pages.drawing import ACCENT, ALARM, INK, Drawing
 from gliascope.pages.formats import MANY, count, percent, shorten
 
@@ -60,12 +61,12 @@ def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
     return Drawing(name, (3.6, 3.2), draw)
 
 
-def confusion(result: Mapping[str, Any], protocol: str) -> Drawing:
-    """Counts and shares of each true class (rows), as the report's table. result: of `evaluate_scores`.
+def confusion(result: Metrics, protocol: str) -> Drawing:
+    """Counts and shares of each true class (rows), as the report's table.
 
     Many classes are numbered, and have no room for shares.
     """
-    classes, table = result["classes"], result["confusion"]
+    classes, table = result.classes, result.confusion
     dense = len(classes) > MANY
     names = [shorten(name, 36 if dense else 18) for name in classes]
     numbers = [str(number) for number in range(1, len(classes) + 1)]
@@ -96,7 +97,7 @@ def confusion(result: Mapping[str, Any], protocol: str) -> Drawing:
             axes.set_xticks(places, names)
             axes.set_yticks(places, names)
         axes.tick_params(length=0)
-        right = f"{percent(result['accuracy']['value'])} of {count(result['n'])} slices right"
+        right = f"{percent(result.accuracy.value)} of {count(result.n)} slices right"
         axes.set_title(f"{protocol}: {right}")
 
     size = (3.6 + 0.4 * len(classes), 1.2 + 0.3 * len(classes))

@@ -1,33 +1,43 @@
 """Figures of what an answer is worth: calibration, prediction sets, distance from what was learned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from gliascope.evaluation.estimate import Estimate
+from gliascope.evaluation.reliability import ReliabilityBin
+from gliascope.evaluation.verdicts import Histogram
 from gliascope.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
+from gliascope.reports.uncertainty import SetsAtLevel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Rows = Sequence[Mapping[str, Any]]
+Bins = Sequence[ReliabilityBin]
 
 
-def reliability_diagram(rows: Rows, before: Rows | None = None) -> Drawing:
-    """Accuracy against confidence with intervals, and how many slices are in each bin; and as it was before.
-
-    rows, before: what `metrics.reliability` returns.
-    """
+def reliability_diagram(rows: Bins, before: Bins | None = None) -> Drawing:
+    """Accuracy against confidence with intervals, and slices in each bin; and as it was before."""
 
     def draw(figure: "Figure") -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         top.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="perfectly calibrated")
         if before is not None:
-            _points(top, before, color=INK, alpha=0.55, fmt="s", mfc="none", markersize=5, label="as trained")
+            _points(
+                top,
+                *_measured(before),
+                color=INK,
+                alpha=0.55,
+                fmt="s",
+                mfc="none",
+                markersize=5,
+                label="as trained",
+            )
         for points in _by_model(rows):
             top.plot(*zip(*points, strict=True), color=ACCENT, alpha=0.35, lw=0.8)
         label = "model" if before is None else "calibrated"
-        _points(top, rows, color=ACCENT, fmt="o", markersize=5, lw=1.3, label=label)
+        _points(top, *_measured(rows), color=ACCENT, fmt="o", markersize=5, lw=1.3, label=label)
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
         top.grid(color=INK, alpha=FAINT, lw=0.5)
         figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -42,19 +52,19 @@ def reliability_diagram(rows: Rows, before: Rows | None = None) -> Drawing:
     return Drawing("reliability", (5.4, 4.6), draw)
 
 
-def coverage(curve: Rows, chosen: float) -> Drawing:
+def coverage(curve: Sequence[SetsAtLevel], chosen: float) -> Drawing:
     """Coverage and mean size of prediction sets against the level they promise.
 
-    curve: level, coverage and size {value, low, high} each; chosen: the level that is deployed.
+    chosen: the level that is deployed.
     """
-    levels = [row["level"] for row in curve]
+    levels = [row.level for row in curve]
 
     def draw(figure: "Figure") -> None:
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)), label="as promised")
-        for axes, key in ((left, "coverage"), (right, "size")):
-            _points(axes, [{"confidence": row["level"], "accuracy": row[key]} for row in curve], color=ACCENT,
-                    fmt="o-", markersize=5, lw=1.3)  # fmt: skip
+        numbers = ((left, [row.coverage for row in curve]), (right, [row.size for row in curve]))
+        for axes, found in numbers:
+            _points(axes, levels, found, color=ACCENT, fmt="o-", markersize=5, lw=1.3)
             axes.axvline(chosen, color=ACCENT, alpha=0.35, lw=1, zorder=0)
             axes.grid(color=INK, alpha=FAINT, lw=0.5)
             axes.set(xlabel="promised level", xlim=(min(levels) - 0.02, 1.005))
@@ -65,12 +75,9 @@ def coverage(curve: Rows, chosen: float) -> Drawing:
     return Drawing("coverage", (7.2, 3.2), draw)
 
 
-def outlier_histogram(found: Mapping[str, Sequence[float]]) -> Drawing:
-    """How far test slices are from what the model learned from; past the line, they are out of scope.
-
-    found: of `verdicts.histogram`.
-    """
-    edges, counts = found["edges"], found["counts"]
+def outlier_histogram(found: Histogram) -> Drawing:
+    """How far test slices are from what the model learned from; past the line, they are out of scope."""
+    edges, counts = found.edges, found.counts
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -88,24 +95,29 @@ def outlier_histogram(found: Mapping[str, Sequence[float]]) -> Drawing:
     return Drawing("outliers", (5.4, 2.8), draw)
 
 
-def _by_model(rows: Rows) -> list[list[tuple[float, float]]]:
+def _by_model(rows: Bins) -> list[list[tuple[float, float]]]:
     """Confidence and accuracy in each bin that a model has slices in, by model; none of one model alone."""
-    models = zip(*(row.get("models", ()) for row in rows), strict=True)
-    return [[(point["confidence"], point["accuracy"]) for point in model if point] for model in models]
+    models = zip(*(row.models for row in rows), strict=True)
+    return [[(point.confidence, point.accuracy) for point in model if point] for model in models]
 
 
-def _points(axes: "Axes", rows: Rows, **look: Any) -> None:
+def _measured(rows: Bins) -> tuple[list[float], list[Estimate]]:
+    """Confidence and accuracy of the bins that have slices."""
+    known = [row for row in rows if row.confidence is not None]
+    return [row.confidence or 0.0 for row in known], [row.accuracy for row in known]
+
+
+def _points(axes: "Axes", places: Sequence[float], numbers: Sequence[Estimate], **look: Any) -> None:
     """Where something was measured; whiskers where there is an interval."""
-    known = [row for row in rows if row["confidence"] is not None]
-    numbers = [row["accuracy"] for row in known]
+    values = [number.value or 0.0 for number in numbers]
     ends = [
-        [0.0 if number[end] is None else abs(number[end] - number["value"]) for number in numbers]
-        for end in ("low", "high")
+        [0.0 if end is None else abs(end - value) for end, value in zip(side, values, strict=True)]
+        for side in ([number.low for number in numbers], [number.high for number in numbers])
     ]
-    axes.errorbar([row["confidence"] for row in known], [number["value"] for number in numbers], ends, **look)
+    axes.errorbar(places, values, ends, **look)
 
 
-def _bars(axes: "Axes", rows: Rows, **look: Any) -> None:
-    filled = [row for row in rows if row["count"]]
-    middles = [(row["lower"] + row["upper"]) / 2 for row in filled]
-    axes.bar(middles, [row["count"] for row in filled], width=0.9 / len(rows), **look)
+def _bars(axes: "Axes", rows: Bins, **look: Any) -> None:
+    filled = [row for row in rows if row.count]
+    middles = [(row.lower + row.upper) / 2 for row in filled]
+    axes.bar(middles, [row.count for row in filled], width=0.9 / len(rows), **look)

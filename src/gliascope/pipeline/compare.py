@@ -1,71 +1,79 @@
 """Folders of `run` or `evaluate` in, one table out."""
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from gliascope import __version__
 from gliascope.errors import GliascopeError, RunError
-from gliascope.evaluation.comparison import compare_scores, gain
+from gliascope.evaluation.comparison import Compared, compare_scores, gain
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
 from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.pages.comparison import ComparisonData, write_comparison
+from gliascope.pages.comparison import accuracy_against_latency, write_comparison
 from gliascope.pipeline.figures import write_pngs
 from gliascope.pipeline.predictions import NAME as PREDICTIONS
 from gliascope.pipeline.predictions import SLICE, load_predictions, to_scores
 from gliascope.progress import progress
+from gliascope.recipes.run import Member
+from gliascope.reports.comparison import ComparedRun, Comparison, EnsembleGain, Latency, equal_to_best
+from gliascope.reports.model import RunFacts, TrainedModel
+from gliascope.reports.report import Report
 
 ROUNDS, SECONDS = 100, 10.0  # of timing: as many rounds as fit, ten at least
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One run: its report, its model, and its predictions under the protocol that is compared."""
+    """One run: what its report says, its model, and its predictions under the protocol that is compared."""
 
     place: Path
     name: str
-    report: dict[str, Any]
+    report: Report
+    run: RunFacts
+    trained: TrainedModel
     bundle: Bundle
     frame: pl.DataFrame
     scores: Scores
 
     @property
-    def members(self) -> dict[str, Any]:
+    def members(self) -> dict[str, Member]:
         """Those of an ensemble, by number."""
-        found: dict[str, Any] = (self.report["run"].get("ensemble") or {"members": {}})["members"]
-        return found
+        return self.run.ensemble.members if self.run.ensemble else {}
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What is no score: place, recipe, seconds, device, parameters, bytes, leak."""
-        model, curves = self.report["model"], self.report["curves"]
-        return {
-            "place": str(self.place),
-            "recipe": self.bundle.info.recipe,
+    def row(self, compared: Compared, latency: Latency) -> ComparedRun:
+        """What the comparison says of the run."""
+        result, report = compared.result, self.report
+        return ComparedRun(
+            name=self.name,
+            accuracy=result.accuracy,
+            balanced_accuracy=result.balanced_accuracy,
+            macro_auroc=result.macro_auroc,
+            against_best=compared.against_best,
+            folder=str(self.place),
+            recipe=self.bundle.info.recipe,
             # A run that was resumed knows its last session, and the epochs of all.
-            "seconds": max(model["seconds"], sum(row["seconds"] for row in curves)),
-            "device": self.report["run"]["environment"]["device"],
-            "parameters": model["parameters"],
-            "bytes": len(self.bundle.model),
-            "leak": self.report["leak"],
-        }
+            seconds=max(self.trained.seconds, sum(row.seconds for row in report.curves)),
+            device=str(self.run.environment["device"]),
+            parameters=self.trained.parameters,
+            bytes=len(self.bundle.model),
+            latency_ms=latency,
+            leak=report.leak,
+        )
 
 
 def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -> None:
     """Compare runs on the same test slices; write compare.html, compare.json and compare.png into `folder`.
 
     protocol: that of the first run's headline, unless named. Each model's latency is measured here.
-    Raises RunError where a folder is none of a run, or runs differ in classes, test slices, labels or groups.
+    Raises ReportError where a folder has no report, RunError where it is none of a run, or runs differ in
+    classes, test slices, labels or groups.
     """
     check_writable(folder)
     candidates, protocol = _open_all(places, protocol)
@@ -73,29 +81,31 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
     for other in candidates[1:]:
         _check_comparable(first, other, protocol)
     by_name = {candidate.name: candidate for candidate in candidates}
-    rows = compare_scores({name: candidate.scores for name, candidate in by_name.items()})
+    compared = compare_scores({name: candidate.scores for name, candidate in by_name.items()})
     latencies = dict(zip(by_name, measure([candidate.bundle for candidate in candidates]), strict=True))
-    for row in rows:
-        row.update(by_name[row["name"]].facts, latency_ms=latencies[row["name"]])
-    facts = {row["name"]: row for row in rows}
-    tested = first.report["protocols"][protocol]
-    data = ComparisonData(
-        title=first.report["title"].partition(" on ")[2],
+    runs = tuple(by_name[one.name].row(one, latencies[one.name]) for one in compared)
+    tested, best = first.report.protocols[protocol], compared[0]
+    data = Comparison(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=__version__,
+        title=first.report.title.partition(" on ")[2],
         protocol=protocol,
-        description=tested["description"],
-        leaky=tested["leaky"],
-        rounds=first.frame["round"].n_unique(),
-        rows=rows,
-        notes=find_untested(first.scores, rows[0]["result"])["notes"],
-        ensembles=[found for one in candidates if (found := _against_members(one, candidates, facts))],
+        description=tested.description,
+        leaky=tested.leaky,
+        folds=first.frame["round"].n_unique(),
+        notes=find_untested(first.scores, best.result).notes,
+        n=best.result.n,
+        groups=best.result.groups,
+        classes=best.result.classes,
+        best=best.name,
+        equal_to_best=equal_to_best(runs),
+        runs=runs,
+        ensembles=_gains(candidates, runs),
     )
-    write_pngs(folder, {"compare": data.figure})
+    write_pngs(folder, {"compare": accuracy_against_latency(runs)})
     write_comparison(folder, data)
 
 
-def measure(bundles: Sequence[Bundle]) -> list[dict[str, float]]:
+def measure(bundles: Sequence[Bundle]) -> list[Latency]:
     """Milliseconds that each model takes for one slice on ONNX Runtime: median and quartiles.
 
     The models take turns, so that what else the machine does falls on all alike. Each call that is timed
@@ -117,85 +127,85 @@ def measure(bundles: Sequence[Bundle]) -> list[dict[str, float]]:
             if number >= 9 and time.perf_counter() - began > SECONDS * len(engines):
                 break
     quartiles = [np.quantile(taken, [0.5, 0.25, 0.75]).tolist() for taken in times]
-    return [dict(zip(("value", "low", "high"), found, strict=True)) for found in quartiles]
+    return [Latency(value=median, low=low, high=high) for median, low, high in quartiles]
 
 
-def _against_members(
-    whole: Candidate, candidates: Sequence[Candidate], facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """What an ensemble gains over those of its members that are compared, and how many times their mean it
-    costs; None for other runs, and where none of them is.
-    """
-    known = {member["model_sha256"] for member in whole.members.values()}
-    members = [one for one in candidates if one.report["model"]["sha256"] in known]
-    if not members:
-        return None
+def _gains(candidates: Sequence[Candidate], runs: Sequence[ComparedRun]) -> tuple[EnsembleGain, ...]:
+    """What each ensemble gains over those of its members that are compared, and what it costs."""
+    by_name = {run.name: run for run in runs}
+    found = []
+    for whole in candidates:
+        known = {member.model_sha256 for member in whole.members.values()}
+        members = [one for one in candidates if one.trained.sha256 in known]
+        if members:
+            own, others = by_name[whole.name], [by_name[one.name] for one in members]
+            found.append(
+                EnsembleGain(
+                    name=whole.name,
+                    members=tuple(one.name for one in members),
+                    of=len(whole.members),
+                    gain=gain(whole.scores, [one.scores for one in members]),
+                    latency=_times(own, others, lambda run: run.latency_ms.value),
+                    bytes=_times(own, others, lambda run: run.bytes),
+                    seconds=_times(own, others, lambda run: run.seconds),
+                )
+            )
+    return tuple(found)
 
-    def times(cost: Callable[[Any], float]) -> float:
-        return cost(facts[whole.name]) / float(np.mean([cost(facts[one.name]) for one in members]))
 
-    return {
-        "name": whole.name,
-        "members": [one.name for one in members],
-        "of": len(whole.members),
-        "gain": gain(whole.scores, [one.scores for one in members]),
-        "latency": times(lambda row: row["latency_ms"]["value"]),
-        "bytes": times(lambda row: row["bytes"]),
-        "seconds": times(lambda row: row["seconds"]),
-    }
+def _times(own: ComparedRun, others: Sequence[ComparedRun], cost: Callable[[ComparedRun], float]) -> float:
+    """How many times the mean cost of others a run costs."""
+    return cost(own) / float(np.mean([cost(other) for other in others]))
 
 
 def _open_all(places: Sequence[Path], protocol: str | None) -> tuple[list[Candidate], str]:
     if len({place.resolve() for place in places}) < max(2, len(places)):
         raise GliascopeError(f"{', '.join(map(str, places))}: give two or more runs to compare, each once")
-    reports = [_report(place) for place in places]
+    reports = [Report.load(place / Report.file) for place in places]
     bundles = [_model(place, report) for place, report in zip(places, reports, strict=True)]
     recipes = [bundle.info.recipe for bundle in bundles]
-    protocol = protocol or next(iter(reports[0]["protocols"]))
+    protocol = protocol or next(iter(reports[0].protocols))
     candidates = []
     for place, report, bundle in zip(places, reports, bundles, strict=True):
         recipe = bundle.info.recipe
         name = recipe if recipes.count(recipe) == 1 else f"{recipe} ({place})"
         frame = _predictions(place, report, protocol)
         try:
-            candidates.append(Candidate(place, name, report, bundle, frame, to_scores(frame)))
+            scores = to_scores(frame)
         except ValueError as error:
             raise RunError(f"{place}: damaged {PREDICTIONS} ({error}); evaluate it again") from None
+        run, trained = _trained(place, report)
+        candidates.append(Candidate(place, name, report, run, trained, bundle, frame, scores))
     return candidates, protocol
 
 
-def _predictions(place: Path, report: dict[str, Any], protocol: str) -> pl.DataFrame:
+def _predictions(place: Path, report: Report, protocol: str) -> pl.DataFrame:
     """Rows of one protocol in an order of their own, groups named by the first row of theirs."""
-    if protocol not in report["protocols"]:
+    if protocol not in report.protocols:
         raise RunError(
-            f"{place}: has no protocol {protocol!r} but {', '.join(report['protocols'])}; "
+            f"{place}: has no protocol {protocol!r} but {', '.join(report.protocols)}; "
             "choose by --protocol one that all have"
         )
     frame = load_predictions(place).filter(protocol=protocol).sort(SLICE).with_row_index("row")
-    if frame.height != report["protocols"][protocol]["n"]:
+    if frame.height != report.protocols[protocol].n:
         raise RunError(f"{place}: {PREDICTIONS} is not of its report; evaluate it again")
     return frame.with_columns(group=pl.col("row").min().over("group"))
 
 
-def _report(place: Path) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = json.loads((place / "report.json").read_text(encoding="utf-8"))
-        missing = {"title", "protocols", "curves", "leak", "run", "model"} - set(report)
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{place}: holds no report ({error}); make one with `gliascope run`") from None
-    if missing:
-        raise RunError(f"{place}: its report lacks {', '.join(sorted(missing))}; evaluate it again")
-    return report
+def _trained(place: Path, report: Report) -> tuple[RunFacts, TrainedModel]:
+    if report.run is None or not isinstance(report.model, TrainedModel):
+        raise RunError(f"{place}: its report is of a model that was trained elsewhere; compare runs of ours")
+    return report.run, report.model
 
 
-def _model(place: Path, report: dict[str, Any]) -> Bundle:
+def _model(place: Path, report: Report) -> Bundle:
     path = next((path for path in (place / "bundle", place / "run" / "model") if path.exists()), None)
     if path is None:
         raise RunError(
             f"{place}: holds neither bundle nor run/model to time; make one with `gliascope bundle`"
         )
     model = Bundle.load(path)
-    if model.info.model_sha256 != report["model"]["sha256"]:
+    if model.info.model_sha256 != report.model.sha256:
         raise RunError(f"{place}: its report is of another model than {path}; evaluate it again")
     return model
 

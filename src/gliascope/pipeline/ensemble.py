@@ -206,4 +206,4 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
 def _seconds(trained: Run) -> float:
     """Of training; a run that was resumed knows its last session, and the epochs of all."""
     assert trained.record.results is not None  # noqa: S101 (it is finished)
-    return max(trained.record.results.seconds, float(sum(row["seconds"] for row in trained.history())))
+    return max(trained.record.results.seconds, float(sum(row.seconds for row in trained.history())))

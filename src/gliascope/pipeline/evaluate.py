@@ -1,34 +1,35 @@
 """Runs + Splits in, Report out."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from gliascope import __version__
 from gliascope.data.audit import Audit
 from gliascope.data.catalog import Catalog
-from gliascope.data.ledger import Look, enter
+from gliascope.data.ledger import Look, Looks, enter
 from gliascope.data.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
 from gliascope.data.sources import origin
+from gliascope.data.sources.public import Origin
 from gliascope.data.split import PARTS, Split
 from gliascope.data.store import Store, store
 from gliascope.data.validation import Validation, divide
 from gliascope.errors import RunError
 from gliascope.evaluation.curves import evaluate_curves
-from gliascope.evaluation.metrics import evaluate_scores, reliability, summarise_rounds
+from gliascope.evaluation.folds import Folds, summarise_folds
+from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import operating_points
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested
 from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
-from gliascope.pages.report import Counts, ProtocolResult, ReportData, write_report
+from gliascope.pages.report import write_report
 from gliascope.pipeline.figures import write_figures
 from gliascope.pipeline.looks import looks_of
 from gliascope.pipeline.model import Answers, Model, OwnModel
@@ -42,6 +43,13 @@ from gliascope.pipeline.trust import (
     verdicts,
 )
 from gliascope.recipes.run import Run
+from gliascope.reports.report import (
+    ClassCounts,
+    FoldValidation,
+    ProtocolReport,
+    Report,
+    find_leak,
+)
 
 
 def evaluate(
@@ -108,16 +116,20 @@ def report_on(
     for name in dict.fromkeys(split.protocol for split in splits):
         rounds = [one for one in tested if one.split.protocol == name]
         deployed = any(one.split.training == splits[0].training for one in rounds)
-        protocols[name] = replace(_result(rounds, deployed), looks=earlier[name])
+        protocols[name] = _result(rounds, deployed, earlier[name])
     if "grouped" in protocols and not has_test_folder(catalog.frame):
         grouped = protocols["grouped"]
-        protocols["grouped"] = replace(grouped, description=f"{grouped.description} {WITHOUT_TEST}")
+        described = f"{grouped.description} {WITHOUT_TEST}"
+        protocols["grouped"] = grouped.model_copy(update={"description": described})
     model, first = headline
-    report = _report(model, first, catalog, protocols, audit)
+    found = mistakes(first.split, model, first.scores, first.answers)
+    report = _report(model, first, catalog, protocols, audit).model_copy(
+        update={"mistakes": tuple(mistake for mistake, _ in found)}
+    )
     write_predictions(pl.concat([one.rows for one in tested], how="diagonal"), folder)
-    shown = drawn(first.split, model, first.scores, report.run.get("seed", 0))
+    shown = drawn(first.split, model, first.scores, report.run.seed if report.run else 0)
     write_figures(folder, report, shown)
-    write_report(folder, report)
+    write_report(folder, report, [picture for _, picture in found])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,7 @@ def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]
     return found
 
 
-def _result(rounds: Sequence[Tested], deployed: bool) -> ProtocolResult:
+def _result(rounds: Sequence[Tested], deployed: bool, earlier: Looks) -> ProtocolReport:
     """rounds: all of one protocol. A round is a model: nothing is ranked or binned over several."""
     *_, last = rounds
     pooled = Scores.join([one.scores for one in rounds])
@@ -200,75 +212,88 @@ def _result(rounds: Sequence[Tested], deployed: bool) -> ProtocolResult:
     several = len(rounds) > 1
     result = evaluate_scores(pooled)
     calibrated = [one.calibrated for one in rounds if one.answers.calibrator]
-    return ProtocolResult(
-        last.split.description,
-        result,
-        reliability(pooled),
-        _spread(rounds) if several else None,
-        PROTOCOLS[last.split.protocol].leaky,
-        deployed and not several,
-        evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
+    untested = find_untested(pooled, result, calibrated, temperatures(said))
+    if earlier.models:
+        untested = untested.model_copy(update={"notes": (*untested.notes, str(earlier))})
+    return ProtocolReport(
+        **dict(result),
+        **dict(untested),
+        description=last.split.description,
+        leaky=PROTOCOLS[last.split.protocol].leaky,
+        deployed=deployed and not several,
+        earlier_evaluations=earlier,
+        reliability=tuple(reliability(pooled)),
+        folds=_folds(rounds) if several else None,
+        subgroups=evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
         operating=operating_points(pooled, None if several else last.validated),
         curves=evaluate_curves(pooled),
         studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(said)),
         calibration=calibration(pooled, said),
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
-        validation=[{"round": one.split.round} | one.validation.facts for one in rounds if not one.foreign],
-        untested=find_untested(pooled, result, calibrated, temperatures(said)),
+        validation=tuple(
+            FoldValidation(fold=one.split.round, **dict(one.validation.facts))
+            for one in rounds
+            if not one.foreign
+        ),
     )
 
 
-def _spread(rounds: Sequence[Tested]) -> dict[str, Any]:
-    """Numbers of each round and, under `repeats`, of each drawing where rounds were drawn several times."""
+def _folds(rounds: Sequence[Tested]) -> Folds:
+    """Numbers of each fold and, where folds were drawn several times, of each repeat."""
     drawings: dict[int, list[Scores]] = {}
     for one in rounds:
         drawings.setdefault(one.split.seed, []).append(one.scores)
     repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
-    return summarise_rounds({one.split.round: one.scores for one in rounds}) | {
-        "repeats": summarise_rounds(repeats) if 1 < len(repeats) < len(rounds) else None
-    }
+    return Folds(
+        **dict(summarise_folds({one.split.round: one.scores for one in rounds})),
+        repeats=summarise_folds(repeats) if 1 < len(repeats) < len(rounds) else None,
+    )
 
 
 def _report(
     model: Model,
     first: Tested,
     catalog: Catalog,
-    protocols: dict[str, ProtocolResult],
+    protocols: dict[str, ProtocolReport],
     audit: Audit | None,
-) -> ReportData:
-    """first: what the headline is of."""
-    split = first.split
+) -> Report:
+    """All but the mistakes. first: what the headline is of."""
+    split, facts = first.split, model.facts()
     sources = catalog.frame["source"].unique().sort().to_list()
-    return ReportData(
+    return Report(
         title=f"{model.name} on {', '.join(sources)}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=__version__,
         protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
-        parts=_counts(split.frame, "part", list(PARTS)),
-        mistakes=mistakes(split, model, first.scores, first.answers),
-        rejects=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
+        subsets=_counts(split.frame, "part", list(PARTS)),
+        unreadable=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
         audit=None if audit is None else audit.facts.verdict,
-        overlaps=() if audit is None else audit.facts.between_sources,
+        overlaps=() if audit is None else tuple(audit.facts.between_sources),
         decisions=split.decisions,
         origins=_origins(catalog.frame),
         foreign=model.foreign,
-        **model.facts(),
+        recipe=facts.recipe,
+        run=facts.run,
+        model=facts.model,
+        curves=facts.curves,
+        chosen_epoch=facts.chosen_epoch,
+        leak=find_leak(facts.curves, facts.chosen_epoch),
     )
 
 
-def _origins(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def _origins(frame: pl.DataFrame) -> dict[str, Origin]:
     """What is known of sources that `fetch` brought, as long as their folders are there."""
     folders = frame.select("root", "source").unique().sort(pl.all())
     found = {name: origin(Path(root) / name) for root, name in folders.iter_rows()}
-    return {name: known.model_dump(mode="json") for name, known in found.items() if known}
+    return {name: known for name, known in found.items() if known}
 
 
-def _counts(frame: pl.DataFrame, column: str, names: list[str]) -> list[Counts]:
+def _counts(frame: pl.DataFrame, column: str, names: list[str]) -> tuple[ClassCounts, ...]:
     counts = []
     for name in names:
         rows = frame.filter(pl.col(column) == name)
         groups = rows["group"].n_unique() if column == "part" else None
-        counts.append(Counts(name, dict(rows["label"].value_counts().sort("label").rows()), groups))
-    return counts
+        slices = dict(rows["label"].value_counts().sort("label").rows())
+        counts.append(ClassCounts.of(name, slices, groups))
+    return tuple(counts)

@@ -4,26 +4,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gliascope import __version__
 from gliascope.data.head import head_box
 from gliascope.data.identity import joined
 from gliascope.data.preprocess import seen, to_grey
 from gliascope.evaluation.localisation import Points, centre_of_head, mean_share, summarise
-from gliascope.evaluation.perturbation import perturb
+from gliascope.evaluation.perturbation import Curves, perturb
 from gliascope.explain.methods import describe, explain
 from gliascope.explain.randomise import cascade, rank_correlations
 from gliascope.files import check_writable
 from gliascope.inference.overlay import overlay, placed
-from gliascope.pages.explanation import ExplanationData, MaskedSet, Seen, write_explanation
+from gliascope.pages.explanation import Gallery, Seen, figures, write_explanation
 from gliascope.pages.pictures import encode
 from gliascope.pipeline.cases import BASELINE, Case, Explained, choose, learned_slices, points
 from gliascope.pipeline.figures import write_pngs
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
+from gliascope.reports.explanation import (
+    ExplainedRun,
+    Explanation,
+    HitRates,
+    LesionSet,
+    Perturbation,
+    Randomisation,
+    unchanged,
+)
 
 DEFAULT_METHODS = ("grad_cam", "hires_cam")
 RANDOMISED = ("grad_cam", "hires_cam")  # of the others, a map takes hundreds of runs of the network
@@ -51,7 +58,8 @@ def explain_run(
     described = {name: describe(name) for name in methods}
     model = Explained(trained)
     learned = learned_slices(trained, split)
-    sets: dict[str, MaskedSet] = {}
+    sets: dict[str, LesionSet] = {}
+    galleries: dict[str, Gallery] = {}
     drawn: list[Case] = []
     for place in places:
         slices, dropped = choose(model, place, limit, learned)
@@ -59,26 +67,30 @@ def explain_run(
             cases = list(model.look(slices, methods, advance))
         order = np.random.default_rng(trained.recipe.seed).permutation(len(cases))
         some = [cases[number] for number in sorted(order[:sample])]
-        sets[_free(_name(place), sets)] = _masked_set(model, cases, some, methods, dropped)
+        name = _free(_name(place), sets)
+        sets[name], galleries[name] = _lesion_set(model, cases, some, methods, dropped)
         drawn += some
-    data = ExplanationData(
+    randomised = _randomise(model, drawn, [name for name in methods if name in RANDOMISED])
+    data = Explanation(
         title=f"{trained.recipe.name}, maps against lesions",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=__version__,
-        run={"recipe": trained.recipe.name, "folder": str(trained.folder), "classes": list(model.classes)},
+        run=ExplainedRun(
+            recipe=trained.recipe.name, folder=str(trained.folder), classes=tuple(model.classes)
+        ),
         methods=described,
         baseline=BASELINE,
         sets=sets,
-        randomised=_randomise(model, drawn, [name for name in methods if name in RANDOMISED]),
+        randomised=randomised,
+        unchanged=unchanged(randomised),
         checked=learned is not None,
     )
-    write_pngs(folder, data.figures)
-    write_explanation(folder, data)
+    write_pngs(folder, figures(data))
+    write_explanation(folder, data, galleries)
 
 
-def _masked_set(
+def _lesion_set(
     model: Explained, cases: list[Case], some: list[Case], methods: Sequence[str], dropped: dict[str, int]
-) -> MaskedSet:
+) -> tuple[LesionSet, Gallery]:
     """Figures of one set of slices. some: those that the slow checks see, and that are shown first."""
     rows = [*methods, BASELINE]
     found = {name: points(cases, name, model.preprocessing) for name in rows}
@@ -93,7 +105,7 @@ def _masked_set(
     first = found[methods[0]]
     shown = [cases.index(case) for case in some[:SHOWN]]
     missed = [int(number) for number in np.argsort(-first.distance, kind="stable") if not first.hits[number]]
-    return MaskedSet(
+    numbers = LesionSet(
         n=len(cases),
         groups=int(codes.max()) + 1,
         area=float(np.mean(area)),
@@ -101,21 +113,26 @@ def _masked_set(
         dropped=dropped,
         figures=summarise(found, BASELINE, groups),
         subsets={
-            name: {"n": int(which.sum())} | {row: float(found[row].hits[which].mean()) for row in rows}
+            name: HitRates(
+                n=int(which.sum()), hits={row: float(found[row].hits[which].mean()) for row in rows}
+            )
             for name, which in subsets.items()
             if which.any()
         },
         curves=_curves(model, some, methods),
-        shown=[_seen(model, cases[number], found, number) for number in shown],
+    )
+    gallery = Gallery(
+        random=[_seen(model, cases[number], found, number) for number in shown],
         missed=[_seen(model, cases[number], found, number) for number in missed[:SHOWN]],
     )
+    return numbers, gallery
 
 
-def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Any]:
-    """Of each method, the baseline and a random order: n, mean curves, and mean areas under them."""
+def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Perturbation]:
+    """Of each method, the baseline and a random order: mean curves, and mean areas under them."""
     side = (model.preprocessing.size, model.preprocessing.size)
     rows = [*methods, BASELINE, RANDOM]
-    curves: dict[str, list[Any]] = {name: [] for name in rows}
+    curves: dict[str, list[Curves]] = {name: [] for name in rows}
     with progress("insertion and deletion", len(cases)) as advance:
         for case in cases:
             maps = {name: placed(case.maps[name], side, model.preprocessing.square) for name in methods}
@@ -125,20 +142,21 @@ def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> 
                 curves[name].append(perturb(case.pixels, maps[name], model.score(case.label)))
             advance(1)
     return {
-        name: {
-            "n": len(found),
-            **{key: float(np.mean([one.areas[key] for one in found])) for key in ("insertion", "deletion")},
-            "insertion_curve": np.mean([one.insertion for one in found], axis=0).tolist(),
-            "deletion_curve": np.mean([one.deletion for one in found], axis=0).tolist(),
-        }
+        name: Perturbation(
+            n=len(found),
+            insertion=float(np.mean([one.areas["insertion"] for one in found])),
+            deletion=float(np.mean([one.areas["deletion"] for one in found])),
+            insertion_curve=np.mean([one.insertion for one in found], axis=0).tolist(),
+            deletion_curve=np.mean([one.deletion for one in found], axis=0).tolist(),
+        )
         for name, found in curves.items()
     }
 
 
-def _randomise(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Any]:
+def _randomise(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Randomisation]:
     """Of each method, how its maps correlate with those after random weights, by step of the cascade.
 
-    {n, seeds, steps: {name: mean over slices and seeds}}. The baseline sees no weights: it stays the same.
+    Means are over slices and seeds. The baseline sees no weights: it stays the same.
     """
     pixels = np.stack([case.pixels for case in cases])
     labels = np.array([case.label for case in cases], dtype=np.int64)
@@ -153,7 +171,9 @@ def _randomise(model: Explained, cases: Sequence[Case], methods: Sequence[str]) 
                     steps[name].setdefault(step, []).append(float(found.mean()))
             advance(1)
     return {
-        name: {"n": len(cases), "seeds": SEEDS, "steps": {step: float(np.mean(v)) for step, v in by.items()}}
+        name: Randomisation(
+            n=len(cases), seeds=SEEDS, steps={step: float(np.mean(found)) for step, found in by.items()}
+        )
         for name, by in steps.items()
     }
 
@@ -182,7 +202,7 @@ def _name(place: Path) -> str:
     return path.name if path.is_dir() else path.parent.name
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def _free(name: str, taken: Mapping[str, object]) -> str:
     """The name, or where another set has it, with a number."""
     number = 2
     free = name

@@ -7,13 +7,13 @@ from gliascope.files import atomic_file
 from gliascope.pages.curves import training_sheet
 from gliascope.pages.drawing import Drawing
 from gliascope.pages.plots import Shown, confusion, predictions
-from gliascope.pages.report import ReportData
+from gliascope.reports.report import Report
 
 
-def write_figures(folder: Path, report: ReportData, shown: Sequence[Shown]) -> None:
+def write_figures(folder: Path, report: Report, shown: Sequence[Shown]) -> None:
     """Write confusion.png of the first protocol, predictions.png and, where there are curves, curves.png."""
     name, headline = next(iter(report.protocols.items()))
-    figures = {"confusion": confusion(headline.result, name), "predictions": predictions(shown)}
+    figures = {"confusion": confusion(headline, name), "predictions": predictions(shown)}
     if report.curves:
         figures["curves"] = training_sheet(report.curves, report.chosen_epoch)
     write_pngs(folder, figures)

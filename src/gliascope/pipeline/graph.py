@@ -18,8 +18,9 @@ from gliascope.data.store import Store
 from gliascope.errors import ForeignError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.pipeline.classes import Merge
-from gliascope.pipeline.model import Answers, Memory
+from gliascope.pipeline.model import Answers, Memory, ModelReport
 from gliascope.recipes.ranges import problems
+from gliascope.reports.model import OnnxModel
 
 KINDS = ("logits", "probabilities")
 _TYPES = {
@@ -239,15 +240,16 @@ class GraphModel:
         """These slices as the store holds them."""
         return self.memory.pictures(frame)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelReport:
         """Which file it was, and how it was run."""
         graph = self.graph
         content = graph.file.read_bytes()
-        model = {
-            "onnx": self.name,
-            "onnx_bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "outputs": f"{graph.output}: {graph.kind} of {', '.join(graph.classes)}",
-            "preprocessing": graph.preprocessing.model_dump(mode="json"),
-        }
-        return {"model": model}
+        return ModelReport(
+            OnnxModel(
+                onnx=self.name,
+                onnx_bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+                outputs=f"{graph.output}: {graph.kind} of {', '.join(graph.classes)}",
+                preprocessing=graph.preprocessing,
+            )
+        )

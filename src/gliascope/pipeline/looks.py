@@ -11,7 +11,7 @@ def looks_of(model: Model, split: Split, verb: str = "evaluate") -> list[Look]:
     Where training watched the test subset, each of its epochs was a look, too.
     """
     facts = model.facts()
-    sha256 = facts["model"]["sha256"]
-    watched = sum(row.get("test_accuracy") is not None for row in facts.get("curves", ()))
+    sha256 = facts.model.sha256
+    watched = sum(row.test_accuracy is not None for row in facts.curves)
     training = [look("train", model.name, sha256, split, watched)] if watched else []
     return [*training, look(verb, model.name, sha256, split)]

@@ -1,7 +1,7 @@
 """A model under test, ours or anyone's: what `evaluate` asks of it, and ours."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,8 @@ from gliascope.data.store import Store
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.progress import progress
-from gliascope.recipes.run import Run
+from gliascope.recipes.run import EpochMetrics, Run
+from gliascope.reports.model import OnnxModel, PredictionTable, RunFacts, TrainedModel
 from gliascope.uncertainty.calibrator import Calibrator
 
 BATCH = 32
@@ -31,6 +32,17 @@ class Answers:
     outputs: Outputs | None = None
     calibrator: Calibrator | None = None
     square: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """What a report says of a model, as `Report` has it; all but `model` is of one that was trained here."""
+
+    model: TrainedModel | OnnxModel | PredictionTable
+    run: RunFacts | None = None
+    recipe: str = ""
+    curves: tuple[EpochMetrics, ...] = ()
+    chosen_epoch: int | None = None
 
 
 class Model(Protocol):
@@ -52,8 +64,8 @@ class Model(Protocol):
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the model gets them, or as their files hold them."""
 
-    def facts(self) -> dict[str, Any]:
-        """What the report says of it: keyword arguments of ReportData, `model` and `run` among them."""
+    def facts(self) -> ModelReport:
+        """What the report says of it."""
 
 
 class Memory:
@@ -119,21 +131,29 @@ class OwnModel:
         """These slices as the store holds them."""
         return self.memory.pictures(frame)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelReport:
         """The Run's record, recipe and curves."""
-        record = self.trained.record.model_dump(mode="json")
-        results = record.pop("results")
-        chosen = results.pop("chosen")
-        if record["ensemble"] is None:
-            del record["ensemble"]
-        recipe = self.trained.recipe
-        return {
-            "recipe": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
-            "run": record | {"seed": recipe.seed, "deterministic": recipe.deterministic},
-            "curves": [row | {"epoch": number} for number, row in enumerate(self.trained.history(), start=1)],
-            "chosen_epoch": None if chosen is None else chosen + 1,
-            "model": results
-            | {"onnx_bytes": len(self.bundle.model), "sha256": self.bundle.info.model_sha256}
-            | {"activation_maps": self.bundle.info.activation_maps}
-            | {"calibrator": self.calibrator and self.calibrator.info.model_dump(mode="json")},
-        }
+        trained, recipe = self.trained, self.trained.recipe
+        results = trained.record.results
+        assert results is not None  # noqa: S101 (it is finished)
+        return ModelReport(
+            model=TrainedModel(
+                sha256=self.bundle.info.model_sha256,
+                onnx_bytes=len(self.bundle.model),
+                parameters=results.parameters,
+                seconds=results.seconds,
+                activation_maps=self.bundle.info.activation_maps,
+                calibrator=None if self.calibrator is None else self.calibrator.info,
+            ),
+            run=RunFacts(
+                **trained.record.model_dump(exclude={"results"}),
+                seed=recipe.seed,
+                deterministic=recipe.deterministic,
+            ),
+            recipe=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
+            curves=tuple(
+                row.model_copy(update={"epoch": number})
+                for number, row in enumerate(trained.history(), start=1)
+            ),
+            chosen_epoch=None if results.chosen is None else results.chosen + 1,
+        )

@@ -9,15 +9,25 @@ from typing import Any
 
 import yaml
 
-from gliascope import __version__
-from gliascope.errors import GliascopeError, RecipeError
+from gliascope.errors import GliascopeError, RecipeError, ReportError
+from gliascope.evaluation.estimate import Estimate
 from gliascope.files import write_text
-from gliascope.pages.systems import Outcome, SystemOutcome, SystemsData, write_systems
+from gliascope.pages.systems import write_systems
 from gliascope.pipeline.compare import compare
 from gliascope.pipeline.run import run
 from gliascope.pipeline.systems import Entry, Published, load_systems
 from gliascope.progress import note
 from gliascope.recipes import Recipe, load_recipe
+from gliascope.reports.model import TrainedModel
+from gliascope.reports.report import Report
+from gliascope.reports.reproduction import (
+    ExcludedRecipe,
+    ProtocolNumbers,
+    PublishedNumber,
+    Reproduction,
+    System,
+    TrainedRecipe,
+)
 
 JOB = "job.json"  # what a folder's run was asked to do, written once it is done
 
@@ -34,7 +44,7 @@ def reproduce(
     """Train recipes of the table on what it says of them, compare them, and write systems.html, .json, .md.
 
     Each goes into a folder of its own name; a finished one is not made again, and stays in the table when
-    others are asked for. One that fails is set aside with its reason. quickly: a trial on so many slices of
+    others are asked for. One that fails is excluded with its reason. quickly: a trial on so many slices of
     each source, class and part, one epoch a stage. Raises RecipeError for a recipe that the table lacks,
     GliascopeError where none could be trained.
     """
@@ -44,22 +54,25 @@ def reproduce(
         if name not in known:
             raise RecipeError(f"nothing to reproduce by {name!r}; choose from {', '.join(known)}")
     train = partial(run, devices=devices, cache=cache, limit=quickly)
-    outcomes = []
+    found = []
     for system in systems:
-        found = [
+        recipes_of = [
             _attempt(entry, data, folder / entry.recipe, overrides, quickly, train)
             if entry.recipe in (recipes or known)
             else _outcome(entry, folder / entry.recipe)
             for entry in system.recipes
             if entry.recipe in (recipes or known) or (folder / entry.recipe / JOB).exists()
         ]
-        if found:
-            outcomes.append(SystemOutcome(system.title, found))
-    done = [outcome for system in outcomes for outcome in system.outcomes if outcome.report]
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_systems(folder, SystemsData(created, __version__, outcomes, _comparisons(done, folder)))
-    if not done:
-        raise GliascopeError(f"no recipe could be trained; the first: {outcomes[0].outcomes[0].reason}")
+        if recipes_of:
+            found.append(System(title=system.title, recipes=tuple(recipes_of)))
+    result = Reproduction(
+        created=datetime.now(UTC).isoformat(timespec="seconds"), systems=tuple(found), comparisons=()
+    )
+    comparisons = _comparisons(result.done, folder)
+    write_systems(folder, result.model_copy(update={"comparisons": tuple(comparisons)}))
+    first = result.all[0]
+    if not result.done and isinstance(first, ExcludedRecipe):
+        raise GliascopeError(f"no recipe could be trained; the first: {first.excluded}")
 
 
 def _attempt(
@@ -69,7 +82,7 @@ def _attempt(
     overrides: Sequence[str],
     quickly: int | None,
     train: Callable[..., object],
-) -> Outcome:
+) -> TrainedRecipe | ExcludedRecipe:
     """Run one recipe, unless it has run already; a failure is an outcome, too."""
     try:
         recipe = _recipe(entry.recipe, overrides, quickly)
@@ -95,8 +108,8 @@ def _attempt(
             write_text(place / JOB, json.dumps(job, indent=2))
     except (GliascopeError, OSError, RuntimeError) as error:  # torch has the last where memory runs out
         reason = " ".join(str(error).split())
-        note(f"{entry.recipe}: set aside ({reason})")
-        return Outcome(entry.recipe, place, reason=reason)
+        note(f"{entry.recipe}: excluded ({reason})")
+        return ExcludedRecipe(recipe=entry.recipe, folder=place.name, excluded=reason)
     return _outcome(entry, place)
 
 
@@ -107,38 +120,54 @@ def _recipe(name: str, overrides: Sequence[str], quickly: int | None) -> Recipe:
     return load_recipe(name, [*(f"stages.{number}.epochs=1" for number in range(stages)), *overrides])
 
 
-def _outcome(entry: Entry, place: Path) -> Outcome:
-    report = _read(place / "report.json")
+def _outcome(entry: Entry, place: Path) -> TrainedRecipe | ExcludedRecipe:
     job = _read(place / JOB)
-    if report is None or job is None:
-        return Outcome(entry.recipe, place, reason=f"{place}: holds no finished run; remove it")
-    published = [
-        published.model_dump(include={"what", "of", "value", "more", "note"})
-        | {"ours": _ours(report, published)}
-        for published in entry.published
-    ]
-    sources = [Path(source).name for source in job["sources"]]
-    return Outcome(entry.recipe, place, sources, published, report, job["quickly"])
+    try:
+        report = Report.load(place / Report.file)
+    except ReportError:
+        report = None
+    if report is None or report.run is None or not isinstance(report.model, TrainedModel) or job is None:
+        reason = f"{place}: holds no finished run of this version; remove it"
+        return ExcludedRecipe(recipe=entry.recipe, folder=place.name, excluded=reason)
+    return TrainedRecipe(
+        recipe=entry.recipe,
+        folder=place.name,
+        sources=tuple(Path(source).name for source in job["sources"]),
+        quickly=job["quickly"],
+        published=tuple(
+            PublishedNumber(
+                **one.model_dump(include={"what", "of", "value", "more", "note"}), ours=_ours(report, one)
+            )
+            for one in entry.published
+        ),
+        protocols={
+            name: ProtocolNumbers.model_validate(result.model_dump(include=set(ProtocolNumbers.model_fields)))
+            for name, result in report.protocols.items()
+        },
+        leak=report.leak,
+        seconds=report.model.seconds,
+        device=str(report.run.environment["device"]),
+    )
 
 
-def _ours(report: dict[str, Any], published: Published) -> dict[str, float | None]:
-    """Our number: {value, low, high}; the last two None for numbers of training."""
+def _ours(report: Report, published: Published) -> Estimate:
+    """Our number; without an interval where it is one of training."""
     if published.of in ("accuracy", "macro_auroc"):
-        protocols = report["protocols"]
-        number: dict[str, float | None] = protocols[published.protocol or next(iter(protocols))][published.of]
-        return number
-    row = {"first": 0, "last": -1, "chosen": report["chosen_epoch"] - 1}[published.epoch]
-    return {"value": report["curves"][row][published.of], "low": None, "high": None}
+        tested = report.protocols[published.protocol] if published.protocol else report.headline
+        return tested.accuracy if published.of == "accuracy" else tested.macro_auroc
+    row = {"first": 0, "last": -1, "chosen": (report.chosen_epoch or 0) - 1}[published.epoch]
+    epoch = report.curves[row]
+    value = epoch.train_accuracy if published.of == "train_accuracy" else epoch.val_accuracy
+    return Estimate(value=value, low=None, high=None)
 
 
-def _comparisons(done: Sequence[Outcome], folder: Path) -> list[str]:
+def _comparisons(done: Sequence[TrainedRecipe], folder: Path) -> list[str]:
     """Compare all that were tested on the same slices with the same classes; names of the folders."""
     alike: dict[tuple[str, str], list[Path]] = {}
-    for outcome in done:
-        for protocol, result in (outcome.report or {})["protocols"].items():
-            classes = f"{len(result['classes'])}-classes"
-            name = "-".join(["compare", *outcome.sources, protocol, classes])
-            alike.setdefault((name, protocol), []).append(outcome.place)
+    for recipe in done:
+        for protocol, result in recipe.protocols.items():
+            name = "-".join(["compare", *recipe.sources, protocol, f"{len(result.classes)}-classes"])
+            alike.setdefault((name, protocol), []).append(folder / recipe.folder)
     made = []
     for (name, protocol), places in alike.items():
         if len(places) > 1:
@@ -150,8 +179,10 @@ def _comparisons(done: Sequence[Outcome], folder: Path) -> list[str]:
     return made
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any] | None:
+    """What `_attempt` wrote beside a finished run; None where it has not."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return content

@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from gliascope import __version__
 from gliascope.data.catalog import Catalog
 from gliascope.data.ledger import enter, look
 from gliascope.data.split import Split
 from gliascope.errors import GliascopeError, RunError
-from gliascope.evaluation.robustness import Judged, evaluate_disturbed
+from gliascope.evaluation.robustness import Judged, RobustnessMetrics, evaluate_disturbed
 from gliascope.evaluation.scores import Scores
 from gliascope.explain.disturbances import DISTURBANCES
 from gliascope.files import check_writable
 from gliascope.inference.bundle import Bundle
-from gliascope.pages.robustness import Answer, Disturbed, Grade, RobustnessData, write_robustness
+from gliascope.pages.robustness import Answer, figures, write_robustness
 from gliascope.pipeline.disturbed import CONDITIONS, Answered, answers, disturbed, original, sample
 from gliascope.pipeline.figures import write_pngs
 from gliascope.pipeline.served import served
 from gliascope.progress import progress
 from gliascope.recipes.run import Run
+from gliascope.reports.robustness import Corruption, Robustness, RobustnessRun, Strength, worst_strength
 from gliascope.uncertainty.calibrator import ACCEPTED, VERDICTS
 
 LIMIT = 300
@@ -44,32 +44,31 @@ def robustness(
     check_writable(folder)
     bundle, split, seed = Bundle.load(trained.model), _own(trained, catalog, splits), trained.recipe.seed
     frame = sample(split, catalog, limit, seed)
-    rejects = Counter[str]()
-    answered = list(answers(bundle, frame, seed, rejects))
+    excluded = Counter[str]()
+    answered = list(answers(bundle, frame, seed, excluded))
     if not answered:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
         raise GliascopeError(f"none of {frame.height} test slices can be used ({reasons}); scan them again")
     judged = _judged(bundle, frame, answered)
     enter(folder, [look("robustness", trained.recipe.name, bundle.info.model_sha256, split)])
-    data = RobustnessData(
+    numbers = _numbers(judged)
+    shown = _by_corruption(_shown(bundle, frame, answered, judged[0], seed))
+    data = Robustness(
         title=f"{trained.recipe.name}, disturbed",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=__version__,
-        run={
-            "recipe": trained.recipe.name,
-            "folder": str(trained.folder),
-            "protocol": split.protocol,
-            "seed": seed,
-        },
+        run=RobustnessRun(
+            recipe=trained.recipe.name, folder=str(trained.folder), protocol=split.protocol, seed=seed
+        ),
         slices=len(answered),
         groups=judged[0].scores.group_count,
         tested=split.part("test").height,
-        rejects=dict(sorted(rejects.items())),
+        excluded=dict(sorted(excluded.items())),
         judged=bundle.calibrator is not None,
-        tests=_tests(judged, _shown(bundle, frame, answered, judged[0], seed)),
+        clean=numbers[0],
+        disturbances=_corruptions(numbers),
     )
-    write_pngs(folder, data.figures)
-    write_robustness(folder, data)
+    write_pngs(folder, figures(data, shown))
+    write_robustness(folder, data, shown)
 
 
 def _own(trained: Run, catalog: Catalog, splits: Sequence[Split]) -> Split:
@@ -96,25 +95,41 @@ def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered]) -
     ]
 
 
-def _tests(judged: Sequence[Judged], shown: Sequence[Answer]) -> dict[str, Disturbed]:
-    """Numbers by disturbance, each from the slices as they are on."""
+def _numbers(judged: Sequence[Judged]) -> list[RobustnessMetrics]:
+    """Numbers of all slices under each of CONDITIONS."""
     found = []
     with progress("intervals", len(CONDITIONS)) as advance:
         for one in judged:
             found.append(evaluate_disturbed(one, judged[0], VERDICTS))
             advance(1)
-    tests = {}
+    return found
+
+
+def _corruptions(numbers: Sequence[RobustnessMetrics]) -> dict[str, Corruption]:
+    """Numbers by corruption. numbers: under each of CONDITIONS."""
+    found = {}
     for name, known in DISTURBANCES.items():
-        places = [0, *(place for place, condition in enumerate(CONDITIONS) if condition[0] == name)]
-        tests[name] = Disturbed(
-            known.title,
-            known.imitates,
-            [
-                Grade(strength, known.told.format(strength) if strength else "as it is", found[at], shown[at])
-                for at, strength in ((place, CONDITIONS[place][1]) for place in places)
-            ],
+        strengths = tuple(
+            Strength(**dict(numbers[at]), strength=strength, setting=known.told.format(strength))
+            for at, (condition, strength) in enumerate(CONDITIONS)
+            if condition == name
         )
-    return tests
+        found[name] = Corruption(
+            title=known.title, imitates=known.imitates, worst=worst_strength(strengths), strengths=strengths
+        )
+    return found
+
+
+def _by_corruption(shown: Sequence[Answer]) -> dict[str, list[Answer]]:
+    """What is `shown` under each of CONDITIONS, by corruption: the slice as it is first."""
+    clean, *_ = shown
+    return {
+        name: [
+            clean,
+            *(one for one, (condition, _) in zip(shown, CONDITIONS, strict=True) if condition == name),
+        ]
+        for name in DISTURBANCES
+    }
 
 
 def _shown(

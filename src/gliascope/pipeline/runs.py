@@ -1,6 +1,5 @@
 """Runs below a folder, and what their reports say of them."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,26 +7,28 @@ from typing import Any
 
 import yaml
 
-from gliascope.errors import RunError
+from gliascope.errors import ReportError, RunError
+from gliascope.evaluation.estimate import Estimate
 from gliascope.progress import note
 from gliascope.recipes.run import Run
+from gliascope.reports.report import ProtocolReport, Report
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A run in the list. accuracy: of its report, {value, low, high}, over all rounds of its protocol."""
+    """A run in the list. accuracy: of its report, over all folds of its protocol."""
 
     trained: Run
     finished: bool
     chosen: int | None  # epoch, from 1
     val_accuracy: float | None
-    accuracy: dict[str, float] | None
+    accuracy: Estimate | None
     seconds: float | None
 
 
 SORTS: dict[str, Callable[[Entry], Any]] = {
     "date": lambda entry: entry.trained.record.started or "",
-    "accuracy": lambda entry: -entry.accuracy["value"] if entry.accuracy else 1,
+    "accuracy": lambda entry: -(entry.accuracy.value or 0.0) if entry.accuracy else 1,
     "val_accuracy": lambda entry: 1 if entry.val_accuracy is None else -entry.val_accuracy,
     "recipe": lambda entry: (entry.trained.recipe.name, entry.trained.recipe.seed),
     "protocol": lambda entry: entry.trained.record.protocol,
@@ -55,17 +56,19 @@ def list_runs(folder: Path, sort: str = "date") -> list[Entry]:
     return sorted(entries, key=SORTS[sort])
 
 
-def reported(trained: Run) -> dict[str, Any] | None:
+def reported(trained: Run) -> ProtocolReport | None:
     """What a report beside the run, or in its folder, says of its protocol; None without one."""
     recipe = yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False)
     for place in (trained.folder, trained.folder.parent):
-        try:
-            content = json.loads((place / "report.json").read_text(encoding="utf-8"))
-            if content["recipe"] == recipe:
-                found: dict[str, Any] = content["protocols"][trained.record.protocol]
-                return found
-        except (OSError, ValueError, KeyError, TypeError):  # none, or of something else
+        if not (place / Report.file).exists():
             continue
+        try:
+            report = Report.load(place / Report.file)
+        except ReportError as error:
+            note(str(error))
+            continue
+        if report.recipe == recipe:
+            return report.protocols.get(trained.record.protocol)
     return None
 
 
@@ -79,7 +82,7 @@ def _entry(trained: Run) -> Entry:
         trained,
         finished,
         None if chosen is None else chosen + 1,
-        float(history[chosen]["val_accuracy"]) if chosen is not None else None,
-        report["accuracy"] if report else None,
-        results.seconds if results else sum(row["seconds"] for row in history),
+        history[chosen].val_accuracy if chosen is not None else None,
+        report.accuracy if report else None,
+        results.seconds if results else sum(row.seconds for row in history),
     )

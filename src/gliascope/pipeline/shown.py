@@ -11,14 +11,17 @@ from gliascope.evaluation.metrics import confident_mistakes
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.overlay import overlay
 from gliascope.pages.plots import Shown
-from gliascope.pages.report import Mistake
+from gliascope.pages.report import MistakePicture
 from gliascope.pipeline.model import Answers, Model
+from gliascope.reports.report import Mistake
 
 MISTAKES = 12
 DRAWN = 24
 
 
-def mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> list[Mistake]:
+def mistakes(
+    split: Split, model: Model, test: Scores, answers: Answers
+) -> list[tuple[Mistake, MistakePicture]]:
     """The most confident wrong answers, one of a group, with pictures and maps."""
     frame = split.part("test")
     numbers = confident_mistakes(test, MISTAKES)
@@ -30,13 +33,14 @@ def mistakes(split: Split, model: Model, test: Scores, answers: Answers) -> list
         if maps is not None and answers.square is not None:
             shown = _png(np.asarray(overlay(pixels, maps[number, predicted], answers.square)))
         found.append(
-            Mistake(
-                file=frame["path"][number],
-                label=test.classes[int(test.labels[number])],
-                predicted=test.classes[predicted],
-                probability=float(test.confidences[number]),
-                image=_png(pixels),
-                overlay=shown,
+            (
+                Mistake(
+                    file=frame["path"][number],
+                    label=test.classes[int(test.labels[number])],
+                    predicted=test.classes[predicted],
+                    probability=float(test.confidences[number]),
+                ),
+                MistakePicture(_png(pixels), shown),
             )
         )
     return found

@@ -1,24 +1,24 @@
 """What an Optuna study found, as a recipe and a page."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import yaml
 
-from gliascope import __version__
 from gliascope.data.claim import claim
 from gliascope.data.split import Split
 from gliascope.errors import BusyError, RunError
 from gliascope.files import write_text
-from gliascope.pages.tune import Axis, TrialRow, TuneData, write_tune
+from gliascope.pages.tune import write_tune
 from gliascope.recipes import Recipe
-from gliascope.recipes.space import Choices, Range, Space, as_text
+from gliascope.recipes.space import Choices, Drawn, Range, Space, as_text
+from gliascope.reports.tuning import Axis, Trial, Tuning
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -49,7 +49,7 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
     return study
 
 
-def revive(study: "Study", space: Space, place: Callable[[dict[str, Any]], Path]) -> None:
+def revive(study: "Study", space: Space, place: Callable[[Mapping[str, object]], Path]) -> None:
     """Take up trials whose worker is dead: nobody holds the folder that `place` gives their values.
 
     Not told by the time since they were heard of, as Optuna's heartbeats do: clocks jump.
@@ -77,9 +77,9 @@ def seed_sampler(study: "Study", seed: int) -> None:
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(living))
 
 
-def drawn_values(params: dict[str, Any], space: Space) -> dict[str, Any]:
+def drawn_values(params: Mapping[str, Drawn], space: Space) -> dict[str, object]:
     """Values of the recipe's fields for Optuna's parameters, which hold a choice as text."""
-    values = dict(params)
+    values: dict[str, object] = dict(params)
     for key, drawn in params.items():
         field = space.fields[key]
         if isinstance(field, Choices):
@@ -112,18 +112,17 @@ def write_study(
     write_text(folder / BEST, text)
     frame = pl.concat([split.part("val") for split in rounds])
     own = space.of(base)
-    data = TuneData(
+    data = Tuning(
         recipe=base.name,
-        sources=rounds[0].frame["source"].unique().sort().to_list(),
+        sources=tuple(rounds[0].frame["source"].unique().sort()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=__version__,
         protocol=rounds[0].protocol,
-        rounds=len(rounds),
+        folds=len(rounds),
         slices=frame.unique(["source", "path", "index"]).height,
         groups=frame["group"].n_unique(),
         objective=space.objective,
-        axes=[_axis(key, field) for key, field in space.fields.items()],
-        trials=[_row(trial) for trial in ended(study)],
+        axes=tuple(_axis(key, field) for key, field in space.fields.items()),
+        trials=tuple(_row(trial) for trial in ended(study)),
         best=study.best_trial.number,
         baseline=next((trial.number for trial in completed(study) if trial.params == own), None),
         importances=_importances(study),
@@ -134,12 +133,12 @@ def write_study(
 
 def _axis(key: str, field: Range | Choices) -> Axis:
     if isinstance(field, Choices):
-        return Axis(key, choices=[as_text(value) for value in field.choices])
-    return Axis(key, low=field.low, high=field.high, log=field.log)
+        return Axis(key=key, choices=tuple(as_text(value) for value in field.choices))
+    return Axis(key=key, low=field.low, high=field.high, log=field.log)
 
 
-def _row(trial: "FrozenTrial") -> TrialRow:
-    return TrialRow(
+def _row(trial: "FrozenTrial") -> Trial:
+    return Trial(
         number=trial.number,
         # Of a pruned one, what it had come to.
         value=trial.values[0] if trial.values else next(reversed(trial.intermediate_values.values()), None),

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from gliascope.errors import LayoutError
+from gliascope.reports.reproduction import Quantity
 
 
 class _Part(BaseModel):
@@ -18,7 +19,7 @@ class Published(_Part):
     """A number that a system said of itself, and which of ours stands beside it."""
 
     what: str
-    of: Literal["accuracy", "macro_auroc", "train_accuracy", "val_accuracy"]
+    of: Quantity
     value: float
     more: bool = Field(default=False, description="the value is a lower bound")
     protocol: str | None = Field(default=None, description="of a test number; None: the first")

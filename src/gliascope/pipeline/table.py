@@ -16,7 +16,8 @@ from gliascope.data.scan import THUMBNAIL
 from gliascope.data.table_file import PATHS, TableFile, number
 from gliascope.errors import ForeignError, ReadError
 from gliascope.pipeline.classes import Merge
-from gliascope.pipeline.model import Answers
+from gliascope.pipeline.model import Answers, ModelReport
+from gliascope.reports.model import PredictionTable
 
 INDICES = ("index", "slice")
 PREFIXES = ("probability_", "prob_", "p_")
@@ -88,10 +89,11 @@ class TableModel:
         pictured = self.table.catalog.pictured(rows)
         return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE).iter_rows()]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelReport:
         """Which file it was, and how its columns were read."""
         content = hashlib.sha256(self.table.file.read_bytes()).hexdigest()
-        return {"model": {"predictions": self.name, "sha256": content, "columns": dict(self.table.columns)}}
+        columns = dict(self.table.columns)
+        return ModelReport(PredictionTable(predictions=self.name, sha256=content, columns=columns))
 
 
 def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gliascope.errors import GliascopeError
+from gliascope.evaluation.estimate import Estimate
 from gliascope.pipeline.runs import reported
 from gliascope.recipes.run import Run
 
@@ -120,15 +121,14 @@ def _metrics(trained: Run) -> list[Any]:
     assert results is not None  # noqa: S101 (it is finished)
     found: list[tuple[str, float, int]] = []
     for epoch, row in enumerate(trained.history(), start=1):
-        found += [(key, value, epoch) for key, value in row.items() if key not in ("stage", "epoch")]
+        figures = row.model_dump(exclude={"stage", "epoch"}, exclude_none=True)
+        found += [(key, value, epoch) for key, value in figures.items()]
     final = {"training_seconds": results.seconds, "parameters": float(results.parameters)}
     if results.chosen is not None:
         final["chosen_epoch"] = float(results.chosen + 1)
-    for key, number in (reported(trained) or {}).items():
-        if isinstance(number, dict) and number.keys() == {"value", "low", "high"}:
-            final |= {f"test_{key}{end}": number[name] for name, end in _ENDS.items()}
+    for key, number in reported(trained) or ():
+        if isinstance(number, Estimate):
+            ends = {"": number.value, "_low": number.low, "_high": number.high}
+            final |= {f"test_{key}{end}": value for end, value in ends.items() if value is not None}
     found += [(key, value, 0) for key, value in final.items()]
     return [Metric(key, value, 0, step) for key, value, step in found]
-
-
-_ENDS = {"value": "", "low": "_low", "high": "_high"}

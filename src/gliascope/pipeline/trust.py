@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.evaluation.calibration import evaluate_calibration
-from gliascope.evaluation.conformal import evaluate_sets
-from gliascope.evaluation.metrics import reliability
+from gliascope.evaluation.conformal import SetMetrics, evaluate_sets
+from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
 from gliascope.pipeline.model import Answers
+from gliascope.reports.uncertainty import Calibration, PredictionSets, SetsAtLevel, Uncalibrated, Verdicts
 from gliascope.uncertainty.calibrator import VERDICTS, Assessment, Calibrator
 from gliascope.uncertainty.conformal import coverage_bounds, groups_needed
 
@@ -20,19 +20,21 @@ METHOD = "lac"  # of the prediction sets
 CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
 
 
-def calibration(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any]:
-    """Keys of `evaluate_calibration`; temperatures, one a model; before, where there are some: the same keys
-    and `reliability`, of the probabilities as the graphs gave them.
+def calibration(pooled: Scores, said: Sequence[Answers]) -> Calibration:
+    """Calibration errors of the answers and, where there are Judges, of what the graphs gave.
 
     pooled: what was `said` by one model or several, in that order, and the truth.
     """
-    calibrators = _calibrators(said)
-    numbers = evaluate_calibration(pooled) | {"temperatures": temperatures(said)}
-    if not calibrators:
-        return numbers | {"before": None}
-    raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
-    as_given = replace(pooled, probabilities=raw)
-    return numbers | {"before": evaluate_calibration(as_given) | {"reliability": reliability(as_given)}}
+    before = None
+    if _calibrators(said):
+        raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
+        as_given = replace(pooled, probabilities=raw)
+        before = Uncalibrated(
+            **dict(evaluate_calibration(as_given)), reliability=tuple(reliability(as_given))
+        )
+    return Calibration(
+        **dict(evaluate_calibration(pooled)), temperatures=tuple(temperatures(said)), before=before
+    )
 
 
 def temperatures(said: Sequence[Answers]) -> list[float]:
@@ -40,51 +42,43 @@ def temperatures(said: Sequence[Answers]) -> list[float]:
     return [calibrator.temperature for calibrator in _calibrators(said)]
 
 
-def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
-    """What prediction sets do, or None without a Calibrator.
-
-    method, level, groups: what is deployed, and how many groups each model was calibrated on; needed: how
-    many the level takes; bounds: of `coverage_bounds`, None for several models, each of which had luck of its
-    own; methods: of `evaluate_sets` by method, of which there is one; curve: level, coverage and size at
-    other levels.
-    """
+def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> PredictionSets | None:
+    """What prediction sets do, or None without a Calibrator."""
     calibrators = _calibrators(said)
     if not calibrators:
         return None
     level = min(calibrator.level for calibrator in calibrators)
-    groups = [calibrator.groups for calibrator in calibrators]
+    groups = tuple(calibrator.groups for calibrator in calibrators)
 
-    def measured(level: float) -> dict[str, Any]:
+    def measured(level: float) -> SetMetrics:
         pairs = zip(calibrators, said, strict=True)
         sets = [calibrator.prediction_sets(one.probabilities, level) for calibrator, one in pairs]
         return evaluate_sets(pooled, np.concatenate(sets))
 
     curve = {one: measured(one) for one in CURVE if min(groups) >= groups_needed(one)}
-    return {
-        "method": METHOD,
-        "level": level,
-        "groups": groups,
-        "needed": groups_needed(level),
-        "bounds": coverage_bounds(level, groups[0], pooled.group_count) if len(groups) == 1 else None,
-        "methods": {METHOD: measured(level)},
-        "curve": [
-            {"level": one, "coverage": found["coverage"], "size": found["size"]}
-            for one, found in curve.items()
-        ],
-    }
+    return PredictionSets(
+        method=METHOD,
+        level=level,
+        groups=groups,
+        needed=groups_needed(level),
+        bounds=coverage_bounds(level, groups[0], pooled.group_count) if len(groups) == 1 else None,
+        methods={METHOD: measured(level)},
+        curve=tuple(
+            SetsAtLevel(level=one, coverage=found.coverage, size=found.size) for one, found in curve.items()
+        ),
+    )
 
 
-def verdicts(pooled: Scores, said: Sequence[Answers]) -> dict[str, Any] | None:
-    """by_verdict: of `evaluate_verdicts`; outlier_scores: of `histogram`; or None without a Calibrator."""
+def verdicts(pooled: Scores, said: Sequence[Answers]) -> Verdicts | None:
+    """What verdicts do, or None without a Calibrator."""
     if not _calibrators(said):
         return None
     given = [verdict for one in said for verdict in _assessment(one).verdicts]
     distances = outlier_scores(said)
     assert distances is not None  # noqa: S101 (there are Calibrators)
-    return {
-        "by_verdict": evaluate_verdicts(pooled, given, VERDICTS),
-        "outlier_scores": histogram(distances),
-    }
+    return Verdicts(
+        by_verdict=evaluate_verdicts(pooled, given, VERDICTS), outlier_scores=histogram(distances)
+    )
 
 
 def outlier_scores(said: Sequence[Answers]) -> NDArray[np.float64] | None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -63,11 +63,11 @@ class Job:
     folder: Path
     cache: bool
 
-    def recipe(self, values: dict[str, Any]) -> Recipe:
+    def recipe(self, values: Mapping[str, object]) -> Recipe:
         """The recipe with these fields. Raises RecipeError where they do not go together."""
         return load_recipe(self.name, [*self.overrides, *(override(*item) for item in values.items())])
 
-    def place(self, values: dict[str, Any]) -> Path:
+    def place(self, values: Mapping[str, object]) -> Path:
         """Folder of a trial, named by what it is: one that was interrupted is taken up by another number."""
         name = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
         return self.folder / "trials" / name

@@ -129,11 +129,10 @@ def _read(file: _File, wanted: Preprocessing) -> list[NDArray[np.uint8]] | str:
 
 def _compare_report(trained: Run, recorded: pl.DataFrame, found: Verification) -> None:
     report = reported(trained)
-    if report is None or report["rounds"] is not None:  # over several models
+    if report is None or report.folds is not None:  # over several models
         return
     scores = to_scores(recorded)
     accuracy = float((scores.predictions == scores.labels).mean())
-    if abs(report["accuracy"]["value"] - accuracy) > 1e-9:
-        found.complaints.append(
-            f"the report says accuracy {report['accuracy']['value']:.4f}, {NAME} {accuracy:.4f}"
-        )
+    said = report.accuracy.value or 0.0
+    if abs(said - accuracy) > 1e-9:
+        found.complaints.append(f"the report says accuracy {said:.4f}, {NAME} {accuracy:.4f}")

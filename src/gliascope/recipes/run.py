@@ -4,10 +4,9 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliascope import __version__
 from gliascope.errors import RunError, explain
@@ -53,8 +52,26 @@ class Git(BaseModel):
     dirty: bool
 
 
-class Record(BaseModel):
-    """run.json: what the run was made from, on what, and what came of it."""
+class EpochMetrics(BaseModel):
+    """A row of metrics.csv. Training figures are over augmented views, with what the loss adds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: int
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    test_accuracy: float | None = Field(
+        default=None, description="null unless training watched the test slices"
+    )
+    seconds: float
+
+
+class Training(BaseModel):
+    """What a run was made from, and on what."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,6 +87,11 @@ class Record(BaseModel):
     git: Git | None = None  # None where that folder is in no repository
     weights_licence: str | None
     environment: dict[str, str | int]
+
+
+class Record(Training):
+    """run.json: what the run was made from, on what, and what came of it."""
+
     results: Results | None = None
     ensemble: Ensemble | None = None
 
@@ -119,15 +141,12 @@ class Run:
                 f"{self.folder}: training has not finished; the command that began it goes on with it"
             )
 
-    def history(self) -> list[dict[str, Any]]:
-        """Rows of metrics.csv: stage and epoch as int, the rest as float; an ensemble has none."""
+    def history(self) -> list[EpochMetrics]:
+        """Rows of metrics.csv; an ensemble has none."""
         if self.record.ensemble:
             return []
         with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
-            return [
-                {key: int(value) if key in ("stage", "epoch") else float(value) for key, value in row.items()}
-                for row in csv.DictReader(stream)
-            ]
+            return [EpochMetrics.model_validate(row) for row in csv.DictReader(stream)]
 
     def save(self) -> None:
         """Write recipe.yaml and run.json."""

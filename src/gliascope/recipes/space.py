@@ -87,6 +87,10 @@ def _kind(field: Any) -> str:
 Values = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 
 
+Drawn = bool | int | float | str
+"""A value of one trial's field, as Optuna holds it: a choice is text."""
+
+
 class Space(_Part):
     """What is varied, and by which number of validation a trial is judged."""
 
@@ -107,7 +111,7 @@ class Space(_Part):
             for value in field.ends:
                 load_recipe(name, [*overrides, override(key, value)])
 
-    def of(self, recipe: Recipe) -> dict[str, Any] | None:
+    def of(self, recipe: Recipe) -> dict[str, Drawn] | None:
         """The recipe's own values by key, choices as text; None where one lies outside the space."""
         content = recipe.model_dump(mode="json")
         values = {key: _at(content, key) for key in self.fields}

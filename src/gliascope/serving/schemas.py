@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gliascope import RESEARCH_USE
 from gliascope.data.studies import DESCRIPTION
+from gliascope.inference.bundle import HeadlineMetrics
 
 _SAID: dict[str, Any] = {
     "label": "meningioma",
@@ -211,7 +212,7 @@ class ModelFacts(BaseModel):
     classes: dict[str, str | None] = Field(description="each with what it stands for, where we know")
     preprocessing: dict[str, Any]
     calibrator: CalibratorFacts | None
-    metrics: dict[str, Any]
+    metrics: dict[str, HeadlineMetrics]
     parameters: int
     saliency: bool = Field(description="whether it can say where it looked")
     licences: dict[str, str]

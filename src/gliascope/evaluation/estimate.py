@@ -1,0 +1,28 @@
+"""The values that evaluation returns: frozen pydantic models, so that whoever stores one can read it back."""
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Defined = Annotated[float | None, BeforeValidator(_finite)]
+"""A number, or None (null in JSON) where it is undefined: JSON has neither NaN nor infinity."""
+
+
+class Value(BaseModel):
+    """Base of all results: they cannot be changed, and a field that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Estimate(Value):
+    """A number with its 95 % confidence interval, as `evaluation.intervals` makes it."""
+
+    value: Defined = Field(description="null where the number is undefined")
+    low: Defined = Field(description="lower end; null where there are too few groups for an interval")
+    high: Defined = Field(description="upper end; null where there are too few groups for an interval")

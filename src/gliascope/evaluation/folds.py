@@ -1,0 +1,64 @@
+"""How much the models of one protocol differ: those of its folds, and of repeats of these."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import Field
+
+from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.metrics import metric_values
+from gliascope.evaluation.scores import Scores
+
+
+class FoldMetrics(Value):
+    """Numbers of one fold, or of one repeat."""
+
+    name: str
+    n: int = Field(description="test slices")
+    accuracy: float
+    balanced_accuracy: float
+
+
+class Spread(Value):
+    """Mean and sample standard deviation. The latter is no standard error: folds share training slices."""
+
+    mean: float
+    sd: float
+
+
+class FoldSummary(Value):
+    """Numbers of each fold (or repeat), and how much they differ."""
+
+    each: tuple[FoldMetrics, ...]
+    accuracy: Spread
+    balanced_accuracy: Spread
+
+
+class Folds(FoldSummary):
+    """Numbers of each fold and, where folds were drawn several times, of each repeat of all folds."""
+
+    repeats: FoldSummary | None = Field(description="null where the folds were drawn once")
+
+
+def summarise_folds(folds: Mapping[str, Scores]) -> FoldSummary:
+    """Numbers of each fold by name, with mean and sample standard deviation over folds."""
+    each = []
+    for name, scores in folds.items():
+        values = metric_values(scores)
+        each.append(
+            FoldMetrics(
+                name=name,
+                n=len(scores),
+                accuracy=float(values["accuracy"]),
+                balanced_accuracy=float(values["balanced_accuracy"]),
+            )
+        )
+    return FoldSummary(
+        each=tuple(each),
+        accuracy=_spread([one.accuracy for one in each]),
+        balanced_accuracy=_spread([one.balanced_accuracy for one in each]),
+    )
+
+
+def _spread(values: list[float]) -> Spread:
+    return Spread(mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)))

@@ -1,0 +1,45 @@
+"""What a report says of the model that was tested, and of the run that trained it."""
+
+from pydantic import Field
+
+from gliascope.data.preprocess import Preprocessing
+from gliascope.evaluation.estimate import Value
+from gliascope.recipes.run import Ensemble, Training
+from gliascope.uncertainty.calibrator import CalibratorInfo
+
+
+class TrainedModel(Value):
+    """A model that `gliascope train` made."""
+
+    sha256: str = Field(description="of the ONNX graph")
+    onnx_bytes: int = Field(description="size of the ONNX graph")
+    parameters: int
+    seconds: float = Field(description="of training, in its last session")
+    activation_maps: bool = Field(description="whether the graph gives class activation maps")
+    calibrator: CalibratorInfo | None = Field(description="its calibration; null where there is none")
+
+
+class OnnxModel(Value):
+    """An ONNX graph that was trained elsewhere."""
+
+    sha256: str
+    onnx_bytes: int
+    onnx: str = Field(description="name of the file")
+    outputs: str = Field(description="the output that was read, and what it holds")
+    preprocessing: Preprocessing
+
+
+class PredictionTable(Value):
+    """A table of predictions of a model that is not known."""
+
+    sha256: str = Field(description="of the table")
+    predictions: str = Field(description="name of the file")
+    columns: dict[str, str] = Field(description="how its columns were read")
+
+
+class RunFacts(Training):
+    """How the model was trained: what run.json says, and the recipe's seed."""
+
+    ensemble: Ensemble | None = Field(default=None, description="the members; null for a single model")
+    seed: int
+    deterministic: bool

@@ -1,0 +1,97 @@
+"""A model on corrupted slices, as robustness.json holds it."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.robustness import RobustnessMetrics
+from gliascope.reports.document import Document, Text
+
+
+class RobustnessRun(Value):
+    """The run whose model is tested."""
+
+    recipe: str
+    folder: Text
+    protocol: str = Field(description="whose test slices are corrupted")
+    seed: int
+
+
+class Strength(RobustnessMetrics):
+    """Numbers of all slices under one strength of a corruption."""
+
+    strength: float
+    setting: str = Field(description="the strength in words")
+
+
+class Corruption(Value):
+    """One corruption, at ever greater strengths."""
+
+    title: str
+    imitates: str = Field(description="what happens to real scans, in a sentence or two")
+    worst: float = Field(description="strength that costs most accuracy; of equals, the greatest")
+    strengths: tuple[Strength, ...]
+
+    @property
+    def at_worst(self) -> Strength:
+        """The numbers where most accuracy is lost."""
+        return next(one for one in self.strengths if one.strength == self.worst)
+
+    @property
+    def costs(self) -> bool:
+        """Whether any strength costs accuracy, beyond chance."""
+        return any(is_certain(one.loss) for one in self.strengths)
+
+    @property
+    def missed(self) -> Strength | None:
+        """Of the strengths at which more wrong answers are accepted than of slices as they are, the worst."""
+        certain = [one for one in self.strengths if is_certain(one.unnoticed_more)]
+        return max(certain, key=lambda one: (one.unnoticed and one.unnoticed.value) or 0.0, default=None)
+
+
+class Robustness(Document):
+    """What corruptions do to a model's answers."""
+
+    file: ClassVar[str] = "robustness.json"
+    command: ClassVar[str] = "robustness"
+
+    title: Text
+    run: RobustnessRun
+    slices: int = Field(description="that were corrupted")
+    groups: int
+    tested: int = Field(description="slices of the test subset, of which they were drawn")
+    excluded: dict[str, int] = Field(description="slices that could not be used, by reason")
+    judged: bool = Field(description="whether the model gives verdicts")
+    clean: RobustnessMetrics = Field(description="of the slices as they are")
+    disturbances: dict[str, Corruption] = Field(description="corruptions by name")
+
+    @property
+    def worst(self) -> Corruption:
+        """The corruption that costs most, at its worst strength."""
+        return max(self.disturbances.values(), key=lambda one: one.at_worst.loss.value or 0.0)
+
+    @property
+    def harmless(self) -> list[Corruption]:
+        """Corruptions of which no strength costs accuracy beyond chance."""
+        return [one for one in self.disturbances.values() if not one.costs]
+
+    @property
+    def noticed(self) -> list[Corruption]:
+        """Those that cost accuracy, without more wrong answers being accepted."""
+        return [one for one in self.disturbances.values() if one.costs and one.missed is None]
+
+    @property
+    def missed(self) -> list[Corruption]:
+        """Those under which more wrong answers are accepted."""
+        return [one for one in self.disturbances.values() if one.missed]
+
+
+def worst_strength(strengths: tuple[Strength, ...]) -> float:
+    """The strength that costs most accuracy; of equals, the last."""
+    return max(reversed(strengths), key=lambda one: one.loss.value or 0.0).strength
+
+
+def is_certain(difference: Estimate | None) -> bool:
+    """Whether a difference is above 0 by more than chance explains."""
+    return difference is not None and difference.low is not None and difference.low > 0
