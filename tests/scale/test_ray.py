@@ -32,6 +32,7 @@ from gliascope.recipes.space import Range, Space
 from gliascope.training.loop import load_history
 
 Make = Callable[..., Path]
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
