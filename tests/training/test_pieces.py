@@ -28,6 +28,7 @@ NETWORK = ("backbone=residual18", "weights=random")
 RECIPE = (*(value for value in SAME if not value.startswith("stages")), STAGES, *NETWORK)
 
 
+@pytest.mark.slow
 def test_pieces_give_the_weights_of_the_whole(
     prepared, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
