@@ -22,11 +22,7 @@ from gliascope.recipes import load_recipe
 
 SETS = [argument for override in TINY for argument in ("--set", override)]
 Make = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+pytestmark = pytest.mark.usefixtures("same_export")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def gliascope(*arguments: object, **environment: str) -> Done:
 def process(*arguments: object, **environment: str) -> Done:
     command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
     environ = os.environ | environment
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environ)
+    done = subprocess.run(command, capture_output=True, text=True, env=environ)
     return Done(done.returncode, done.stdout, done.stderr)
 
 

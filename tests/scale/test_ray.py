@@ -117,6 +117,7 @@ def test_findings_are_the_same_though_a_worker_dies(
     assert [path.name for path in sorted((tmp_path / "there").iterdir())] == overlays
 
 
+@pytest.mark.slow
 def test_folds_are_trained_side_by_side_and_found_again(
     workers: Workers, make_source: Make, tmp_path: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_folds_are_trained_side_by_side_and_found_again(
     assert train(recipe, catalog, splits, tmp_path / "run", workers=workers) == runs
 
 
+@pytest.mark.slow
 def test_a_search_is_shared(workers: Workers, make_source: Make, tmp_path: Path) -> None:
     catalog = scan([make_source({"yes": 12, "no": 12})])
     searched = Space(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})
