@@ -238,7 +238,10 @@ def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "overlays").iterdir())) == 1
 
 
-@pytest.mark.parametrize("phase", ["out/catalog.parquet", "cache/activations/*/view-*"])
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param("out/catalog.parquet", marks=pytest.mark.slow), "cache/activations/*/view-*"],
+)
 def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
     official_source: Path, tmp_path: Path, same_export: None, phase: str
 ) -> None:
