@@ -3,22 +3,34 @@ VENV ?= .venv
 CHROMIUM ?= chromium
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+WANTED = --editable ".[train,fetch,serve,scale]" --group dev
+PYTEST = $(BIN)/pytest --dist loadfile
 
-.PHONY: setup demo test check bench bench-full pictures
+.PHONY: setup demo test test-all check bench bench-full pictures
 
 setup: $(STAMP)
 
+# uv sets up in a minute what takes pip six. Where uv cannot be had, or does not find what pip finds by pip's own
+# configuration, pip sets up. Bytecode is compiled here, since later processes may be forbidden to write any.
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --editable ".[train,fetch,serve,scale]" --group dev
+	$(BIN)/pip install --quiet uv && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(WANTED) || { \
+	    echo "uv cannot be used here: pip sets up instead, which takes some minutes"; \
+	    $(BIN)/pip install --quiet --upgrade "pip>=25.1" && $(BIN)/pip install --quiet $(WANTED); }
 	touch $@
 
 demo: setup
 	$(BIN)/gliascope demo --out demo
 
+# The second call is one process of its own, not a worker beside others: Ray may end it.
 test: setup
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) --numprocesses auto --maxprocesses 4 -m "not ray and not slow"
+	$(PYTEST) --numprocesses 1 -m "ray and not slow" tests/scale
+
+test-all: setup
+	$(PYTEST) --numprocesses auto --maxprocesses 4 -m "not ray"
+	$(PYTEST) --numprocesses 1 -m ray tests/scale
 
 check: setup
 	$(BIN)/ruff check .

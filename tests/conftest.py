@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tiny import LABELS, TINY, slice_image
 
 from gliascope.inference.bundle import Bundle
@@ -98,14 +99,42 @@ def official_source(make_source: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle() -> Bundle:
-    """A bundle of an untrained head: its answers mean nothing, its numbers can be checked."""
-    from gliascope.models.classifier import build_classifier
-    from gliascope.training.export import export
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder that all test processes of a run share: `once(name, make)`. To be read, not changed."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
-    recipe = load_recipe("quick", TINY)
-    classes = ("glioma", "meningioma", "no_tumor", "pituitary")
-    return export(build_classifier(recipe, 4), recipe, classes, {"weights": "apache-2.0"})
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / name).exists():
+                unfinished = shared / f"{name}.unfinished"
+                shutil.rmtree(unfinished, ignore_errors=True)
+                make(unfinished)
+                unfinished.rename(shared / name)
+        return shared / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(once: Callable[[str, Callable[[Path], None]], Path]) -> Bundle:
+    """A bundle of an untrained head: its answers mean nothing, its numbers can be checked."""
+
+    def make(folder: Path) -> None:
+        from gliascope.models.classifier import build_classifier
+        from gliascope.training.export import export
+
+        recipe = load_recipe("quick", TINY)
+        classes = ("glioma", "meningioma", "no_tumor", "pituitary")
+        export(build_classifier(recipe, 4), recipe, classes, {"weights": "apache-2.0"}).write(folder)
+
+    return Bundle.load(once("bundle", make))
+
+
+@pytest.fixture
+def same_export(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting takes seven seconds and has tests of its own: every run in this process gets the same model."""
+    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
 
 
 @pytest.fixture(scope="session")

@@ -106,6 +106,7 @@ def test_store(source: Path, tmp_path: Path) -> None:
     assert not hidden(cache)
 
 
+@pytest.mark.slow
 def test_predict(source: Path, bundle: Bundle, tmp_path: Path) -> None:
     bundle.write(tmp_path / "bundle")
     arguments, out = ["predict", tmp_path / "bundle", source, "--out"], tmp_path / "killed" / "f.jsonl"
@@ -122,6 +123,7 @@ def test_predict(source: Path, bundle: Bundle, tmp_path: Path) -> None:
     assert not hidden(tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_train(official_source: Path, bundle: Bundle, tmp_path: Path) -> None:
     catalog = scan([official_source])
     catalog.write(tmp_path / "catalog.parquet")

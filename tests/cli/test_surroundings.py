@@ -23,7 +23,9 @@ def gliascope(*arguments: object, before: str = "", **environment: str) -> subpr
     )
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("latin-1", "utf-8"))]
+)
 def test_a_terminal_that_lacks_letters_gets_what_looks_like_them(
     official_source: Path, tmp_path: Path, encoding: str
 ) -> None:
@@ -68,7 +70,7 @@ pwd.getpwuid = unknown
 NAMES = dict.fromkeys(("USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CACHE_HOME", "MPLCONFIGDIR"), "-")
 
 
-@pytest.mark.parametrize("command", ["run", "train", "store"])
+@pytest.mark.parametrize("command", ["run", pytest.param("train", marks=pytest.mark.slow), "store"])
 def test_a_user_without_a_home_is_told_of_the_cache_before_the_work(
     official_source: Path, tmp_path: Path, command: str
 ) -> None:

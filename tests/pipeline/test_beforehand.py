@@ -91,6 +91,7 @@ def test_without_a_test_folder_the_default_is_grouped_and_said_to_be(
         split(catalog, ["official"])
 
 
+@pytest.mark.usefixtures("same_export")
 def test_a_flat_source_goes_all_the_way_by_groups(make_source: Callable[..., Path], tmp_path: Path) -> None:
     """The README's first command on the commonest layout ended, after minutes, with exit code 2."""
     source = make_source(dict.fromkeys(LABELS, 14))

@@ -32,10 +32,7 @@ from gliascope.training.stage import StageTraining
 Make = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exporting has tests of its own: every run here gets the same model, of the same classes."""
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+pytestmark = pytest.mark.usefixtures("same_export")
 
 
 class Seen:

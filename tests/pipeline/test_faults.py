@@ -17,11 +17,7 @@ from gliascope.inference.bundle import Bundle
 
 SETS = [argument for override in TINY for argument in ("--set", override)]
 Make = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+pytestmark = pytest.mark.usefixtures("same_export")
 
 
 @pytest.fixture

@@ -155,6 +155,7 @@ def test_errors_are_one_line_and_exit_code_2(runs: Runs, data: Path, tmp_path: P
     assert "No space left" in errors
 
 
+@pytest.mark.usefixtures("same_export")
 def test_a_recipe_is_really_trained(
     make_source: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

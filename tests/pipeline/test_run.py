@@ -1,4 +1,4 @@
-"""The main job as a user runs it: the command line, in processes of its own."""
+"""The main job as a user runs it, by the command line: once in a process of its own, else in this one."""
 
 import json
 import os
@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
 from tiny import LABELS, TINY, slice_image
+from typer.testing import CliRunner
 
+from gliascope.cli import app
 from gliascope.data.catalog import Catalog
 from gliascope.data.scan import scan
 from gliascope.data.split import load_splits
@@ -28,15 +31,26 @@ SOURCES = ("one", "two")
 SETS = [argument for override in TINY for argument in ("--set", override)]
 
 
-def gliascope(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+class Done(NamedTuple):
+    """Of a command, run in this process or in one of its own."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def gliascope(*arguments: object, **environment: str) -> Done:
+    done = CliRunner(env={"COLUMNS": "200"} | environment).invoke(app, list(map(str, arguments)))
+    if done.exit_code == 1 and done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+def process(*arguments: object, **environment: str) -> Done:
     command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ | {"COLUMNS": "200"} | environment,
-    )
+    environ = os.environ | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=environ)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     image = slice_image(label, 1000 * seed + 10 * number + count)
                     image.save(place / source / part / name / f"{number}.png")
     sources = [place / source for source in SOURCES]
-    done = gliascope("run", *sources, "--out", place / "out", *SETS, GLIASCOPE_CACHE=str(place / "cache"))
+    done = process("run", *sources, "--out", place / "out", *SETS, GLIASCOPE_CACHE=str(place / "cache"))
     assert done.returncode == 0, done.stderr
     return place
 
@@ -63,6 +77,7 @@ def made(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place / "out"
 
 
+@pytest.mark.slow
 def test_tumour_or_none_goes_all_the_way_too(place: Path, tmp_path: Path) -> None:
     done = gliascope(
         "run", place / "one", "--recipe", "binary", "--out", tmp_path / "out", *SETS,
@@ -148,6 +163,7 @@ def test_each_verb_is_a_command_that_gives_the_same(made: Path, tmp_path: Path) 
     assert (own / "bundle" / "model.onnx").read_bytes() == (made / "bundle" / "model.onnx").read_bytes()
 
 
+@pytest.mark.usefixtures("same_export")
 def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path, tmp_path: Path) -> None:
     sources = [made.parent / source for source in SOURCES]
     (tmp_path / "out").mkdir()
@@ -224,22 +240,26 @@ def test_predicting_needs_no_torch(made: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "overlays").iterdir())) == 1
 
 
-@pytest.mark.parametrize("phase", ["out/catalog.parquet", "cache/activations/*/view-*"])
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param("out/catalog.parquet", marks=pytest.mark.slow), "cache/activations/*/view-*"],
+)
 def test_ctrl_c_leaves_nothing_half_written_and_the_same_command_goes_on(
-    official_source: Path, tmp_path: Path, phase: str
+    official_source: Path, tmp_path: Path, same_export: None, phase: str
 ) -> None:
+    """The command that goes on runs in this process, which exports in no time."""
     arguments = ["run", official_source, "--out", tmp_path / "out", *SETS, "--set", "stages.0.epochs=12"]
     command = [sys.executable, "-m", "gliascope", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(phase)):
-        assert process.poll() is None and time.monotonic() < deadline, "the phase was never reached"
+        assert running.poll() is None and time.monotonic() < deadline, "the phase was never reached"
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
     # CPython ends `python -m` by the signal itself when Ctrl-C falls into code run by exec() (as
     # namedtuples are made on import), whoever catches it; a shell reports 130 for either.
-    assert process.returncode in (130, -signal.SIGINT), errors
+    assert running.returncode in (130, -signal.SIGINT), errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.rglob("*.tmp"))

@@ -29,6 +29,8 @@ from gliascope.training.history import Epoch
 from gliascope.training.stage import StageTraining
 from gliascope.training.test_time import Deployed
 
+# Whose backbones are small: the others take ten times as long.
+QUICK = ("binary", "linear-probe", "quick")
 SIZES = {"inception_v3.tv_in1k": 80}  # its stem leaves nothing of less than 75
 
 
@@ -97,7 +99,10 @@ def catalog(make_source: Callable[..., Path]) -> Catalog:
     return scan([make_source({f"{part}/{label}": n for part, n in parts.items() for label in LABELS})])
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize(
+    "name",
+    [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in recipe_names() if name not in QUICK)],
+)
 def test_contract(
     name: str, catalog: Catalog, watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ from gliascope.recipes.space import Range, Space
 from gliascope.training.loop import load_history
 
 Make = Callable[..., Path]
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,7 @@ def test_findings_are_the_same_though_a_worker_dies(
     assert [path.name for path in sorted((tmp_path / "there").iterdir())] == overlays
 
 
+@pytest.mark.slow
 def test_folds_are_trained_side_by_side_and_found_again(
     workers: Workers, make_source: Make, tmp_path: Path
 ) -> None:
@@ -139,6 +141,7 @@ def test_folds_are_trained_side_by_side_and_found_again(
     assert all(Bundle.load(run.model).calibrator for run in runs)
 
 
+@pytest.mark.slow
 def test_a_search_is_shared(workers: Workers, make_source: Make, tmp_path: Path) -> None:
     catalog = scan([make_source({"yes": 12, "no": 12})])
     searched = Space(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})

@@ -21,10 +21,15 @@ from served import png
 
 CLIENTS, ROUNDS, PAUSE = 4, 2, 0.5
 # Of the two that are like each other, the harder.
-CHOSEN = (all_workers_killed, disk_full, all_told_to_end, killed, bundle_damaged, broken_off, too_slow)
+CHOSEN = (all_workers_killed, killed)
+SLOW = (disk_full, all_told_to_end, bundle_damaged, broken_off, too_slow)
 
 
-@pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    [*CHOSEN, *(pytest.param(fault, marks=pytest.mark.slow) for fault in SLOW)],
+    ids=lambda fault: fault.__name__,
+)
 def test_nothing_accepted_is_lost(
     fault: Callable[[Setting], Told], bundle_path: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from gliascope.serving.keys import KeyRing
 from gliascope.serving.models import Source
 from gliascope.serving.settings import Settings
 
-EXAMPLES = 15
+FEW, EXAMPLES = 4, 15
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +43,21 @@ def api(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-def test_the_server_does_what_its_openapi_says(api: schemathesis.BaseSchema, mode: GenerationMode) -> None:
+@pytest.mark.parametrize("examples", [FEW, pytest.param(EXAMPLES, marks=pytest.mark.slow)])
+def test_the_server_does_what_its_openapi_says(
+    api: schemathesis.BaseSchema, mode: GenerationMode, examples: int
+) -> None:
     operations = [found.ok() for found in api.get_all_operations()]
     assert len(operations) >= 12
     for operation in operations:
-        _check(operation, mode)
+        _check(operation, mode, examples)
 
 
-def _check(operation: schemathesis.APIOperation, mode: GenerationMode) -> None:
+def _check(operation: schemathesis.APIOperation, mode: GenerationMode, examples: int) -> None:
     # No schema can say what a picture is: random bytes are fine by it, and unreadable.
     takes_files = operation.method == "post" and operation.path in ("/v1/predict", "/v1/jobs")
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(mode))
     def holds(case: schemathesis.Case) -> None:
         case.call_and_validate(excluded_checks=[positive_data_acceptance] if takes_files else [])

@@ -144,7 +144,12 @@ def test_errors_are_one_line(bundle: Path, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("module", ["fastapi", "uvicorn", "pydantic_settings", "limits", "pebble"])
+EXTRAS = ("uvicorn", "pydantic_settings", "limits", "pebble")
+
+
+@pytest.mark.parametrize(
+    "module", ["fastapi", *(pytest.param(name, marks=pytest.mark.slow) for name in EXTRAS)]
+)
 def test_a_missing_extra_is_named(bundle: Path, module: str) -> None:
     program = f"import sys; sys.modules[{module!r}] = None; from gliascope.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", str(bundle)]

@@ -15,7 +15,7 @@ from gliascope.training.processes import create_fabric
 from gliascope.training.run import train
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_two_processes_give_the_weights_of_one(prepared, tmp_path: Path, cache: bool) -> None:
     recipe = load_recipe("quick", SAME)
     train(recipe, prepared.split, prepared.store, tmp_path / "one", cache=cache)
@@ -24,7 +24,7 @@ def test_two_processes_give_the_weights_of_one(prepared, tmp_path: Path, cache: 
     assert_equal_to_rounding(tmp_path / "one", tmp_path / "two")
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_batches_in_parts_give_the_weights_of_whole_ones(prepared, tmp_path: Path, devices: int) -> None:
     """The head's penalty included, and mixup where one process draws the partners."""
     alone = ("mixup=0.2",) if devices == 1 else ()

@@ -20,6 +20,7 @@ from gliascope.training.run import train
 ADDRESSES = ("10.77.31.1", "10.77.31.2")
 PORT = 29_617
 FOUR_EPOCHS = (*SAME, "stages.0.epochs=4")
+pytestmark = pytest.mark.slow
 
 
 class Host(NamedTuple):

@@ -18,7 +18,9 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", [pytest.param(shape, marks=pytest.mark.slow if "dark" in shape else ()) for shape in SHAPES]
+)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(opened, server, files, shape):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
     page = opened(server, reduced_motion="reduce", **SHAPES[shape])
