@@ -7,7 +7,7 @@ Examples
 >>> import gliascope
 >>> model = gliascope.load("results")
 >>> model.predict("scan.png")
-<Finding accepted: glioma 100.0 %; scan.png>
+<Finding accepted: glioma 98.9 %; scan.png>
 """
 
 import os

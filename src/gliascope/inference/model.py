@@ -1,5 +1,7 @@
 """A Model: a Bundle that is loaded, to ask about pictures and studies from Python."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
     from gliascope.data.slices import Slice
 
-Picture: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Slice | Image | Dataset | SpatialImage"
-"""What `Model.predict` takes, or a list of it."""
+    # What `Model.predict` takes, or a list of it.
+    Picture: TypeAlias = str | os.PathLike[str] | NDArray[Any] | Slice | Image | Dataset | SpatialImage
 
 _NO_CARD = (
     "This bundle has no model card: nobody has put a report into it. Make one with `gliascope bundle RUN "
@@ -125,7 +127,7 @@ class Model:
         >>> finding.verdict, finding.label, finding.prediction_set
         ('accepted', 'glioma', ('glioma',))
         >>> finding
-        <Finding accepted: glioma 100.0 %; scan.png>
+        <Finding accepted: glioma 98.9 %; scan.png>
         >>> array = numpy.asarray(PIL.Image.open("scan.png"))
         >>> [one.label for one in model.predict([array, "other.png"])]
         ['glioma', 'pituitary']
@@ -252,7 +254,7 @@ class Model:
         if os.getpid() != self._process:
             raise ForkedError(
                 "this Model was loaded before its process was forked, and the child lacks ONNX Runtime's "
-                "threads: load it in the child, or start processes by multiprocessing's 'spawn' or 'forkserver'"
+                "threads: load it in the child, or let multiprocessing 'spawn' its processes"
             )
 
 

@@ -22,8 +22,6 @@ def study_sources(study: object, axis: object, spacing: object) -> list[Source]:
             raise InputError("expected slices of one sort, but got a list of arrays or images, and others")
         return [source(one, number) for number, one in enumerate(study)]
     if is_pixels(study):
-        raise InputError(
-            "one picture is no study; give it to predict, or give predict_study a list of slices"
-        )
+        raise InputError("one picture is no study; give it to predict, or predict_study a list of slices")
     one = source(study)
     return [one] if isinstance(one, InMemory) else list(list_files([one]))
