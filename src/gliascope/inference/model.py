@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -132,10 +132,8 @@ class Model:
         >>> [one.label for one in model.predict([array, "other.png"])]
         ['glioma', 'pituitary']
         """
-        if isinstance(picture, list | tuple):
-            return self._predict([source(one, number) for number, one in enumerate(picture)])
-        (finding,) = self._predict([source(picture)])
-        return finding
+        findings = [self._with_picture(*one) for one in self._ask(picture)]
+        return findings if isinstance(picture, list | tuple) else findings[0]
 
     def predict_proba(self, picture: Picture | list[Any] | tuple[Any, ...]) -> NDArray[np.float64]:
         """Probabilities alone, as scikit-learn has them. They say nothing of whether a picture is in scope.
@@ -155,13 +153,12 @@ class Model:
         >>> import gliascope
         >>> model = gliascope.load("results")
         >>> model.predict_proba(["scan.png", "other.png"]).round(2)
-        array([[1., 0., 0., 0.],
-               [0., 0., 0., 1.]])
+        array([[0.99, 0.  , 0.  , 0.  ],
+               [0.01, 0.01, 0.01, 0.98]])
         """
-        if isinstance(picture, list | tuple):
-            told = [list(one.probabilities.values()) for one in self.predict(picture)]
-            return np.array(told, dtype=np.float64).reshape(len(told), len(self.classes))
-        return np.array(list(self.predict(picture).probabilities.values()), dtype=np.float64)
+        told = [list(finding.probabilities.values()) for _, finding in self._ask(picture)]
+        table = np.array(told, dtype=np.float64).reshape(len(told), len(self.classes))
+        return table if isinstance(picture, list | tuple) else np.asarray(table[0])
 
     def predict_study(
         self,
@@ -211,7 +208,8 @@ class Model:
         self._check_process()
         excluded = list[ReadError]()
         slices = self._slices_of(study, study_sources(study, axis, spacing), excluded)
-        findings = list(without_captures(self._findings(slices), excluded))
+        answers = in_batches(self._predictor, slices)
+        findings = list(without_captures((self._with_picture(*one) for one in answers), excluded))
         if not findings:
             if len(excluded) == 1:
                 raise excluded[0]
@@ -239,16 +237,19 @@ class Model:
         _check_one_study(slices)
         return slices
 
-    def _predict(self, sources: Sequence[Source]) -> list[Finding]:
+    def _ask(self, picture: object) -> Iterator[tuple[Prepared, Finding]]:
+        """Yield the slice and the Finding of a picture, or of each of a list, in order."""
         self._check_process()
-        return self._findings(_single(sources, prepare_all(sources, self.bundle.info.preprocessing)))
+        if isinstance(picture, list | tuple):
+            sources = [source(one, number) for number, one in enumerate(picture)]
+        else:
+            sources = [source(picture)]
+        slices = _single(sources, prepare_all(sources, self.bundle.info.preprocessing))
+        return in_batches(self._predictor, slices)
 
-    def _findings(self, slices: Iterable[Prepared]) -> list[Finding]:
+    def _with_picture(self, slice_: Prepared, finding: Finding) -> Finding:
         top, bottom, left, right = self.bundle.info.preprocessing.square
-        return [
-            replace(finding, seen=one.ready[top:bottom, left:right])
-            for one, finding in in_batches(self._predictor, slices)
-        ]
+        return replace(finding, seen=slice_.ready[top:bottom, left:right])
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:

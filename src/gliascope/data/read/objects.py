@@ -29,7 +29,7 @@ def from_pillow(path: Path, image: Any) -> Slice:
 def pillow_values(path: Path, image: Any) -> tuple[Values, tuple[str, ...]]:
     """What `raster.read` would decode of a file of this image, (height, width[, 3]), and notes.
 
-    Raises InputError for a TIFF of several pages, a mode that Pillow cannot convert, and 16-bit colour.
+    Raises InputError for a TIFF of several pages, and for 16-bit colour, of which Pillow keeps 8 bits.
     """
     from PIL import ImageOps
 
@@ -44,11 +44,7 @@ def pillow_values(path: Path, image: Any) -> tuple[Values, tuple[str, ...]]:
     orientation = image.getexif().get(_ORIENTATION, 1)
     notes = () if orientation == 1 else (f"turned as the image's EXIF orientation, {orientation}, says",)
     inverted = raster.white_is_zero(image)
-    try:
-        return raster.decoded_values(ImageOps.exif_transpose(image), inverted), notes
-    except ValueError:
-        remedy = 'give x.convert("RGB")'
-        raise InputError(f"{path}: Pillow's mode {image.mode} is not supported; {remedy}") from None
+    return raster.decoded_values(ImageOps.exif_transpose(image), inverted), notes
 
 
 def _page_count(image: Any) -> int:
