@@ -12,7 +12,7 @@ Examples
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gliascope.data.read.paths import read
@@ -21,6 +21,24 @@ if TYPE_CHECKING:
     from gliascope.inference.finding import Finding, StudyFinding
     from gliascope.inference.load import load
     from gliascope.inference.model import Model, ModelCard
+else:  # so that type checkers know a misspelt name
+    _MODULES = {
+        "Finding": "gliascope.inference.finding",
+        "GliascopeError": "gliascope.errors",
+        "Model": "gliascope.inference.model",
+        "ModelCard": "gliascope.inference.model",
+        "Slice": "gliascope.data.slices",
+        "StudyFinding": "gliascope.inference.finding",
+        "load": "gliascope.inference.load",
+        "read": "gliascope.data.read.paths",
+    }
+
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        return value
+
 
 __all__ = [
     "RESEARCH_USE",
@@ -41,25 +59,6 @@ RESEARCH_USE = "Research use only. Not a medical device; never a diagnosis."
 
 # From 1.29 on, ONNX Runtime tells its makers of every model it loads, unless told before it is first used.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-# Where each name is defined; the same as above, for Python itself.
-_MODULES = {
-    "Finding": "gliascope.inference.finding",
-    "GliascopeError": "gliascope.errors",
-    "Model": "gliascope.inference.model",
-    "ModelCard": "gliascope.inference.model",
-    "Slice": "gliascope.data.slices",
-    "StudyFinding": "gliascope.inference.finding",
-    "load": "gliascope.inference.load",
-    "read": "gliascope.data.read.paths",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
-    return value
 
 
 def __dir__() -> list[str]:

@@ -21,9 +21,11 @@ from making import Make
 from PIL import Image
 from quadrants import quadrant_bundle
 from tiny import slice_image
+from typer.testing import CliRunner
 
 import gliascope
 from gliascope import Finding, Model
+from gliascope.cli import app
 from gliascope.data.read.scales import ALONE
 from gliascope.errors import (
     BundleError,
@@ -454,8 +456,9 @@ def test_two_studies_are_not_one(model: Model, make: Make, tmp_path: Path) -> No
     other = Make(tmp_path)
     volumes.nifti(other, volumes.head())
     volumes.nifti(other, volumes.head(1))
-    with pytest.raises(InputError, match="slices of 2 studies"):
-        model.predict_study([tmp_path / "file1", tmp_path / "file2"])
+    for name in (lambda file: [file], gliascope.read):
+        with pytest.raises(InputError, match="slices of 2 studies"):
+            model.predict_study([*name(tmp_path / "file1"), *name(tmp_path / "file2")])
 
 
 def test_files_of_a_folder_that_cannot_be_used_are_named(model: Model, make: Make) -> None:
@@ -575,10 +578,7 @@ def test_a_finding_shows_its_verdict_first(verdict: str, headline: str, line: st
     assert html.count("<tr") == 4
     assert gliascope.RESEARCH_USE in html
     assert "<script" not in html and "http" not in html
-    if verdict == "unchecked":
-        assert "tinted" not in html
-    else:
-        assert "tinted where it speaks for" in html
+    assert ("tinted where it speaks for" in html) == (verdict in ("accepted", "uncertain"))
 
 
 def test_what_a_notebook_shows_is_escaped(tmp_path: Path) -> None:
@@ -601,10 +601,16 @@ def test_a_study_shows_its_verdict_and_slices(tmp_path: Path) -> None:
     assert all(isinstance(one, Finding) for one in study.slices)
 
 
-def test_a_read_bundle_and_its_model_agree_with_the_command_line(
-    model: Model, make: Make, bundle: Bundle
-) -> None:
-    """The real network, too."""
+def test_the_command_line_finds_the_bundle_of_results_and_says_the_same(tmp_path: Path) -> None:
+    folder, out = walkthrough.write(tmp_path), tmp_path / "findings.jsonl"
+    arguments = ["predict", folder / "results", folder / "study", "--out", out, "--level", "0.9"]
+    shown = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert shown.exit_code == 0, shown.output
+    study = gliascope.load(folder / "results", level=0.9).predict_study(folder / "study")
+    assert out.read_text().splitlines() == [one.to_json() for one in (*study.slices, study)]
+
+
+def test_a_real_network_agrees_with_the_command_line(make: Make, bundle: Bundle) -> None:
     file = make.image(HEAD, "png")
     (expected,) = predict_job(bundle, [file], None, None).findings
     finding = Model(bundle).predict(HEAD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -238,7 +239,7 @@ class Model:
         return slices
 
     def _ask(self, picture: object) -> Iterator[tuple[Prepared, Finding]]:
-        """Yield the slice and the Finding of a picture, or of each of a list, in order."""
+        """The slice and the Finding of a picture, or of each of a list, in order."""
         self._check_process()
         if isinstance(picture, list | tuple):
             sources = [source(one, number) for number, one in enumerate(picture)]
@@ -275,10 +276,14 @@ def _single(sources: Sequence[Source], read: Iterator[list[Prepared] | ReadError
 
 
 def _check_one_study(slices: Sequence[Prepared]) -> None:
-    studies = {one.item.study for one in slices}
+    """Raise InputError for slices of several studies; a volume that names none is a study of its own."""
+    counts = Counter(one.item.path for one in slices)
+    studies = {
+        one.item.study or (str(one.item.path) if counts[one.item.path] > 1 else None) for one in slices
+    }
     if len(studies) > 1:
         named = len(studies - {None})
+        what = f"{named} {'studies' if named > 1 else 'study'}"
         others = " and slices that name none" if None in studies else ""
-        what = "studies" if named > 1 else "study"
         first = slices[0].item.path
-        raise InputError(f"{first} …: slices of {named} {what}{others}; give those of one study at a time")
+        raise InputError(f"{first} …: slices of {what}{others}; give those of one study at a time")

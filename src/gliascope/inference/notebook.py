@@ -117,7 +117,7 @@ def _bars(finding: Finding) -> str:
 
 def _facts(finding: Finding) -> str:
     facts = []
-    if finding.prediction_set is not None:
+    if finding.prediction_set is not None and finding.verdict != OUT_OF_SCOPE:
         facts.append(f"prediction set: {', '.join(finding.prediction_set) or 'empty'}")
     if finding.outlier_score is not None:
         facts.append(f"outlier score {finding.outlier_score:.2f}; past 1 is out of scope")
@@ -133,7 +133,7 @@ def _picture(finding: Finding, side: int) -> str:
     if finding.seen is None:
         return ""
     image, what = Image.fromarray(finding.seen), "what the model was given"
-    if finding.map is not None:
+    if finding.map is not None and finding.verdict != OUT_OF_SCOPE:
         height, width = finding.seen.shape[:2]
         image = overlay(finding.seen, finding.map, (0, height, 0, width))
         what += f", tinted where it speaks for {finding.label}"
