@@ -18,7 +18,7 @@ import numpy as np
 from lightning.fabric import Fabric
 
 from benchmarks.growth import VERBS
-from benchmarks.measure import Row, gliascope, peer, timed
+from benchmarks.measure import Row, gliascope, peer, python, timed
 from benchmarks.steps import alone, fed
 from gliascope.data.scan import scan
 from gliascope.data.store import store
@@ -179,7 +179,14 @@ def starts(data: Path, work: Path) -> list[Row]:
     bundle, times = work / VERBS / "bundle", 7
     show = timed(lambda: gliascope("--help", cache=work / "cache"), times, before=1)
     predict = timed(lambda: gliascope("predict", bundle, image, cache=work / "cache"), times, before=1)
+    nothing = timed(lambda: python("-c", "pass", cache=work / "cache"), times, before=1)
+    imported = timed(lambda: python("-c", "import gliascope", cache=work / "cache"), times, before=1)
     return [
+        (
+            "`import gliascope`, beyond Python's own start, s",
+            f"{imported.median - nothing.median:.3f}",
+            "< 0.15",
+        ),
         ("`gliascope --help`, s", show.told(1, 2), "< 0.4"),
         ("`predict` one JPEG from nothing to a finding, s", predict.told(1, 2), "≤ 1.2"),
     ]

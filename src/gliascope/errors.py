@@ -39,6 +39,14 @@ class TooLargeError(ReadError):
     """The file is over a limit of `gliascope.data.read.limits`."""
 
 
+class InputError(GliascopeError):
+    """An object in memory that cannot be taken for one picture, or one study, without guessing."""
+
+
+class ForkedError(GliascopeError):
+    """A Model that was loaded before its process was forked, and is used in the child."""
+
+
 class LayoutError(GliascopeError):
     """A source folder whose structure or class names are not understood."""
 

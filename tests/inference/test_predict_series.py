@@ -28,12 +28,6 @@ def volume() -> np.ndarray:
     return volumes.head()
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    (tmp_path / "made").mkdir()
-    return Make(tmp_path / "made")
-
-
 def probabilities(findings: Sequence[Finding]) -> np.ndarray:
     return np.array([list(one.probabilities.values()) for one in findings if one.slice is not None])
 

@@ -10,7 +10,9 @@ from gliascope.data.places import place
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder, or a .zip of one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle folder, a .zip of one, or a folder of results that holds one.")
+    ],
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -38,10 +40,10 @@ def predict(
     """
     from gliascope.cli.findings import print_findings, print_parts
     from gliascope.data.catalog import SUFFIX
-    from gliascope.inference.bundle import Bundle
     from gliascope.inference.job import predict_job
+    from gliascope.inference.load import open_bundle
 
-    model = Bundle.load(bundle) if level is None else Bundle.load(bundle).at(level)
+    model = open_bundle(bundle, level)
     with workers_of(cluster) as workers:
         job = predict_job(model, paths, out, explain, workers)
     if out and out.suffix == SUFFIX:

@@ -1,9 +1,12 @@
 """What lies below a folder."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from gliascope.data.places import exists
+from gliascope.errors import GliascopeError
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -20,6 +23,19 @@ def files_below(folder: Path) -> Iterator[Path]:
         entered.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
         yield from (above / name for name in sorted(names) if not name.startswith("."))
+
+
+def list_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
+    empty = True
+    for path in paths:
+        if not exists(path):
+            raise GliascopeError(f"{path}: not found; give files or folders of slices")
+        for file in files_below(path) if path.is_dir() else [path]:
+            empty = False
+            yield file
+    if empty:
+        raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
 
 
 def _walk(folder: Any) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from gliascope.data.read import read
+from gliascope.data.read.arrays import DRAWN
 from gliascope.data.slices import Slice
 from gliascope.errors import NotAnImageError, ReadError
 
@@ -60,7 +61,6 @@ _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\x00-\x7f]+")
 _VOLUMES = (".nii", ".nii.gz")
 _ABOVE = 4  # folders above a file that may say mask
 _TRIED = 4  # pictures that are read before a file is none's mask
-DRAWN = 4
 _LEVELS, _VOLUME_LEVELS = 16, 64
 _NEAR, _MOST = (
     24,

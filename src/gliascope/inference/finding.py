@@ -19,7 +19,7 @@ _PACKED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Finding:
     """One answer. `slice` is None where it is of a whole study; see `data.studies.aggregate`.
 
@@ -31,6 +31,9 @@ class Finding:
     outlier score is past 1; `unchecked` where the bundle has no Calibrator, and neither set nor score. A
     study is `out of scope` or `unchecked`: nothing has been calibrated for studies.
     notes: what there is to know of how the slice was read, a sentence each.
+    map: class activation map of `label`, float32 (h, w), where the model gives one and it was not left out.
+    seen: what the network was given, uint8 (height, width[, 3]), all of which `map` covers; set by a `Model`,
+    to show the finding by.
     """
 
     file: Path
@@ -42,8 +45,21 @@ class Finding:
     outlier_score: float | None
     verdict: str
     notes: tuple[str, ...] = ()
-    map: NDArray[np.float32] | None = None  # class activation map of `label`, (height, width)
+    map: NDArray[np.float32] | None = None
     kind: str | None = None
+    seen: NDArray[np.uint8] | None = None
+
+    def __repr__(self) -> str:
+        """One line, the verdict first."""
+        from gliascope.inference.notebook import finding_text
+
+        return finding_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the picture, probabilities."""
+        from gliascope.inference.notebook import finding_html
+
+        return finding_html(self)
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -61,6 +77,30 @@ class Finding:
                 "kind": self.kind,
             }
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StudyFinding(Finding):
+    """One answer about a study, with those about its slices.
+
+    slices: a Finding for every slice that was read, in order, also those without a say. excluded: files of
+    the study's folder that could not be used, and why.
+    """
+
+    slices: tuple[Finding, ...] = ()
+    excluded: tuple[ReadError, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line, the verdict first."""
+        from gliascope.inference.notebook import study_text
+
+        return study_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, probabilities, and the slices that count most."""
+        from gliascope.inference.notebook import study_html
+
+        return study_html(self)
 
 
 def pack(findings: Sequence[Finding], rejects: Sequence[ReadError]) -> bytes:

@@ -15,6 +15,7 @@ from gliascope import __version__
 from gliascope.data.blocks import Block, blocks, by_blocks
 from gliascope.data.catalog import SUFFIX
 from gliascope.data.claim import claim, claim_file
+from gliascope.data.folders import list_files
 from gliascope.data.parallel import Here, Workers
 from gliascope.data.preprocess import seen
 from gliascope.data.read import may_share
@@ -23,14 +24,13 @@ from gliascope.data.read.series import Series, measure
 from gliascope.data.read.series import pack as pack_members
 from gliascope.data.read.series import unpack as unpack_members
 from gliascope.data.slices import Slice
-from gliascope.data.studies import CAPTURE_BESIDE, SECONDARY_CAPTURE
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.files import atomic_file, safe_name, write_text
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, pack, unpack
 from gliascope.inference.overlay import overlay
 from gliascope.inference.parts import write_parts
-from gliascope.inference.predict import Predictor, list_files, predict
+from gliascope.inference.predict import Predictor, predict, without_captures
 
 _Input = tuple[Path, Scale | None]  # a file, and the scale of its series
 
@@ -78,7 +78,7 @@ def predict_job(
         made = _Blocks(paths, json.dumps(own), _scales(paths, kept, workers))
         # Here one after the other: the graph takes all cores.
         contents = by_blocks(made, work, kept, "predict", workers or Here(1))
-        findings = _without_captures(_readable(contents, rejects), rejects)
+        findings = without_captures(_readable(contents, rejects), rejects)
         if out and out.suffix == SUFFIX:
             write_parts(out, findings, work.predictor)
             return Job([], rejects)
@@ -134,20 +134,6 @@ def _readable(contents: Iterator[tuple[str, bytes]], rejects: list[ReadError]) -
             if len(rejects) == 1
             else GliascopeError(f"none of {len(rejects)} files can be read; the first: {rejects[0]}")
         )
-
-
-def _without_captures(findings: Iterator[Finding], rejects: list[ReadError]) -> Iterator[Finding]:
-    """Set secondary captures aside where their study has acquired slices, too. Captures come last."""
-    acquired, captures = set[str | None](), list[Finding]()
-    for finding in findings:
-        if finding.kind == SECONDARY_CAPTURE and finding.study:
-            captures.append(finding)
-        else:
-            acquired.add(finding.study)
-            yield finding
-    gone = dict.fromkeys(finding.file for finding in captures if finding.study in acquired)
-    rejects.extend(ReadError(file, *CAPTURE_BESIDE) for file in gone)
-    yield from (finding for finding in captures if finding.study not in acquired)
 
 
 class _Work:

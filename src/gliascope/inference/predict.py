@@ -1,24 +1,30 @@
 """The one prediction path: files to Findings."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.folders import files_below
 from gliascope.data.mask_files import Entries, Folders, check_mask
 from gliascope.data.parallel import in_order
-from gliascope.data.places import exists
 from gliascope.data.preprocess import Preprocessing, preprocess
 from gliascope.data.read import read
+from gliascope.data.read.memory import InMemory, Source
 from gliascope.data.read.scales import Scale
-from gliascope.data.read.series import scales_of
+from gliascope.data.read.series import AnySource, scales_of
 from gliascope.data.slices import Slice
-from gliascope.data.studies import FARTHEST, aggregate, have_say, study_score
-from gliascope.errors import BundleError, GliascopeError, ReadError
+from gliascope.data.studies import (
+    CAPTURE_BESIDE,
+    FARTHEST,
+    SECONDARY_CAPTURE,
+    aggregate,
+    have_say,
+    study_score,
+)
+from gliascope.errors import BundleError, ReadError
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
@@ -36,18 +42,18 @@ class Prepared:
 
 
 def prepare(
-    file: Path,
+    file: Source,
     preprocessing: Preprocessing,
     scale: Scale | None = None,
     entries: Entries = lambda _: (),
 ) -> list[Prepared]:
-    """Read a file, with the scale of its series, and preprocess its slices.
+    """Read a file, or what is in memory instead, with the scale of its series; preprocess its slices.
 
     entries: what lies in folders, among which a mask has its picture. Raises ReadError where the file cannot
     be read, or is a mask.
     """
     slices = read(file, scale)
-    check_mask(file, slices, entries)
+    check_mask(file.path if isinstance(file, InMemory) else file, slices, entries)
     if len(slices) > 1:  # a volume without identifiers is a study of its own
         slices = [item if item.study else replace(item, study=str(file)) for item in slices]
     return [Prepared(item, preprocess(item.pixels, preprocessing)) for item in slices]
@@ -97,7 +103,7 @@ class Predictor:
         for finding in findings:
             if finding.study:
                 members.setdefault(finding.study, []).append(finding)
-        heard = [_heard(slices) for slices in members.values()]
+        heard = [with_say(slices) for slices in members.values()]
         return [self.study(slices) for slices in heard if len(slices) > 1]
 
     def study(self, findings: Sequence[Finding]) -> Finding:
@@ -124,23 +130,10 @@ class Predictor:
         )
 
 
-def _heard(slices: Sequence[Finding]) -> list[Finding]:
+def with_say(slices: Sequence[Finding]) -> list[Finding]:
     """Those that have a say in their study's finding."""
     say = have_say([finding.kind for finding in slices])
     return [finding for finding, heard in zip(slices, say, strict=True) if heard]
-
-
-def list_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
-    empty = True
-    for path in paths:
-        if not exists(path):
-            raise GliascopeError(f"{path}: not found; give files or folders of slices")
-        for file in files_below(path) if path.is_dir() else [path]:
-            empty = False
-            yield file
-    if empty:
-        raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
 
 
 def predict(
@@ -157,22 +150,57 @@ def predict(
     at hand.
     """
 
+    def readable() -> Iterator[Prepared]:
+        for one in prepare_all(files, predictor.info.preprocessing, scales):
+            if isinstance(one, ReadError):
+                on_reject(one)
+            else:
+                yield from one
+
+    for one, finding in in_batches(predictor, readable()):
+        on_slice(one.item, finding)
+        yield finding
+
+
+def prepare_all(
+    files: Sequence[AnySource], preprocessing: Preprocessing, scales: Mapping[AnySource, Scale] | None = None
+) -> Iterator[list[Prepared] | ReadError]:
+    """Yield the slices of each file, or why there are none, in order; several are read at once.
+
+    scales: of the series that files are of; by default found among these files.
+    """
     known, folders = scales_of(files) if scales is None else scales, Folders()
 
-    def prepare_or_reject(file: Path) -> list[Prepared] | ReadError:
+    def prepare_or_reject(file: AnySource) -> list[Prepared] | ReadError:
+        entries: Entries = _no_entries if isinstance(file, InMemory) else folders
         try:
-            return prepare(file, predictor.info.preprocessing, known.get(file), folders)
+            return prepare(file, preprocessing, known.get(file), entries)
         except ReadError as error:
             return error
 
-    batch: list[Prepared] = []
-    for prepared in chain(in_order(prepare_or_reject, files), [None]):
-        if isinstance(prepared, ReadError):
-            on_reject(prepared)
-            continue
-        batch += prepared or []
-        while len(batch) >= BATCH or (prepared is None and batch):
-            for one, finding in zip(batch[:BATCH], predictor.findings(batch[:BATCH]), strict=True):
-                on_slice(one.item, finding)
-                yield finding
-            batch = batch[BATCH:]
+    return in_order(prepare_or_reject, files)
+
+
+def in_batches(predictor: Predictor, slices: Iterable[Prepared]) -> Iterator[tuple[Prepared, Finding]]:
+    """Yield each slice with its Finding, in order; the graph runs on BATCH of them at once."""
+    slices = iter(slices)
+    while batch := list(islice(slices, BATCH)):
+        yield from zip(batch, predictor.findings(batch), strict=True)
+
+
+def without_captures(findings: Iterable[Finding], rejects: list[ReadError]) -> Iterator[Finding]:
+    """Set secondary captures aside where their study has acquired slices, too. Captures come last."""
+    acquired, captures = set[str | None](), list[Finding]()
+    for finding in findings:
+        if finding.kind == SECONDARY_CAPTURE and finding.study:
+            captures.append(finding)
+        else:
+            acquired.add(finding.study)
+            yield finding
+    gone = dict.fromkeys(finding.file for finding in captures if finding.study in acquired)
+    rejects.extend(ReadError(file, *CAPTURE_BESIDE) for file in gone)
+    yield from (finding for finding in captures if finding.study not in acquired)
+
+
+def _no_entries(_folder: PurePath) -> Sequence[str]:
+    return ()

@@ -1,6 +1,5 @@
 """`read`: one file of any known format to a list of slices."""
 
-import errno
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from typing import BinaryIO
 
 from gliascope.data.places import place
 from gliascope.data.read import limits, signatures
+from gliascope.data.read.memory import InMemory, as_read_error, one_line
 from gliascope.data.read.scales import Scale
 from gliascope.data.slices import Slice
-from gliascope.errors import DamagedFileError, NotAnImageError, ReadError, TooLargeError
+from gliascope.errors import NotAnImageError, ReadError
 
 __all__ = ["FORMATS", "Format", "may_share", "read"]
 
@@ -48,8 +48,8 @@ FORMATS = (
 )
 
 
-def read(path: Path | str, scale: Scale | None = None) -> list[Slice]:
-    """Read one file as its slices.
+def read(path: Path | str | InMemory, scale: Scale | None = None) -> list[Slice]:
+    """Read one file, or what is in memory instead of one, as its slices.
 
     Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB.
 
@@ -80,23 +80,20 @@ def read(path: Path | str, scale: Scale | None = None) -> list[Slice]:
     it is truncated or inconsistent, TooLargeError if it is over a limit (told from the header, without
     decoding), and ReadError itself if the file is missing or may not be read.
     """
+    if isinstance(path, InMemory):
+        return path.slices(scale)
     path = place(path) if isinstance(path, str) else path
     with _open(path) as file:
         format_, _ = _format(path, file)
         reader = format_.reader()
-        try:
+        with as_read_error(path, f"{format_.name} truncated or damaged"):
             return reader(path, file, scale=scale) if scale and format_.shares else reader(path, file)
-        except ReadError:
-            raise
-        except Exception as error:
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-                raise TooLargeError(path, "not enough memory to decode it") from None
-            # Malformed content makes libraries raise nearly anything, from struct.error to RecursionError.
-            raise DamagedFileError(path, f"{format_.name} truncated or damaged", _one_line(error)) from None
 
 
-def may_share(path: Path) -> bool:
+def may_share(path: Path | InMemory) -> bool:
     """Whether the grey scale of a file may be that of a series, from its first bytes."""
+    if isinstance(path, InMemory):
+        return path.shares
     try:
         with _open(path) as file:
             format_, head = _format(path, file)
@@ -121,7 +118,7 @@ def _open(path: Path) -> BinaryIO:
     except PermissionError:
         raise ReadError(path, "no permission to read") from None
     except Exception as error:  # ValueError: a null byte in the name; of a URL, whatever its driver raises
-        raise ReadError(path, "cannot be opened", _one_line(error)) from None
+        raise ReadError(path, "cannot be opened", one_line(error)) from None
 
 
 def _format(path: Path, file: BinaryIO) -> tuple[Format, bytes]:
@@ -130,15 +127,10 @@ def _format(path: Path, file: BinaryIO) -> tuple[Format, bytes]:
         head = file.read(signatures.HEAD)
         file.seek(0)
     except Exception as error:
-        raise ReadError(path, "cannot be read", _one_line(error)) from None
+        raise ReadError(path, "cannot be read", one_line(error)) from None
     for format_ in FORMATS:
         if format_.signature(head):
             return format_, head
     raise NotAnImageError(
         path, "format not recognised", "known: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI, figshare .mat"
     )
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -60,11 +60,23 @@ def _decoded(path: Path, dataset: FileDataset) -> tuple[Values, bool]:
     if not syntax.is_encapsulated or syntax == uid.RLELossless:
         packed = "PixelData" in dataset and dataset.BitsAllocated in (8, 16, 32)
         stored = pixel_array(dataset, allow_excess_frames=False, correct_unused_bits=not packed)
-    elif syntax in _JPEG or (syntax in uid.JPEG2000TransferSyntaxes and dataset.SamplesPerPixel == 1):
+    elif _pillow_decodes(dataset):
         stored = pixel_array(dataset, allow_excess_frames=False, decoding_plugin="pillow")
     else:
         stored = isolated.pixel_array(path)
     return stored if int(dataset.get("NumberOfFrames") or 1) > 1 else stored[np.newaxis], packed
+
+
+def _pillow_decodes(dataset: Dataset) -> bool:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return syntax in _JPEG or (syntax in uid.JPEG2000TransferSyntaxes and dataset.SamplesPerPixel == 1)
+
+
+def needs_file(dataset: Dataset) -> bool:
+    """Whether another process decodes these pixels, which reads them from a file."""
+    syntax = uid.UID(str(dataset.file_meta.TransferSyntaxUID))
+    in_process = not syntax.is_transfer_syntax or not syntax.is_encapsulated or syntax == uid.RLELossless
+    return not in_process and not (dataset.get("SamplesPerPixel") and _pillow_decodes(dataset))
 
 
 def _field(dataset: Dataset, raw: Values) -> tuple[Values, list[str]]:

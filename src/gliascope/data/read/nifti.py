@@ -2,6 +2,7 @@
 
 import gzip
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,8 +14,7 @@ from gliascope.data.read import intensity, limits
 from gliascope.data.read.facts import PLANES, millimetres
 from gliascope.data.read.intensity import Pixels, Values
 from gliascope.data.read.nifti_geometry import across, geometry
-from gliascope.data.read.placeholders import hounsfield, sample
-from gliascope.data.read.scales import to_slices
+from gliascope.data.read.scales import brain_windowed, to_slices
 from gliascope.data.slices import Slice
 from gliascope.errors import DamagedFileError, NotAnImageError
 
@@ -51,6 +51,22 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     file.seek(0)
     stream: Any = gzip.GzipFile(fileobj=file) if packed else file
     header = _header(path, stream)
+
+    def stored() -> Values:
+        values: Values = header.raw_data_from_fileobj(stream)
+        if packed:
+            # gzip compares its checksum at the end of the stream only.
+            stream.read(_TRAILER)
+        return values
+
+    return cut(path, header, stored)
+
+
+def cut(path: Path, header: Any, stored: Callable[[], Values]) -> list[Slice]:
+    """Slices of a volume, as `read` describes them, from its header and its stored values.
+
+    `stored` gives the values, and is called once the header has been checked. Raises as `read`.
+    """
     shape = _shape(path, header)
     affine, sizes, known = geometry(path, header)
     with np.errstate(all="ignore"):  # sizes may be beyond any float's square
@@ -60,11 +76,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     sizes = sizes[order] * _TO_MM.get(header.get_xyzt_units()[0], 1.0)
     axis = across(canonical, sizes)
     _check(path, header, canonical, axis)
-    volume = header.raw_data_from_fileobj(stream).reshape(shape)
-    if packed:
-        # gzip compares its checksum at the end of the stream only.
-        stream.read(_TRAILER)
-    volume = apply_orientation(volume, turns)  # type: ignore[no-untyped-call]
+    volume = apply_orientation(stored().reshape(shape), turns)  # type: ignore[no-untyped-call]
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality, notes = _images(path, planes, header)
     columns, rows = np.delete(sizes, axis)
@@ -132,11 +144,8 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as the lowest value
             return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
 
-    looked_at = real(sample([planes]))
-    if hounsfield(looked_at):
-        images = [intensity.window(real(plane), *intensity.BRAIN_WINDOW) for plane in planes]
-        if not intensity.hides([real(plane) for plane in planes], images):
-            return images, "CT", notes
+    if windowed := brain_windowed(planes, real):
+        return windowed, "CT", notes
     return to_slices(path, list(planes), real), None, notes
 
 

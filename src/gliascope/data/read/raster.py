@@ -62,28 +62,35 @@ def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
         pages.append(_values(page, content, index))
-    grey = None
-    if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
-        counts = Counts.of(pages[0])
-        if alone := counts.spread():
-            grey = Grey(None, frozenset({()}), counts, False, digest(str(path)), Scale(SPREAD, alone.numbers))
-    range_ = (scale or grey.alone or Scale("")).of(()) if grey else None
-    scaled = [range_.show(pages[0])] if range_ else _scaled(path, pages)
+    scaled, grey = scale_pages(path, pages, scale)
     return [
         Slice(page, path, index, name, mode=mode, quantisation=quantisation, grey=grey)
         for index, (page, mode) in enumerate(zip(scaled, modes, strict=True))
     ]
 
 
-def _scaled(path: Path, pages: list[Values]) -> list[Pixels]:
-    """Pages of uint8 as they are, all deeper ones on one scale."""
+def scale_pages(
+    path: Path, pages: list[Values], scale: Scale | None = None
+) -> tuple[list[Pixels], Grey | None]:
+    """Bring pages, (height, width[, 3]), to uint8: those of uint8 as they are, all deeper ones on one scale.
+
+    Also what a single page of deep grey says of its scale, which is `scale` where it is one of a series.
+    Raises DamagedFileError where no value of the deeper pages is finite.
+    """
+    grey = None
+    if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
+        counts = Counts.of(pages[0])
+        if alone := counts.spread():
+            grey = Grey(None, frozenset({()}), counts, False, digest(str(path)), Scale(SPREAD, alone.numbers))
+    if grey and (range_ := (scale or grey.alone or Scale("")).of(())):
+        return [range_.show(pages[0])], grey
     deep = [page for page in pages if page.dtype != np.uint8]
     if any(page.ndim == 3 for page in deep):
         ends = intensity.spread(path, deep)
         scaled = iter([intensity.scale(page, *ends) for page in deep])
     else:
         scaled = iter(to_slices(path, deep) if deep else [])
-    return [page if page.dtype == np.uint8 else next(scaled) for page in pages]
+    return [page if page.dtype == np.uint8 else next(scaled) for page in pages], grey
 
 
 def _quantisation(image: Image.Image) -> float | None:
@@ -117,12 +124,22 @@ def _values(image: Image.Image, content: bytes, index: int) -> Values:
         return intensity.one_channel_if_grey(deep_colour.decode(image, content, index))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
+    return decoded_values(image, white_is_zero(image))
+
+
+def white_is_zero(image: Image.Image) -> bool:
+    """Whether 0 is white in a TIFF; Pillow turns the values round at 8 bits only."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO
+
+
+def decoded_values(image: Image.Image, inverted: bool) -> Values:
+    """Values of a decoded, upright image, (height, width[, 3]): uint8, or deeper grey as stored.
+
+    inverted: whether 0 is white in deeper grey (`white_is_zero`).
+    """
     if image.mode in _DEEP:
         values = np.array(image)
-        if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO:
-            # Pillow turns these round at 8 bits only.
-            values = (65535.0 if values.dtype == np.uint16 else 0.0) - values
-        return values
+        return (65535.0 if values.dtype == np.uint16 else 0.0) - values if inverted else values
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     if image.mode == "1":

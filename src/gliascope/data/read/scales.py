@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gliascope.data.read import intensity
 from gliascope.data.read.intensity import Pixels, Values
-from gliascope.data.read.placeholders import SAMPLE, measured_range, sample
+from gliascope.data.read.placeholders import SAMPLE, hounsfield, measured_range, sample
 from gliascope.data.read.tables import mapped
 from gliascope.errors import DamagedFileError
 
@@ -231,3 +231,17 @@ def to_slices(
     if not np.isfinite([low, high]).all():
         raise DamagedFileError(path, "no finite value", "the header's slope takes them beyond any float")
     return [intensity.scale(measured(image), low, high) for image in images]
+
+
+def brain_windowed(
+    images: Values | Sequence[Values], real: Callable[[Values], Values] = np.asarray
+) -> list[Pixels] | None:
+    """Slices (height, width) of one volume in the brain window, if their values look like Hounsfield units.
+
+    None where they do not (`placeholders.hounsfield`), or where the window hides what they hold. For values
+    of which no file says what they mean. real: a linear function that makes real values of stored ones.
+    """
+    if not hounsfield(real(sample([images] if isinstance(images, np.ndarray) else images))):
+        return None
+    windowed = [intensity.window(real(image), *intensity.BRAIN_WINDOW) for image in images]
+    return None if intensity.hides([real(image) for image in images], windowed) else windowed

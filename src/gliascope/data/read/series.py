@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -15,12 +16,14 @@ from gliascope.data.patients import is_general, is_patient
 from gliascope.data.places import place
 from gliascope.data.read import may_share, read
 from gliascope.data.read.facts import digest
+from gliascope.data.read.memory import InMemory, Source
 from gliascope.data.read.scales import Counts, Grey, Range, Scale
 from gliascope.data.slices import Slice
 from gliascope.errors import ReadError
 
 _FOLD = 64  # files whose counts wait to be added up
 _NUMBERED = re.compile(r"\d|patient|subject|case", re.IGNORECASE)
+AnySource = TypeVar("AnySource", bound=Source)
 _NO_NAMES: Mapping[str, str | None] = {}
 _SCHEMA = {
     "name": pl.String(),
@@ -34,18 +37,33 @@ _SCHEMA = {
 }
 
 
-def read_together(paths: Sequence[Path | str]) -> list[list[Slice]]:
+def _reraise(error: ReadError) -> None:
+    raise error
+
+
+def read_together(
+    paths: Sequence[Path | str], on_reject: Callable[[ReadError], None] = _reraise
+) -> list[list[Slice]]:
     """Slices of each file, as `read` gives them, but on one grey scale a series, whatever the order.
 
     Files of one SeriesInstanceUID are a series, and so are pictures of more than 8 bits in one patient's
-    folder (see `series_of`). Raises ReadError for the first file that cannot be read.
+    folder (see `folder_series`). A file that cannot be read goes to `on_reject`, which raises its ReadError
+    unless told otherwise; it has no slices.
     """
     files = [place(path) if isinstance(path, str) else path for path in paths]
     scales = scales_of(files)
-    return [read(file, scales.get(file)) for file in files]
+
+    def read_or_reject(file: Path) -> list[Slice]:
+        try:
+            return read(file, scales.get(file))
+        except ReadError as error:
+            on_reject(error)
+            return []
+
+    return [read_or_reject(file) for file in files]
 
 
-def scales_of(files: Iterable[Path]) -> dict[Path, Scale]:
+def scales_of(files: Iterable[AnySource]) -> dict[AnySource, Scale]:
     """The scale of each file that is one of several of its series among `files`; others have their own."""
     sharing = dict(zip(files := list(files), in_order(may_share, files), strict=True))
     sharing = {file: True for file, shares in sharing.items() if shares}
@@ -54,7 +72,8 @@ def scales_of(files: Iterable[Path]) -> dict[Path, Scale]:
     series = Series()
     for member in in_order(measure, sharing):
         series.add(member)
-    return {place(name): scale for name, _, scale in series.scales()}
+    named = {str(file): file for file in sharing}
+    return {named[name]: scale for name, _, scale in series.scales()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +85,10 @@ class Member:
     grey: Grey
 
 
-def measure(file: Path) -> Member | None:
+def measure(file: Source) -> Member | None:
     """What a file says of the scale of its series; None where it is of none, or cannot be read."""
     try:
-        return member(str(file), read(file), file.parent.parts)
+        return member(str(file), read(file), () if isinstance(file, InMemory) else file.parent.parts)
     except ReadError:
         return None
 
