@@ -26,11 +26,11 @@ demo: setup
 # The second call is one process of its own, not a worker beside others: Ray may end it.
 test: setup
 	$(PYTEST) --numprocesses auto --maxprocesses 4 -m "not ray and not slow"
-	$(PYTEST) --numprocesses 1 -m "ray and not slow" tests/scale
+	$(PYTEST) --numprocesses 1 -m "ray and not slow" tests/runtime/ray
 
 test-all: setup
 	$(PYTEST) --numprocesses auto --maxprocesses 4 -m "not ray"
-	$(PYTEST) --numprocesses 1 -m ray tests/scale
+	$(PYTEST) --numprocesses 1 -m ray tests/runtime/ray
 
 check: setup
 	$(BIN)/ruff check .

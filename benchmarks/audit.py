@@ -11,7 +11,7 @@ import polars as pl
 from PIL import Image
 
 from benchmarks.measure import Row, gliascope, python
-from gliascope.data.catalog import Catalog
+from gliascope.dataset.catalog import Catalog
 from tests.planted import KINDS
 
 PLANTED = 1000
@@ -119,7 +119,7 @@ def sizes(data: Path, work: Path) -> list[Row]:
 
 
 def _search(catalog: Path, count: int) -> None:
-    from gliascope.data.audit.copies import find_near_copies
+    from gliascope.audit.copies import find_near_copies
 
     frame = _mixed(catalog, count)
     began = time.perf_counter()
@@ -129,8 +129,8 @@ def _search(catalog: Path, count: int) -> None:
 
 def _mixed(catalog: Path, count: int) -> pl.DataFrame:
     """As many thumbnails, each a mixture of two of the catalogue's; made in batches, for a low peak."""
-    from gliascope.data.audit.copies import thumbnail_array
-    from gliascope.data.audit.vectors import batches
+    from gliascope.audit.copies import thumbnail_array
+    from gliascope.audit.vectors import batches
 
     real = Catalog.load(catalog).pictured()
     pixels = {name: thumbnail_array(real[name]) for name in ("thumbnail", "head_thumbnail")}

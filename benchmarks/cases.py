@@ -18,9 +18,9 @@ import polars as pl
 from PIL import Image
 
 from benchmarks.measure import Row
-from gliascope.data.catalog import Catalog
-from gliascope.data.read import read
+from gliascope.dataset.catalog import Catalog
 from gliascope.errors import GliascopeError
+from gliascope.io import read
 
 Check = tuple[str, object, object]  # what, right, got
 

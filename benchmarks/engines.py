@@ -22,17 +22,17 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.growth import VERBS
 from benchmarks.measure import Row, timed
-from gliascope.data.catalog import Catalog
-from gliascope.data.split import load_splits
-from gliascope.data.store import store
+from gliascope.dataset.catalog import Catalog
+from gliascope.export.onnx import export
+from gliascope.export.tta import Deployed
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import open_session
 from gliascope.models.backbones import complete
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
+from gliascope.splits.split import load_splits
+from gliascope.store.store import store
 from gliascope.training.environment import keep_freed_memory
-from gliascope.training.export import export
-from gliascope.training.test_time import Deployed
 
 NETWORKS = {
     "Lite0": "tf_efficientnet_lite0",

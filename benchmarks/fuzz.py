@@ -21,7 +21,7 @@ from quadrants import quadrant_bundle
 from served import serving
 
 from benchmarks.measure import Row
-from gliascope.serving.models import Source
+from gliascope.server.models import Source
 
 CASES = 20_000
 SEED = 0

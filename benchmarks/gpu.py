@@ -23,18 +23,18 @@ from torch import nn
 from benchmarks import systems
 from benchmarks.measure import Row, peer
 from benchmarks.steps import alone, fed, seconds
-from gliascope.data.rowfile import RowFile
-from gliascope.data.store import PIXELS, Store
+from gliascope.export.onnx import export
 from gliascope.models.backbones import complete
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
+from gliascope.runtime.resumable_array import RowFile
+from gliascope.store.store import PIXELS, Store
+from gliascope.training.cuda_graph import Replay
+from gliascope.training.data import Material, Part
 from gliascope.training.environment import mixed, set_determinism
-from gliascope.training.export import export
 from gliascope.training.features import features as frozen_features
 from gliascope.training.inputs import ahead, to_device
 from gliascope.training.loop import fit
-from gliascope.training.material import Material, Part
-from gliascope.training.replay import Replay
 from gliascope.training.stage import StageTraining
 
 RESULTS = Path(__file__).parent / "results" / "gpu.md"

@@ -14,7 +14,7 @@ import polars as pl
 from PIL import Image
 
 from benchmarks.measure import RESULTS, Row, gliascope
-from gliascope.files import atomic_file
+from gliascope.runtime.files import atomic_file
 
 TIMES = (3, 7)  # the set so often: 21,069 and 49,161 slices
 VERBS = "verbs"  # folder of the run on the set as it is

@@ -37,11 +37,11 @@ def _without_plain_twins(name: str, out: Path) -> list[Row]:
 
     More slices are left than in official-clean; what was measured on these sets before, was on them.
     """
-    from gliascope.data.audit.leaks import has_copy
-    from gliascope.data.audit.result import Audit
-    from gliascope.data.catalog import Catalog
+    from gliascope.audit.leaks import has_copy
+    from gliascope.audit.result import Audit
+    from gliascope.commands.predictions import load_predictions, to_scores
+    from gliascope.dataset.catalog import Catalog
     from gliascope.evaluation.metrics import evaluate_scores
-    from gliascope.pipeline.predictions import load_predictions, to_scores
 
     train = Catalog.load(out / "catalog.parquet").frame.filter(pl.col("official") == "train")["pixel_hash"]
     tested = load_predictions(out).filter(pl.col("protocol") == "official")
@@ -162,13 +162,13 @@ def shortcuts(data: Path, work: Path) -> list[Row]:
 
 
 def _border_probe(catalog: Path, overrides: tuple[str, ...]) -> dict[str, float]:
-    from gliascope.data.audit.copies import find_near_copies
-    from gliascope.data.audit.copy_groups import group_slices
-    from gliascope.data.audit.shortcuts import find_shortcuts
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.scan import thumbnails
-    from gliascope.data.store import store
+    from gliascope.audit.copies import find_near_copies
+    from gliascope.audit.copy_groups import group_slices
+    from gliascope.audit.shortcuts import find_shortcuts
+    from gliascope.dataset.catalog import Catalog
+    from gliascope.dataset.scan import thumbnails
     from gliascope.recipes import load_recipe
+    from gliascope.store.store import store
 
     frame = Catalog.load(catalog).frame
     groups = group_slices(frame, find_near_copies(frame.unique("pixel_hash"))[0])

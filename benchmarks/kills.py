@@ -43,7 +43,7 @@ def kills(_: Path, work: Path) -> Iterator[Row]:
 
 
 def prepare(inputs: Path) -> Path:
-    from gliascope.data.phantom import write_phantoms
+    from gliascope.synthetic import write_phantoms
 
     start = partial(finish, place=inputs / "own")
     write_phantoms(inputs / "phantoms", MANY)

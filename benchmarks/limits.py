@@ -12,12 +12,12 @@ from PIL import Image
 
 from benchmarks.measure import Row, timed
 from benchmarks.speed import one_view
-from gliascope.data.parallel import cores
-from gliascope.data.scan import scan
-from gliascope.data.store import store
+from gliascope.dataset.scan import scan
 from gliascope.inference.engine import open_session
 from gliascope.models.backbones import complete
 from gliascope.recipes import load_recipe
+from gliascope.runtime.executors import cores
+from gliascope.store.store import store
 
 SIDE = 4096  # of the square matrices
 BYTES = 1 << 30

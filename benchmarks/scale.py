@@ -87,9 +87,9 @@ def _slices(folder: Path, count: int, size: int) -> Path:
 
 def _bundle(folder: Path, *overrides: str) -> Path:
     """A bundle of an untrained head."""
+    from gliascope.export.onnx import export
     from gliascope.models.classifier import build_classifier
     from gliascope.recipes import load_recipe
-    from gliascope.training.export import export
 
     recipe = load_recipe("quick", overrides)
     export(build_classifier(recipe, 2), recipe, ("no_tumor", "tumor"), {}).write(folder)
@@ -105,13 +105,13 @@ def _measured(work: Path, *arguments: object) -> dict[str, float]:
 
 def _do(told: Path, verb: str, *arguments: str) -> None:
     from gliascope.cli.options import workers_of
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.claim import claim_file
-    from gliascope.data.scan import scan
-    from gliascope.data.store import store
+    from gliascope.dataset.catalog import Catalog
+    from gliascope.dataset.scan import scan
     from gliascope.inference.bundle import Bundle
-    from gliascope.inference.job import predict_job
+    from gliascope.inference.predict_files import predict_job
     from gliascope.recipes import load_recipe
+    from gliascope.runtime.folder_lock import claim_file
+    from gliascope.store.store import store
 
     began = time.perf_counter()
     with workers_of("auto" if arguments[-1] == "ray" else None) as workers:

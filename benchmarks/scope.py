@@ -15,12 +15,12 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.jobs import CROSSVAL, OUT
 from benchmarks.measure import Row
 from benchmarks.strangers import Kinds, Picture, chosen_on, judged_on, package_files, readable
-from gliascope.data.preprocess import preprocess
-from gliascope.data.split import Split, load_splits
+from gliascope.commands.calibrate import TRAINING_SLICES
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.pipeline.calibrate import TRAINING_SLICES
+from gliascope.preprocessing.preprocess import preprocess
 from gliascope.recipes.run import Run
+from gliascope.splits.split import Split, load_splits
 from gliascope.uncertainty.calibrator import Calibrator
 from gliascope.uncertainty.features import OOD_FEATURES, OodFeature
 from gliascope.uncertainty.ood import ACCEPTANCE, fit_ood_scorer

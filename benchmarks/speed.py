@@ -20,17 +20,17 @@ from lightning.fabric import Fabric
 from benchmarks.growth import VERBS
 from benchmarks.measure import Row, gliascope, peer, python, timed
 from benchmarks.steps import alone, fed
-from gliascope.data.scan import scan
-from gliascope.data.store import store
+from gliascope.dataset.scan import scan
+from gliascope.export.onnx import export
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.predict import Predictor, predict
 from gliascope.models.backbones import complete
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
 from gliascope.reports.report import Report
+from gliascope.store.store import store
+from gliascope.training.data import Material, Part
 from gliascope.training.environment import keep_freed_memory, set_determinism
-from gliascope.training.export import export
-from gliascope.training.material import Material, Part
 from gliascope.training.stage import StageTraining
 
 KERAS = ("tensorflow-cpu>=2.18", "keras>=3.6", "safetensors>=0.4.5", "pillow>=10.3")

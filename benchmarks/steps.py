@@ -8,8 +8,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from gliascope.training.cuda_graph import Replay
 from gliascope.training.inputs import ahead
-from gliascope.training.replay import Replay
 from gliascope.training.stage import StageTraining
 
 

@@ -12,10 +12,10 @@ import sklearn
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from gliascope.data.phantom import write_phantoms
-from gliascope.data.preprocess import to_grey
-from gliascope.data.read import read
 from gliascope.errors import ReadError
+from gliascope.io import read
+from gliascope.preprocessing.preprocess import to_grey
+from gliascope.synthetic import write_phantoms
 
 Picture = NDArray[np.uint8]
 Kinds = dict[str, list[Picture]]

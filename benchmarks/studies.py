@@ -12,14 +12,14 @@ import nibabel
 import numpy as np
 
 from benchmarks.measure import Row, gliascope
-from gliascope.data.phantom import LABELS, phantom_volume
-from gliascope.data.preprocess import preprocess
-from gliascope.data.read import read
-from gliascope.data.studies import aggregate
+from gliascope.evaluation.aggregation import aggregate
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
+from gliascope.io import read
+from gliascope.preprocessing.preprocess import preprocess
+from gliascope.synthetic import LABELS, phantom_volume
 
 VOLUMES = 12  # a class
 FIRST = 900_000  # seeds, far from those that training has

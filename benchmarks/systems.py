@@ -22,12 +22,12 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.measure import LEDGER, RESULTS, Row
 from benchmarks.recipes import stand_in
+from gliascope.commands.reproduce import JOB
 from gliascope.errors import GliascopeError
-from gliascope.files import atomic_folder
 from gliascope.models.weights import RANDOM, pretrained_backbone
-from gliascope.pipeline.reproduce import JOB
 from gliascope.recipes import load_recipe
 from gliascope.reports.report import Report
+from gliascope.runtime.files import atomic_folder
 from gliascope.training import checkpoints
 
 ORDER = (

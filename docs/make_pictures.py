@@ -18,9 +18,9 @@ import nibabel
 from PIL import Image, ImageOps
 from playwright.sync_api import Page, sync_playwright
 
-from gliascope.data.phantom import LABELS, phantom, phantom_volume
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.job import predict_job
+from gliascope.inference.predict_files import predict_job
+from gliascope.synthetic import LABELS, phantom, phantom_volume
 
 DEMO, PICTURES = Path("demo"), Path("docs/pictures")
 SIZE, GAP = 240, 24

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from gliascope.data.audit.facts import AuditFacts
+from gliascope.audit.facts import AuditFacts
 from gliascope.reports.comparison import Comparison
 from gliascope.reports.document import Document
 from gliascope.reports.explanation import Explanation

@@ -121,8 +121,8 @@ def bundle(once: Callable[[str, Callable[[Path], None]], Path]) -> Bundle:
     """A bundle of an untrained head: its answers mean nothing, its numbers can be checked."""
 
     def make(folder: Path) -> None:
+        from gliascope.export.onnx import export
         from gliascope.models.classifier import build_classifier
-        from gliascope.training.export import export
 
         recipe = load_recipe("quick", TINY)
         classes = ("glioma", "meningioma", "no_tumor", "pituitary")

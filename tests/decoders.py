@@ -12,11 +12,11 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import ReadError
-from gliascope.serving import worker
-from gliascope.serving.decoding import Decoder
-from gliascope.serving.worker import DecodeLimits
+from gliascope.preprocessing.preprocess import Preprocessing
+from gliascope.server import worker
+from gliascope.server.decoding import Decoder
+from gliascope.server.worker import DecodeLimits
 
 LIMITS = DecodeLimits(workers=1, seconds=20, memory_bytes=3 * 2**29, file_bytes=2**30, slices=100, tasks=100)
 PREPROCESSING = Preprocessing(size=32)

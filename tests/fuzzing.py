@@ -15,10 +15,10 @@ from mutations import ZIP, case, corpus
 from pebble import ProcessExpired, ProcessPool
 
 import gliascope
-from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import ReadError
 from gliascope.inference.predict import prepare
-from gliascope.serving.worker import DecodeLimits, set_up
+from gliascope.preprocessing.preprocess import Preprocessing
+from gliascope.server.worker import DecodeLimits, set_up
 
 LIMITS = DecodeLimits(workers=2, seconds=10, memory_bytes=2**30, file_bytes=2**30, slices=4096, tasks=2000)
 FINE = ("read", "NotAnImageError", "DamagedFileError", "TooLargeError")
@@ -93,7 +93,7 @@ def cases(folder: Path, seed: int, numbers: Iterable[int]) -> Iterator[tuple[int
 def fuzz(folder: Path, seed: int, numbers: Iterable[int], limits: DecodeLimits = LIMITS) -> Iterator[Outcome]:
     """Try the cases; the files of those that are fine are removed."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["gliascope.serving.decoding", "gliascope.data.read.dicom"])
+    context.set_forkserver_preload(["gliascope.server.decoding", "gliascope.io.dicom"])
     with ProcessPool(
         limits.workers, max_tasks=limits.tasks, initializer=set_up, initargs=(limits,), context=context
     ) as pool:

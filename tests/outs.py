@@ -9,10 +9,10 @@ import polars as pl
 from onnx import TensorProto, helper
 from reported import RUN, TRAINED, epoch, make_report, protocol_report
 
-from gliascope.data.preprocess import Preprocessing
+from gliascope.commands.predictions import write_predictions
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle, BundleInfo
-from gliascope.pipeline.predictions import write_predictions
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.reports.report import find_leak
 
 TYPES = ("glioma", "meningioma", "no_tumor", "pituitary")

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from gliascope.data.scan import pixel_hash, thumbnails
+from gliascope.dataset.scan import pixel_hash, thumbnails
 
 
 def _jpeg(image: Image.Image) -> Image.Image:

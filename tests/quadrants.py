@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from outs import TYPES
 
-from gliascope.data.preprocess import Preprocessing
 from gliascope.evaluation.estimate import Estimate
 from gliascope.inference.bundle import Bundle, BundleInfo, HeadlineMetrics
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.uncertainty.calibrator import Calibrator
 from gliascope.uncertainty.features import OOD_FEATURES
 from gliascope.uncertainty.ood import OodScorer, Subspace

@@ -12,9 +12,9 @@ import numpy as np
 from fastapi.testclient import TestClient
 from tiny import slice_image
 
-from gliascope.serving.app import create_app
-from gliascope.serving.models import Source
-from gliascope.serving.settings import Settings
+from gliascope.server.app import create_app
+from gliascope.server.models import Source
+from gliascope.server.settings import Settings
 
 RATE = "100000/minute"
 

@@ -10,7 +10,7 @@ import walkthrough
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/python.md")
-MODULES = ("gliascope", "gliascope.inference.load", "gliascope.inference.model", "gliascope.data.read.paths")
+MODULES = ("gliascope", "gliascope.inference.load", "gliascope.inference.model", "gliascope.io.paths")
 
 
 @pytest.fixture

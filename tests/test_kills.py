@@ -16,10 +16,10 @@ import pytest
 from safetensors import safe_open
 from tiny import TINY
 
-from gliascope.data.blocks import FILES
-from gliascope.data.scan import scan
-from gliascope.data.split import split, write_splits
+from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
+from gliascope.runtime.resumable_map import FILES
+from gliascope.splits.split import split, write_splits
 
 SLICES = 800
 SETS = [argument for override in (*TINY, "stages.0.epochs=4") for argument in ("--set", override)]

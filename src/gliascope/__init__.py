@@ -15,22 +15,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gliascope.data.read.paths import read
-    from gliascope.data.slices import Slice
     from gliascope.errors import GliascopeError
     from gliascope.inference.finding import Finding, StudyFinding
     from gliascope.inference.load import load
     from gliascope.inference.model import Model, ModelCard
+    from gliascope.io.paths import read
+    from gliascope.io.slices import Slice
 else:  # so that type checkers know a misspelt name
     _MODULES = {
         "Finding": "gliascope.inference.finding",
         "GliascopeError": "gliascope.errors",
         "Model": "gliascope.inference.model",
         "ModelCard": "gliascope.inference.model",
-        "Slice": "gliascope.data.slices",
+        "Slice": "gliascope.io.slices",
         "StudyFinding": "gliascope.inference.finding",
         "load": "gliascope.inference.load",
-        "read": "gliascope.data.read.paths",
+        "read": "gliascope.io.paths",
     }
 
     def __getattr__(name):

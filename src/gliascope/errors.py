@@ -36,7 +36,7 @@ class DamagedFileError(ReadError):
 
 
 class TooLargeError(ReadError):
-    """The file is over a limit of `gliascope.data.read.limits`."""
+    """The file is over a limit of `gliascope.io.limits`."""
 
 
 class InputError(GliascopeError):

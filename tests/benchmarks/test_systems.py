@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from tiny import LABELS, TINY
 
 from benchmarks import systems
-from gliascope.data.scan import scan
-from gliascope.data.split import split
-from gliascope.data.store import store
+from gliascope.commands.systems import load_systems
+from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
-from gliascope.pipeline.systems import load_systems
 from gliascope.recipes import load_recipe, recipe_names
+from gliascope.splits.split import split
+from gliascope.store.store import store
 from gliascope.training import loop
 from gliascope.training.run import train
 

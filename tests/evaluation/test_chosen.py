@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from scipy.stats import binom
 
-from gliascope.data.draw import halves
-from gliascope.data.validation import divide
 from gliascope.evaluation.scores import Scores
+from gliascope.splits.draws import halves
+from gliascope.splits.validation import divide
 from gliascope.uncertainty.conformal import (
     conformal_quantile,
     coverage_bounds,

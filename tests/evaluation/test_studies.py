@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic_core import to_jsonable_python
 
-from gliascope.data.studies import METHODS
+from gliascope.evaluation.aggregation import METHODS
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 

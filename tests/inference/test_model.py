@@ -23,7 +23,7 @@ from gliascope.errors import (
     GliascopeError,
 )
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.job import predict_job
+from gliascope.inference.predict_files import predict_job
 
 
 def test_probabilities_are_as_scikit_learn_has_them(model: Model) -> None:

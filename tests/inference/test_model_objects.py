@@ -12,13 +12,13 @@ from making import Make
 from PIL import Image
 
 from gliascope import Model
-from gliascope.data.read.scales import ALONE
 from gliascope.errors import (
     DamagedFileError,
     InputError,
     NotAnImageError,
     ReadError,
 )
+from gliascope.io.scales import ALONE
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])

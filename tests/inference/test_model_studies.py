@@ -19,7 +19,7 @@ from gliascope.errors import (
     InputError,
     NotAnImageError,
 )
-from gliascope.inference.job import predict_job
+from gliascope.inference.predict_files import predict_job
 
 
 def test_an_array_of_slices_says_what_the_same_slices_do(model: Model, make: Make) -> None:

@@ -9,14 +9,14 @@ import pytest
 from heads import bordered, drawn_head
 from PIL import Image
 
-from gliascope.data.preprocess import preprocess, seen
 from gliascope.errors import GliascopeError, ReadError
-from gliascope.inference import job
+from gliascope.inference import predict_files as job
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.inference.job import predict_job
 from gliascope.inference.overlay import overlay
 from gliascope.inference.predict import Predictor, predict
+from gliascope.inference.predict_files import predict_job
+from gliascope.preprocessing.preprocess import preprocess, seen
 from gliascope.uncertainty.calibrator import SubspaceInfo
 from gliascope.uncertainty.conformal import conformal_quantile
 

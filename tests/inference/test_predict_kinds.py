@@ -12,7 +12,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 
 from gliascope.errors import GliascopeError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.job import predict_job
+from gliascope.inference.predict_files import predict_job
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:pydicom")
 

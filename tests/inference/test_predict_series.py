@@ -11,14 +11,14 @@ from making import Make
 from PIL import Image
 from quadrants import quadrant_bundle
 
-from gliascope.data import blocks
-from gliascope.data.parallel import Here
-from gliascope.data.preprocess import preprocess
-from gliascope.data.read.scales import ALONE, to_slices
 from gliascope.inference.finding import Finding
-from gliascope.inference.job import predict_job
-from gliascope.inference.parts import read_parts
+from gliascope.inference.findings_table import read_parts
 from gliascope.inference.predict import Predictor, predict
+from gliascope.inference.predict_files import predict_job
+from gliascope.io.scales import ALONE, to_slices
+from gliascope.preprocessing.preprocess import preprocess
+from gliascope.runtime import resumable_map
+from gliascope.runtime.executors import Here
 
 BUNDLE = quadrant_bundle(slope=0.02, plain=True)
 
@@ -59,7 +59,7 @@ def test_every_door_gives_the_same_probabilities(make: Make, volume: np.ndarray)
 def test_order_and_blocks_change_nothing(
     make: Make, volume: np.ndarray, files: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "FILES", files)
+    monkeypatch.setattr(resumable_map, "FILES", files)
     paths = volumes.files(make, volume)[::-1]
     for workers in (None, Here(3)):
         found = predict_job(BUNDLE, paths, None, None, workers).findings
@@ -70,11 +70,11 @@ def test_what_was_kept_is_used_on_its_own_scale_only(
     make: Make, volume: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupted job that goes on with one file more has another scale."""
-    monkeypatch.setattr(blocks, "FILES", 1)
+    monkeypatch.setattr(resumable_map, "FILES", 1)
     bright = volumes.head(lesion=7)
     bright[7, 10:25, 10:25] = 4000
     paths, out = volumes.files(make, bright), tmp_path / "out.jsonl"
-    save, saved = blocks._save, list[Path]()
+    save, saved = resumable_map._save, list[Path]()
 
     def interrupted(path: Path, content: bytes) -> None:
         if len(saved) == len(paths) - 1 + 5:  # all were measured, some predicted
@@ -82,10 +82,10 @@ def test_what_was_kept_is_used_on_its_own_scale_only(
         saved.append(path)
         save(path, content)
 
-    monkeypatch.setattr(blocks, "_save", interrupted)
+    monkeypatch.setattr(resumable_map, "_save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict_job(BUNDLE, [*paths[:7], *paths[8:]], out, None)
-    monkeypatch.setattr(blocks, "_save", save)
+    monkeypatch.setattr(resumable_map, "_save", save)
     assert probabilities(predict_job(BUNDLE, paths, out, None).findings) == pytest.approx(
         expected(bright), abs=1e-5
     )
@@ -112,7 +112,7 @@ def test_deep_pictures_of_a_patient_share_a_scale(tmp_path: Path, volume: np.nda
 
 
 def test_pictures_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gliascope.data.read import raster
+    from gliascope.io import raster
 
     for number in range(5):
         Image.fromarray(np.full((9, 9), number, np.uint8)).save(tmp_path / f"{number}.jpg")

@@ -17,15 +17,15 @@ from tiny import slice_image
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.data.studies import FARTHEST
+from gliascope.evaluation.aggregation import FARTHEST
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding
-from gliascope.inference.job import predict_job
-from gliascope.inference.parts import read_parts
+from gliascope.inference.findings_table import read_parts
 from gliascope.inference.predict import Predictor
-from gliascope.serving.models import Source
+from gliascope.inference.predict_files import predict_job
+from gliascope.server.models import Source
 
 GLIOMA, MENINGIOMA, NO_TUMOR = 0, 1, 2
 

@@ -3,9 +3,9 @@ import torch
 from networks import classifier_of
 from torchvision.transforms.functional import center_crop
 
-from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import RecipeError
 from gliascope.models.classifier import Normalise, build_classifier
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import load_recipe
 
 

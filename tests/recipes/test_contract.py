@@ -13,21 +13,21 @@ from tiny import LABELS, slice_image
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from gliascope.data.catalog import Catalog
-from gliascope.data.scan import scan
-from gliascope.data.split import split
-from gliascope.data.store import store
+from gliascope.dataset.catalog import Catalog
+from gliascope.dataset.scan import scan
+from gliascope.export.tta import Deployed
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.models.backbones import complete, execution_order
 from gliascope.models.classifier import Classifier, Normalise
 from gliascope.recipes import Recipe, load_recipe, recipe_names
 from gliascope.recipes.run import Run
+from gliascope.splits.split import split
+from gliascope.store.store import store
 from gliascope.training import loop, run
 from gliascope.training.checkpoints import below, load_progress, load_weights
 from gliascope.training.history import Epoch
 from gliascope.training.stage import StageTraining
-from gliascope.training.test_time import Deployed
 
 # Whose backbones are small: the others take ten times as long.
 QUICK = ("binary", "linear-probe", "quick")

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import RecipeError
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe, load_recipe, recipe_names
 from gliascope.recipes.ranges import problems
 from gliascope.recipes.space import Space

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 from tiny import TINY
 
-from gliascope.data.catalog import Catalog
-from gliascope.data.scan import scan
-from gliascope.data.split import Split, split
-from gliascope.data.store import Store, store
+from gliascope.dataset.catalog import Catalog
+from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
 from gliascope.recipes import Recipe, load_recipe
+from gliascope.splits.split import Split, split
+from gliascope.store.store import Store, store
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from gliascope.training.activations import Activations, Cached
+from gliascope.training.frozen_backbone import EXPORTED, Prefix
 from gliascope.training.inputs import Fresh, batch
-from gliascope.training.prefix import EXPORTED, Prefix
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from tiny import TINY
 from gliascope.errors import RecipeError
 from gliascope.recipes import load_recipe
 from gliascope.training.batches import Batches
-from gliascope.training.material import Material, Part
+from gliascope.training.data import Material, Part
 
 
 def test_the_order_of_an_epoch_and_the_partners_of_mixup_are_drawn_apart(prepared) -> None:

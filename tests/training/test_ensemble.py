@@ -10,17 +10,17 @@ from greys import GREYS, grey_classifier, make_run, register
 from outs import TYPES
 from tiny import TINY
 
-from gliascope.data.preprocess import FILTERS, Preprocessing, preprocess
+from gliascope.export.onnx import export
+from gliascope.export.tta import Deployed
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.models.backbones import complete
 from gliascope.models.classifier import build_classifier
+from gliascope.preprocessing.preprocess import FILTERS, Preprocessing, preprocess
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
 from gliascope.training.checkpoints import save_weights
 from gliascope.training.ensemble import JointModel, MemberInput, join
-from gliascope.training.export import export
-from gliascope.training.test_time import Deployed
 
 SIZE = "preprocessing.size=16"
 

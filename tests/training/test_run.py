@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from tiny import TINY
 
 from gliascope import __version__
-from gliascope.data.split import split
 from gliascope.errors import RunError
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
+from gliascope.splits.split import split
 from gliascope.training import activations, inputs, loop
 from gliascope.training.loop import load_history
 from gliascope.training.run import train

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 from processes import SAME, assert_equal_to_rounding
 
-from gliascope.data.split import write_splits
 from gliascope.recipes import load_recipe
+from gliascope.splits.split import write_splits
 from gliascope.training.run import train
 
 ADDRESSES = ("10.77.31.1", "10.77.31.2")

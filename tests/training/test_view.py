@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gliascope.export.onnx import to_onnx
+from gliascope.export.tta import view
 from gliascope.recipes.schema import TestView
-from gliascope.training.augment import view
-from gliascope.training.export import to_onnx
 
 PUBLISHED = (  # the views that `efficientnetv2s-three-stage` averages are of this kind
     TestView(),

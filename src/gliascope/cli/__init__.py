@@ -35,8 +35,8 @@ from gliascope.cli import (
     verify,
 )
 from gliascope.cli.surroundings import missing_module, settle
-from gliascope.data.folders import printable
 from gliascope.errors import GliascopeError
+from gliascope.runtime.folders import printable
 
 _REMEDIES = {
     errno.ENOSPC: "; free space there (for the cache, `gliascope cache --clear`, or set GLIASCOPE_CACHE)",

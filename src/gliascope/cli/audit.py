@@ -21,10 +21,10 @@ def audit(
 ) -> None:
     """Find copies, leaks, label issues, shortcuts and quality issues; say what to believe."""
     from gliascope.cli.tables import print_audit
-    from gliascope.data.catalog import Catalog
-    from gliascope.files import check_writable
-    from gliascope.pipeline.audit import audit as audit_catalog
-    from gliascope.pipeline.audit import write_audit
+    from gliascope.commands.audit import audit as audit_catalog
+    from gliascope.commands.audit import write_audit
+    from gliascope.dataset.catalog import Catalog
+    from gliascope.runtime.files import check_writable
 
     slices = Catalog.load(catalog)
     check_writable(out)

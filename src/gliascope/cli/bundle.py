@@ -14,7 +14,7 @@ def bundle(
     out: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("bundle"),
 ) -> None:
     """Join a run's exported model and its report to the folder you deploy."""
-    from gliascope.pipeline.bundle import bundle as bundle_run
+    from gliascope.commands.bundle import bundle as bundle_run
     from gliascope.recipes.run import Run
 
     bundle_run(Run.load(run), report, out)

@@ -7,7 +7,7 @@ import typer
 
 def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False) -> None:
     """Show the folders of stores and cached activations (GLIASCOPE_CACHE moves them), and their size."""
-    from gliascope.data.store import cache_usage, clear_cache
+    from gliascope.store.store import cache_usage, clear_cache
 
     for part, (files, size) in cache_usage().items():
         typer.echo(f"{part}: {files} files, {size / 2**20:.0f} MiB")

@@ -15,7 +15,7 @@ def compare(
 ) -> None:
     """Compare runs on the same test slices: accuracy, significance, training time, size, latency."""
     from gliascope.cli.tables import print_comparison
-    from gliascope.pipeline.compare import compare as compare_runs
+    from gliascope.commands.compare import compare as compare_runs
 
     compare_runs(runs, out, protocol)
     print_comparison(out)

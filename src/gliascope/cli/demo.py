@@ -9,7 +9,7 @@ import typer
 def demo(out: Annotated[Path, typer.Option(help="Folder for everything this makes.")] = Path("demo")) -> None:
     """Make synthetic slices and run everything on them, in a few minutes."""
     from gliascope.cli.tables import print_report
-    from gliascope.pipeline.run import demo as run_demo
+    from gliascope.commands.run import demo as run_demo
 
     run_demo(out)
     print_report(out)

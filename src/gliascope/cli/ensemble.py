@@ -33,7 +33,7 @@ def ensemble(
     slice that one of them trained on does not test the ensemble.
     """
     from gliascope.cli.tables import print_report
-    from gliascope.pipeline.ensemble import ensemble as join_runs
+    from gliascope.commands.ensemble import ensemble as join_runs
 
     if join_runs(runs, out, average.value, catalog, split):
         print_report(out)

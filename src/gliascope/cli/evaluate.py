@@ -46,16 +46,16 @@ def evaluate(
 
     Ours are named by their runs; anyone else's by what it predicted, or as an ONNX graph.
     """
+    from gliascope.audit import Audit
     from gliascope.cli.tables import print_report
-    from gliascope.data.audit import Audit
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.split import load_splits
-    from gliascope.data.stored import store_splits
-    from gliascope.files import check_writable
-    from gliascope.pipeline.evaluate import evaluate as evaluate_runs
-    from gliascope.pipeline.foreign import evaluate_onnx, evaluate_predictions
-    from gliascope.pipeline.graph import GraphOptions
+    from gliascope.commands.evaluate import evaluate as evaluate_runs
+    from gliascope.commands.external_models.evaluate import evaluate_onnx, evaluate_predictions
+    from gliascope.commands.external_models.onnx_model import GraphOptions
+    from gliascope.dataset.catalog import Catalog
     from gliascope.recipes.run import Run
+    from gliascope.runtime.files import check_writable
+    from gliascope.splits.split import load_splits
+    from gliascope.store.store_splits import store_splits
 
     if sum(map(bool, (runs, predictions, onnx))) != 1:
         raise ForeignError("expected runs, --predictions FILE.csv or --onnx FILE, and only one of them")

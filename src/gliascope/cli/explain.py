@@ -33,7 +33,7 @@ def explain(
 ) -> None:
     """Hold saliency maps against outlined lesions: do they point there, and does the answer hang on it?"""
     from gliascope.cli.options import comma_separated
-    from gliascope.pipeline.explain import explain_run
+    from gliascope.commands.explain import explain_run
     from gliascope.recipes.run import Run
 
     explain_run(Run.load(run), masks, out, comma_separated(methods), split, limit, sample)
@@ -46,9 +46,9 @@ def _print(out: Path) -> None:
     from rich.table import Table
 
     from gliascope import RESEARCH_USE
-    from gliascope.pages.explanation import NAMES
-    from gliascope.pages.formats import percent, span
     from gliascope.reports.explanation import Explanation
+    from gliascope.reports.pages.explanation import NAMES
+    from gliascope.runtime.formats import percent, span
 
     data = Explanation.load(out / Explanation.file)
     console = Console(highlight=False)

@@ -14,9 +14,9 @@ def explore(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the slices drawn at random.")] = 0,
 ) -> None:
     """Show what a catalogue holds as one HTML page: counts, sizes, intensities, slices of each class."""
-    from gliascope.data.catalog import Catalog
-    from gliascope.files import write_text
-    from gliascope.pages.explore import render_explore
+    from gliascope.dataset.catalog import Catalog
+    from gliascope.reports.pages.explore import render_explore
+    from gliascope.runtime.files import write_text
 
     write_text(out, render_explore(Catalog.load(catalog), seed))
     typer.echo(f"{out}")

@@ -11,7 +11,7 @@ import typer
 from gliascope.cli.options import CatalogFile, DecisionsFile
 
 if TYPE_CHECKING:
-    from gliascope.data.export import Export
+    from gliascope.commands.export_dataset import Export
 
 Out = Annotated[Path, typer.Option(help="Folder for it; must not hold anything yet.")]
 _KINDS = {
@@ -27,9 +27,9 @@ def export_dataset(
     catalog: CatalogFile, out: Out, decisions: DecisionsFile = None, copy: Copy = False
 ) -> None:
     """Write a cleaned folder tree: each slice once, no contradicting labels, a CSV of what was left out."""
-    from gliascope.data.audit.decisions import Decisions
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.export import export_dataset as export
+    from gliascope.audit.decisions import Decisions
+    from gliascope.commands.export_dataset import export_dataset as export
+    from gliascope.dataset.catalog import Catalog
 
     decided = Decisions.load(decisions) if decisions else None
     _print_export(export(Catalog.load(catalog), out, decided, copy), out)
@@ -38,7 +38,7 @@ def export_dataset(
 
 
 def _print_export(export: Export, out: Path) -> None:
-    from gliascope.data.export import GROUPS, LABELS, LEFT_OUT
+    from gliascope.commands.export_dataset import GROUPS, LABELS, LEFT_OUT
 
     for way, files in export.files.items():
         typer.echo(f"{files} files {way}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gliascope.data.sources import PublicSet
+    from gliascope.download import PublicSet
 
 Name = Annotated[str | None, typer.Argument(help="A set by the name that --list shows.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for it; by default, its name.")]
@@ -18,8 +18,8 @@ List = Annotated[bool, typer.Option("--list", help="Show the known sets, or all 
 
 def fetch(name: Name = None, out: Out = None, list_: List = False) -> None:
     """Download a public data set from Kaggle or figshare; a broken download goes on where it stopped."""
-    from gliascope.data.sources import fetch as fetch_set
-    from gliascope.data.sources import find
+    from gliascope.download import fetch as fetch_set
+    from gliascope.download import find
     from gliascope.errors import FetchError
 
     if name is None:
@@ -41,7 +41,7 @@ def _print_sets() -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from gliascope.data.sources.public import TO_BE_CHECKED, public_sets
+    from gliascope.download.public import TO_BE_CHECKED, public_sets
 
     name = Column("name", no_wrap=True)
     numbers = [Column(head, justify="right", no_wrap=True) for head in ("slices", "MB")]
@@ -58,7 +58,7 @@ def _print_sets() -> None:
 
 
 def _print_set(public: PublicSet) -> None:
-    from gliascope.data.sources.public import TO_BE_CHECKED
+    from gliascope.download.public import TO_BE_CHECKED
 
     facts = {
         "set": public.title,
@@ -77,7 +77,7 @@ def _print_set(public: PublicSet) -> None:
 
 
 def _print_next(public: PublicSet, folder: Path) -> None:
-    from gliascope.data.sources.fetch import LABELS
+    from gliascope.download.fetch import LABELS
 
     arguments = [str(folder)] + (["--labels", str(folder / LABELS)] if public.labels else [])
     given = shlex.join(arguments)

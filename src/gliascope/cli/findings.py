@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gliascope.inference.job import Job
+    from gliascope.inference.predict_files import Job
     from gliascope.uncertainty.calibrator import CalibratorInfo
 
 ROWS = 40
@@ -21,9 +21,9 @@ def print_findings(job: Job, calibrator: CalibratorInfo | None) -> None:
     from rich.table import Column, Table
 
     from gliascope import RESEARCH_USE
-    from gliascope.data.folders import printable
-    from gliascope.data.studies import DESCRIPTION
-    from gliascope.pages.formats import percent
+    from gliascope.evaluation.aggregation import DESCRIPTION
+    from gliascope.runtime.folders import printable
+    from gliascope.runtime.formats import percent
     from gliascope.uncertainty.calibrator import OUT_OF_SCOPE
 
     console = Console(highlight=False)
@@ -68,7 +68,7 @@ def print_parts(out: Path, job: Job) -> None:
     from rich.console import Console
 
     from gliascope import RESEARCH_USE
-    from gliascope.inference.parts import read_parts
+    from gliascope.inference.findings_table import read_parts
 
     console = Console(highlight=False)
     counted = read_parts(out).filter(pl.col("slice").is_not_null()).group_by("label", "verdict").len()
@@ -85,7 +85,7 @@ def print_rejects(job: Job) -> None:
     """Print the first files set aside, and how many they are."""
     from rich.console import Console
 
-    from gliascope.data.folders import printable
+    from gliascope.runtime.folders import printable
 
     errors = Console(stderr=True, highlight=False)
     for error in job.rejects[:10]:

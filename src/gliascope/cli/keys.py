@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.data.folders import printable
+from gliascope.runtime.folders import printable
 
 app = typer.Typer(name="keys", no_args_is_help=True, help="Make, list and remove the API keys of `serve`.")
 
@@ -22,7 +22,7 @@ def add(
     ] = None,
 ) -> None:
     """Make a key and print it, once; the file keeps its hash only."""
-    from gliascope.serving.keys import KeyRing, scopes
+    from gliascope.server.keys import KeyRing, scopes
 
     ring = KeyRing.load(file) if file.exists() else KeyRing()
     ring, secret = ring.add(name, scopes(scope or ["predict"]))
@@ -34,7 +34,7 @@ def add(
 @app.command("list")
 def list_keys(file: KeysFile = Path("keys.json")) -> None:
     """Show whose keys there are, their scopes, and when they were made."""
-    from gliascope.serving.keys import KeyRing
+    from gliascope.server.keys import KeyRing
 
     for key in KeyRing.load(file).keys:
         typer.echo(f"{key.name}\t{','.join(key.scopes)}\t{key.created:%Y-%m-%d}")
@@ -43,6 +43,6 @@ def list_keys(file: KeysFile = Path("keys.json")) -> None:
 @app.command()
 def remove(name: Name, file: KeysFile = Path("keys.json")) -> None:
     """Remove a key; a running server knows by its next reload, `POST /v1/models/reload` or SIGHUP."""
-    from gliascope.serving.keys import KeyRing
+    from gliascope.server.keys import KeyRing
 
     KeyRing.load(file).remove(name).save(file)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliascope.data.places import place
+from gliascope.runtime.paths import place
 
 if TYPE_CHECKING:
-    from gliascope.data.parallel import Workers
+    from gliascope.runtime.executors import Workers
 
 
 def finite(value: float) -> float:
@@ -90,7 +90,7 @@ def workers_of(cluster: str | None) -> Iterator["Workers | None"]:
     if cluster is None:
         yield None
     else:
-        from gliascope.scale.ray import connect
+        from gliascope.runtime.ray_executor import connect
 
         with connect(cluster) as workers:
             yield workers

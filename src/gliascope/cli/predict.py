@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import Cluster, workers_of
-from gliascope.data.places import place
+from gliascope.runtime.paths import place
 
 
 def predict(
@@ -39,9 +39,9 @@ def predict(
     With --out, the same command goes on after an interruption where it stopped.
     """
     from gliascope.cli.findings import print_findings, print_parts
-    from gliascope.data.catalog import SUFFIX
-    from gliascope.inference.job import predict_job
+    from gliascope.dataset.catalog import SUFFIX
     from gliascope.inference.load import open_bundle
+    from gliascope.inference.predict_files import predict_job
 
     model = open_bundle(bundle, level)
     with workers_of(cluster) as workers:

@@ -28,7 +28,7 @@ def reproduce(
     aside with its reason.
     """
     from gliascope.cli.tables import print_systems
-    from gliascope.pipeline.reproduce import reproduce as reproduce_all
+    from gliascope.commands.reproduce import reproduce as reproduce_all
 
     chosen = comma_separated(recipes) if recipes else None
     reproduce_all(data, out, chosen, overrides or (), quickly, devices, cache)

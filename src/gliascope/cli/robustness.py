@@ -20,10 +20,10 @@ def robustness(
     ] = Path("robustness"),
 ) -> None:
     """Test a model under ever more noise, blur, bias, gamma, rotation, ghosts, JPEG and downsampling."""
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.split import load_splits
-    from gliascope.pipeline.robustness import robustness as test_robustness
+    from gliascope.commands.robustness import robustness as test_robustness
+    from gliascope.dataset.catalog import Catalog
     from gliascope.recipes.run import Run
+    from gliascope.splits.split import load_splits
 
     trained = Run.load(run)
     splits = load_splits(trained.beside("split.parquet", split))
@@ -38,8 +38,8 @@ def _print(out: Path) -> None:
 
     from gliascope import RESEARCH_USE
     from gliascope.evaluation.robustness import RobustnessMetrics
-    from gliascope.pages.formats import percent, points, span
     from gliascope.reports.robustness import Robustness
+    from gliascope.runtime.formats import percent, points, span
 
     data = Robustness.load(out / Robustness.file)
     columns = ("at its worst", "strength", "accuracy", "", "lost", "wrong and accepted")

@@ -55,9 +55,9 @@ def run(
     After an interruption, the same command goes on where it stopped.
     """
     from gliascope.cli.tables import print_report
-    from gliascope.data.groups import GroupsFile
-    from gliascope.pipeline.run import run as run_all
-    from gliascope.pipeline.tracking import check_mlflow, track
+    from gliascope.commands.run import run as run_all
+    from gliascope.commands.tracking import check_mlflow, track
+    from gliascope.dataset.groups import GroupsFile
     from gliascope.recipes import load_recipe
 
     chosen = load_recipe(recipe, overrides or ())

@@ -14,6 +14,6 @@ def runs(
 ) -> None:
     """List training runs and what came of them."""
     from gliascope.cli.tracked import print_runs
-    from gliascope.pipeline.runs import list_runs
+    from gliascope.commands.runs import list_runs
 
     print_runs(list_runs(folder, sort), folder)

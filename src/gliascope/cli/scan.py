@@ -22,10 +22,10 @@ def scan(
     After an interruption, the same command goes on where it stopped.
     """
     from gliascope.cli.tables import print_catalog, print_merge
-    from gliascope.data.catalog import beside, check_catalog_fits
-    from gliascope.data.claim import claim_file
-    from gliascope.data.groups import GroupsFile
-    from gliascope.data.scan import scan as scan_sources
+    from gliascope.dataset.catalog import beside, check_catalog_fits
+    from gliascope.dataset.groups import GroupsFile
+    from gliascope.dataset.scan import scan as scan_sources
+    from gliascope.runtime.folder_lock import claim_file
 
     grouping = GroupsFile.parse(groups, group_columns)
     check_catalog_fits(out)

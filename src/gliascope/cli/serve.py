@@ -28,9 +28,9 @@ def serve(
 
     All other settings are environment variables GLIASCOPE_*.
     """
-    from gliascope.serving.models import parse_sources
-    from gliascope.serving.server import run
-    from gliascope.serving.settings import load_settings
+    from gliascope.server.models import parse_sources
+    from gliascope.server.server import run
+    from gliascope.server.settings import load_settings
 
     settings = load_settings(
         host=host, port=port, keys=keys, tls_cert=tls_cert, tls_key=tls_key, workers=workers

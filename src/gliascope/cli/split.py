@@ -28,12 +28,12 @@ def split(
     validation: Validation = 0.1,
 ) -> None:
     """Divide a catalogue into training, validation and test parts, under one or several protocols."""
+    from gliascope.audit import Audit
+    from gliascope.audit.decisions import Decisions
     from gliascope.cli.tables import print_split
-    from gliascope.data.audit import Audit
-    from gliascope.data.audit.decisions import Decisions
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.split import split as split_catalog
-    from gliascope.data.split import write_splits
+    from gliascope.dataset.catalog import Catalog
+    from gliascope.splits.split import split as split_catalog
+    from gliascope.splits.split import write_splits
 
     found = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None

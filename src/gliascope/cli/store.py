@@ -12,9 +12,9 @@ def store(
     cluster: Cluster = None,
 ) -> None:
     """Decode and preprocess all slices of a catalogue once, for a recipe; print the store's folder."""
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.store import store as build_store
+    from gliascope.dataset.catalog import Catalog
     from gliascope.recipes import load_recipe
+    from gliascope.store.store import store as build_store
 
     preprocessing = load_recipe(recipe, overrides or ()).preprocessing
     frame = Catalog.load(catalog).frame

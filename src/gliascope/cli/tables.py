@@ -10,9 +10,9 @@ from gliascope import RESEARCH_USE
 if TYPE_CHECKING:
     import polars as pl
 
-    from gliascope.data.audit import Audit
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.split import Split
+    from gliascope.audit import Audit
+    from gliascope.dataset.catalog import Catalog
+    from gliascope.splits.split import Split
 
 
 def print_catalog(catalog: Catalog, rejects: Path) -> None:
@@ -94,9 +94,9 @@ def print_report(folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gliascope.pages.formats import decimal, percent, span
-    from gliascope.pages.notes import merged_notes
+    from gliascope.reports.pages.notes import merged_notes
     from gliascope.reports.report import Report
+    from gliascope.runtime.formats import decimal, percent, span
 
     report = Report.load(folder / Report.file)
     table = Table("protocol", "n", "accuracy", "balanced", "macro AUROC", "ECE", title="On the test slices")
@@ -127,8 +127,8 @@ def print_comparison(folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from gliascope.pages.formats import duration, p_value, percent, points, span
     from gliascope.reports.comparison import Comparison
+    from gliascope.runtime.formats import duration, p_value, percent, points, span
 
     data = Comparison.load(folder / Comparison.file)
     # What fits into 80 columns; the page has the rest.
@@ -159,8 +159,8 @@ def print_tune(folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from gliascope.pages.formats import decimal, percent
     from gliascope.reports.tuning import Tuning
+    from gliascope.runtime.formats import decimal, percent
 
     data = Tuning.load(folder / Tuning.file)
     accuracy = data.objective == "val_accuracy"
@@ -186,8 +186,8 @@ def print_systems(folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from gliascope.pages.formats import percent, span
     from gliascope.reports.reproduction import ExcludedRecipe, Reproduction
+    from gliascope.runtime.formats import percent, span
 
     data = Reproduction.load(folder / Reproduction.file)
     title = "A trial: these numbers mean nothing" if data.trial else "Ours, on the test slices"

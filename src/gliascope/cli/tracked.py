@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gliascope.pipeline.runs import Entry
-    from gliascope.pipeline.verify import Verification
+    from gliascope.commands.runs import Entry
+    from gliascope.commands.verify import Verification
 
 NAMED = 10
 
@@ -18,7 +18,7 @@ def print_runs(entries: list[Entry], folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from gliascope.pages.formats import duration, percent, span
+    from gliascope.runtime.formats import duration, percent, span
 
     heads = ("recipe", "protocol", "seed", "epoch", "validation", "test", "training", "started")
     table = Table(*heads, Column("folder", overflow="fold"), "state", title=f"{len(entries)} runs")
@@ -43,8 +43,8 @@ def print_verification(found: Verification) -> None:
     """What was compared, and with which outcome."""
     import typer
 
-    from gliascope.data.folders import printable
-    from gliascope.pages.formats import percent
+    from gliascope.runtime.folders import printable
+    from gliascope.runtime.formats import percent
 
     lost = list(found.lost.items())
     for path, reason in lost[:NAMED]:

@@ -33,14 +33,14 @@ def train(
 
     After an interruption, the same command goes on at the epoch where it stopped.
     """
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.split import load_splits
-    from gliascope.data.stored import store_splits
+    from gliascope.commands.tracking import check_mlflow, track
+    from gliascope.commands.train import calibrate_runs, check_training
+    from gliascope.commands.train import train as train_recipe
+    from gliascope.dataset.catalog import Catalog
     from gliascope.models.backbones import complete
-    from gliascope.pipeline.tracking import check_mlflow, track
-    from gliascope.pipeline.train import calibrate_runs, check_training
-    from gliascope.pipeline.train import train as train_recipe
     from gliascope.recipes import load_recipe
+    from gliascope.splits.split import load_splits
+    from gliascope.store.store_splits import store_splits
 
     chosen = load_recipe(recipe, overrides or ())
     splits = [one.for_task(chosen.task) for one in load_splits(split)]

@@ -30,10 +30,10 @@ def tune(
     After an interruption the same command goes on; started several times at once, it shares the work.
     """
     from gliascope.cli.tables import print_tune
-    from gliascope.data.catalog import Catalog
-    from gliascope.data.split import load_splits
-    from gliascope.pipeline.tune import tune as tune_recipe
+    from gliascope.commands.tune import tune as tune_recipe
+    from gliascope.dataset.catalog import Catalog
     from gliascope.recipes.space import load_space
+    from gliascope.splits.split import load_splits
 
     splits = load_splits(split, [protocol] if protocol else None)
     rounds = [one for one in splits if one.protocol == splits[0].protocol]

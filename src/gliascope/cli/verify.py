@@ -21,7 +21,7 @@ def verify(
     The files are read anew: which are missing or changed is said.
     """
     from gliascope.cli.tracked import print_verification
-    from gliascope.pipeline.verify import verify as verify_run
+    from gliascope.commands.verify import verify as verify_run
 
     found = verify_run(run, catalog, split, predictions)
     print_verification(found)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.data.labels import NO_TUMOR
+from gliascope.classes import NO_TUMOR
 from gliascope.evaluation.curves import counts_by_threshold, resampled_counts
 from gliascope.evaluation.defined import Floats, mean_defined
 from gliascope.evaluation.estimate import Estimate, Value

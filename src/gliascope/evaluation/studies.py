@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.data.labels import NO_TUMOR
-from gliascope.data.studies import AGGREGATION, FARTHEST, METHODS, aggregate, study_score
+from gliascope.classes import NO_TUMOR
+from gliascope.evaluation.aggregation import AGGREGATION, FARTHEST, METHODS, aggregate, study_score
 from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import tumour_side

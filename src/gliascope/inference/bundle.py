@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gliascope import RESEARCH_USE
-from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import BundleError, explain
 from gliascope.evaluation.estimate import Estimate, Value
-from gliascope.files import ZIP_DAMAGES, atomic_folder
-from gliascope.inference.members import read_members
+from gliascope.inference.bundle_files import read_members
+from gliascope.preprocessing.preprocess import Preprocessing
+from gliascope.runtime.files import ZIP_DAMAGES, atomic_folder
 from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
 
 FORMAT = 6

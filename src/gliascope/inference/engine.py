@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.parallel import cores
 from gliascope.errors import BundleError
 from gliascope.inference.bundle import Bundle
+from gliascope.runtime.executors import cores
 from gliascope.uncertainty.features import GREY_LEVELS, LAYOUT_SIDE, OodFeatures, ood_features
 from gliascope.uncertainty.temperature import softmax
 

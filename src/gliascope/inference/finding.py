@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.folders import printable
-from gliascope.data.places import place
 from gliascope.errors import ReadError
+from gliascope.runtime.folders import printable
+from gliascope.runtime.paths import place
 from gliascope.uncertainty.calibrator import Assessment
 
 _PACKED = (

@@ -12,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope import RESEARCH_USE
-from gliascope.data.places import exists
-from gliascope.data.read.memory import InMemory, Source, source
-from gliascope.data.read.study import study_sources
 from gliascope.errors import ForkedError, GliascopeError, InputError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, StudyFinding
@@ -26,13 +23,16 @@ from gliascope.inference.predict import (
     with_say,
     without_captures,
 )
+from gliascope.io.memory import InMemory, Source, source
+from gliascope.io.study import study_sources
+from gliascope.runtime.paths import exists
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
     from PIL.Image import Image
     from pydicom import Dataset
 
-    from gliascope.data.slices import Slice
+    from gliascope.io.slices import Slice
 
     # What `Model.predict` takes, or a list of it.
     Picture: TypeAlias = str | os.PathLike[str] | NDArray[Any] | Slice | Image | Dataset | SpatialImage

@@ -7,12 +7,12 @@ from io import BytesIO
 from PIL import Image
 
 from gliascope import RESEARCH_USE
-from gliascope.data.folders import printable
-from gliascope.data.labels import NO_TUMOR
-from gliascope.data.studies import DESCRIPTION
+from gliascope.classes import NO_TUMOR
+from gliascope.evaluation.aggregation import DESCRIPTION
 from gliascope.inference.finding import Finding, StudyFinding
 from gliascope.inference.overlay import overlay
-from gliascope.pages.formats import count, data_uri, percent, plural
+from gliascope.runtime.folders import printable
+from gliascope.runtime.formats import count, data_uri, percent, plural
 from gliascope.uncertainty.calibrator import ACCEPTED, OUT_OF_SCOPE, UNCERTAIN
 
 SHOWN = 6  # slices of a study

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope.data.head import Box
+from gliascope.preprocessing.head import Box
 
 _COLOUR = np.array([255.0, 96.0, 0.0])
 _EDGE = np.array([0, 220, 255], dtype=np.uint8)

@@ -8,26 +8,20 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.data.mask_files import Entries, Folders, check_mask
-from gliascope.data.parallel import in_order
-from gliascope.data.preprocess import Preprocessing, preprocess
-from gliascope.data.read import read
-from gliascope.data.read.memory import InMemory, Source
-from gliascope.data.read.scales import Scale
-from gliascope.data.read.series import AnySource, scales_of
-from gliascope.data.slices import Slice
-from gliascope.data.studies import (
-    CAPTURE_BESIDE,
-    FARTHEST,
-    SECONDARY_CAPTURE,
-    aggregate,
-    have_say,
-    study_score,
-)
 from gliascope.errors import BundleError, ReadError
+from gliascope.evaluation.aggregation import FARTHEST, aggregate, study_score
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
+from gliascope.io import read
+from gliascope.io.kinds import CAPTURE_BESIDE, SECONDARY_CAPTURE, have_say
+from gliascope.io.mask_files import Entries, Folders, check_mask
+from gliascope.io.memory import InMemory, Source
+from gliascope.io.scales import Scale
+from gliascope.io.series import AnySource, scales_of
+from gliascope.io.slices import Slice
+from gliascope.preprocessing.preprocess import Preprocessing, preprocess
+from gliascope.runtime.executors import in_order
 from gliascope.uncertainty.calibrator import OUT_OF_SCOPE, UNCHECKED, Assessment, Calibrator, unchecked
 
 BATCH = 16

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gliascope.data.preprocess import Preprocessing
 from gliascope.errors import RecipeError
 from gliascope.models.heads import ClassifierHead, create_head
 from gliascope.models.weights import pretrained_backbone
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe
 
 

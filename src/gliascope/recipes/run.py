@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliascope import __version__
 from gliascope.errors import RunError, explain
-from gliascope.files import write_text
 from gliascope.recipes.schema import Recipe
+from gliascope.runtime.files import write_text
 
 
 class Results(BaseModel):

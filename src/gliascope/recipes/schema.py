@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gliascope.data.preprocess import Preprocessing
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes.schedules import Cosine, Plateau, Schedule
 
 Precision = Literal["auto", "float32", "bf16"]

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from gliascope import RESEARCH_USE, __version__
 from gliascope.errors import ReportError, explain
 from gliascope.evaluation.estimate import Value
-from gliascope.files import write_text
+from gliascope.runtime.files import write_text
 
 
 def encodable(text: object) -> object:

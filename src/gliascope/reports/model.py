@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from gliascope.data.preprocess import Preprocessing
 from gliascope.evaluation.estimate import Value
+from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes.run import Ensemble, Training
 from gliascope.uncertainty.calibrator import CalibratorInfo
 

@@ -5,10 +5,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from gliascope.data.audit.facts import AuditVerdict, SourceOverlap
-from gliascope.data.ledger import Looks
-from gliascope.data.sources.public import Origin
-from gliascope.data.validation import ValidationUse
+from gliascope.audit.facts import AuditVerdict, SourceOverlap
+from gliascope.download.public import Origin
 from gliascope.evaluation.curves import ClassCurves
 from gliascope.evaluation.estimate import Value
 from gliascope.evaluation.folds import Folds
@@ -22,6 +20,8 @@ from gliascope.recipes.run import EpochMetrics
 from gliascope.reports.document import Document, Text
 from gliascope.reports.model import OnnxModel, PredictionTable, RunFacts, TrainedModel
 from gliascope.reports.uncertainty import Calibration, PredictionSets, Verdicts
+from gliascope.splits.ledger import Looks
+from gliascope.splits.validation import ValidationUse
 from gliascope.uncertainty.calibrator import CalibratorInfo
 
 

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliascope.data.rowfile import RowFile
-from gliascope.data.store import cache_folder
 from gliascope.models.weights import fingerprint
-from gliascope.progress import progress
+from gliascope.runtime.progress import progress
+from gliascope.runtime.resumable_array import RowFile
+from gliascope.store.store import cache_folder
+from gliascope.training.distributed import share
 from gliascope.training.environment import engine
 from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
-from gliascope.training.processes import share
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

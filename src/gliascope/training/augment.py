@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from gliascope.recipes.schema import Augmentation, TestView
+from gliascope.recipes.schema import Augmentation
 from gliascope.training.intensities import BIAS_TERMS, CHANGES, smooth
 
 ELASTIC_MODES = 3  # half waves along each side
@@ -138,31 +138,3 @@ def _bend(uniform: Tensor, greatest: float, size: int) -> Tensor:
     longest = field.square().sum(1).amax((1, 2)).sqrt().clamp(min=1e-6)
     field = field * (uniform[:, 0] * 2 * greatest / longest)[:, None, None, None]
     return field.movedim(1, -1)
-
-
-def view(images: Tensor, test_view: TestView) -> Tensor:
-    """One view at prediction of images (n, channels, size, size) whose black is 0; the same shape.
-
-    They are flipped, turned counter-clockwise, shifted, and enlarged from the middle, in this order. The
-    exported graph holds this, so the grid must not depend on how many images there are.
-    """
-    if test_view == TestView():
-        return images
-    if test_view == TestView(flip=True):
-        return images.flip(-1)
-    angle, mirror = math.radians(test_view.rotate), -1 if test_view.flip else 1
-    cosine, sine = math.cos(angle), math.sin(angle)
-    right, down = (2 * shift for shift in test_view.translate)  # the grid is two wide
-    # From the view's position back to the picture's: every step undone, the last one first.
-    rows = [
-        [
-            mirror * cosine / test_view.scale,
-            -mirror * sine / test_view.scale,
-            mirror * (sine * down - cosine * right),
-        ],
-        [sine / test_view.scale, cosine / test_view.scale, -sine * right - cosine * down],
-    ]
-    matrix = torch.tensor([rows], dtype=images.dtype, device=images.device)
-    grid = affine_grid(matrix, [1, 1, *images.shape[2:]], align_corners=False)
-    grid = grid.expand(images.shape[0], -1, -1, -1)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import RecipeError
+from gliascope.training.data import Material, Part
+from gliascope.training.distributed import share
 from gliascope.training.inputs import Host, Rows
-from gliascope.training.material import Material, Part
-from gliascope.training.processes import share
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

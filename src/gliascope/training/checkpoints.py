@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gliascope.errors import RunError
-from gliascope.files import atomic_file
 from gliascope.models.classifier import Classifier, build_classifier
 from gliascope.models.weights import RANDOM
-from gliascope.progress import note
 from gliascope.recipes.run import Run
+from gliascope.runtime.files import atomic_file
+from gliascope.runtime.progress import note
 
 LAST, PREVIOUS = "last.safetensors", "previous.safetensors"
 

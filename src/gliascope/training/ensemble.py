@@ -12,12 +12,12 @@ from onnx_ir.passes import Sequential, common
 from PIL import Image
 from torch import Tensor, nn
 
-from gliascope.data.preprocess import FILTERS, Preprocessing
+from gliascope.export.onnx import check, to_onnx
+from gliascope.export.tta import Deployed, average
 from gliascope.inference.bundle import Bundle, BundleInfo
+from gliascope.preprocessing.preprocess import FILTERS, Preprocessing
 from gliascope.recipes.run import Run
 from gliascope.training.checkpoints import load_classifier
-from gliascope.training.export import check, to_onnx
-from gliascope.training.test_time import Deployed, average
 
 Average = Literal["probabilities", "logits"]
 

@@ -9,9 +9,9 @@ from importlib import metadata
 
 import torch
 
-from gliascope.data.parallel import cores
 from gliascope.recipes import Precision
 from gliascope.recipes.run import Git
+from gliascope.runtime.executors import cores
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _PACKAGES = ("gliascope", "torch", "timm", "lightning", "numpy", "onnxruntime", "pillow", "polars")

@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gliascope.data.rowfile import RowFile
-from gliascope.data.store import Store, cache_folder
 from gliascope.errors import RecipeError
 from gliascope.models.classifier import Normalise
 from gliascope.models.weights import fingerprint, pretrained_backbone
-from gliascope.progress import progress
 from gliascope.recipes import Recipe
+from gliascope.runtime.progress import progress
+from gliascope.runtime.resumable_array import RowFile
+from gliascope.store.store import Store, cache_folder
 from gliascope.training.environment import engine, mixed
 
 BATCH = 64

@@ -9,9 +9,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from gliascope.files import write_text
-from gliascope.progress import note
 from gliascope.recipes import Stage
+from gliascope.runtime.files import write_text
+from gliascope.runtime.progress import note
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliascope.data.store import Store
+from gliascope.export.tta import view
 from gliascope.models.classifier import Normalise
 from gliascope.recipes import Recipe, TestView
-from gliascope.training.augment import augment, draws, view
-from gliascope.training.prefix import Prefix
+from gliascope.store.store import Store
+from gliascope.training.augment import augment, draws
+from gliascope.training.frozen_backbone import Prefix
 
 Rows = NDArray[np.int64]
 Host = tuple[NDArray[np.generic], ...]

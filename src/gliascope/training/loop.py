@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gliascope.errors import DivergedError
-from gliascope.files import write_text
 from gliascope.models.classifier import Classifier
+from gliascope.runtime.files import write_text
 from gliascope.training.checkpoints import (
     below,
     load_progress,
@@ -16,8 +16,8 @@ from gliascope.training.checkpoints import (
     save_progress,
     save_weights,
 )
+from gliascope.training.data import Material
 from gliascope.training.history import Epoch, chosen_epoch, is_over, log
-from gliascope.training.material import Material
 from gliascope.training.stage import StageTraining
 
 if TYPE_CHECKING:

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gliascope import __version__
-from gliascope.data.split import PARTS, Split
-from gliascope.data.store import Store
-from gliascope.data.validation import without_calibrating
+from gliascope.export.onnx import export
 from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Record, Results, Run
+from gliascope.splits.split import PARTS, Split
+from gliascope.splits.validation import without_calibrating
+from gliascope.store.store import Store
 from gliascope.training.checkpoints import PREVIOUS, load_weights
+from gliascope.training.data import Material, Part
+from gliascope.training.distributed import create_fabric, settle
 from gliascope.training.environment import describe, git_state, set_determinism
-from gliascope.training.export import export
 from gliascope.training.history import chosen_epoch
 from gliascope.training.loop import fit, load_history
-from gliascope.training.material import Material, Part
-from gliascope.training.processes import create_fabric, settle
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -11,15 +11,18 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gliascope.errors import DivergedError
+from gliascope.export.tta import average
 from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut
 from gliascope.models.freezing import frozen
-from gliascope.progress import progress
 from gliascope.recipes import Stage
+from gliascope.runtime.progress import progress
 from gliascope.training.activations import Activations, Cached
-from gliascope.training.averaging import Average
 from gliascope.training.batches import Batches
+from gliascope.training.cuda_graph import Replay
+from gliascope.training.data import Material, Part
 from gliascope.training.environment import mixed
+from gliascope.training.frozen_backbone import Prefix
 from gliascope.training.history import Epoch, is_over
 from gliascope.training.inputs import (
     Device,
@@ -34,11 +37,8 @@ from gliascope.training.inputs import (
     to_device,
 )
 from gliascope.training.losses import Criterion, mixup
-from gliascope.training.material import Material, Part
 from gliascope.training.optimizers import create_optimizer
-from gliascope.training.prefix import Prefix
-from gliascope.training.replay import Replay
-from gliascope.training.test_time import average
+from gliascope.training.weight_averaging import Average
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

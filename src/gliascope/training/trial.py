@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from gliascope.data.split import Split
-from gliascope.data.store import Store
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe
+from gliascope.splits.split import Split
+from gliascope.store.store import Store
+from gliascope.training.data import Material, Part
+from gliascope.training.distributed import create_fabric
 from gliascope.training.environment import set_determinism
 from gliascope.training.history import Epoch
 from gliascope.training.loop import fit, load_history
-from gliascope.training.material import Material, Part
-from gliascope.training.processes import create_fabric
 
 
 def validate(

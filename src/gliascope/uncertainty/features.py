@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope.data.preprocess import to_grey
+from gliascope.preprocessing.preprocess import to_grey
 
 OodFeature = Literal["network", "grey_levels", "layout"]
 OOD_FEATURES: tuple[OodFeature, ...] = get_args(OodFeature)

@@ -1,0 +1,62 @@
+"""What can be told of sources, protocols and tables before the first pixel is read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from gliascope.audit.decisions import Decisions
+from gliascope.dataset.groups import GroupsFile, attach_groups
+from gliascope.dataset.listing import Files
+from gliascope.errors import SplitError
+from gliascope.runtime.progress import quiet
+from gliascope.splits.protocols import NEEDS_TEST, check_protocols, no_test_folder
+
+
+def check_sources(
+    sources: Sequence[Path],
+    protocols: Sequence[str] | None,
+    labels_file: Path | None = None,
+    groups: GroupsFile | None = None,
+    decisions: Decisions | None = None,
+) -> int:
+    """Refuse what `scan` and `split` would refuse in the end, by the names of files alone.
+
+    Returns how many classes the folders name; labels inside files are not known yet.
+    protocols: None where the user names none, and whichever fits is taken. Raises LayoutError for sources and
+    tables that cannot be used, SplitError for a protocol that is unknown or does not suit these sources.
+    """
+    check_protocols(protocols or ())
+    with quiet():  # `scan` says the same again
+        files = Files.of(sources, labels_file)
+    roots = files.roots
+    if "leave-source-out" in (protocols or ()) and len(roots) < 2:
+        raise SplitError(
+            f"protocol 'leave-source-out' needs two sources or more; {roots[0].name} is the only one"
+        )
+    classes, subsets, names = set[str | None](), set[str | None](), set[str]()
+    for root in roots:
+        for file in files.below(root):
+            if not file.place.excluded:
+                classes.add(file.place.label)
+                subsets.add(file.place.official)
+                names.add(file.name)
+    if "test" not in subsets and any(protocol in NEEDS_TEST for protocol in protocols or ()):
+        raise no_test_folder([root.name for root in roots])
+    if groups is not None:
+        with quiet():
+            attach_groups(_names(files), groups)
+    if decisions is not None:
+        decisions.check_files(names)
+        if None not in classes:  # else files may say their class themselves
+            decisions.check_classes(filter(None, classes))
+    return len(classes - {None})
+
+
+def _names(files: Files) -> pl.DataFrame:
+    """Files as rows of a catalogue of which nothing else is known yet."""
+    rows = [(str(file.root), file.name) for root in files.roots for file in files.below(root)]
+    empty = {"group": pl.lit(None, pl.String), "fold": pl.lit(None, pl.Int32)}
+    return pl.DataFrame(rows, schema={"root": pl.String, "path": pl.String}, orient="row").with_columns(
+        **empty
+    )

@@ -1,0 +1,67 @@
+"""Test slices that a report shows: the most confident mistakes, and some at random."""
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliascope.commands.evaluated_model import Answers, Model
+from gliascope.evaluation.metrics import confident_mistakes
+from gliascope.evaluation.scores import Scores
+from gliascope.inference.overlay import overlay
+from gliascope.reports.pages.plots import Shown
+from gliascope.reports.pages.report import MistakePicture
+from gliascope.reports.report import Mistake
+from gliascope.splits.split import Split
+
+MISTAKES = 12
+DRAWN = 24
+
+
+def mistakes(
+    split: Split, model: Model, test: Scores, answers: Answers
+) -> list[tuple[Mistake, MistakePicture]]:
+    """The most confident wrong answers, one of a group, with pictures and maps."""
+    frame = split.part("test")
+    numbers = confident_mistakes(test, MISTAKES)
+    maps = None if answers.outputs is None else answers.outputs.maps
+    found = []
+    for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
+        predicted = int(test.predictions[number])
+        shown = None
+        if maps is not None and answers.square is not None:
+            shown = _png(np.asarray(overlay(pixels, maps[number, predicted], answers.square)))
+        found.append(
+            (
+                Mistake(
+                    file=frame["path"][number],
+                    label=test.classes[int(test.labels[number])],
+                    predicted=test.classes[predicted],
+                    probability=float(test.confidences[number]),
+                ),
+                MistakePicture(_png(pixels), shown),
+            )
+        )
+    return found
+
+
+def drawn(split: Split, model: Model, test: Scores, seed: int) -> list[Shown]:
+    """DRAWN test slices at random."""
+    frame = split.part("test")
+    numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
+    return [
+        Shown(
+            pixels,
+            test.classes[int(test.labels[number])],
+            test.classes[int(test.predictions[number])],
+            float(test.confidences[number]),
+        )
+        for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True)
+    ]
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    content = BytesIO()
+    Image.fromarray(pixels).save(content, format="png")
+    return content.getvalue()

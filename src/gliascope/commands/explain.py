@@ -1,0 +1,211 @@
+"""A Run and slices with outlined lesions in, explain.html out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from gliascope.commands.figures import write_pngs
+from gliascope.commands.lesion_cases import BASELINE, Case, Explained, choose, learned_slices, points
+from gliascope.dataset.identity import joined
+from gliascope.evaluation.localisation import Points, centre_of_head, mean_share, summarise
+from gliascope.evaluation.perturbation import Curves, perturb
+from gliascope.inference.overlay import overlay, placed
+from gliascope.preprocessing.head import head_box
+from gliascope.preprocessing.preprocess import seen, to_grey
+from gliascope.recipes.run import Run
+from gliascope.reports.explanation import (
+    ExplainedRun,
+    Explanation,
+    HitRates,
+    LesionSet,
+    Perturbation,
+    Randomisation,
+    unchanged,
+)
+from gliascope.reports.pages.explanation import Gallery, Seen, figures, write_explanation
+from gliascope.reports.pages.pictures import encode
+from gliascope.runtime.files import check_writable
+from gliascope.runtime.progress import progress
+from gliascope.saliency.methods import describe, explain
+from gliascope.saliency.sanity_check import cascade, rank_correlations
+
+DEFAULT_METHODS = ("grad_cam", "hires_cam")
+RANDOMISED = ("grad_cam", "hires_cam")  # of the others, a map takes hundreds of runs of the network
+SEEDS = 2
+SHOWN = 8
+RANDOM = "random_order"
+
+
+def explain_run(
+    trained: Run,
+    places: Sequence[Path],
+    folder: Path,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    split: Path | None = None,
+    limit: int | None = None,
+    sample: int = 16,
+) -> None:
+    """Hold a run's saliency maps against outlined lesions; write explain.json, explain.html and figures.
+
+    places: what `data.masks.masked_slices` reads. split: the run's, to leave out what it learned from.
+    limit: of slices a place. sample: slices a place that the slow checks see: insertion and deletion, and
+    random weights. Raises GliascopeError for an unknown method or run, and slices that cannot be used.
+    """
+    check_writable(folder)
+    described = {name: describe(name) for name in methods}
+    model = Explained(trained)
+    learned = learned_slices(trained, split)
+    sets: dict[str, LesionSet] = {}
+    galleries: dict[str, Gallery] = {}
+    drawn: list[Case] = []
+    for place in places:
+        slices, dropped = choose(model, place, limit, learned)
+        with progress(f"explain {_name(place)}", len(slices)) as advance:
+            cases = list(model.look(slices, methods, advance))
+        order = np.random.default_rng(trained.recipe.seed).permutation(len(cases))
+        some = [cases[number] for number in sorted(order[:sample])]
+        name = _free(_name(place), sets)
+        sets[name], galleries[name] = _lesion_set(model, cases, some, methods, dropped)
+        drawn += some
+    randomised = _randomise(model, drawn, [name for name in methods if name in RANDOMISED])
+    data = Explanation(
+        title=f"{trained.recipe.name}, maps against lesions",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        run=ExplainedRun(
+            recipe=trained.recipe.name, folder=str(trained.folder), classes=tuple(model.classes)
+        ),
+        methods=described,
+        baseline=BASELINE,
+        sets=sets,
+        randomised=randomised,
+        unchanged=unchanged(randomised),
+        checked=learned is not None,
+    )
+    write_pngs(folder, figures(data))
+    write_explanation(folder, data, galleries)
+
+
+def _lesion_set(
+    model: Explained, cases: list[Case], some: list[Case], methods: Sequence[str], dropped: dict[str, int]
+) -> tuple[LesionSet, Gallery]:
+    """Figures of one set of slices. some: those that the slow checks see, and that are shown first."""
+    rows = [*methods, BASELINE]
+    found = {name: points(cases, name, model.preprocessing) for name in rows}
+    same = joined([(case.item.patient, case.item.study) for case in cases])
+    groups = np.array([same.get(case.item.patient or "", case.item.patient) for case in cases])
+    labels = np.array([case.label for case in cases])
+    right = np.array([case.right for case in cases])
+    area = [float(case.item.mask.mean()) for case in cases if case.item.mask is not None]
+    codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    subsets = {model.classes[label]: labels == label for label in np.unique(labels)}
+    subsets |= {"answered right": right, "answered wrong": ~right}
+    first = found[methods[0]]
+    shown = [cases.index(case) for case in some[:SHOWN]]
+    missed = [int(number) for number in np.argsort(-first.distance, kind="stable") if not first.hits[number]]
+    numbers = LesionSet(
+        n=len(cases),
+        groups=int(codes.max()) + 1,
+        area=float(np.mean(area)),
+        right=mean_share(right.astype(np.float64), codes, 2000, 0),
+        dropped=dropped,
+        figures=summarise(found, BASELINE, groups),
+        subsets={
+            name: HitRates(
+                n=int(which.sum()), hits={row: float(found[row].hits[which].mean()) for row in rows}
+            )
+            for name, which in subsets.items()
+            if which.any()
+        },
+        curves=_curves(model, some, methods),
+    )
+    gallery = Gallery(
+        random=[_seen(model, cases[number], found, number) for number in shown],
+        missed=[_seen(model, cases[number], found, number) for number in missed[:SHOWN]],
+    )
+    return numbers, gallery
+
+
+def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Perturbation]:
+    """Of each method, the baseline and a random order: mean curves, and mean areas under them."""
+    side = (model.preprocessing.size, model.preprocessing.size)
+    rows = [*methods, BASELINE, RANDOM]
+    curves: dict[str, list[Curves]] = {name: [] for name in rows}
+    with progress("insertion and deletion", len(cases)) as advance:
+        for case in cases:
+            maps = {name: placed(case.maps[name], side, model.preprocessing.square) for name in methods}
+            maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
+            maps[RANDOM] = np.zeros(side, dtype=np.float32)
+            for name in rows:
+                curves[name].append(perturb(case.pixels, maps[name], model.score(case.label)))
+            advance(1)
+    return {
+        name: Perturbation(
+            n=len(found),
+            insertion=float(np.mean([one.areas["insertion"] for one in found])),
+            deletion=float(np.mean([one.areas["deletion"] for one in found])),
+            insertion_curve=np.mean([one.insertion for one in found], axis=0).tolist(),
+            deletion_curve=np.mean([one.deletion for one in found], axis=0).tolist(),
+        )
+        for name, found in curves.items()
+    }
+
+
+def _randomise(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Randomisation]:
+    """Of each method, how its maps correlate with those after random weights, by step of the cascade.
+
+    Means are over slices and seeds. The baseline sees no weights: it stays the same.
+    """
+    pixels = np.stack([case.pixels for case in cases])
+    labels = np.array([case.label for case in cases], dtype=np.int64)
+    before = {name: explain(name, model.subject, pixels, labels) for name in methods}
+    steps: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
+    with progress("random weights", SEEDS) as advance:
+        for seed in range(SEEDS if methods else 0):
+            for step, classifier in cascade(model.subject.classifier, seed):
+                for name in methods:
+                    after = explain(name, replace(model.subject, classifier=classifier), pixels, labels)
+                    found = rank_correlations(before[name], after)
+                    steps[name].setdefault(step, []).append(float(found.mean()))
+            advance(1)
+    return {
+        name: Randomisation(
+            n=len(cases), seeds=SEEDS, steps={step: float(np.mean(found)) for step, found in by.items()}
+        )
+        for name, by in steps.items()
+    }
+
+
+def _seen(model: Explained, case: Case, found: Mapping[str, Points], number: int) -> Seen:
+    """A case as the page shows it: the slice with its lesion's edge, then each method's map over it."""
+    pixels, mask = case.item.pixels, case.item.mask
+    box = seen(pixels, model.preprocessing)
+    blank = np.zeros((1, 1), dtype=np.float32)
+    images = {"lesion": overlay(pixels, blank, box, mask)}
+    images |= {name: overlay(pixels, one, box, mask) for name, one in case.maps.items()}
+    said = int(case.probabilities.argmax())
+    return Seen(
+        name=f"{case.item.path.name}" + (f" [{case.item.index}]" if case.item.index else ""),
+        label=case.item.label or "",
+        said=model.classes[said],
+        probability=float(case.probabilities[said]),
+        images={name: encode(np.asarray(image), side=240) for name, image in images.items()},
+        hits={name: bool(found[name].hits[number]) for name in case.maps},
+    )
+
+
+def _name(place: Path) -> str:
+    """Name of a set: the folder that holds it."""
+    path = place.resolve()
+    return path.name if path.is_dir() else path.parent.name
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """The name, or where another set has it, with a number."""
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name} {number}", number + 1
+    return free

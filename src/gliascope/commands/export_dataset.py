@@ -1,0 +1,213 @@
+"""`export-dataset`: the merged set as a folder tree that `scan` reads back."""
+
+import errno
+import os
+import shutil
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from itertools import count, starmap
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+from PIL import Image
+
+from gliascope.audit.decisions import Decisions, apply_labels
+from gliascope.dataset.catalog import FILE, Catalog, read_file
+from gliascope.dataset.groups import group_ids
+from gliascope.dataset.merge import set_aside
+from gliascope.dataset.scan import pixel_hash
+from gliascope.errors import GliascopeError, LayoutError
+from gliascope.io import folder_labels
+from gliascope.runtime.files import atomic_folder, safe_name
+from gliascope.runtime.progress import progress
+
+LEFT_OUT, GROUPS, LABELS = "left_out.csv", "groups.csv", "labels.yaml"
+PARTS = {"train": "Training", "val": "Validation", "test": "Testing"}
+MODALITIES = ("CT", "MR")
+Row = dict[str, Any]
+_GROUPS_SCHEMA = {"path": pl.String, "group": pl.String, "fold": pl.Int32}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What `export_dataset` wrote.
+
+    files: how many, by how they came: linked, copied, decoded. left_out: columns path, index, label, why;
+    files not read by `scan` have no index and label. tables: which of GROUPS and LABELS lie in the folder.
+    """
+
+    files: dict[str, int]
+    left_out: pl.DataFrame
+    tables: tuple[str, ...]
+
+
+def export_dataset(
+    catalog: Catalog, out: Path, decisions: Decisions | None = None, copy: bool = False
+) -> Export:
+    """Write the slices of the merged set to `out/[part/][modality/]label/source-name`; `out` appears whole.
+
+    A file is linked (hard), or copied if asked to or where links cannot be made. A file that holds more than
+    what is kept, or says another label than its folder will, gives one PNG a kept slice: the decoded pixels.
+    `left_out.csv` lists what is not there, and why; `groups.csv` the groups and patients. With `decisions`,
+    slices are dropped and relabelled first.
+
+    Raises GliascopeError for an `out` that holds something or whose name means a part, for decisions that do
+    not fit the catalogue or mix up its classes, and for files that changed since they were scanned.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise GliascopeError(f"{out}: already there; remove it, or choose another folder by --out")
+    if folder_labels.place((out.name, ""), {}).official:
+        raise LayoutError(f"{out}: a folder of this name makes all its slices one part; choose another name")
+    frame = catalog.frame
+    if decisions:
+        frame = apply_labels(frame, decisions.frame)
+        # A conflict may be settled now, and the kept one of some copies may be gone.
+        frame = frame.with_columns(set_aside=set_aside(frame))
+    scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
+    left_out = _left_out(catalog, frame)
+    files = _files(frame.with_columns(known=_identities(frame)))
+    with atomic_folder(out) as folder, progress("export", len(files)) as advance:
+        writer = _Writer(folder, copy)
+        for file, rows in files.items():
+            kept = [row for row in rows if row["set_aside"] is None]
+            if kept and _can_be_whole(rows, scanned[file]):
+                writer.whole(file, kept[0])
+            elif kept:
+                writer.slices(file, kept)
+            advance(1)
+        left_out.write_csv(folder / LEFT_OUT)
+        tables = writer.finish()
+    return Export(dict(writer.files), left_out, tables)
+
+
+def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
+    dropped = catalog.frame.join(frame, on=["root", "path", "index"], how="anti")
+    unread = catalog.rejects.select("path", why=pl.lit("not read: ") + pl.col("reason"))
+    parts = [
+        frame.filter(pl.col("set_aside").is_not_null()).select("path", "index", "label", why="set_aside"),
+        dropped.select("path", "index", "label", why=pl.lit("dropped by decision")),
+        unread,
+    ]
+    return pl.concat(parts, how="diagonal").sort("path", "index")
+
+
+def _identities(frame: pl.DataFrame) -> pl.Series:
+    """One name for all that groups, patients and studies join; null where a slice has none of them."""
+    named = ("group", "patient", "study")
+    first = [pl.col(name).drop_nulls().first().over("joined") for name in named]
+    known = pl.any_horizontal(pl.col(name).is_not_null() for name in named)
+    numbered = frame.with_columns(joined=pl.Series(group_ids(frame)))
+    return numbered.select(pl.when(known).then(pl.coalesce(first))).to_series()
+
+
+def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
+    """The slices of each file."""
+    files: dict[Path, list[Row]] = {}
+    for row in frame.iter_rows(named=True):
+        files.setdefault(Path(row["root"], row["path"]), []).append(row)
+    return files
+
+
+def _can_be_whole(rows: list[Row], slices: int) -> bool:
+    """Whether a file of so many slices can stand for those kept of it, because scanning finds the same again.
+
+    So it may hold copies, which are set aside again, but nothing dropped, nothing whose contradiction is left
+    out elsewhere, no label of its own that is another one than its folder's, and no grey scale that hangs on
+    other files.
+    """
+    aside = [row["set_aside"] or "" for row in rows]
+    return (
+        len(rows) == slices
+        and rows[0]["scale"] is None
+        and len({row["label"] for row in rows}) == 1
+        and not any(reason.startswith("label conflict") for reason in aside)
+        and (rows[0]["format"] != "figshare-mat" or rows[0]["label"] == rows[0]["raw_label"])
+    )
+
+
+class _Writer:
+    """Places files under names of their own, and remembers their groups."""
+
+    def __init__(self, folder: Path, copy: bool) -> None:
+        self.folder = folder
+        self.copy = copy
+        self.files: Counter[str] = Counter()
+        self._taken: set[str] = set()
+        self._groups: list[Row] = []
+        self._labels: dict[str, str] = {}  # by the name of their folder
+
+    def whole(self, source: Path, row: Row) -> None:
+        """Link or copy a file."""
+        if source.stat().st_size != row["bytes"]:
+            raise GliascopeError(f"{source}: changed since it was scanned; scan again")
+        target = self._place(row, source.name)
+        if self.copy or not _link(source, target):
+            shutil.copyfile(source, target)
+            self.files["copied"] += 1
+        else:
+            self.files["linked"] += 1
+        self._remember(row, target, row["known"])
+
+    def slices(self, source: Path, rows: list[Row]) -> None:
+        """Write some slices of a file as PNG."""
+        found = read_file(*(rows[0][name] for name in FILE))
+        for row in rows:
+            if row["index"] >= len(found) or pixel_hash(found[row["index"]].pixels) != row["pixel_hash"]:
+                raise GliascopeError(f"{source}: changed since it was scanned; scan again")
+            target = self._place(row, f"{source.stem}-{row['index']:03d}.png")
+            Image.fromarray(found[row["index"]].pixels).save(target)
+            self.files["decoded"] += 1
+            # A PNG says no patient, nor which file it was cut from.
+            self._remember(row, target, row["known"] or row["path"])
+
+    def finish(self) -> tuple[str, ...]:
+        """Write what `scan` must be told beside the folders. Returns the names of the files."""
+        written = []
+        if self._groups:
+            table = pl.DataFrame(self._groups, schema=_GROUPS_SCHEMA)
+            table = table.drop("fold") if table["fold"].is_null().all() else table
+            table.write_csv(self.folder / GROUPS)
+            written.append(GROUPS)
+        known = {folder: folder_labels.place(("", folder), {}).label for folder in self._labels}
+        unknown = {folder: label for folder, label in sorted(self._labels.items()) if known[folder] != label}
+        if unknown:
+            # Quoted: YAML would read the class names yes and no as true and false.
+            text = yaml.safe_dump(unknown, allow_unicode=True, default_style='"', width=10_000)
+            (self.folder / LABELS).write_text(text, encoding="utf-8")
+            written.append(LABELS)
+        return tuple(written)
+
+    def _place(self, row: Row, name: str) -> Path:
+        levels = [PARTS.get(row["official"]), row["modality"] if row["modality"] in MODALITIES else None]
+        folder = self.folder.joinpath(*filter(None, levels), safe_name(row["label"]))
+        folder.mkdir(parents=True, exist_ok=True)
+        source = row["source"].lstrip(".")  # a hidden file would not be scanned
+        names = (safe_name(f"{source}-{f'{n}-' if n > 1 else ''}{name}") for n in count(1))
+        target = next(folder / name for name in names if _same(folder / name) not in self._taken)
+        self._taken.add(_same(target))
+        self._labels[folder.name] = row["label"]
+        return target
+
+    def _remember(self, row: Row, target: Path, group: str | None) -> None:
+        if group is not None:
+            path = target.relative_to(self.folder).as_posix()
+            self._groups.append({"path": path, "group": group, "fold": row["fold"]})
+
+
+def _same(path: Path) -> str:
+    """What is equal for names that some file system takes for one: macOS's compares letters, not bytes."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make a hard link, to the file itself where `source` is a symbolic one. False where there are none."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOSPC):
+            raise
+        return False
+    return True

@@ -1,0 +1,255 @@
+"""Anyone's ONNX graph: what it takes and gives, told from the graph where it says so, else by the user."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from gliascope.classes import canonical
+from gliascope.commands.evaluated_model import Answers, Memory, ModelReport
+from gliascope.commands.external_models.class_mapping import Merge
+from gliascope.errors import ForeignError
+from gliascope.inference.engine import Outputs, open_session
+from gliascope.preprocessing.preprocess import Preprocessing
+from gliascope.recipes.ranges import problems
+from gliascope.reports.model import OnnxModel
+from gliascope.store.store import Store
+
+KINDS = ("logits", "probabilities")
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+_SUM_TOLERANCE = 1e-3  # of probabilities in half precision
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """What a graph does not say of itself.
+
+    classes: in the order of its outputs. preprocessing: keys of Preprocessing; what is left out follows from
+    the graph's input. outputs: one of KINDS; None is told from the first batch of them.
+    """
+
+    classes: tuple[str, ...]
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    outputs: str | None = None
+
+    @classmethod
+    def parse(cls, classes: str | None, preprocessing: Sequence[str], outputs: str | None) -> "GraphOptions":
+        """Read a list with commas, KEY=VALUE each, and a word. Raises ForeignError for what is none."""
+        if not classes:
+            raise ForeignError(
+                "expected --classes with the classes of the graph, in the order of its outputs"
+            )
+        if outputs not in (None, *KINDS):
+            raise ForeignError(f"expected --outputs {' or '.join(KINDS)} but got {outputs!r}")
+        stated = {}
+        for text in preprocessing:
+            key, equals, value = text.partition("=")
+            try:
+                stated[key.strip()] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                equals = ""
+            if not equals:
+                raise ForeignError(f"{text!r}: expected KEY=VALUE, like mean=[0.485,0.456,0.406]")
+        return cls(tuple(canonical(name) for name in classes.split(",")), stated, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a graph takes. dtype: uint8 is pixels as they are; channels: 1 or 3, None for an array without
+    such an axis; last: whether that axis is the last; size: side in pixels and batch: slices, None for any.
+    """
+
+    name: str
+    dtype: Any
+    channels: int | None
+    last: bool
+    size: int | None
+    batch: int | None
+
+    @classmethod
+    def of(cls, file: Path, session: Any) -> "Input":
+        """Read a session's input. Raises ForeignError for one that is no batch of slices."""
+        inputs = session.get_inputs()
+        shapes = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+        if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) not in (3, 4):
+            raise ForeignError(f"{file}: expected one input, a batch of slices, but got {shapes}")
+        one = inputs[0]
+        batch, *rest = (length if isinstance(length, int) else None for length in one.shape)
+        last, channels = False, None
+        if len(rest) == 3:
+            # Unnamed axes are taken for PyTorch's order.
+            last = rest[0] not in (1, 3) and rest[2] in (1, 3)
+            channels = rest.pop(2 if last else 0) or 3
+        if channels not in (None, 1, 3) or rest[0] != rest[1]:
+            raise ForeignError(f"{file}: expected square slices of one or three channels but got {shapes}")
+        return cls(one.name, _TYPES[one.type], channels, last, rest[0], batch)
+
+    def preprocessing(self, file: Path, stated: Mapping[str, object]) -> Preprocessing:
+        """Preprocessing as stated, the rest as the input asks for it.
+
+        size: the input's, else 224; channels: rgb for three; mean 0 and std 1: values from 0 to 1. Raises
+        ForeignError where both contradict each other, or a key or value is none of Preprocessing's.
+        """
+        channels = "rgb" if self.channels == 3 else "grey"
+        plain = {} if self.dtype is np.uint8 else {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+        size = {} if self.size is None or "centre" in stated else {"size": self.size}
+        try:
+            found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
+        except ValidationError as error:
+            raise ForeignError(f"{file}: preprocessing {problems(error, Preprocessing)}") from None
+        if self.size not in (None, found.input_size):
+            raise ForeignError(
+                f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"
+            )
+        if found.channels == "rgb" and self.channels != 3:
+            raise ForeignError(f"{file}: takes one channel; leave out channels=rgb")
+        if self.dtype is np.uint8 and (found.mean or found.std):
+            raise ForeignError(f"{file}: takes bytes and so scales them itself; leave out mean and std")
+        return found
+
+    def __call__(self, pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[Any]:
+        """Stored slices, uint8 (n, size, size[, 3]), as the graph takes them."""
+        start, side = preprocessing.margin, preprocessing.input_size
+        values: NDArray[Any] = pixels[:, start : start + side, start : start + side]
+        values = values.reshape(len(values), side, side, -1)
+        channels = self.channels or 1
+        values = np.repeat(values, channels // values.shape[3], axis=3)
+        if preprocessing.mean and preprocessing.std:
+            mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
+            values = (values / 255 - mean[:channels]) / std[:channels]
+        if self.channels is None:
+            values = values[..., 0]
+        elif not self.last:
+            values = values.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(values, dtype=self.dtype)
+
+
+class Graph:
+    """A session, the preprocessing of what it takes, and the meaning of what it gives.
+
+    Raises ForeignError where it cannot be opened or run, or does not fit the options.
+    """
+
+    def __init__(self, file: Path, options: GraphOptions) -> None:
+        self.file, self.classes = file, options.classes
+        self.kind, self.output = options.outputs, ""  # known once it has run
+        try:
+            self.session = open_session(str(file))
+        except Exception as error:  # the runtime's own exceptions share no base class
+            reason = str(error).splitlines()[0]
+            raise ForeignError(f"{file}: cannot be opened as an ONNX graph ({reason})") from None
+        self.input = Input.of(file, self.session)
+        self.preprocessing = self.input.preprocessing(file, options.preprocessing)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs without OOD features."""
+        values = self.input(pixels, self.preprocessing)
+        logits = self._logits(self._run(values)).astype(np.float32)
+        if np.isnan(logits).any():
+            raise ForeignError(
+                f"{self.file}: gives what is no number; check the preprocessing that is stated"
+            )
+        return Outputs(logits, {}, None)
+
+    def _run(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """The output that has a column for each class, (n, columns)."""
+        step = self.input.batch or len(values)
+        found = []
+        for start in range(0, len(values), step):
+            batch = values[start : start + step]
+            # A graph made for a fixed number of slices gets that many.
+            filled = np.concatenate([batch, np.repeat(batch[-1:], step - len(batch), axis=0)])
+            try:
+                outputs = self.session.run(None, {self.input.name: filled})
+            except Exception as error:  # as above
+                reason = str(error).splitlines()[0]
+                raise ForeignError(f"{self.file}: cannot be run on slices ({reason})") from None
+            found.append(self._chosen(outputs, step)[: len(batch)])
+        return np.concatenate(found)
+
+    def _chosen(self, outputs: Sequence[Any], n: int) -> NDArray[np.float64]:
+        """The first output with a column for each class; for two classes, else the first of one column."""
+        shapes = [np.shape(one) for one in outputs]
+        sizes = [shape[1] if len(shape) == 2 else 1 if shape == (n,) else 0 for shape in shapes]
+        for columns in (len(self.classes), 1)[: 2 if len(self.classes) == 2 else 1]:
+            if columns in sizes:
+                number = sizes.index(columns)
+                self.output = self.session.get_outputs()[number].name
+                return np.asarray(outputs[number], dtype=np.float64).reshape(n, columns)
+        raise ForeignError(
+            f"{self.file}: gives outputs of shape {', '.join(map(str, shapes))}, none with a column for each "
+            f"of {', '.join(self.classes)}"
+        )
+
+    def _logits(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the softmax of is the probabilities, (n, classes)."""
+        within = (values >= 0).all() and (values <= 1 + _SUM_TOLERANCE).all()
+        single = values.shape[1] == 1
+        total = 1.0 if single else values.sum(axis=1, keepdims=True)
+        fits = within and bool((np.abs(total - 1) <= _SUM_TOLERANCE).all())
+        if self.kind != "logits" and within and not fits:
+            raise ForeignError(
+                f"{self.file}: gives values from 0 to 1 that do not add up to 1, as sigmoids do; these weigh "
+                "no class against another: export it with a softmax at its end, or without the sigmoids, "
+                "which are then logits"
+                + ("; if these are logits already, say --outputs logits" if self.kind is None else "")
+            )
+        if self.kind == "logits" and fits and not single:
+            raise ForeignError(
+                f"{self.file}: gives probabilities, which add up to 1, and no logits; leave out --outputs"
+            )
+        if self.kind is None:
+            self.kind = "probabilities" if fits else "logits"
+        if self.kind == "logits":
+            return np.hstack([np.zeros_like(values), values]) if single else values
+        if not fits:
+            raise ForeignError(f"{self.file}: gives values outside 0 to 1; say --outputs logits")
+        values = values.clip(0, 1)
+        with np.errstate(divide="ignore"):
+            return np.log(np.hstack([1 - values, values]) if single else values / total)
+
+
+class GraphModel:
+    """A Graph on the slices that validate and test, its classes merged into those of a report."""
+
+    foreign = True
+    chooses = False
+
+    def __init__(self, graph: Graph, merge: Merge, images: Store) -> None:
+        self.graph, self.merge = graph, merge
+        self.name, self.classes = graph.file.name, merge.classes
+        self.memory = Memory(images, graph)
+
+    def answer(self, frame: pl.DataFrame, part: str) -> Answers:
+        """What the graph says of these rows of a split."""
+        return Answers(self.merge(self.memory(frame, part).probabilities))
+
+    def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
+        """These slices as the store holds them."""
+        return self.memory.pictures(frame)
+
+    def facts(self) -> ModelReport:
+        """Which file it was, and how it was run."""
+        graph = self.graph
+        content = graph.file.read_bytes()
+        return ModelReport(
+            OnnxModel(
+                onnx=self.name,
+                onnx_bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+                outputs=f"{graph.output}: {graph.kind} of {', '.join(graph.classes)}",
+                preprocessing=graph.preprocessing,
+            )
+        )

@@ -1,0 +1,178 @@
+"""A model known only by its predictions: a CSV with a row for each slice and a column for each class."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gliascope.classes import NO_TUMOR, TUMOR_KINDS, canonical
+from gliascope.commands.evaluated_model import Answers, ModelReport
+from gliascope.commands.external_models.class_mapping import Merge
+from gliascope.dataset.catalog import FILE, Catalog, read_file
+from gliascope.dataset.scan import THUMBNAIL
+from gliascope.dataset.table_file import PATHS, TableFile, number
+from gliascope.errors import ForeignError, ReadError
+from gliascope.reports.model import PredictionTable
+
+INDICES = ("index", "slice")
+PREFIXES = ("probability_", "prob_", "p_")
+SUM_TOLERANCE = 0.02  # two decimals of four classes
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A CSV of probabilities, matched with a catalogue.
+
+    rows: path and index as in the catalogue, and a column a class; columns: each class's name in the file.
+    """
+
+    file: Path
+    rows: pl.DataFrame
+    columns: Mapping[str, str]
+    catalog: Catalog
+
+    @classmethod
+    def read(cls, file: Path, catalog: Catalog) -> "Table":
+        """Read a CSV with a column of PATHS, for volumes one of INDICES, and one for each class.
+
+        Paths are matched as `TableFile.match` says. A class may be named in any way that `scan` knows, behind
+        one of PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
+        SUM_TOLERANCE, and exactly afterwards. Raises ForeignError.
+        """
+        table = TableFile.read(file, ForeignError)
+        columns = _class_columns(file, table, catalog.classes)
+        path = table.find(PATHS)
+        if path is None:
+            raise ForeignError(f"{file}: expected a column {' or '.join(PATHS[:4])} but got {table.names}")
+        return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
+
+
+class TableModel:
+    """What a Table says of slices, its classes merged into those of a report."""
+
+    foreign = True
+    chooses = False
+
+    def __init__(self, table: Table, merge: Merge) -> None:
+        self.table, self.merge = table, merge
+        self.name, self.classes = table.file.name, merge.classes
+
+    def answer(self, frame: pl.DataFrame, part: str) -> Answers | None:
+        """Probabilities of these rows; None where a slice that validates has none.
+
+        Raises ForeignError where one that is tested has none.
+        """
+        labels = list(self.table.columns)
+        found = frame.select("path", "index").join(
+            self.table.rows, on=["path", "index"], how="left", maintain_order="left"
+        )
+        missing = found.filter(pl.col(labels[0]).is_null())
+        if missing.is_empty():
+            return Answers(self.merge(found.select(labels).to_numpy()))
+        if part == "val":
+            return None
+        path, index = missing.row(0)[:2]
+        raise ForeignError(
+            f"{self.table.file}: has no row for {missing.height} of {frame.height} slices that are tested, "
+            f"like {path} (index {index}); add them, or choose other protocols by --protocol"
+        )
+
+    def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
+        """These slices as their files hold them; where those are gone, the catalogue's thumbnails."""
+        key = ["path", "index"]
+        rows = frame.select(key).join(self.table.catalog.frame, on=key, how="left", maintain_order="left")
+        pictured = self.table.catalog.pictured(rows)
+        return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE).iter_rows()]
+
+    def facts(self) -> ModelReport:
+        """Which file it was, and how its columns were read."""
+        content = hashlib.sha256(self.table.file.read_bytes()).hexdigest()
+        columns = dict(self.table.columns)
+        return ModelReport(PredictionTable(predictions=self.name, sha256=content, columns=columns))
+
+
+def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dict[str, str]:
+    """The columns that name a class, by class."""
+    known = {*labels, *TUMOR_KINDS, "tumor", NO_TUMOR}
+    found: dict[str, str] = {}
+    for column in table.columns:
+        name = column.strip()
+        prefix = next((prefix for prefix in PREFIXES if name.lower().startswith(prefix)), "")
+        label = canonical(name[len(prefix) :])
+        if label not in known:
+            continue
+        if label in found:
+            raise ForeignError(f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one")
+        found[label] = column
+    if len(found) < 2:
+        raise ForeignError(f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}")
+    return found
+
+
+def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `table` under the catalogue's path of their file; those of other files are left out.
+
+    Columns path and index, and those of the classes.
+    """
+    files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
+    found = table.match(path, files.select("root", "path").rows())
+    index = table.find(INDICES)
+    indices = table.cells(index) if index else [""] * len(found)
+    rows = []
+    values = zip(*(table.cells(column) for column in columns.values()), strict=True)
+    for line, at, cell, probabilities in zip(table.lines, found, indices, values, strict=True):
+        if at is None:
+            continue
+        _, name, slices = files.row(at)
+        place = number(cell) if cell else None
+        if cell and (place is None or not place.is_integer()):
+            raise ForeignError(
+                f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
+            )
+        if place is None and slices > 1:
+            raise ForeignError(
+                f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
+                "numbers them from 0"
+            )
+        numbers = list(map(number, probabilities))
+        for label, given, value in zip(columns, probabilities, numbers, strict=True):
+            if value is None:
+                raise ForeignError(
+                    f"{table.file}, line {line}: expected a probability of {label}, from 0 to 1, but got "
+                    f"{given!r}"
+                )
+        rows.append((name, int(place or 0), *numbers))
+    schema = {"path": pl.String, "index": pl.Int32} | dict.fromkeys(columns, pl.Float64)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, each adding up to 1. Raises ForeignError for a slice told twice, or no probabilities."""
+    twice = rows.filter(pl.struct("path", "index").is_duplicated())
+    if twice.height:
+        raise ForeignError(f"{file}: has several rows for {twice['path'][0]} (index {twice['index'][0]})")
+    labels = rows.columns[2:]
+    values = rows.select(labels).to_numpy()
+    total = values.sum(axis=1)
+    wrong = ~np.isfinite(total) | (values < 0).any(axis=1) | (np.abs(total - 1) > SUM_TOLERANCE)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        said = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
+        raise ForeignError(
+            f"{file}: expected probabilities that add up to 1 but got {said} for {rows['path'][first]}; give "
+            "a softmax's output, and a column for every class of the model"
+        )
+    scaled = values / total[:, None]
+    return rows.with_columns(pl.Series(label, scaled[:, number]) for number, label in enumerate(labels))
+
+
+def _picture(index: int, thumbnail: bytes, *file: Any) -> NDArray[np.uint8]:
+    try:
+        return next(item.pixels for item in read_file(*file) if item.index == index)
+    except (ReadError, StopIteration):
+        return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)

@@ -1,0 +1,50 @@
+"""predictions.parquet: what a model said of every test slice, beside its report."""
+
+from pathlib import Path
+
+import polars as pl
+
+from gliascope.dataset.catalog import Catalog, read_table, write_table
+from gliascope.dataset.studies import study_keys
+from gliascope.evaluation.scores import Scores
+from gliascope.splits.split import Split
+
+NAME = "predictions.parquet"
+SLICE = ["round", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
+KNOWN = ["source", "modality", "plane", "format"]  # what results are shown apart by
+FACTS = ["protocol", "round", "path", "index", *KNOWN, "study", "pixel_hash", "group", "label"]
+PREFIX = "p_"
+
+
+def prediction_rows(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
+    """A row for each test slice of a split, in its order: FACTS, and a probability a class."""
+    columns = [
+        pl.Series(PREFIX + name, scores.probabilities[:, number])
+        for number, name in enumerate(scores.classes)
+    ]
+    key = ["source", "path", "index"]
+    studies = study_keys(catalog.frame)
+    known = catalog.frame.select(key + KNOWN[1:]).with_columns(studies).unique(key)
+    test = split.part("test").join(known, on=key, how="left", maintain_order="left")
+    return test.select(FACTS).with_columns(columns)
+
+
+def write_predictions(rows: pl.DataFrame, folder: Path) -> None:
+    """Write the rows of all protocols and rounds, of `prediction_rows`, into one file, atomically."""
+    write_table(rows, folder / NAME)
+
+
+def load_predictions(folder: Path) -> pl.DataFrame:
+    """Read what `write_predictions` wrote. Raises GliascopeError where it is missing or something else."""
+    return read_table(folder / NAME, FACTS, "evaluate")
+
+
+def to_scores(frame: pl.DataFrame) -> Scores:
+    """The Scores of rows of one protocol, a model each round. Raises ValueError where they are damaged."""
+    columns = [name for name in frame.columns if name.startswith(PREFIX) and not frame[name].is_null().all()]
+    classes = tuple(name.removeprefix(PREFIX) for name in columns)
+    labels = frame["label"].replace_strict(
+        list(classes), range(len(classes)), default=-1, return_dtype=pl.Int64
+    )
+    groups, models = frame["group"].to_numpy(), frame["round"].to_numpy()
+    return Scores(frame.select(columns).to_numpy(), labels.to_numpy(), groups, classes, models)

@@ -1,0 +1,34 @@
+"""Which splits a finished run was trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gliascope.dataset.catalog import Catalog
+from gliascope.errors import RunError
+from gliascope.recipes.run import Run
+from gliascope.splits.split import Split, load_splits
+from gliascope.store.store_splits import store_splits
+
+
+def served(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Split]:
+    """Of some splits, all that the run's training serves, without the slices that were gone at that time.
+
+    Raises RunError where that is none.
+    """
+    own = _of_training(trained, splits)
+    if not own:
+        _, left = store_splits(catalog.frame, splits, trained.recipe.preprocessing)
+        own = _of_training(trained, left)
+    if not own:
+        raise RunError(f"{trained.folder}: was trained on another split; name its own by --split")
+    return own
+
+
+def served_by_protocol(trained: Run, split: Path | None, catalog: Catalog) -> list[Split]:
+    """The first of each protocol, from the split that is named or else beside the run."""
+    own = served(trained, load_splits(trained.beside("split.parquet", split)), catalog)
+    return list({one.protocol: one for one in reversed(own)}.values())[::-1]
+
+
+def _of_training(trained: Run, splits: Sequence[Split]) -> list[Split]:
+    return [one for one in splits if one.for_task(trained.recipe.task).training == trained.record.split]

@@ -1,0 +1,88 @@
+"""Runs below a folder, and what their reports say of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gliascope.errors import ReportError, RunError
+from gliascope.evaluation.estimate import Estimate
+from gliascope.recipes.run import Run
+from gliascope.reports.report import ProtocolReport, Report
+from gliascope.runtime.progress import note
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run in the list. accuracy: of its report, over all folds of its protocol."""
+
+    trained: Run
+    finished: bool
+    chosen: int | None  # epoch, from 1
+    val_accuracy: float | None
+    accuracy: Estimate | None
+    seconds: float | None
+
+
+SORTS: dict[str, Callable[[Entry], Any]] = {
+    "date": lambda entry: entry.trained.record.started or "",
+    "accuracy": lambda entry: -(entry.accuracy.value or 0.0) if entry.accuracy else 1,
+    "val_accuracy": lambda entry: 1 if entry.val_accuracy is None else -entry.val_accuracy,
+    "recipe": lambda entry: (entry.trained.recipe.name, entry.trained.recipe.seed),
+    "protocol": lambda entry: entry.trained.record.protocol,
+    "seconds": lambda entry: float("inf") if entry.seconds is None else entry.seconds,
+}
+
+
+def list_runs(folder: Path, sort: str = "date") -> list[Entry]:
+    """Every run below `folder`, the oldest, best, fastest … first. Damaged ones are named and left out.
+
+    Raises RunError where there is none, or for an order that is not in SORTS.
+    """
+    if sort not in SORTS:
+        raise RunError(f"--sort {sort}: choose from {', '.join(SORTS)}")
+    entries = []
+    for path in sorted(folder.rglob("run.json")):
+        if path.parent.parent.name == "members":  # of an ensemble, which is a run itself
+            continue
+        try:
+            entries.append(_entry(Run.load(path.parent)))
+        except RunError as error:
+            note(str(error))
+    if not entries:
+        raise RunError(f"{folder}: no run below it; make one with `gliascope run` or `train`")
+    return sorted(entries, key=SORTS[sort])
+
+
+def reported(trained: Run) -> ProtocolReport | None:
+    """What a report beside the run, or in its folder, says of its protocol; None without one."""
+    recipe = yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False)
+    for place in (trained.folder, trained.folder.parent):
+        if not (place / Report.file).exists():
+            continue
+        try:
+            report = Report.load(place / Report.file)
+        except ReportError as error:
+            note(str(error))
+            continue
+        if report.recipe == recipe:
+            return report.protocols.get(trained.record.protocol)
+    return None
+
+
+def _entry(trained: Run) -> Entry:
+    results = trained.record.results
+    finished = results is not None and trained.model.exists()
+    history = trained.history() if (trained.folder / "metrics.csv").exists() else []
+    chosen = results.chosen if results else None
+    report = reported(trained) if finished else None
+    return Entry(
+        trained,
+        finished,
+        None if chosen is None else chosen + 1,
+        history[chosen].val_accuracy if chosen is not None else None,
+        report.accuracy if report else None,
+        results.seconds if results else sum(row.seconds for row in history),
+    )

@@ -1,0 +1,138 @@
+"""A Run's model asked again, of the slices it was tested on, against what was recorded."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gliascope.commands.predictions import NAME, SLICE, load_predictions, to_scores
+from gliascope.commands.run_splits import served_by_protocol
+from gliascope.commands.runs import reported
+from gliascope.dataset.catalog import FILE, Catalog, read_file
+from gliascope.dataset.scan import pixel_hash
+from gliascope.errors import ReadError, RunError
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.engine import Engine
+from gliascope.preprocessing.preprocess import Preprocessing, preprocess
+from gliascope.recipes.run import Run
+from gliascope.runtime.executors import parallel_map
+
+TOLERANCE = 1e-4  # of a probability: other machines and versions round otherwise
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file with test slices: which they are, and their rows in the table."""
+
+    root: str | None
+    path: str
+    scale: str | None
+    indices: list[int]
+    hashes: list[str]
+    rows: list[int]
+
+
+@dataclass(slots=True)
+class Verification:
+    """What came of it. accuracy: over the slices that are still there, as recorded and now.
+
+    lost: files that are missing or changed, and how. complaints: what else does not fit.
+    """
+
+    slices: int
+    difference: float = 0.0  # largest, of a probability
+    accuracy: tuple[float, float] | None = None
+    lost: dict[str, str] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all was there, and everything as recorded."""
+        return not self.lost and not self.complaints and self.difference <= TOLERANCE
+
+
+def verify(
+    folder: Path, catalog: Path | None = None, split: Path | None = None, predictions: Path | None = None
+) -> Verification:
+    """Read the test slices of a run anew, ask its model, and compare with what `evaluate` recorded.
+
+    What is not named is beside the run. Raises RunError where that is not, or the run is unfinished.
+    """
+    trained = Run.load(folder)
+    trained.check_finished()
+    scanned = Catalog.load(trained.beside("catalog.parquet", catalog))
+    served = served_by_protocol(trained, split, scanned)
+    own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
+    own = own.for_task(trained.recipe.task)
+    recorded = load_predictions(trained.beside(NAME, predictions).parent)
+    recorded = recorded.filter(protocol=own.protocol, round=own.round)
+    key = SLICE[1:]
+    rows = own.part("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")
+    if rows.height != own.part("test").height:
+        raise RunError(
+            f"{NAME}: holds {rows.height} of the {own.part('test').height} test slices of {folder}"
+        )
+    found = Verification(rows.height)
+    if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
+        found.complaints.append("the split's test slices are not those of the run's record")
+    roots = scanned.frame.select(*dict.fromkeys([*key, *FILE])).unique(key)
+    rows = rows.join(roots, on=key, how="left", maintain_order="left")
+    _compare(Bundle.load(trained.model), rows, found)
+    _compare_report(trained, recorded, found)
+    return found
+
+
+def _compare(bundle: Bundle, rows: pl.DataFrame, found: Verification) -> None:
+    numbers: list[int] = []
+    pixels: list[NDArray[np.uint8]] = []
+    grouped = rows.with_row_index("row").group_by(FILE, maintain_order=True)
+    files = [_File(*row) for row in grouped.agg("index", "pixel_hash", "row").iter_rows()]
+    work = partial(_read, wanted=bundle.info.preprocessing)
+    for file, slices in zip(files, parallel_map(work, files, "read"), strict=True):
+        if isinstance(slices, str):
+            found.lost[file.path] = slices
+        else:
+            numbers += file.rows
+            pixels += slices
+    if not numbers:
+        return
+    engine, calibrator = Engine(bundle), bundle.calibrator
+    said = []
+    for start in range(0, len(pixels), BATCH):
+        outputs = engine(np.stack(pixels[start : start + BATCH]))
+        said.append(calibrator.calibrated(outputs.logits) if calibrator else outputs.probabilities)
+    recorded = to_scores(rows[numbers])
+    now = np.concatenate(said)
+    found.difference = float(np.abs(now - recorded.probabilities).max())
+    shares = [float((one.argmax(1) == recorded.labels).mean()) for one in (recorded.probabilities, now)]
+    found.accuracy = (shares[0], shares[1])
+
+
+def _read(file: _File, wanted: Preprocessing) -> list[NDArray[np.uint8]] | str:
+    """Slices of a file as the graph takes them, or what is wrong with it."""
+    if file.root is None:
+        return "not in the catalogue"
+    try:
+        again = read_file(file.root, file.path, file.scale)
+        slices = {item.index: item.pixels for item in again}
+    except ReadError as error:
+        return error.reason
+    for index, expected in zip(file.indices, file.hashes, strict=True):
+        if index not in slices or pixel_hash(slices[index]) != expected:
+            return "changed"
+    return [preprocess(slices[index], wanted) for index in file.indices]
+
+
+def _compare_report(trained: Run, recorded: pl.DataFrame, found: Verification) -> None:
+    report = reported(trained)
+    if report is None or report.folds is not None:  # over several models
+        return
+    scores = to_scores(recorded)
+    accuracy = float((scores.predictions == scores.labels).mean())
+    said = report.accuracy.value or 0.0
+    if abs(said - accuracy) > 1e-9:
+        found.complaints.append(f"the report says accuracy {said:.4f}, {NAME} {accuracy:.4f}")

@@ -1,0 +1,116 @@
+"""Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gliascope.dataset.content import content
+from gliascope.dataset.table_file import TableFile, number
+from gliascope.errors import LayoutError
+from gliascope.runtime.progress import note
+
+COLUMNS = ("path", "group", "fold")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsFile:
+    """A CSV that says which slices belong together, and the names of its columns.
+
+    path: relative to the sources' parent or to the CSV; group: of a patient, say; fold: a number, or absent.
+    """
+
+    file: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, file: Path | None, columns: str) -> "GroupsFile | None":
+        """Read names like "path=image,group=patient". Raises LayoutError for what is no such list."""
+        if file is None:
+            return None
+        pairs = [pair.split("=", 1) for pair in columns.split(",") if pair]
+        if any(len(pair) != 2 or pair[0] not in COLUMNS for pair in pairs):
+            raise LayoutError(
+                f"expected column names like path=image,group=patient,fold=k but got {columns!r}"
+            )
+        return cls(file, dict(pairs))
+
+
+def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFrame:
+    """Fill `group` and `fold` of a catalogue frame from a CSV.
+
+    Raises LayoutError for a CSV without the columns path and group, with one path twice, or that matches no
+    slice.
+    """
+    if groups is None:
+        return frame
+    table = TableFile.read(groups.file)
+    column = {name: table.find([groups.columns.get(name, name)]) for name in COLUMNS}
+    missing = [name for name in groups.columns if column[name] is None]
+    if column["path"] is None or column["group"] is None or missing:
+        path, group, fold = (groups.columns.get(name, name) for name in COLUMNS)
+        raise LayoutError(
+            f"{groups.file}: expected columns {path},{group} and optionally {fold} "
+            f"but got {table.names}; name others by --group-columns path=…,group=…,fold=…"
+        )
+    files = frame.select("root", "path").unique(maintain_order=True)
+    found = table.match(column["path"], files.rows())
+    told: dict[int, tuple[str, str, int | None]] = {}
+    folds = table.cells(column["fold"]) if column["fold"] else [""] * len(found)
+    for row in zip(
+        table.lines, found, table.cells(column["path"]), table.cells(column["group"]), folds, strict=True
+    ):
+        line, file, path, group, fold = row
+        if file is None:
+            continue
+        said = (path, group, _fold(groups.file, line, fold))
+        if told.setdefault(file, said)[1:] != said[1:]:
+            raise LayoutError(f"{groups.file}, line {line}: {path} is listed twice; keep one line of it")
+    rows = [(*files.row(file), group or None, fold) for file, (_, group, fold) in told.items()]
+    schema = dict.fromkeys(("root", "path", "group"), pl.String) | {"fold": pl.Int32}
+    joined = frame.drop("group", "fold").join(
+        pl.DataFrame(rows, schema=schema, orient="row"),
+        on=["root", "path"],
+        how="left",
+        maintain_order="left",
+    )
+    note(f"{joined['group'].count()} of {joined.height} slices got a group from {groups.file}")
+    return joined.select(frame.columns)
+
+
+def _fold(file: Path, line: int, cell: str) -> int | None:
+    if not cell:
+        return None
+    fold = number(cell)
+    if fold is None or not fold.is_integer():
+        raise LayoutError(f"{file}, line {line}: expected a whole number as fold but got {cell!r}")
+    return int(fold)
+
+
+def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
+    """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
+
+    Slices belong together that share a group of the CSV, a patient, a study or a file, or that have identical
+    pixels, unless they are blank. All of it counts, and transitively: groups are connected components.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    file = pl.concat_str("root", "path", separator="/")
+    keys = frame.select("group", "patient", "study", file=file, pixels=content(frame))
+    rows = frame.height
+    edges = []
+    offset = rows
+    for column in keys.columns:
+        codes = keys[column].rank("dense")
+        known = codes.is_not_null().to_numpy()
+        edges.append((np.flatnonzero(known), codes.drop_nulls().to_numpy().astype(np.int64) - 1 + offset))
+        offset += codes.n_unique()
+    start, end = (np.concatenate(part) for part in zip(*edges, strict=True))
+    graph = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(offset, offset))
+    component = connected_components(graph, directed=False)[1][:rows]
+    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

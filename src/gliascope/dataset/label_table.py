@@ -1,0 +1,83 @@
+"""Classes from a table: one line a file, beside or instead of class folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gliascope import classes
+from gliascope.dataset.table_file import PATHS, TableFile, number
+from gliascope.errors import LayoutError
+from gliascope.io import folder_labels
+from gliascope.runtime.folders import files_below
+from gliascope.runtime.progress import note
+
+COLUMNS = ("label", "class", "target", "diagnosis", "category", "class name")
+_SUFFIXES = (".csv", ".tsv")
+_OTHERS = (".txt", ".xls", ".xlsx", ".ods")  # may be meant for one
+_YES_NO = {0.0: classes.NO_TUMOR, 1.0: "tumor"}
+
+Classes = dict[str, tuple[str, str]]  # by file name from the source on: class, and as written
+
+
+def is_table(path: Path) -> bool:
+    """Told by its name's ending."""
+    return path.suffix.lower() in _SUFFIXES
+
+
+def meant_as_table(path: Path) -> bool:
+    """Whether a file of `--labels` is no YAML."""
+    return path.suffix.lower() in (*_SUFFIXES, *_OTHERS)
+
+
+def load_classes(path: Path, roots: Sequence[Path]) -> Classes:
+    """Read `--labels FILE.csv` for the files below some sources.
+
+    It has a column of `table_file.PATHS` and one of COLUMNS. Of numbers only 0 and 1 are understood: no_tumor
+    and tumor. Lines without a class do not count. Raises LayoutError for a table without these columns, one
+    that names no file here, and a file with two classes.
+    """
+    table = TableFile.read(path)
+    paths, column = table.find(PATHS), table.find(COLUMNS)
+    if paths is None or column is None:
+        raise LayoutError(
+            f"{path}: expected a column {' or '.join(PATHS[:4])} and one {' or '.join(COLUMNS[:3])} "
+            f"but got {table.names}"
+        )
+    files = [
+        (str(root.parent), file.relative_to(root.parent).as_posix())
+        for root in roots
+        for file in files_below(root)
+        if not is_table(file)
+    ]
+    cells = table.cells(column)
+    class_of = _classes(path, cells)
+    found: Classes = {}
+    for line, at, cell in zip(table.lines, table.match(paths, files), cells, strict=True):
+        if at is None or not cell:
+            continue
+        name, said = files[at][1], (class_of[cell], cell)
+        if found.setdefault(name, said)[0] != said[0]:
+            raise LayoutError(f"{path}, line {line}: {name} is {cell} here and {found[name][1]} before")
+    return found
+
+
+def classes_below(path: Path, root: Path) -> Classes:
+    """What a table that lies in a source says of its files; nothing where it is no table of classes."""
+    try:
+        return load_classes(path, [root])
+    except LayoutError:
+        return {}
+
+
+def _classes(path: Path, cells: Sequence[str]) -> dict[str, str]:
+    """The class of each cell."""
+    told = sorted(set(filter(None, cells)))
+    numbers = {cell: number(cell) for cell in told}
+    if told and all(value in _YES_NO for value in numbers.values()):
+        said = ", ".join(f"{cell} as {_YES_NO[value]}" for cell, value in numbers.items() if value in _YES_NO)
+        note(f"{path}: read {said}; write names in place of numbers if they mean something else")
+        return {cell: _YES_NO[value] for cell, value in numbers.items() if value in _YES_NO}
+    some = [cell for cell, value in numbers.items() if value is not None]
+    if some:
+        raise LayoutError(f"{path}: {some[0]!r} is no name of a class; write names in place of numbers")
+    folder_labels.check_folders(told)
+    return {cell: folder_labels.class_name(path, cell) for cell in told}

@@ -1,0 +1,58 @@
+"""Merging sources: identical pixels are kept once, and not at all where their labels disagree."""
+
+import polars as pl
+
+from gliascope.dataset.content import content
+
+CONFLICTS = ["path", "index", "label", "other_path", "other_index", "other_label"]
+_PLACE = ["path", "index", "label"]
+
+
+def set_aside(frame: pl.DataFrame) -> pl.Series:
+    """Why each row of a catalogue frame is not part of the merged set, as strings; null where it is.
+
+    Of slices with identical pixels one is kept: of the source named first, there the first path. The others
+    are a "copy of PATH". Where such slices have more than one label, none is kept: each has a "label conflict
+    with PATH", a slice of another label. A localizer or derived map is never kept: its `kind` is the reason.
+    """
+    reason = (
+        pl.when(pl.col("other_path").is_not_null())
+        .then(pl.lit("label conflict with ") + pl.col("other_path"))
+        .when(~pl.col("first"))
+        .then(pl.lit("copy of ") + pl.col("first_path"))
+    )
+    reasons = _compare(frame).select("row", set_aside=reason)
+    rows = frame.select("path").with_row_index("row").select("row")
+    copies = rows.join(reasons, on="row", how="left", maintain_order="left")["set_aside"]
+    return frame["kind"].cast(pl.String).alias("set_aside").zip_with(frame["kind"].is_not_null(), copies)
+
+
+def conflicts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Slices whose pixels carry another label elsewhere, each beside one such slice: columns CONFLICTS."""
+    return _compare(frame).filter(pl.col("other_path").is_not_null()).select(CONFLICTS)
+
+
+def _compare(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows that share their pixels with others: is it their first, and who has another label?"""
+    pixels = "content"
+    order = pl.struct("source_row", "path", "index")
+    first = pl.struct(_PLACE).first().over(pixels)
+    # The first slice whose label is not the first one's: together these two answer for every row.
+    second = pl.struct(_PLACE).filter(pl.col("label") != pl.col("label").first()).first().over(pixels)
+    other = pl.when(pl.col("label") == first.struct.field("label")).then(second).otherwise(first)
+    return (
+        frame.select("source", *_PLACE, "kind", content=content(frame))
+        .with_row_index("row")
+        .with_columns(source_row=pl.col("row").min().over("source"))
+        .filter(pl.col("kind").is_null())
+        .filter(pl.col(pixels).is_not_null() & pl.col(pixels).is_duplicated())  # few: the rest is not copied
+        .sort(order)
+        .with_columns(
+            first=pl.col("row") == pl.col("row").first().over(pixels),
+            first_path=pl.col("path").first().over(pixels),
+            other_path=other.struct.field("path"),
+            other_index=other.struct.field("index"),
+            other_label=other.struct.field("label"),
+        )
+        .sort("row")
+    )

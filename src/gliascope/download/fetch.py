@@ -1,0 +1,79 @@
+"""`fetch`: a public set by name to a folder that `scan` reads."""
+
+import json
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gliascope.download.public import Origin, PublicSet, find
+from gliascope.errors import FetchError
+from gliascope.runtime.files import safe_name
+
+LABELS = ".labels.yaml"  # hidden, so that `scan` passes over it
+RECORD = ".source.json"
+
+
+def fetch(name: str, out: Path) -> Path:
+    """Download the public set `name` to the folder `out`, which appears when it is whole, not before.
+
+    A download that was cut short goes on where it stopped. In `out`, `.source.json` says what this is, under
+    which licence and of which version; `.labels.yaml`, where the set needs one, is for `scan --labels`.
+
+    Raises FetchError for an unknown name, an `out` that holds something, a missing library, and whatever
+    keeps the set from coming whole.
+    """
+    public = find(name)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FetchError(f"{out}: already there; remove it, or choose another folder by --out")
+    work = out.absolute().parent / safe_name(f".{out.name}.{name}.part")
+    data = work / "data"
+    if data.exists():  # of a try that got no further than unpacking
+        shutil.rmtree(data)
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        _describe(public, _download(public, work), data)
+        if out.exists():
+            out.rmdir()
+        data.rename(out)
+        shutil.rmtree(work)
+    finally:
+        with suppress(OSError):  # stays where it holds something to go on with
+            work.rmdir()
+    return out
+
+
+def origin(folder: Path) -> Origin | None:
+    """What `fetch` wrote of this folder; None of a folder that it did not bring, whatever its name."""
+    try:
+        return Origin.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _download(public: PublicSet, work: Path) -> str:
+    try:
+        if public.kaggle:
+            from gliascope.download.kaggle import download_dataset
+
+            return download_dataset(public.kaggle, work, str(public.home))
+        from gliascope.download.figshare import download_article
+
+        return download_article(public.figshare or 0, work, str(public.home))
+    except ModuleNotFoundError as error:
+        if error.name not in ("kagglehub", "requests"):  # of something that these need
+            raise
+        raise FetchError(f"{error.name} is missing: pip install 'gliascope[fetch]'") from None
+
+
+def _describe(public: PublicSet, version: str, data: Path) -> None:
+    import yaml
+
+    record = public.model_dump(mode="json", exclude={"labels"})
+    record |= {"version": version, "fetched": datetime.now(UTC).isoformat(timespec="seconds")}
+    (data / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    if public.labels:
+        text = yaml.safe_dump(dict(public.labels), allow_unicode=True)
+        (data / LABELS).write_text(text, encoding="utf-8")

@@ -1,0 +1,45 @@
+"""Archives that public sets come in, unpacked within what they may plausibly hold."""
+
+import shutil
+from pathlib import Path
+
+from gliascope.errors import FetchError
+from gliascope.runtime.unzip import Reason, ZipLimits, ZipRefusedError, unzip
+
+MEMBERS = 500_000
+RATIO = 200  # unpacked to packed bytes; image files hardly shrink
+
+_REFUSALS: dict[Reason, str] = {
+    "damaged": "damaged archive ({detail})",
+    "empty": "holds no file that is not hidden",
+    "encrypted": "{detail!r} is encrypted or oddly packed; unpack by hand",
+    "method": "{detail!r} is encrypted or oddly packed; unpack by hand",
+    "link": "{detail!r} is a link; refused",
+    "outside": "{detail!r} leads out of the archive's folder; refused",
+    "twice": "holds {detail!r} twice; refused",
+    "too many": f"more than {MEMBERS:,} files; refused as made to fill the disk",
+}
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip file into `folder`, under the archive's own names.
+
+    Raises FetchError before anything is written where a member would land outside, is a link, is there twice
+    or cannot be read, where there are more than MEMBERS, or their size is over RATIO times the archive's or
+    does not fit the disk; and afterwards where a checksum is wrong.
+    """
+    free, packed = shutil.disk_usage(folder.parent).free, archive.stat().st_size
+    try:
+        unzip(archive, folder, ZipLimits(MEMBERS, free, free, RATIO), keep_names=True)
+    except ZipRefusedError as error:
+        if error.reason != "too large":
+            reason = _REFUSALS[error.reason].format(detail=error.detail)
+            raise FetchError(f"{archive.name}: {reason}") from None
+        if error.declared > RATIO * packed:
+            raise FetchError(
+                f"{archive.name}: {error.declared} bytes in all, packed into {packed} bytes; "
+                "refused as made to fill the disk"
+            ) from None
+        raise FetchError(
+            f"{folder}: {archive.name} needs {error.declared} bytes unpacked but {free} are free"
+        ) from None

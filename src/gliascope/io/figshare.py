@@ -1,0 +1,145 @@
+"""The files of the figshare brain tumour dataset: MATLAB files with one struct `cjdata`.
+
+Cheng, "brain tumor dataset", figshare, doi:10.6084/m9.figshare.1512427. They are v7.3 (HDF5); other programs
+save them as v5.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from gliascope.classes import canonical
+from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
+from gliascope.io import limits, signatures
+from gliascope.io.facts import pseudonym
+from gliascope.io.matlab5 import Field, read_struct
+from gliascope.io.scales import to_slices
+from gliascope.io.slices import Slice
+
+_LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
+_LONGEST = 1000  # characters of a text in a cell
+_FIELDS = ("image", "tumorMask", "label", "PID")
+
+
+def read(path: Path, file: BinaryIO) -> list[Slice]:
+    """Read `cjdata.image` with its label, patient (a pseudonym of PID) and tumour mask, as one slice.
+
+    Grey is scaled by `intensity.spread`. Label and PID may be text, numbers, or a cell of one of them.
+
+    Raises ReadError if h5py is missing (it comes with `gliascope[data]`), NotAnImageError if there is no
+    `cjdata.image` or a field is not understood, TooLargeError; what h5py raises on damaged
+    content is left to the caller.
+    """
+    head = file.read(signatures.HEAD)
+    file.seek(0)
+    fields = _v5(path, file) if signatures.is_matlab5(head) else _v73(path, file)
+    values, mask = fields.get("image"), fields.get("tumorMask")
+    if values is None:
+        raise NotAnImageError(
+            path, "file without cjdata.image", "of MATLAB and HDF5 files, only figshare's are known"
+        )
+    if isinstance(values, str) or values.ndim != 2 or values.dtype.kind not in "uif":
+        what = "text" if isinstance(values, str) else f"{values.dtype} {values.shape}"
+        raise DamagedFileError(path, "cjdata.image is no grey image", what)
+    limits.check_slice(path, *values.shape)
+    if mask is not None and not isinstance(mask, str) and mask.size == 0:
+        mask = None  # MATLAB's way to say that there is none
+    if mask is not None and (isinstance(mask, str) or mask.shape != values.shape):
+        raise DamagedFileError(path, "cjdata.tumorMask does not fit cjdata.image")
+    patient = _text(path, fields, "PID")
+    return [
+        Slice(
+            np.ascontiguousarray(to_slices(path, [values])[0]),
+            path,
+            index=0,
+            format="figshare-mat",
+            patient=None if patient is None else pseudonym(patient),
+            label=_label(path, fields),
+            mask=None if mask is None else np.ascontiguousarray(mask != 0),
+        )
+    ]
+
+
+def _label(path: Path, fields: dict[str, Field]) -> str | None:
+    """The class that a number stands for, or that a text names."""
+    text = _text(path, fields, "label")
+    if not text:
+        return None
+    return _LABELS.get(int(text)) if text.isdigit() else canonical(text)
+
+
+def _text(path: Path, fields: dict[str, Field], name: str) -> str | None:
+    """A text, or a whole number as text; None where there is none."""
+    value = fields.get(name)
+    if value is None or (not isinstance(value, str) and value.size == 0):
+        return None
+    if isinstance(value, str):
+        return value.strip()
+    number = value.flat[0]
+    if value.dtype.kind not in "uifb" or value.size > 1 or number != number // 1:
+        _refuse(path, name, f"{value.dtype} {value.shape}")
+    return str(int(number))
+
+
+def _refuse(path: Path, name: str, what: str) -> NoReturn:
+    remedy = "save it as text or a whole number"
+    raise NotAnImageError(path, f"cjdata.{name} is not understood", f"{what}; {remedy}")
+
+
+def _v5(path: Path, file: BinaryIO) -> dict[str, Field]:
+    return read_struct(path, file.read(), "cjdata") or {}
+
+
+def _v73(path: Path, file: BinaryIO) -> dict[str, Field]:
+    """MATLAB stores columns first, so arrays are transposed."""
+    try:
+        import h5py
+    except ImportError:
+        remedy = 'MATLAB v7.3 files need it: pip install "gliascope[data]"'
+        raise ReadError(path, "h5py is not installed", remedy) from None
+
+    with h5py.File(file, "r") as content:
+        found = {name: _array(path, content, name) for name in _FIELDS}
+        return {
+            name: _as_text(value) if name in ("PID", "label") else value.T
+            for name, value in found.items()
+            if value is not None
+        }
+
+
+def _as_text(value: Any) -> Field:
+    """MATLAB's text, which is an array of character codes, or another program's; numbers as they are."""
+    if isinstance(value, bytes | str):
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    array = np.asarray(value)
+    if array.dtype.kind in "OSU" and array.size == 1:
+        return _as_text(array.item())
+    codes = array.dtype.kind in "iu" and (array.size > 1 or array.dtype == np.uint16)
+    if codes and array.size and array.min() >= 0 and ord(" ") <= array.max() <= sys.maxunicode:
+        return "".join(map(chr, array.ravel().tolist()))
+    return array
+
+
+def _array(path: Path, content: Any, name: str) -> Any:
+    """`cjdata.<name>` as an array, checked before it is read; None if there is none."""
+    import h5py
+
+    dataset = content.get(f"cjdata/{name}")
+    if not isinstance(dataset, h5py.Dataset):
+        return None
+    # HDF5 can point at any other file of this machine; an image has no need to.
+    if dataset.file != content or dataset.external or dataset.is_virtual:
+        raise NotAnImageError(path, f"cjdata.{name} is kept in another file")
+    if dataset.size == 0 or dataset.attrs.get("MATLAB_empty"):  # its values are then the lengths
+        return None
+    if dataset.ndim == 2:
+        limits.check_slice(path, *dataset.shape)
+    limits.check_total(path, 1, dataset.nbytes)
+    value = dataset[()]
+    if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference and value.size == 1:  # a cell
+        inside = content[value.flat[0]]
+        if isinstance(inside, h5py.Dataset) and inside.dtype.kind != "O" and inside.size < _LONGEST:
+            return inside[()]
+    return value

@@ -1,0 +1,74 @@
+"""Slices as the small pictures of a page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliascope.dataset.catalog import FILE, read_file
+from gliascope.dataset.scan import THUMBNAIL
+from gliascope.errors import ReadError
+
+SIDE = 160
+VOLUMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A slice for a gallery. image: a JPEG file. part: the source's own, None where it has none."""
+
+    image: bytes
+    name: str
+    label: str
+    source: str
+    part: str | None
+
+
+class Album:
+    """Pictures of the slices of a catalogue frame, by row number."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+        self._picture = lru_cache(maxsize=None)(self._make)
+        self._read = lru_cache(maxsize=VOLUMES)(
+            read_file
+        )  # slices of one volume often come one after another
+
+    def __getitem__(self, row: int) -> Picture:
+        return self._picture(row)
+
+    def _make(self, row: int) -> Picture:
+        facts = self._frame.row(row, named=True)
+        try:
+            pixels = self._read(*(facts[name] for name in FILE))[facts["index"]].pixels
+        except (ReadError, IndexError):  # gone or changed since the scan
+            pixels = thumbnail(facts)
+        return Picture(encode(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"])
+
+
+def slice_name(facts: Mapping[str, Any]) -> str:
+    """Path of a slice, and its number in the file where that is not the first."""
+    return f"{facts['path']} [{facts['index']}]" if facts["index"] else str(facts["path"])
+
+
+def thumbnail(facts: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The thumbnail of a catalogue row in the shape of its slice, uint8 (height, width), `SIDE` at most."""
+    small = Image.frombytes("L", (THUMBNAIL, THUMBNAIL), facts["thumbnail"])
+    scale = SIDE / max(facts["width"], facts["height"])
+    size = (max(1, round(facts["width"] * scale)), max(1, round(facts["height"] * scale)))
+    return np.asarray(small.resize(size, Image.Resampling.BICUBIC))
+
+
+def encode(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
+    """A JPEG file of uint8 (height, width[, 3]) pixels, made smaller where a side is longer than `side`."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = BytesIO()
+    image.save(file, "jpeg", quality=80)
+    return file.getvalue()

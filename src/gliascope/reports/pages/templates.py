@@ -1,0 +1,55 @@
+"""The one Jinja environment: pages are one file, without scripts, and fetch nothing."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from gliascope import RESEARCH_USE
+from gliascope.classes import describe
+from gliascope.runtime import formats
+from gliascope.splits.validation import uses_of_validation
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FILTERS = (
+    describe,
+    formats.cell,
+    formats.count,
+    formats.data_uri,
+    formats.day,
+    formats.decimal,
+    formats.duration,
+    formats.fact,
+    formats.p_value,
+    formats.percent,
+    formats.plural,
+    formats.points,
+    formats.span,
+    uses_of_validation,
+)
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill in a template of this package. In HTML, every text of `context` that is no Markup is escaped.
+
+    Raises ValueError for an image that is neither PNG nor JPEG.
+    """
+    return _environment().get_template(template).render(notice=RESEARCH_USE, **context)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("gliascope.reports.pages"),
+        autoescape=select_autoescape(("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {function.__name__: function for function in FILTERS}
+    environment.globals["many"] = formats.MANY
+    environment.tests["map"] = lambda value: isinstance(value, Mapping)
+    return environment

@@ -1,0 +1,103 @@
+"""Run one function over many items on all cores, or wherever else, in order, with a progress bar."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from gliascope.runtime.progress import progress
+
+AHEAD = 2  # items for each other process: one at work, one that waits, so that none ever does
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers(Protocol):
+    """Who works on many items: this process (`Here`), or a cluster."""
+
+    @property
+    def count(self) -> int:
+        """How many items they are given at once."""
+
+    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+        """The same function, done by them.
+
+        To be called by up to `count` threads at once; what it raises comes back as it was.
+        """
+
+    def stop(self) -> None:
+        """Give up what is being worked on; its results are not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Threads of this process."""
+
+    count: int
+
+    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+        """The function itself."""
+        return function
+
+    def stop(self) -> None:
+        """A thread cannot be stopped: what is being worked on ends."""
+
+
+def cores() -> int:
+    """Number of CPU cores this process may use: GLIASCOPE_CORES, else its share of what the system allows."""
+    if stated := os.environ.get("GLIASCOPE_CORES"):
+        return int(stated)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's, on this machine
+
+
+def parallel_map(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    description: str,
+    workers: Workers | None = None,
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order, and show how far it is."""
+    with progress(description, len(items)) as advance:
+        for result in in_order(function, items, workers):
+            yield result
+            advance(1)
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: Workers | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order; by default on all cores.
+
+    Threads, because decoding, resizing and hashing release the interpreter lock, and so does waiting for a
+    cluster; a bounded window, so that results wait in memory only as far as the slowest item holds up the
+    order. The function is called as it is: what of it workers do is what `Workers.give` made.
+    """
+    workers = workers or Here(cores())
+    if workers.count == 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(workers.count)
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= 4 * workers.count:
+                yield _first(pending)
+        while pending:
+            yield _first(pending)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        while running := [future for future in pending if not future.done()]:
+            workers.stop()  # again: one may just have been about to start
+            wait(running, timeout=1)
+
+
+def _first(pending: deque[Future[Result]]) -> Result:
+    """Its result; it stays among them as long as it is waited for, which Ctrl-C may end."""
+    result = pending[0].result()
+    pending.popleft()
+    return result

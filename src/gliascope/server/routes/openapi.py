@@ -1,0 +1,87 @@
+"""What OpenAPI is told beyond the types."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from gliascope.server.schemas import Error
+
+FILES: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "images, DICOM, NIfTI, figshare .mat, or .zip files of them",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+_UNKNOWN: dict[str, Any] = {
+    "description": "a query parameter that is unknown",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
+_RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+_MEANINGS = {
+    400: "the body is malformed",
+    401: "no API key, or an unknown one",
+    403: "the key lacks the scope",
+    404: "no such model, job or slice",
+    408: "the files came too slowly",
+    413: "over a limit",
+    415: "not multipart/form-data",
+    422: "a parameter out of range, or no file that can be read",
+    429: "too many requests; see Retry-After",
+    503: "no room, or stopping; see Retry-After",
+    504: "it took too long",
+    507: "the disk is full; see Retry-After",
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers these, too."""
+    told: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        told[status] = {"model": Error, "description": _MEANINGS[status]}
+        if status in (429, 503, 507):
+            told[status]["headers"] = _RETRY
+    return told
+
+
+def _head(operation: dict[str, Any]) -> dict[str, Any]:
+    """What is said of GET, for HEAD: the same without bodies."""
+    responses = {
+        status: {name: value for name, value in told.items() if name != "content"}
+        for status, told in operation["responses"].items()
+    }
+    name = {"operationId": f"{operation['operationId']}_head", "summary": f"{operation['summary']} (headers)"}
+    return operation | name | {"responses": responses}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The app's OpenAPI document: FastAPI's, HEAD where GET is, and how to authenticate."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].setdefault("422", _UNKNOWN)
+        if "get" in operations:
+            operations["head"] = _head(operations["get"])
+    document.setdefault("components", {})["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "not needed where the server has no keys"}
+    }
+    document["security"] = [{"key": []}, {}]
+    return document

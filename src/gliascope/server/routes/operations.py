@@ -1,0 +1,43 @@
+"""For those who run the server: is it alive, does it take work, how is it doing."""
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from gliascope.server.access import allowed
+from gliascope.server.context import Here
+from gliascope.server.routes.openapi import METRICS, errors
+from gliascope.server.schemas import Health
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> JSONResponse:
+    """What there is, for programs."""
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/healthz")
+async def healthz(here: Here) -> Health:
+    """200 as long as the server lives."""
+    return Health(status=here.state)
+
+
+@router.get("/readyz", responses=errors(503))
+async def readyz(here: Here) -> Health:
+    """200 while the server takes work, 503 while it starts or stops."""
+    here.check_open()
+    return Health(status=here.state)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    dependencies=[Depends(allowed("admin"))],
+    responses=METRICS | errors(401, 403),
+)
+async def metrics(here: Here) -> Response:
+    """Counts and times, for Prometheus."""
+    here.measure()
+    return Response(here.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,58 @@
+"""Archives that clients send, unpacked within the limits of a request."""
+
+from pathlib import Path
+
+from gliascope.runtime import unzip as archives
+from gliascope.runtime.unzip import Reason, ZipLimits, ZipRefusedError
+from gliascope.server.multipart import printable_name
+from gliascope.server.refusal import UploadError, too_large
+
+_SLACK = 2**20  # bytes
+
+_REFUSALS: dict[Reason, tuple[str, str]] = {
+    "damaged": ("bad_zip", "the .zip is damaged; pack it again"),
+    "empty": ("empty_zip", "the .zip holds no file; hidden files and folders are passed over"),
+    "encrypted": ("encrypted_zip", "the .zip is encrypted; send it without a password"),
+    "link": ("linked_zip", "the .zip holds links; pack the files themselves"),
+    "method": ("bad_zip", "the .zip is packed by a rare method; pack it again with plain deflate"),
+}
+
+
+def unzip(
+    path: Path, folder: Path, *, files: int, file_bytes: int, total_bytes: int, ratio: float
+) -> list[tuple[Path, str]]:
+    """Unpack into numbered files in `folder`.
+
+    Parameters
+    ----------
+    path, folder
+        The archive, and where its files go.
+    files, file_bytes, total_bytes, ratio
+        As `ZipLimits` takes them; a MiB more than `ratio` allows is granted, so that small archives pass.
+
+    Returns
+    -------
+    list of (Path, str)
+        Each file and the archive's own name for it, as it may be shown.
+
+    Raises
+    ------
+    UploadError
+        For what is empty, damaged, encrypted, a link, or over a limit.
+    OSError
+        Where the files cannot be written.
+    """
+    limits = ZipLimits(files, file_bytes, total_bytes, ratio, slack=_SLACK)
+    try:
+        found = archives.unzip(path, folder, limits, keep_names=False)
+    except ZipRefusedError as error:
+        raise _refusal(error.reason, files) from None
+    return [(place, printable_name(name)) for place, name in found]
+
+
+def _refusal(reason: Reason, files: int) -> UploadError:
+    if reason == "too many":
+        return too_large(f"an archive may hold {files:,} files; send fewer at a time")
+    if reason == "too large":
+        return too_large("the .zip unpacks to more than is allowed; send fewer files at a time")
+    return UploadError(422, *_REFUSALS[reason])

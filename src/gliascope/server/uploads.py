@@ -1,0 +1,186 @@
+"""Files of a multipart request, streamed to disk within limits."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from gliascope.runtime.unzip import is_zip
+from gliascope.server.multipart import FileParts
+from gliascope.server.refusal import UploadError, too_large
+from gliascope.server.unzip import unzip
+
+PREFIX = "gliascope-upload-"
+_BUFFER = 2**20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What one request may bring.
+
+    total_bytes: of its body. file_bytes: of each file, sent or unpacked. files: sent and unpacked together.
+    unpacked_bytes: of all that is unpacked. ratio: unpacked to packed bytes of an archive, at most.
+    seconds: until the body has to be complete.
+    """
+
+    total_bytes: int
+    file_bytes: int
+    files: int
+    unpacked_bytes: int
+    ratio: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file at `path`, of the server's choosing. `name` is the client's own, printable and never a path."""
+
+    path: Path
+    name: str
+
+
+@contextmanager
+def upload_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A fresh folder that nobody else can look into, removed with all it holds whatever happens.
+
+    The lock tells `sweep` that its server is alive. Raises UploadError where the disk is full.
+    """
+    with _disk():
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        _remove(folder)
+        os.close(handle)
+
+
+def sweep(parent: Path | None = None) -> int:
+    """Remove what servers left behind that were killed or lost power; returns how many folders."""
+    removed = 0
+    for folder in Path(parent or tempfile.gettempdir()).glob(PREFIX + "*"):
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(folder)
+            removed += not folder.exists()
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(handle)
+    return removed
+
+
+async def receive_files(request: Request, folder: Path, limits: UploadLimits) -> list[Upload]:
+    """Write the request's files into `folder` under numbers, archives unpacked; in the order sent.
+
+    A .zip is told by content. Raises UploadError for what is no multipart, holds no file, is over a limit,
+    comes too slowly or breaks off, and where the disk is full.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limits.total_bytes:
+        raise too_large(f"a request may hold {limits.total_bytes:,} bytes; send fewer files at a time")
+    parts = FileParts(folder, limits.files, limits.file_bytes)
+    try:
+        parser = MultipartParser(_boundary(request), parts.callbacks())
+        with _disk():
+            with closing(parts):
+                async with asyncio.timeout(limits.seconds):
+                    await _receive(request, parser, parts, limits.total_bytes)
+            sent = [Upload(path, name) for path, name in parts.found]
+            return await run_in_threadpool(_unpack, sent, folder, limits)
+    except FormParserError:
+        raise UploadError(400, "bad_multipart", "the multipart body is malformed; send it again") from None
+    except ClientDisconnect:
+        raise UploadError(400, "client_gone", "the connection closed before the end; send it again") from None
+    except TimeoutError:
+        message = f"the files did not arrive within {limits.seconds:g} s; send fewer at a time"
+        raise UploadError(408, "upload_too_slow", message) from None
+
+
+async def _receive(request: Request, parser: MultipartParser, parts: FileParts, total_bytes: int) -> None:
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > total_bytes:
+            raise too_large(f"a request may hold {total_bytes:,} bytes; send fewer files at a time")
+        parser.write(chunk)
+        if parts.waiting > _BUFFER:
+            await run_in_threadpool(parts.flush)
+    await run_in_threadpool(parts.flush)
+    if not parts.ended:
+        raise UploadError(400, "bad_multipart", "the multipart body ends before its last boundary")
+    if not parts.found:
+        raise UploadError(422, "no_files", "send at least one file in a field named `files`")
+
+
+def _unpack(sent: list[Upload], folder: Path, limits: UploadLimits) -> list[Upload]:
+    uploads: list[Upload] = []
+    budget = limits.unpacked_bytes
+    archives = [is_zip(upload.path) for upload in sent]
+    plain = len(sent) - sum(archives)
+    for number, (upload, archive) in enumerate(zip(sent, archives, strict=True)):
+        if not archive:
+            uploads.append(upload)
+            continue
+        place = folder / f"zip-{number}"
+        place.mkdir(mode=0o700)
+        members = unzip(
+            upload.path,
+            place,
+            files=limits.files - plain,
+            file_bytes=limits.file_bytes,
+            total_bytes=budget,
+            ratio=limits.ratio,
+        )
+        upload.path.unlink()
+        plain += len(members)
+        budget -= sum(path.stat().st_size for path, _ in members)
+        uploads += [Upload(path, f"{upload.name}/{name}") for path, name in members]
+    return uploads
+
+
+def _boundary(request: Request) -> bytes:
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
+        message = "send multipart/form-data with files in the field `files`"
+        raise UploadError(415, "unsupported_media_type", message)
+    if not options.get(b"boundary"):
+        raise UploadError(400, "bad_multipart", "the Content-Type header lacks the boundary")
+    return options[b"boundary"]
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """A full disk is the server's trouble and passes; any other error of the disk is a defect."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        message = "the server has no space left for uploads; try again later"
+        raise UploadError(507, "disk_full", message, {"Retry-After": "30"}) from None
+
+
+def _remove(folder: Path) -> None:
+    # A thread that a cancelled request left behind may still be writing: then a folder is not empty at once.
+    for _ in range(5):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return

@@ -1,0 +1,128 @@
+"""The ledger of looks: a line for each time that a model was scored on a test subset.
+
+A test subset says what a model is worth only as long as nobody chooses by it. So each look at one is written
+down, and a report says how many other models were scored on the same slices before.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gliascope.runtime.progress import note
+from gliascope.splits.split import Split
+
+LEDGER = "ledger.jsonl"
+SHARED = "GLIASCOPE_LEDGER"  # names one more file, for looks from result folders that lie apart
+
+
+class Look(BaseModel):
+    """One line of the ledger: who looked at which test subset, and when."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    date: str = Field(description="ISO 8601, UTC")
+    verb: str = Field(description="the command that scored the slices")
+    name: str = Field(description="of the recipe, or of the file that predictions came from")
+    model: str = Field(description="SHA-256 of the exported model, or of the file of predictions")
+    protocol: str
+    round: str = Field(description="of a protocol with several, like fold 2; else empty")
+    test: str = Field(description="hash of the content of the test slices, whatever their labels and order")
+    slices: int = Field(ge=1)
+    times: int = Field(default=1, ge=1, description="more than 1 where training watched the test subset")
+
+
+class Looks(BaseModel):
+    """What a report says of earlier looks at the test subset of a protocol.
+
+    models: how many other models were scored on the same slices before. first: date of the first such look.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: int = 0
+    first: str | None = None
+
+    def __str__(self) -> str:
+        if not self.models:
+            return "No look at these test slices is on record before this one."
+        others = "1 other model was" if self.models == 1 else f"{self.models} other models were"
+        return (
+            f"{others} scored on these test slices before, first on {(self.first or '')[:10]}. "
+            "Whoever chose among them by that score has seen the test."
+        )
+
+
+def look(verb: str, name: str, model: str, split: Split, times: int = 1) -> Look:
+    """Make the line for `model`, scored now on the test subset of `split`."""
+    slices = sorted(split.part("test")["pixel_hash"])
+    return Look(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        verb=verb,
+        name=name,
+        model=model,
+        protocol=split.protocol,
+        round=split.round,
+        test=hashlib.blake2b("\t".join(slices).encode(), digest_size=10).hexdigest(),
+        slices=len(slices),
+        times=times,
+    )
+
+
+def enter(folder: Path, looks: Sequence[Look]) -> dict[str, Looks]:
+    """Append `looks` to the ledger in `folder`, and to the shared one; return earlier looks, by protocol.
+
+    Earlier looks are those in the ledgers of `folder`, of the folders beside it, and in the file that the
+    environment variable GLIASCOPE_LEDGER names. A look of one of the models in `looks` is no earlier one: a
+    repeated evaluation tells nothing new. Raises OSError where the ledger in `folder` cannot be written; a
+    shared one that cannot is named.
+    """
+    shared = [Path(os.environ[SHARED])] if os.environ.get(SHARED) else []
+    beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
+    earlier = {one for file in dict.fromkeys([*beside, *shared]) for one in read_ledger(file)}
+    own = {one.model for one in looks}
+    found = {}
+    for protocol in dict.fromkeys(one.protocol for one in looks):
+        tests = {one.test for one in looks if one.protocol == protocol}
+        others = [one for one in earlier if one.test in tests and one.model not in own]
+        found[protocol] = Looks(
+            models=len({one.model for one in others}), first=min((one.date for one in others), default=None)
+        )
+    _append(folder / LEDGER, looks)
+    for file in shared:
+        try:
+            _append(file, looks)
+        except OSError as error:  # after the work: what was measured is not lost for it
+            note(f"{SHARED}: {file} cannot be written ({error.strerror}); the look is in {folder} alone")
+    return found
+
+
+def read_ledger(file: Path) -> list[Look]:
+    """Lines of a ledger; none where there is no file. What cannot be read is passed over, and said so."""
+    found = []
+    for number, line in enumerate(_lines(file), start=1):
+        try:
+            found.append(Look.model_validate_json(line))
+        except ValidationError:
+            note(f"{file}: line {number} is no look at a test subset; it is not counted")
+    return found
+
+
+def _lines(file: Path) -> Iterable[str]:
+    try:
+        return [line for line in file.read_text(encoding="utf-8").split("\n") if line]
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        note(f"{file}: cannot be read ({error}); its looks are not counted")
+        return []
+
+
+def _append(file: Path, looks: Sequence[Look]) -> None:
+    """Add the lines in one write, so that two processes do not mix theirs."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as stream:
+        stream.write("".join(f"{one.model_dump_json()}\n" for one in looks).encode())

@@ -1,0 +1,248 @@
+"""The Store: preprocessed slices as one memory-mapped array, built once, found again by content."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import polars as pl
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from gliascope import __version__
+from gliascope.dataset.catalog import FILE, read_file
+from gliascope.dataset.scan import pixel_hash
+from gliascope.errors import GliascopeError, ReadError
+from gliascope.preprocessing.preprocess import Preprocessing, preprocess
+from gliascope.runtime.executors import Workers, parallel_map
+from gliascope.runtime.files import check_writable
+from gliascope.runtime.paths import place
+from gliascope.runtime.process_pool import readers
+from gliascope.runtime.progress import note
+from gliascope.runtime.resumable_array import RowFile
+
+PIXELS = "pixels.npy"
+PIECE = 100  # slices; a kill loses no more a core
+NAMED = 5
+IN_THE_GRAPH = {"centre", "mean", "std"}  # of preprocessing: what the exported graph does, to no stored pixel
+
+_Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row; reasons by file
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file, and what is asked of it: index and hash of a slice, and its row in the store.
+
+    file: as `catalog.read_file` takes it.
+    """
+
+    file: tuple[str, str, str | None]
+    asked: list[tuple[int, str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """pixels: uint8 (slices, size, size[, 3]), memory-mapped; hashes: their pixel hashes, sorted.
+
+    Identical slices are stored once. lost: rows whose files are gone, or hold something else since the scan.
+    """
+
+    folder: Path
+    preprocessing: Preprocessing
+    pixels: NDArray[np.uint8]
+    hashes: NDArray[np.str_]
+    lost: NDArray[np.int64]
+
+    @property
+    def key(self) -> str:
+        """Name of this content under this preprocessing."""
+        return self.folder.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process of ours maps the file again, rather than being sent the pixels."""
+        return Store.open, (self.folder, self.preprocessing, self.hashes, self.lost)
+
+    @classmethod
+    def open(
+        cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], lost: NDArray[np.int64]
+    ) -> "Store":
+        """Map the pixels that are in `folder`."""
+        return cls(folder, preprocessing, RowFile(folder / PIXELS, len(hashes)).open(), hashes, lost)
+
+    def serves(self, preprocessing: Preprocessing) -> bool:
+        """Whether slices are stored the same way under `preprocessing`."""
+        own, other = (one.model_dump(exclude=IN_THE_GRAPH) for one in (self.preprocessing, preprocessing))
+        return own == other
+
+    def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
+        """Rows of `pixels` that hold the given slices, in order.
+
+        Raises GliascopeError for strangers, and for what was lost.
+        """
+        wanted = pixel_hashes.to_numpy().astype(self.hashes.dtype)
+        rows = np.searchsorted(self.hashes, wanted).clip(max=len(self.hashes) - 1)
+        if (self.hashes[rows] != wanted).any():
+            raise GliascopeError(f"{self.folder}: this store is of another catalogue; run `gliascope store`")
+        if np.isin(rows, self.lost).any():
+            raise GliascopeError(
+                f"{self.folder}: slices were lost since the scan; run `gliascope scan` again"
+            )
+        return rows.astype(np.int64)
+
+    def without_lost(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a catalogue or split (column pixel_hash) whose slices are not lost."""
+        return frame.filter(~pl.col("pixel_hash").is_in(self.hashes[self.lost].tolist()))
+
+
+def cache_folder() -> Path:
+    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder.
+
+    Raises GliascopeError for a user without a home folder.
+    """
+    try:
+        folder = Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[:1] == ("~",):  # what earlier versions of platformdirs answer
+        raise GliascopeError(
+            "this user has no home folder for the cache; set GLIASCOPE_CACHE to another folder"
+        )
+    return folder
+
+
+def check_cache() -> None:
+    """Raise GliascopeError, before the long work, where the cache cannot be written."""
+    folder = cache_folder()
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise GliascopeError(
+            f"{folder}: the cache cannot be written there ({error.strerror}); set GLIASCOPE_CACHE to another "
+            "folder"
+        ) from None
+
+
+def cache_usage() -> dict[Path, tuple[int, int]]:
+    """Number of files and bytes of each part of the cache."""
+    parts = [cache_folder() / name for name in ("store", "activations", "features")]
+    files = {part: [path for path in part.rglob("*") if path.is_file()] for part in parts}
+    return {part: (len(found), sum(map(_disk_bytes, found))) for part, found in files.items()}
+
+
+def _disk_bytes(path: Path) -> int:
+    """Bytes a file takes; a sparse one takes less than its size."""
+    stat = path.stat()
+    return min(stat.st_size, getattr(stat, "st_blocks", stat.st_size) * 512)
+
+
+def clear_cache() -> None:
+    """Remove all stores, activations and features; what is needed again is made again."""
+    for part in cache_usage():
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | None = None) -> Store:
+    """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
+
+    After an interruption it goes on where it stopped, and processes that need the same one share the work. A
+    file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
+    decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
+    can be read.
+    """
+    hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
+    # Another version of ours or of Pillow may resize differently.
+    content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
+    content.update(preprocessing.model_dump_json(exclude=IN_THE_GRAPH).encode())
+    content.update(hashes.tobytes())
+    folder = cache_folder() / "store" / content.hexdigest()
+    lost = _fill(RowFile(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, workers)
+    return Store.open(folder, preprocessing, hashes, lost)
+
+
+def _fill(
+    file: RowFile,
+    frame: pl.DataFrame,
+    hashes: NDArray[np.str_],
+    preprocessing: Preprocessing,
+    workers: Workers | None,
+) -> NDArray[np.int64]:
+    """Store what is missing, each slice from the first file that still holds it; rows that none does."""
+    done = file.done()
+    if done.all():
+        return np.empty(0, dtype=np.int64)
+    if done.any():
+        note(f"store: {done.sum()} of {len(done)} slices were done before an interruption")
+    check_cache()
+    file.create(np.uint8, preprocessing.shape, reserve=True)
+    rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
+    places = frame.select(*FILE, "index", "pixel_hash", row=pl.Series(rows))
+    failed = dict[str, str]()
+    with readers(workers, int((~done).sum())) as them:
+        decode = them.give(partial(_decode, preprocessing=preprocessing))
+        work = partial(_store, decode=decode, file=file)
+        for some in (places.unique("row", keep="first", maintain_order=True), places):
+            pieces = _pieces(some.filter(~pl.Series(done)[some["row"]]))
+            # Other processes of a training may fill the same store: each has an order of its own.
+            order = np.random.default_rng(os.getpid()).permutation(len(pieces))
+            for stored, reasons in parallel_map(work, [pieces[number] for number in order], "store", them):
+                done[stored] = True
+                failed |= reasons
+    if failed:
+        _tell(failed, int((~done).sum()), len(done))
+    return np.flatnonzero(~done)
+
+
+def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
+    """Files with what is asked of each (lists: index, pixel_hash and row), together about PIECE slices."""
+    grouped = places.group_by(FILE, maintain_order=True).agg("index", "pixel_hash", "row")
+    slices = pl.col("row").list.len()
+    pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // PIECE)
+    return pieces.partition_by("piece", maintain_order=True, include_key=False)
+
+
+def _store(
+    piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: RowFile
+) -> tuple[list[int], dict[str, str]]:
+    """The rows that are there now, and what is wrong with files that hold something else than they did."""
+    done = file.done()
+    files = [_File(row[: len(FILE)], list(zip(*row[len(FILE) :], strict=True))) for row in piece.iter_rows()]
+    missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in files]
+    missing = [one for one in missing if one.asked]
+    pixels, failed = decode(missing) if missing else ({}, {})
+    if pixels:
+        file.write(np.array(list(pixels)), np.stack(list(pixels.values())))
+    there = [row for one in files for _, _, row in one.asked if done[row] or row in pixels]
+    return there, failed
+
+
+def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
+    pixels: dict[int, NDArray[np.uint8]] = {}
+    failed: dict[str, str] = {}
+    for one in piece:
+        name = str(place(one.file[0]) / one.file[1])
+        try:
+            slices = {item.index: item.pixels for item in read_file(*one.file)}
+        except ReadError as error:
+            failed[name] = error.reason
+            continue
+        for index, wanted, row in one.asked:
+            if index in slices and pixel_hash(slices[index]) == wanted:
+                pixels[row] = preprocess(slices[index], preprocessing)
+            else:
+                failed[name] = "changed"
+    return pixels, failed
+
+
+def _tell(failed: dict[str, str], lost: int, all_: int) -> None:
+    named = [f"{path} ({reason})" for path, reason in list(failed.items())[:NAMED]]
+    more = [f"{len(failed) - NAMED} more"] if len(failed) > NAMED else []
+    told = f"changed or gone since the scan: {', '.join(named + more)}"
+    if lost == all_:
+        raise GliascopeError(f"all files are {told}; run `gliascope scan` again")
+    note(f"store: {told}; {lost} of {all_} slices are set aside for it, run `gliascope scan` to forget them")

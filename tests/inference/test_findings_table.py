@@ -1,0 +1,83 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from gliascope.cli import app
+from gliascope.errors import GliascopeError, ReadError
+from gliascope.inference import findings_table
+from gliascope.inference.bundle import Bundle
+from gliascope.inference.findings_table import read_parts
+from gliascope.inference.predict_files import predict_job
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def source(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten slices and two volumes, four findings a part."""
+    monkeypatch.setattr(findings_table, "PART", 4)
+    made = make_source({"yes": 5, "no": 5})
+    for name in ("v.nii", "w.nii"):
+        volume = np.random.default_rng(len(name)).normal(100, 20, (20, 22, 5)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), made / name)
+    (made / "bad.png").write_bytes(b"bad")
+    return made
+
+
+def test_parts_hold_what_json_lines_do(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    lines = predict_job(calibrated, [source], tmp_path / "f.jsonl", None)
+    out = tmp_path / "f.parquet"
+    assert list(map(str, predict_job(calibrated, [source], out, None).rejects)) == list(
+        map(str, lines.rejects)
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        *(f"part-00000{number}.parquet" for number in range(6)), "studies.parquet",
+    ]  # fmt: skip
+    found = read_parts(out).collect()
+    assert found["probabilities"].to_list() == [one.probabilities for one in lines.findings]
+    rounded = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    for key in ("file", "slice", "study", "label", "prediction_set", "verdict"):
+        assert found[key].to_list() == [line[key] for line in rounded], key
+    assert found["outlier_score"].round(4).to_list() == [line["outlier_score"] for line in rounded]
+    assert found.filter(pl.col("slice").is_null()).height == 2
+
+
+def test_only_findings_are_replaced(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.parquet"
+    predict_job(calibrated, [source], out, None)
+    predict_job(calibrated, [source / "yes"], out, None)
+    assert read_parts(out).collect().height == 5
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(GliascopeError, match="something else"):
+        predict_job(calibrated, [source], out, None)
+    assert (out / "mine.txt").exists()
+
+
+def test_where_nothing_can_be_read_nothing_is_written(
+    calibrated: Bundle, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ReadError):
+        predict_job(calibrated, [source / "bad.png"], tmp_path / "f.parquet", None)
+    assert not (tmp_path / "f.parquet").exists()
+
+
+def test_the_command_counts_them(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    calibrated.write(tmp_path / "bundle")
+    out = tmp_path / "f.parquet"
+    told = CliRunner().invoke(app, ["predict", str(tmp_path / "bundle"), str(source), "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    counts = [int(line.rpartition(":")[2]) for line in told.output.splitlines() if line.startswith("  ")]
+    assert sum(counts) == 20
+    assert "1 files could not be read" in told.output
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
+    predict_job(calibrated, [source], tmp_path / "f2.parquet", None)
+    predict_job(calibrated, [source / "yes"], tmp_path / "f[2].parquet", None)
+    assert read_parts(tmp_path / "f[2].parquet").collect().height == 5
