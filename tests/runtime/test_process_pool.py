@@ -83,7 +83,7 @@ def test_modules_that_lie_in_the_current_folder_are_not_run(
     program = tmp_path / "bin" / "program.py"  # as an installed command is
     program.parent.mkdir()
     program.write_text(
-        "from gliascope.cli import main\nfrom gliascope.data import processes\nprocesses.WORTH = 1\nmain()\n"
+        "from gliascope.cli import main\nfrom gliascope.runtime import process_pool\nprocess_pool.WORTH = 1\nmain()\n"
     )
     (source / "queue.py").write_text("open('was-run', 'w')")
     environment = os.environ | {"GLIASCOPE_CORES": "2"}
