@@ -132,7 +132,7 @@ def _mixed(catalog: Path, count: int) -> pl.DataFrame:
     from gliascope.audit.copies import thumbnail_array
     from gliascope.audit.vectors import batches
 
-    real = Catalog.load(catalog).pictured()
+    real = Catalog.load(catalog).with_thumbnails()
     pixels = {name: thumbnail_array(real[name]) for name in ("thumbnail", "head_thumbnail")}
     first, second = np.random.default_rng(0).integers(0, real.height, (2, count))
     parts = []

@@ -24,10 +24,10 @@ from benchmarks.growth import VERBS
 from benchmarks.measure import Row, timed
 from gliascope.dataset.catalog import Catalog
 from gliascope.export.onnx import export
-from gliascope.export.tta import Deployed
+from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import open_session
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
 from gliascope.splits.split import load_splits
@@ -55,9 +55,9 @@ def engines(_data: Path, _work: Path) -> list[Row]:
 
 def _engines(name: str) -> Row:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224), dtype=np.uint8)
-    recipe = complete(load_recipe("linear-probe", [f"backbone={NETWORKS[name]}", "weights=random"]))
+    recipe = complete_recipe(load_recipe("linear-probe", [f"backbone={NETWORKS[name]}", "weights=random"]))
     classifier = build_classifier(recipe, len(CLASSES))
-    deployed = Deployed(classifier, recipe).eval()
+    deployed = DeployedNetwork(classifier, recipe).eval()
     with tempfile.TemporaryDirectory() as folder:
         model = export(classifier, recipe, CLASSES, {}).model
         ways = _ways(deployed, model, [pixels], Path(folder))
@@ -71,7 +71,7 @@ def int8(data: Path, work: Path) -> list[Row]:
     bundle = Bundle.load(out / "bundle")
     (split,) = load_splits(out / "split.parquet")
     images = store(Catalog.load(out / "catalog.parquet").frame, bundle.info.preprocessing)
-    validation, test = (images.rows(split.part(part)["pixel_hash"]) for part in ("val", "test"))
+    validation, test = (images.rows(split.subset(part)["pixel_hash"]) for part in ("val", "test"))
     drawn = np.random.default_rng(0).permutation(validation)[:CALIBRATION]
     with tempfile.TemporaryDirectory() as folder:
         calibration = [images.pixels[some] for some in np.array_split(drawn, CALIBRATION // 10)]
@@ -92,7 +92,7 @@ def int8(data: Path, work: Path) -> list[Row]:
 
 
 def _ways(
-    deployed: Deployed, model: bytes, calibration: list[Pixels], folder: Path
+    deployed: DeployedNetwork, model: bytes, calibration: list[Pixels], folder: Path
 ) -> Iterator[tuple[str, Run]]:
     """To be run as they come: what follows the first changes the allocator and the network."""
     yield "PyTorch", _torch(deployed)

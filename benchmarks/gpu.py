@@ -24,16 +24,16 @@ from benchmarks import systems
 from benchmarks.measure import Row, peer
 from benchmarks.steps import alone, fed, seconds
 from gliascope.export.onnx import export
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
-from gliascope.runtime.resumable_array import RowFile
+from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import PIXELS, Store
-from gliascope.training.cuda_graph import Replay
-from gliascope.training.data import Material, Part
-from gliascope.training.environment import mixed, set_determinism
-from gliascope.training.features import features as frozen_features
-from gliascope.training.inputs import ahead, to_device
+from gliascope.training.cuda_graph import CudaGraphRunner
+from gliascope.training.data import Subset, TrainingData
+from gliascope.training.environment import autocast, set_determinism
+from gliascope.training.features import backbone_features as frozen_features
+from gliascope.training.inputs import prefetch, to_device
 from gliascope.training.loop import fit
 from gliascope.training.stage import StageTraining
 
@@ -81,12 +81,12 @@ def ways(work: Path) -> list[Row]:
     rows: list[Row] = []
     for size in (4, 64):
         training = _training(work, size, 100 * size)
-        training.step = Replay(training._step, recorded=False)
+        training.step = CudaGraphRunner(training._step, recorded=False)
         eager = alone(training, STEPS)
-        training.step = Replay(training._step, recorded=True)
+        training.step = CudaGraphRunner(training._step, recorded=True)
         recorded = alone(training, STEPS)
         training.tail = torch.compile(training.tail)  # type: ignore[assignment]
-        training.step = Replay(training._step, recorded=True)
+        training.step = CudaGraphRunner(training._step, recorded=True)
         began = time.perf_counter()
         compiled = alone(training, STEPS)
         spent = time.perf_counter() - began - STEPS * size / compiled
@@ -103,14 +103,14 @@ def ways(work: Path) -> list[Row]:
 
 
 def features(work: Path) -> list[Row]:
-    recipe = complete(load_recipe("resnet50-frozen", ["weights=random"]))
+    recipe = complete_recipe(load_recipe("resnet50-frozen", ["weights=random"]))
     store = _store(work, recipe, FROZEN)
     began = time.perf_counter()
     frozen_features(store, np.arange(FROZEN), recipe, torch.device("cuda"))
     spent = time.perf_counter() - began
     network = nn.Sequential(*build_classifier(recipe, 4).children()).cuda().eval()
     images = torch.randn(256, 3, 224, 224, device="cuda").contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode(), mixed(images.device):
+    with torch.inference_mode(), autocast(images.device):
         limit = 256 / seconds(lambda: network[0](images), 20)
     return [
         (f"frozen ResNet50's features of {FROZEN:,} slices", f"{spent:.1f} s", "< 10 s"),
@@ -122,10 +122,10 @@ def inputs(work: Path) -> list[Row]:
     """Input alone: what a step waits for at most."""
     training = _training(work, 64, 12_800)
     device = training.fabric.device
-    compute = Replay(lambda kind, loaded: (training.inputs.compute(kind, loaded),), recorded=True)
+    compute = CudaGraphRunner(lambda kind, loaded: (training.inputs.compute(kind, loaded),), recorded=True)
     for epoch in range(2):  # the first one records
         began = time.perf_counter()
-        for _, kind, loaded in ahead(training._batches(epoch)):
+        for _, kind, loaded in prefetch(training._batches(epoch)):
             compute(kind, to_device(loaded[1:], device))
         torch.cuda.synchronize()
     rate = len(training.material.train.rows) / (time.perf_counter() - began)
@@ -138,7 +138,7 @@ def three_stages(work: Path) -> list[Row]:
     Random weights would blow up without batch statistics, which are used here: they cost a little more.
     """
     endless = [f"stages.{n}.{change}" for n in range(3) for change in ("patience=null", "batch_norm=train")]
-    recipe = complete(load_recipe("efficientnetv2s-three-stage", ["weights=random", *endless]))
+    recipe = complete_recipe(load_recipe("efficientnetv2s-three-stage", ["weights=random", *endless]))
     material = _material(work, recipe, TRAIN, VAL)
     set_determinism(recipe.deterministic)
     began = time.perf_counter()
@@ -177,7 +177,7 @@ def _store(work: Path, recipe: Recipe, slices: int) -> Store:
     """Smooth pictures, each with noise of its own."""
     preprocessing = recipe.preprocessing
     folder = _folder(work, f"store-{slices}-{preprocessing.size}")
-    file = RowFile(folder / PIXELS, slices)
+    file = ResumableArray(folder / PIXELS, slices)
     generator = np.random.default_rng(0)
     blobs = np.stack([_blob(generator, preprocessing.size) for _ in range(32)])
     for start in range(0, slices, 1000):
@@ -194,17 +194,17 @@ def _blob(generator: np.random.Generator, size: int) -> NDArray[np.uint8]:
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _material(work: Path, recipe: Recipe, train: int, val: int) -> Material:
+def _material(work: Path, recipe: Recipe, train: int, val: int) -> TrainingData:
     store = _store(work, recipe, train + val)
     rows = np.arange(train + val)
     labels = rows % len(LABELS)
-    parts = [Part(rows[part], labels[part], ()) for part in (slice(train), slice(train, None), slice(0))]
-    return Material(recipe, store, len(LABELS), *parts)
+    parts = [Subset(rows[part], labels[part], ()) for part in (slice(train), slice(train, None), slice(0))]
+    return TrainingData(recipe, store, len(LABELS), *parts)
 
 
 def _training(work: Path, batch: int, slices: int) -> StageTraining:
     overrides = ["weights=random", f"stages.0.batch_size={batch}", "watch_test=false"]
-    recipe = complete(load_recipe("resnet50-sgd", overrides))
+    recipe = complete_recipe(load_recipe("resnet50-sgd", overrides))
     set_determinism(recipe.deterministic)
     fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
     fabric.to_device(classifier)

@@ -14,7 +14,7 @@ from benchmarks.measure import Row, timed
 from benchmarks.speed import one_view
 from gliascope.dataset.scan import scan
 from gliascope.inference.engine import open_session
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.recipes import load_recipe
 from gliascope.runtime.executors import cores
 from gliascope.store.store import store
@@ -59,7 +59,7 @@ def _files(data: Path, work: Path) -> list[Row]:
     os.environ["GLIASCOPE_CACHE"] = str(work / "cache-limits")
     catalog = scan([folder])
     scanning = len(contents) / timed(lambda: scan([folder]), 3).median
-    preprocessing = complete(load_recipe("quick")).preprocessing
+    preprocessing = complete_recipe(load_recipe("quick")).preprocessing
     storing = timed(lambda: store(catalog.frame, preprocessing), 1)
     images = store(catalog.frame, preprocessing)
     rows = np.random.default_rng(0).permutation(len(images.hashes))

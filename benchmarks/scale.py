@@ -108,25 +108,25 @@ def _do(told: Path, verb: str, *arguments: str) -> None:
     from gliascope.dataset.catalog import Catalog
     from gliascope.dataset.scan import scan
     from gliascope.inference.bundle import Bundle
-    from gliascope.inference.predict_files import predict_job
+    from gliascope.inference.predict_files import predict_files
     from gliascope.recipes import load_recipe
-    from gliascope.runtime.folder_lock import claim_file
+    from gliascope.runtime.folder_lock import file_lock
     from gliascope.store.store import store
 
     began = time.perf_counter()
     with workers_of("auto" if arguments[-1] == "ray" else None) as workers:
         if workers:  # those who will work are there
-            list(map(workers.give(_nothing), range(4)))
+            list(map(workers.wrap(_nothing), range(4)))
         ready, before = time.perf_counter(), _processor()
         if verb == "scan":
-            with claim_file(Path(arguments[1])) as kept:
-                scan([Path(arguments[0])], kept=kept).write(Path(arguments[1]))
+            with file_lock(Path(arguments[1])) as kept:
+                scan([Path(arguments[0])], resume_folder=kept).write(Path(arguments[1]))
         elif verb == "store":
             preprocessing = load_recipe("quick", ["preprocessing.size=32"]).preprocessing
             store(Catalog.load(Path(arguments[0])).frame, preprocessing)
         else:
             bundle, slices, out = map(Path, arguments[:3])
-            predict_job(Bundle.load(bundle), [slices], out, None, workers)
+            predict_files(Bundle.load(bundle), [slices], out, None, workers)
         ended, after = time.perf_counter(), _processor()
     found = {"ready": ready - began, "seconds": ended - ready, "processor": after - before}
     told.write_text(json.dumps(found))

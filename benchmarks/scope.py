@@ -56,7 +56,7 @@ def scope_of_folds(data: Path, work: Path) -> list[Row]:
         others = judged_on(_slices(split, "test", data, CHANGED), data, work)
         assert bundle.calibrator is not None
         test = answer(_slices(split, "test", data, TESTED))
-        rows += _deployed(f"scope, {split.round}", bundle.calibrator, test, answer, others)
+        rows += _deployed(f"scope, {split.fold}", bundle.calibrator, test, answer, others)
     return rows
 
 
@@ -71,7 +71,7 @@ def _answers(bundle: Bundle) -> Callable[[list[Picture]], Outputs]:
 
 
 def _slices(split: Split, part: str, data: Path, count: int | None = None) -> list[Picture]:
-    frame = split.part(part).unique("pixel_hash").sort("pixel_hash")
+    frame = split.subset(part).unique("pixel_hash").sort("pixel_hash")
     chosen = frame if count is None or count >= frame.height else frame.sample(count, seed=0)
     return [pixels for path in chosen["path"] for pixels in readable(data / path)]
 

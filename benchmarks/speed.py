@@ -24,12 +24,12 @@ from gliascope.dataset.scan import scan
 from gliascope.export.onnx import export
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.predict import Predictor, predict
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import load_recipe
 from gliascope.reports.report import Report
 from gliascope.store.store import store
-from gliascope.training.data import Material, Part
+from gliascope.training.data import Subset, TrainingData
 from gliascope.training.environment import keep_freed_memory, set_determinism
 from gliascope.training.stage import StageTraining
 
@@ -158,7 +158,7 @@ def reading(data: Path, work: Path) -> list[Row]:
     """Files to pixels: `scan` and `store`, against ImageFolder."""
     folder = data / "masoud7023"
     count = sum(path.is_file() for path in folder.rglob("*"))
-    preprocessing, rates, theirs = complete(load_recipe("quick")).preprocessing, [], []
+    preprocessing, rates, theirs = complete_recipe(load_recipe("quick")).preprocessing, [], []
     for number in range(3):
         theirs.append(peer("torch_read", folder, 2)["rate"])
         os.environ["GLIASCOPE_CACHE"] = str(work / f"cache-reading-{number}")
@@ -197,7 +197,7 @@ def predicting(data: Path, work: Path) -> list[Row]:
     folder, rows = subset(data, work), []
     files = sorted(path for path in (folder / "test").rglob("*") if path.is_file())
     for name, network in (("Lite0", "tf_efficientnet_lite0"), ("ResNet50", "resnet50")):
-        predictor = Predictor.of(one_view(network))
+        predictor = Predictor.load(one_view(network))
         ours = timed(partial(_predict_all, predictor, files), 3)
         each = sorted(timed(partial(_predict_all, predictor, [path]), 1).median for path in files[:100])
         p50, p99 = each[len(each) // 2], each[int(0.99 * len(each))]
@@ -227,7 +227,7 @@ def predicting(data: Path, work: Path) -> list[Row]:
 def one_view(network: str) -> Bundle:
     """One view, random weights: what a slice costs depends on neither."""
     overrides = [f"backbone={network}", "weights=random", "preprocessing.mean=null", "preprocessing.std=null"]
-    recipe = complete(load_recipe("linear-probe", overrides))
+    recipe = complete_recipe(load_recipe("linear-probe", overrides))
     return export(build_classifier(recipe, len(CLASSES)), recipe, CLASSES, {})
 
 
@@ -238,14 +238,14 @@ def _predict_all(predictor: Predictor, files: list[Path]) -> None:
 
 def _training(folder: Path, name: str, stage: int, *overrides: str, slices: int = TRAIN) -> StageTraining:
     """A stage of a recipe on training slices of a folder."""
-    recipe = complete(load_recipe(name, ["weights=random", "watch_test=false", *overrides]))
+    recipe = complete_recipe(load_recipe(name, ["weights=random", "watch_test=false", *overrides]))
     keep_freed_memory()
     set_determinism(recipe.deterministic)
     frame = scan([folder]).frame
     images = store(frame, recipe.preprocessing)
     rows = images.rows(frame.filter(frame["official"] == "train")["pixel_hash"])[:slices]
     # What validates does not count, but where nothing does there is nothing to cache.
-    train, val, test = (Part(part, np.arange(len(part)) % 4, ()) for part in (rows, rows[:2], rows[:0]))
-    material = Material(recipe, images, len(CLASSES), train, val, test)
+    train, val, test = (Subset(part, np.arange(len(part)) % 4, ()) for part in (rows, rows[:2], rows[:0]))
+    material = TrainingData(recipe, images, len(CLASSES), train, val, test)
     classifier = build_classifier(recipe, len(CLASSES))
     return StageTraining(Fabric(accelerator="cpu", devices=1), classifier, material, stage)

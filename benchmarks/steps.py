@@ -8,8 +8,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from gliascope.training.cuda_graph import Replay
-from gliascope.training.inputs import ahead
+from gliascope.training.cuda_graph import CudaGraphRunner
+from gliascope.training.inputs import prefetch
 from gliascope.training.stage import StageTraining
 
 
@@ -38,7 +38,7 @@ def fed(training: StageTraining) -> tuple[float, float]:
     waited = [0.0]
 
     def watched(batches: Iterable[Any]) -> Iterator[Any]:
-        batches = ahead(batches)
+        batches = prefetch(batches)
         while True:
             began = time.perf_counter()
             batch = next(batches, None)
@@ -47,7 +47,7 @@ def fed(training: StageTraining) -> tuple[float, float]:
                 return
             yield batch
 
-    with mock.patch("gliascope.training.stage.ahead", watched):
+    with mock.patch("gliascope.training.stage.prefetch", watched):
         began = time.perf_counter()
         training._train(1, [])
         wait()
@@ -62,7 +62,7 @@ def alone(training: StageTraining, steps: int) -> float:
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     training.inputs = _Constant(images)  # type: ignore[assignment]
     training.tail.train()
-    replay = Replay(training._step, training.step.recorded)
+    replay = CudaGraphRunner(training._step, training.step.recorded)
     labels = torch.arange(size, device=device) % training.classifier.classes
     each = seconds(lambda: replay((size, 1), (labels,)), steps)
     training.inputs = inputs

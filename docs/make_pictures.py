@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Page, sync_playwright
 
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.predict_files import predict_files
 from gliascope.synthetic import LABELS, phantom, phantom_volume
 
 DEMO, PICTURES = Path("demo"), Path("docs/pictures")
@@ -49,7 +49,7 @@ def overlays() -> None:
     for column, label in enumerate(labels):
         file = sorted((DEMO / "phantoms" / "synthetic" / "Testing" / label).iterdir())[4]
         with tempfile.TemporaryDirectory() as folder:
-            predict_job(bundle, [file], None, Path(folder))
+            predict_files(bundle, [file], None, Path(folder))
             images = (Image.open(file), Image.open(next(Path(folder).iterdir())))
             for row, image in enumerate(images):
                 sheet.paste(image.convert("RGB").resize((SIZE, SIZE)), (SIZE * column, SIZE * row))

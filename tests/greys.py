@@ -9,10 +9,10 @@ from outs import make_bundle
 from torch import nn
 
 from gliascope.inference.bundle import Bundle
-from gliascope.models.backbones import OWN, _Own
+from gliascope.models.backbones import OWN_BACKBONES, _Own
 from gliascope.models.classifier import Classifier, build_classifier
 from gliascope.recipes import Recipe, load_recipe
-from gliascope.recipes.run import Record, Results, Run
+from gliascope.recipes.run import Run, RunRecord, RunResults
 from gliascope.training.checkpoints import save_weights
 
 GREYS = ("backbone=greys", "weights=random", "preprocessing.mean=[0,0,0]", "preprocessing.std=[1,1,1]", "tta.views=[{}]")  # fmt: skip
@@ -27,7 +27,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> None:
         nn.init.constant_(network.weight, 255 / 3)
         return network
 
-    monkeypatch.setitem(OWN, "greys", _Own(create, (0, 0, 0), (1, 1, 1), 16))
+    monkeypatch.setitem(OWN_BACKBONES, "greys", _Own(create, (0, 0, 0), (1, 1, 1), 16))
 
 
 def grey_classifier(recipe: Recipe, slope: float, classes: int) -> Classifier:
@@ -48,9 +48,9 @@ def make_run(folder: Path, slope: float, classes: tuple[str, ...], *overrides: s
     values: dict[str, Any] = {
         "version": "1", "classes": classes, "protocol": "official", "split_seed": 0, "split": "", "store": "s",
         "slices": {}, "weights_licence": "Apache-2.0", "environment": {"device": "cpu", "cores": 2},
-        "results": Results(chosen=0, seconds=10.0, parameters=5),
+        "results": RunResults(chosen=0, seconds=10.0, parameters=5),
     }  # fmt: skip
-    run = Run(folder, recipe, Record(**values | facts))
+    run = Run(folder, recipe, RunRecord(**values | facts))
     run.save()
     save_weights(folder / "chosen.safetensors", grey_classifier(recipe, slope, len(classes)))
     model = make_bundle("quick", classes, slope, recipe.preprocessing)

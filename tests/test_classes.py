@@ -4,7 +4,7 @@ import pytest
 
 from gliascope.classes import ALIASES, canonical, check_vocabulary, describe, normalise
 from gliascope.errors import LayoutError
-from gliascope.io.folder_labels import load_mapping, place
+from gliascope.io.folder_labels import labels_of_folders, load_mapping
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from gliascope.io.folder_labels import load_mapping, place
     ],
 )
 def test_class_names_in_use(folder: str, label: str) -> None:
-    found = place(("set", folder), {})
+    found = labels_of_folders(("set", folder), {})
     assert (found.label, found.raw_label) == (label, folder)
 
 
@@ -44,35 +44,35 @@ def test_class_names_in_use(folder: str, label: str) -> None:
     ],
 )
 def test_parts(folder: str, official: str) -> None:
-    assert place(("set", folder, "yes"), {}).official == official
+    assert labels_of_folders(("set", folder, "yes"), {}).subset == official
 
 
 def test_the_deepest_class_wins_and_the_sources_name_is_no_class() -> None:
-    assert place(("Brain Tumor", "Training", "glioma", "patient 7"), {}).label == "glioma"
-    assert place(("Brain Tumor", "mystery"), {}).label is None
-    assert place(("glioma",), {}).label == "glioma"
+    assert labels_of_folders(("Brain Tumor", "Training", "glioma", "patient 7"), {}).label == "glioma"
+    assert labels_of_folders(("Brain Tumor", "mystery"), {}).label is None
+    assert labels_of_folders(("glioma",), {}).label == "glioma"
 
 
 def test_a_source_may_be_one_part() -> None:
-    assert place(("Testing", "glioma"), {}).official == "test"
+    assert labels_of_folders(("Testing", "glioma"), {}).subset == "test"
 
 
 def test_modality_from_folders() -> None:
-    assert place(("set", "Brain Tumor CT scan Images", "Healthy"), {}).modality == "CT"
-    assert place(("ct", "tumor"), {}).modality == "CT"
-    assert place(("set", "MRI", "Healthy"), {}).modality == "MR"
-    assert place(("set", "active", "Healthy"), {}).modality is None
+    assert labels_of_folders(("set", "Brain Tumor CT scan Images", "Healthy"), {}).modality == "CT"
+    assert labels_of_folders(("ct", "tumor"), {}).modality == "CT"
+    assert labels_of_folders(("set", "MRI", "Healthy"), {}).modality == "MR"
+    assert labels_of_folders(("set", "active", "Healthy"), {}).modality is None
 
 
 def test_mapping_names_and_leaves_out(tmp_path: Path) -> None:
     file = tmp_path / "labels.yaml"
     file.write_text("Mystery_1: Glioma Tumor\nmets: metastasis\njunk: null\nno: tumor\n")
     mapping = load_mapping(file)
-    assert place(("set", "mystery 1"), mapping).label == "glioma"
-    assert place(("set", "METS"), mapping).label == "metastasis"
-    assert place(("set", "junk"), mapping).excluded
-    assert place(("set", "junk", "glioma"), mapping).excluded
-    assert place(("set", "no"), mapping).label == "tumor"
+    assert labels_of_folders(("set", "mystery 1"), mapping).label == "glioma"
+    assert labels_of_folders(("set", "METS"), mapping).label == "metastasis"
+    assert labels_of_folders(("set", "junk"), mapping).excluded
+    assert labels_of_folders(("set", "junk", "glioma"), mapping).excluded
+    assert labels_of_folders(("set", "no"), mapping).label == "tumor"
 
 
 @pytest.mark.parametrize("content", ["- a\n- b\n", "a: [1]\n", "a: b: c\n"])
@@ -112,7 +112,7 @@ def test_every_class_we_know_is_described_in_a_sentence_or_two() -> None:
 )
 def test_names_are_equal_under_nfc_and_case_folding(tmp_path: Path, folder: str, key: str) -> None:
     (tmp_path / "labels.yaml").write_text(f'"{key}": first\n', encoding="utf-8")
-    assert place(("set", folder), load_mapping(tmp_path / "labels.yaml")).label == "first"
+    assert labels_of_folders(("set", folder), load_mapping(tmp_path / "labels.yaml")).label == "first"
 
 
 def test_no_two_names_collapse_into_one() -> None:
@@ -128,7 +128,7 @@ def test_classes_may_be_named_in_any_letters(tmp_path: Path) -> None:
     names = {"胶质瘤": "胶质瘤", "脑膜瘤": "meningioma", "MGMT+": "MGMT+", "MGMT-": "MGMT-"}
     (tmp_path / "l.yaml").write_text("".join(f'"{k}": "{v}"\n' for k, v in names.items()), encoding="utf-8")
     mapping = load_mapping(tmp_path / "l.yaml")
-    found = [place(("set", folder), mapping).label for folder in names]
+    found = [labels_of_folders(("set", folder), mapping).label for folder in names]
     assert found == ["胶质瘤", "meningioma", "mgmt+", "mgmt-"]
 
 
@@ -154,26 +154,28 @@ def test_names_that_would_be_one_are_refused(tmp_path: Path, content: str, messa
 )
 def test_contradicting_folders_are_an_error_that_names_them(folders: str) -> None:
     with pytest.raises(LayoutError, match=f"set/{folders}: .* says .* and .* says"):
-        place(("set", *folders.split("/")), {})
+        labels_of_folders(("set", *folders.split("/")), {})
 
 
 def test_what_refines_agrees_or_is_mapped_is_no_contradiction() -> None:
-    assert place(("set", "tumor", "glioma"), {}).label == "glioma"
-    assert place(("set", "glioma", "tumor"), {}).label == "glioma"
-    assert place(("set", "glioma", "glioma_tumor"), {}).label == "glioma"
-    assert place(("set", "Brain Tumor", "no"), {}).label == "no_tumor"
-    assert place(("set", "glioma", "no_tumor"), {"no tumor": "no_tumor"}).label == "no_tumor"
-    assert place(("set", "glioma", "meningioma"), {"meningioma": None}).excluded
+    assert labels_of_folders(("set", "tumor", "glioma"), {}).label == "glioma"
+    assert labels_of_folders(("set", "glioma", "tumor"), {}).label == "glioma"
+    assert labels_of_folders(("set", "glioma", "glioma_tumor"), {}).label == "glioma"
+    assert labels_of_folders(("set", "Brain Tumor", "no"), {}).label == "no_tumor"
+    assert labels_of_folders(("set", "glioma", "no_tumor"), {"no tumor": "no_tumor"}).label == "no_tumor"
+    assert labels_of_folders(("set", "glioma", "meningioma"), {"meningioma": None}).excluded
 
 
 def test_a_collection_is_no_class() -> None:
-    assert place(("set", "Brain Tumor", "Brain Tumor"), {}).label is None
-    assert place(("Brain Tumor", "Brain Tumor"), {}).label is None
-    assert place(("Brain Tumor Data Set", "Brain Tumor"), {}).label == "tumor"
+    assert labels_of_folders(("set", "Brain Tumor", "Brain Tumor"), {}).label is None
+    assert labels_of_folders(("Brain Tumor", "Brain Tumor"), {}).label is None
+    assert labels_of_folders(("Brain Tumor Data Set", "Brain Tumor"), {}).label == "tumor"
 
 
 def test_what_is_mapped_counts_for_all_above_it_but_not_below() -> None:
-    assert place(("set", "glioma", "meningioma"), {"meningioma": "meningioma"}).label == "meningioma"
+    assert (
+        labels_of_folders(("set", "glioma", "meningioma"), {"meningioma": "meningioma"}).label == "meningioma"
+    )
     with pytest.raises(LayoutError, match="says"):
-        place(("set", "ours", "no"), {"ours": "tumor"})
-    assert place(("set", "ours", "glioma"), {"ours": "tumor"}).label == "glioma"
+        labels_of_folders(("set", "ours", "no"), {"ours": "tumor"})
+    assert labels_of_folders(("set", "ours", "glioma"), {"ours": "tumor"}).label == "glioma"

@@ -25,7 +25,7 @@ def write(root: Path, changes: dict[str, Change], plain: int = 24) -> pl.DataFra
             picture(label, 100 * order + number).save(folder / f"{number}.png")
     for number, (name, change) in enumerate(changes.items()):
         change(picture("glioma", 500 + number)).save(root / "source/glioma" / name)
-    return scan([root / "source"]).pictured()
+    return scan([root / "source"]).with_thumbnails()
 
 
 def picture(label: str, seed: int) -> Image.Image:
@@ -107,7 +107,7 @@ def test_slices_upside_down_are_found(tmp_path: Path) -> None:
     both_ways = face(random)
     both_ways.save(tmp_path / "source/no_tumor/upright.png")
     both_ways.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "source/no_tumor/mirrored-5.png")
-    issues = found(scan([tmp_path / "source"]).pictured())
+    issues = found(scan([tmp_path / "source"]).with_thumbnails())
     upside_down = {f"{name}-{n}.png" for name in ("turned", "mirrored") for n in range(4)} | {
         "mirrored-5.png"
     }

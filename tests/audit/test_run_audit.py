@@ -103,8 +103,8 @@ def test_an_audit_survives_its_files_and_splits_the_catalogue(
     assert loaded.decisions.equals(found.decisions)
     decisions = Decisions.load(tmp_path / "decisions.csv")
     official, clean = split(catalog, ["official", "official-clean"], 0, loaded, decisions)
-    assert official.part("test").height == 8
-    assert clean.part("test").height == 6
+    assert official.subset("test").height == 8
+    assert clean.subset("test").height == 6
     assert "one/Training/glioma/7.png" not in official.frame["path"].to_list()
 
 

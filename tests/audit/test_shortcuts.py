@@ -7,7 +7,7 @@ import pytest
 
 from gliascope.audit.facts import UNDEFINED
 from gliascope.audit.shortcuts import find_shortcuts
-from gliascope.dataset.groups import group_ids
+from gliascope.dataset.groups import number_groups
 from gliascope.dataset.scan import scan
 
 SLICES = 120
@@ -158,6 +158,6 @@ def test_few_slices_and_single_groups_are_undefined_and_never_crash() -> None:
 @pytest.mark.skipif(not DATA, reason="GLIASCOPE_DATA does not name the folder of real slices")
 @pytest.mark.parametrize(("name", "low", "high"), [("masoud7023", 0.93, 0.96), ("ct", 0.95, 1)])
 def test_headers_of_public_sets_give_the_label_away(name: str, low: float, high: float) -> None:
-    frame = scan([Path(str(DATA)) / name]).pictured()
-    header = find_shortcuts(frame, group_ids(frame), 0)["header"]
+    frame = scan([Path(str(DATA)) / name]).with_thumbnails()
+    header = find_shortcuts(frame, number_groups(frame), 0)["header"]
     assert low <= header.balanced_accuracy.value <= high

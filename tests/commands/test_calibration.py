@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 from gliascope.cli import app
 from gliascope.commands.calibrate import calibrator_of
 from gliascope.commands.evaluate import evaluate
-from gliascope.commands.evaluated_model import Memory
+from gliascope.commands.evaluated_model import CachedOutputs
 from gliascope.commands.train import calibrate_runs, train
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.groups import GroupsFile
 from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
 from gliascope.splits.split import Split, split, write_splits
@@ -50,7 +50,7 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     found = Seen()
-    score, call = StageTraining._score, Memory.__call__
+    score, call = StageTraining._score, CachedOutputs.__call__
 
     def scored(self, part, *rest):
         found.scored.update(self.material.store.hashes[part.rows].tolist())
@@ -62,12 +62,12 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         return call(self, frame, part)
 
     monkeypatch.setattr(StageTraining, "_score", scored)
-    monkeypatch.setattr(Memory, "__call__", called)
+    monkeypatch.setattr(CachedOutputs, "__call__", called)
     return found
 
 
 def trained(catalog: Catalog, made: Split, folder: Path, *overrides: str, recipe: str = "quick") -> Run:
-    wanted = complete(load_recipe(recipe, [*(TINY if recipe == "quick" else ()), *overrides]))
+    wanted = complete_recipe(load_recipe(recipe, [*(TINY if recipe == "quick" else ()), *overrides]))
     images, splits = store_splits(catalog.frame, [made], wanted.preprocessing)
     runs = train(wanted, splits, images, folder)
     calibrate_runs(runs, images, splits)
@@ -95,7 +95,7 @@ def test_what_chooses_does_not_calibrate(
 ) -> None:
     catalog, made = parted
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1", override)
-    val = set(made.part("val")["pixel_hash"])
+    val = set(made.subset("val")["pixel_hash"])
     assert seen.scored and seen.calibrated
     assert not seen.scored & seen.calibrated
     assert seen.scored | seen.calibrated == val
@@ -161,14 +161,14 @@ def test_copies_of_training_slices_in_a_sources_own_validation_folder_do_not_cal
     catalog = scan([copied_validation(make_source, clean=3)])
     (made,) = split(catalog)
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1")
-    assert not seen.calibrated & set(made.part("train")["pixel_hash"])
+    assert not seen.calibrated & set(made.subset("train")["pixel_hash"])
     assert len(seen.calibrated) == 12
     assert Bundle.load(run.model).calibrator.groups == 12
     told = "24 in 24 groups cannot, since copies of them, or slices of their groups, trained"
     assert told in capsys.readouterr().err
     seen.clear()
     evaluated(run, catalog, made, tmp_path)
-    assert not seen.calibrated & set(made.part("train")["pixel_hash"])  # thresholds are chosen there, too
+    assert not seen.calibrated & set(made.subset("train")["pixel_hash"])  # thresholds are chosen there, too
     report = json.loads((tmp_path / "report.json").read_text())["protocols"]["official"]
     assert report["validation"] == [
         {
@@ -217,8 +217,8 @@ def test_the_slices_that_calibrated_are_covered_as_often_as_promised_after_writi
     images = store(catalog.frame, bundle.info.preprocessing)
     bundle.with_calibrator(calibrator_of(bundle, images, made, chooses=False)).write(tmp_path / "bundle")
     loaded = Bundle.load(tmp_path / "bundle")
-    frame = made.part("val")
-    outputs = Memory(images, Engine(loaded))(frame, "val")
+    frame = made.subset("val")
+    outputs = CachedOutputs(images, Engine(loaded))(frame, "val")
     said = loaded.calibrator.assess(outputs.logits, outputs.ood_features)
     labels = np.searchsorted(made.classes, frame["label"].to_list())
     covered = said.sets[np.arange(len(labels)), labels]

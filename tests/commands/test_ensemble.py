@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.commands.evaluate import evaluate
-from gliascope.commands.evaluated_model import Memory
+from gliascope.commands.evaluated_model import CachedOutputs
 from gliascope.commands.predictions import load_predictions
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.recipes.run import Results, Run
+from gliascope.recipes.run import Run, RunResults
 from gliascope.splits.split import load_splits, split, write_splits
-from gliascope.splits.validation import divide
+from gliascope.splits.validation import divide_validation
 from gliascope.store.store import store
 from gliascope.store.store_splits import store_splits
 
@@ -104,7 +104,7 @@ def test_seeds_become_one_bundle_with_a_report_of_its_own(
     }
     made = Run.load(out / "run")
     assert made.recipe.name == "quick × 3"
-    assert made.record.results == Results(chosen=None, seconds=36.0, parameters=15)
+    assert made.record.results == RunResults(chosen=None, seconds=36.0, parameters=15)
     assert made.record.environment == {"device": "cpu 0, cpu 1, cpu 2", "cores": 2}
     assert [member.seed for member in made.record.ensemble.members.values()] == [0, 1, 2]
     assert Run.load(out / "run" / "members" / "2").recipe == Run.load(runs[1]).recipe
@@ -182,13 +182,13 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
 ) -> None:
     """Members of two drawings: what calibrates one of them may have been meant to choose in the other."""
     calibrated: set[str] = set()
-    call = Memory.__call__
+    call = CachedOutputs.__call__
 
-    def called(self: Memory, frame: pl.DataFrame, part: str) -> Outputs:
+    def called(self: CachedOutputs, frame: pl.DataFrame, part: str) -> Outputs:
         calibrated.update(frame["pixel_hash"] if part == "val" else ())
         return call(self, frame, part)
 
-    monkeypatch.setattr(Memory, "__call__", called)
+    monkeypatch.setattr(CachedOutputs, "__call__", called)
     runs = make_runs((0.02, -0.02), repeats=2, validation=0.5)
     second = Run.load(runs[1])
     Run(runs[1], second.recipe.model_copy(update={"keep": "best"}), second.record).save()
@@ -197,7 +197,7 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
     chose = {
         name
         for made in load_splits(runs[0].parent / "split.parquet")
-        for name in divide(made.frame, chooses=True).choosing["pixel_hash"]
+        for name in divide_validation(made.frame, chooses=True).choosing["pixel_hash"]
     }
     assert calibrated and chose
     assert not calibrated & chose

@@ -26,7 +26,7 @@ def catalog(official_source: Path) -> Catalog:
 
 def evaluated(catalog: Catalog, splits: list[Split], told: np.ndarray, folder: Path) -> dict:
     """report.json of probabilities (n, classes) for the test slices of all rounds in turn."""
-    paths = pl.concat([one.part("test").select("path") for one in splits])
+    paths = pl.concat([one.subset("test").select("path") for one in splits])
     columns = {FOLDERS.get(name, name): told[:, number] for number, name in enumerate(CLASSES)}
     paths.with_columns(**{name: pl.Series(column) for name, column in columns.items()}).unique(
         "path"

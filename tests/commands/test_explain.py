@@ -16,7 +16,7 @@ from gliascope.dataset.scan import pixel_hash
 from gliascope.inference.bundle import Bundle
 from gliascope.io import read
 from gliascope.recipes import load_recipe
-from gliascope.recipes.run import Ensemble, Record, Results, Run
+from gliascope.recipes.run import EnsembleRecord, Run, RunRecord, RunResults
 from gliascope.splits.split import COLUMNS, Split
 from gliascope.synthetic import write_phantoms
 
@@ -39,15 +39,15 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_run(tmp_path: Path, bundle: Bundle) -> Callable[..., Run]:
     """A finished run of the untrained network that `bundle` holds."""
 
-    def make(split: str = "none", ensemble: Ensemble | None = None) -> Run:
+    def make(split: str = "none", ensemble: EnsembleRecord | None = None) -> Run:
         from gliascope.models.classifier import build_classifier
         from gliascope.training.checkpoints import save_weights
 
         recipe = load_recipe("quick", TINY)
-        record = Record(
+        record = RunRecord(
             version="0", classes=CLASSES, protocol="official", split_seed=0, split=split, store="none",
             slices={}, weights_licence=None, environment={}, ensemble=ensemble,
-            results=Results(chosen=0, seconds=1.0, parameters=1),
+            results=RunResults(chosen=0, seconds=1.0, parameters=1),
         )  # fmt: skip
         run = Run(tmp_path / "run", recipe, record)
         run.save()
@@ -168,7 +168,7 @@ def test_errors_name_what_is_wrong(tmp_path: Path, phantoms: Path, make_run: Cal
     ):
         code, _, errors = explain(*arguments, "--out", tmp_path / "out")
         assert code == 2 and message in errors
-    ensemble = make_run(ensemble=Ensemble(average="logits", members={})).folder
+    ensemble = make_run(ensemble=EnsembleRecord(average="logits", members={})).folder
     code, _, errors = explain(ensemble, "--masks", masks, "--out", tmp_path / "out")
     assert code == 2 and "is an ensemble" in errors
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,7 @@ from gliascope.audit.result import DECISIONS_SCHEMA
 from gliascope.cli import app
 from gliascope.commands.export_dataset import Export, export_dataset
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.groups import GroupsFile, group_ids
+from gliascope.dataset.groups import GroupsFile, number_groups
 from gliascope.dataset.scan import scan
 from gliascope.errors import GliascopeError, LayoutError
 from gliascope.io import read
@@ -168,7 +168,7 @@ def test_of_a_volume_that_contradicts_another_file_the_rest_is_kept(
     again = scan_again(out, export).frame
     assert slices(again) == slices(catalog.frame)
     # The slices of one file stay together, though nothing in a PNG says so.
-    assert len(set(group_ids(again.filter(label="tumor")))) == 1
+    assert len(set(number_groups(again.filter(label="tumor")))) == 1
 
 
 def mat(path: Path, label: int, patient: str) -> None:
@@ -193,8 +193,8 @@ def test_files_that_carry_their_label_are_linked_unless_it_became_another(tmp_pa
         assert export.files == ways
         again = scan_again(out, export).frame
         assert slices(again) == slices(catalog.frame)
-        ours = dict(zip(catalog.frame["pixel_hash"], group_ids(catalog.frame), strict=True))
-        theirs = dict(zip(again["pixel_hash"], group_ids(again), strict=True))
+        ours = dict(zip(catalog.frame["pixel_hash"], number_groups(catalog.frame), strict=True))
+        theirs = dict(zip(again["pixel_hash"], number_groups(again), strict=True))
         pairs = {(ours[pixels], theirs[pixels]) for pixels in ours}
         assert len(pairs) == len(set(ours.values())) == len(set(theirs.values())) == 2
 
@@ -264,7 +264,7 @@ def test_decisions_on_slices_of_one_file_take_it_apart(make_source: Make, tmp_pa
     hashes = catalog.frame.filter(format="nifti")["pixel_hash"]
     assert set(again["pixel_hash"]) >= set(hashes[1:])
     assert hashes[0] not in set(again["pixel_hash"])
-    assert len(set(group_ids(again.filter(pl.col("path").str.contains("head"))))) == 1
+    assert len(set(number_groups(again.filter(pl.col("path").str.contains("head"))))) == 1
 
 
 def test_decisions_that_mix_up_the_classes_are_refused(two_sources: list[Path], tmp_path: Path) -> None:
@@ -333,10 +333,10 @@ def test_what_joins_slices_joins_their_copies(make_source: Make, tmp_path: Path)
     source = make_source({f"{label}/patient{n}": 2 for label in ("glioma", "no") for n in range(3)})
     (tmp_path / "groups.csv").write_text("path,group\nglioma/patient0/000.png,g\nno/patient1/000.png,g\n")
     catalog = scan([source], groups=GroupsFile(tmp_path / "groups.csv"))
-    assert group_ids(catalog.frame).max() + 1 == 2
+    assert number_groups(catalog.frame).max() + 1 == 2
     export = export_dataset(catalog, tmp_path / "out")
     again = scan_again(tmp_path / "out", export).frame
-    assert group_ids(again).max() + 1 == 2
+    assert number_groups(again).max() + 1 == 2
 
 
 @pytest.mark.parametrize("name", ["x" * 234 + ".png", "ö" * 125 + ".png", "a:b?.png"])

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.inference.bundle import Bundle
-from gliascope.runtime.folder_lock import claim, claim_file
+from gliascope.runtime.folder_lock import file_lock, folder_lock
 
 SETS = [argument for override in TINY for argument in ("--set", override)]
 Make = Callable[..., Path]
@@ -177,7 +177,7 @@ def test_the_second_process_is_refused_in_one_line(
         "train": (*tables, "--out", out, *SETS),
         "predict": (tmp_path / "bundle", official_source, "--out", out),
     }[command]
-    with claim_file(out) if command in ("scan", "predict") else claim(out):
+    with file_lock(out) if command in ("scan", "predict") else folder_lock(out):
         code, errors = gliascope(command, *arguments)
     assert code == 2
     assert f"process {os.getpid()} on " in errors

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliascope.commands import explain as explain_module
-from gliascope.commands.evaluated_model import Answers, OwnModel
-from gliascope.commands.example_slices import mistakes
-from gliascope.commands.lesion_cases import Case, place_on_slice
+from gliascope.commands.evaluated_model import ModelPredictions, RunModel
+from gliascope.commands.example_slices import show_mistakes
+from gliascope.commands.lesion_cases import LesionCase, place_on_slice
 from gliascope.evaluation.localisation import Points
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Outputs
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Prepared
+from gliascope.inference.predict import PreparedSlice
 from gliascope.inference.predict_files import _Work
 from gliascope.io.slices import Slice
 from gliascope.preprocessing import preprocess as preprocessing_module
-from gliascope.preprocessing.preprocess import Preprocessing, preprocess, seen
+from gliascope.preprocessing.preprocess import Preprocessing, preprocess, visible_box
 from gliascope.recipes import load_recipe, recipe_names
-from gliascope.server.answers import Studies, slice_finding
+from gliascope.server.answers import StudyNames, slice_finding
 from gliascope.splits.split import Split
 
 HEIGHT, WIDTH, CELLS = 190, 250, 7
@@ -105,7 +105,7 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
         return peak(tint(Image.open(file), black))
 
     def of_the_server() -> tuple[float, float]:
-        told = slice_finding(Prepared(item, black), finding, "a.png", Studies(b"salt"), wanted)
+        told = slice_finding(PreparedSlice(item, black), finding, "a.png", StudyNames(b"salt"), wanted)
         assert told.saliency is not None
         return peak(np.asarray(Image.open(BytesIO(base64.b64decode(told.saliency))))[:, :, 3])
 
@@ -117,19 +117,19 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
             return b""
 
         monkeypatch.setattr(explain_module, "encode", kept)
-        case = Case(item, black, 0, np.array([1.0]), {"grad_cam": map_})
+        case = LesionCase(item, black, 0, np.array([1.0]), {"grad_cam": map_})
         model = SimpleNamespace(preprocessing=wanted, classes=("glioma",))
         hits = {"grad_cam": Points(np.array([0.0]), np.array([1.0]))}
         explain_module._seen(model, case, hits, 0)  # type: ignore[arg-type]
         return peak(tint(pictures[-1], black))
 
     def of_cases() -> tuple[float, float]:
-        case = Case(item, black, 0, np.array([1.0]), {"grad_cam": map_})
+        case = LesionCase(item, black, 0, np.array([1.0]), {"grad_cam": map_})
         return peak(place_on_slice(case, "grad_cam", wanted))
 
     for door in (of_predict, of_the_server, of_explain, of_cases):
         assert door() == pytest.approx(where, abs=1.01), door.__name__
-    top, bottom, left, right = seen(black, wanted)
+    top, bottom, left, right = visible_box(black, wanted)
     row, column = (start + (cell + 0.5) * (end - start) / CELLS
                    for start, end, cell in ((top, bottom, HOT[0]), (left, right, HOT[1])))  # fmt: skip
     assert (row, column) == pytest.approx(where, abs=1.01)
@@ -143,15 +143,15 @@ def test_the_report_draws_it_there_on_its_stored_picture(values: dict[str, Any],
     map_ = np.zeros((1, 2, CELLS, CELLS), dtype=np.float32)
     map_[0, 1][HOT] = 1
     outputs = Outputs(np.zeros((1, 2), dtype=np.float32), {}, map_)
-    model = object.__new__(OwnModel)
+    model = object.__new__(RunModel)
     model.bundle = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}))  # type: ignore[assignment]
     model.calibrator = None
     model.memory = _Memory(stored, outputs)  # type: ignore[assignment]
     frame = pl.DataFrame({"path": ["a.png"], "part": ["test"]})
-    answers = model.answer(frame, "test")
-    assert isinstance(answers, Answers)
+    answers = model.predict(frame, "test")
+    assert isinstance(answers, ModelPredictions)
     scores = Scores(np.array([[0.1, 0.9]]), np.array([0]), np.array([0]), ("glioma", "no_tumor"))
-    (mistake,) = mistakes(Split(frame), model, scores, answers)
+    (mistake,) = show_mistakes(Split(frame), model, scores, answers)
     assert mistake.overlay is not None
     picture = Image.open(BytesIO(mistake.overlay))
     side = wanted.input_size / CELLS

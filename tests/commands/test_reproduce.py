@@ -179,10 +179,10 @@ def test_a_sample_is_the_same_every_time_and_of_every_part(
     make_source: Callable[..., Path], official_source: Path
 ) -> None:
     catalog = scan([official_source, make_source({"glioma": 5, "no": 2}, "other")])
-    some = catalog.sample(3)
+    some = catalog.sample_slices(3)
     assert some.frame.height == 8 * 3 + 3 + 2
-    assert catalog.sample(3).frame.equals(some.frame)
-    assert catalog.sample(99).frame.equals(catalog.frame)
+    assert catalog.sample_slices(3).frame.equals(some.frame)
+    assert catalog.sample_slices(99).frame.equals(catalog.frame)
 
 
 def test_slices_that_know_no_kinds_of_tumour_come_with_a_map_of_labels(

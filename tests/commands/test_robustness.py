@@ -11,18 +11,24 @@ from tiny import LABELS, TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.commands.corrupted_slices import PLAIN, answers, disturbed, original, sample
+from gliascope.commands.corrupted_slices import (
+    PLAIN,
+    corrupt,
+    predict_corrupted,
+    read_original,
+    sample_test_slices,
+)
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.predict import Predictor, predict
 from gliascope.recipes import load_recipe
-from gliascope.recipes.run import Record, Results, Run
-from gliascope.robustness.corruptions import DISTURBANCES
+from gliascope.recipes.run import Run, RunRecord, RunResults
+from gliascope.robustness.corruptions import CORRUPTIONS
 from gliascope.splits.split import load_splits, split, write_splits
 from gliascope.store.store_splits import store_splits
 
-SOME = {name: DISTURBANCES[name] for name in ("noise", "rotation", "jpeg")}
+SOME = {name: CORRUPTIONS[name] for name in ("noise", "rotation", "jpeg")}
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 
 
@@ -37,7 +43,7 @@ def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     conditions = (PLAIN, *((name, strength) for name, one in SOME.items() for strength in one.strengths))
     monkeypatch.setattr("gliascope.commands.corrupted_slices.CONDITIONS", conditions)
     monkeypatch.setattr("gliascope.commands.robustness.CONDITIONS", conditions)
-    monkeypatch.setattr("gliascope.commands.robustness.DISTURBANCES", SOME)
+    monkeypatch.setattr("gliascope.commands.robustness.CORRUPTIONS", SOME)
 
 
 @pytest.fixture
@@ -53,10 +59,10 @@ def run(tmp_path: Path, source: Path, calibrated: Bundle) -> Run:
     splits = split(catalog, ["official"], validation=0.25)
     catalog.write(tmp_path / "catalog.parquet")
     write_splits(splits, tmp_path / "split.parquet")
-    record = Record(
+    record = RunRecord(
         version="0", classes=CLASSES, protocol="official", split_seed=0, split=splits[0].training,
         store="none", slices={}, weights_licence=None, environment={},
-        results=Results(chosen=0, seconds=1.0, parameters=1),
+        results=RunResults(chosen=0, seconds=1.0, parameters=1),
     )  # fmt: skip
     made = Run(tmp_path / "run", load_recipe("quick", TINY), record)
     made.save()
@@ -80,7 +86,7 @@ def test_a_model_is_disturbed(tmp_path: Path, run: Run, source: Path, fewer: Non
     assert found["excluded"]["changed since the scan"] == 1 and sum(found["excluded"].values()) == 2
     assert list(found["disturbances"]) == list(SOME)
     for name, one in found["disturbances"].items():
-        assert [row["strength"] for row in one["strengths"]] == list(DISTURBANCES[name].strengths)
+        assert [row["strength"] for row in one["strengths"]] == list(CORRUPTIONS[name].strengths)
         for row in one["strengths"]:
             accepted = row["verdicts"]["accepted"]
             right = accepted["accuracy"]["value"] or 0
@@ -100,16 +106,16 @@ def test_answers_are_those_of_the_one_prediction_path(run: Run, calibrated: Bund
     from gliascope.splits.split import load_splits
 
     catalog = Catalog.load(tmp_path / "catalog.parquet")
-    frame = sample(load_splits(tmp_path / "split.parquet")[0], catalog, 2, seed=3)
+    frame = sample_test_slices(load_splits(tmp_path / "split.parquet")[0], catalog, 2, seed=3)
     assert frame.height == 2
     rejects: Counter[str] = Counter()
-    first = next(answers(calibrated, frame, 3, rejects))
+    first = next(predict_corrupted(calibrated, frame, 3, rejects))
     files = []
-    for number, pixels in enumerate(disturbed(original(frame, first.row), 3)):
+    for number, pixels in enumerate(corrupt(read_original(frame, first.row), 3)):
         files.append(tmp_path / f"{number:02d}.png")
         Image.fromarray(pixels).save(files[-1])
     for finding, probabilities, verdict in zip(
-        predict(Predictor.of(calibrated), files, pytest.fail),
+        predict(Predictor.load(calibrated), files, pytest.fail),
         first.probabilities,
         first.verdicts,
         strict=True,

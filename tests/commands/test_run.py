@@ -121,7 +121,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
         made / "bundle",
     )
     model = Bundle.load(bundle)
-    frame = parts.part("test")
+    frame = parts.subset("test")
     images = store(catalog.frame, model.info.preprocessing)
     assert model.calibrator is not None
     scored = model.calibrator.calibrated(

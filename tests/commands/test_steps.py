@@ -16,7 +16,7 @@ from gliascope.commands.train import calibrate_runs, train
 from gliascope.dataset.scan import scan
 from gliascope.errors import RunError
 from gliascope.inference.bundle import Bundle
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.recipes import load_recipe
 from gliascope.splits.split import split, write_splits
 from gliascope.store.store import store
@@ -94,7 +94,7 @@ def test_a_training_that_is_not_calibrated_is_unchecked_and_the_same_command_cal
 
 def test_a_run_is_calibrated_on_its_own_split_alone(make_source: Callable[..., Path], tmp_path: Path) -> None:
     catalog = scan([make_source({"yes": 12, "no": 12})])
-    recipe = complete(load_recipe("quick", [*TINY, "stages.0.epochs=1"]))
+    recipe = complete_recipe(load_recipe("quick", [*TINY, "stages.0.epochs=1"]))
     images, splits = store_splits(catalog.frame, split(catalog, ["grouped", "random"]), recipe.preprocessing)
     runs = train(recipe, splits[:1], images, tmp_path / "run")
     with pytest.raises(RunError, match="was trained on another split"):
@@ -106,7 +106,7 @@ def test_evaluating_a_run_of_another_preprocessing_makes_its_store_in_one_place(
     official_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle
 ) -> None:
     catalog = scan([official_source])
-    recipe = complete(load_recipe("quick", [*TINY, "stages.0.epochs=1"]))
+    recipe = complete_recipe(load_recipe("quick", [*TINY, "stages.0.epochs=1"]))
     images, splits = store_splits(catalog.frame, split(catalog), recipe.preprocessing)
     runs = train(recipe, splits, images, tmp_path / "run")
     asked = []

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.commands import predictions, tracking
-from gliascope.commands.evaluated_model import OwnModel
+from gliascope.commands.evaluated_model import RunModel
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.errors import GliascopeError
@@ -27,7 +27,7 @@ from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.recipes import load_recipe
-from gliascope.recipes.run import Record, Results, Run
+from gliascope.recipes.run import Run, RunRecord, RunResults
 from gliascope.splits.split import Split, split, write_splits
 from gliascope.store.store import store
 from gliascope.training.environment import git_state
@@ -49,7 +49,7 @@ def make_run(
     """A run as `train` leaves it, whose model only means grey levels, and a report beside it."""
     recipe = load_recipe("quick", ["preprocessing.size=16", f"seed={seed}"])
     model = make_bundle(recipe.name, made.classes)
-    record = Record(
+    record = RunRecord(
         version="0",
         classes=made.classes,
         protocol=made.protocol,
@@ -61,7 +61,7 @@ def make_run(
         started=f"2026-11-2{seed}T20:00:00+00:00",
         weights_licence=None,
         environment={"device": "cpu"},
-        results=Results(chosen=1, seconds=4.0 - seed, parameters=12) if finished else None,
+        results=RunResults(chosen=1, seconds=4.0 - seed, parameters=12) if finished else None,
     )
     run = Run(folder, recipe, record)
     run.save()
@@ -86,9 +86,9 @@ def made(official_source: Path, tmp_path: Path) -> Run:
     (one,) = split(catalog)
     write_splits([one], place / "split.parquet")
     run = make_run(place / "run", one)
-    test = one.part("test")
+    test = one.subset("test")
     bundle = Bundle.load(run.model)
-    model = OwnModel(run, bundle, store(catalog.frame, bundle.info.preprocessing))
+    model = RunModel(run, bundle, store(catalog.frame, bundle.info.preprocessing))
     probabilities = Engine(model.bundle)(
         model.memory.images.pixels[model.memory.images.rows(test["pixel_hash"])]
     ).probabilities

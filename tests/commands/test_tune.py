@@ -19,9 +19,9 @@ from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.errors import DivergedError, SplitError
 from gliascope.recipes import Recipe, load_recipe
-from gliascope.runtime.folder_lock import claim
+from gliascope.runtime.folder_lock import folder_lock
 from gliascope.splits.split import load_splits, split, write_splits
-from gliascope.splits.validation import divide
+from gliascope.splits.validation import divide_validation
 from gliascope.training.history import Epoch
 
 SETS = [argument for override in (*TINY, "stages.0.epochs=4") for argument in ("--set", override)]
@@ -94,7 +94,7 @@ class Formula:
 @pytest.fixture
 def formula(monkeypatch: pytest.MonkeyPatch) -> Formula:
     made = Formula()
-    monkeypatch.setattr("gliascope.training.trial.validate", made)
+    monkeypatch.setattr("gliascope.training.trial.train_and_validate", made)
     return made
 
 
@@ -255,7 +255,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     from gliascope.training import loop
 
     (made,) = load_splits(place / "split.parquet")
-    calibrating = divide(made.frame, chooses=True).calibrating["path"].to_list()
+    calibrating = divide_validation(made.frame, chooses=True).calibrating["path"].to_list()
     for file in [*official_source.glob("Testing/*/*"), *(place / path for path in calibrating)]:
         file.unlink()
     trained: list[int] = []
@@ -320,7 +320,7 @@ def test_the_lock_of_a_trial_that_was_killed_after_its_end_is_removed(place: Pat
 
 
 def test_a_trial_that_another_process_holds_is_left_alone(place: Path, formula: Formula) -> None:
-    with claim(killed(place, formula)):
+    with folder_lock(killed(place, formula)):
         assert tune(place, "--trials", 4)[0] == 0
         assert [trial.state.name for trial in study(place).trials].count("RUNNING") == 1
 

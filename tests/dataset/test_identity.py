@@ -11,7 +11,7 @@ from making import Make as MakeFiles
 
 from gliascope.audit.run_audit import run_audit
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.groups import GroupsFile, group_ids
+from gliascope.dataset.groups import GroupsFile, number_groups
 from gliascope.dataset.identity import PatientCount
 from gliascope.dataset.scan import scan
 from gliascope.reports.pages.audit import render_audit
@@ -79,7 +79,7 @@ def test_a_groups_file_for_some_adds_to_what_the_files_say(tmp_path: Path) -> No
     ]  # a name a slice: parts patients, if believed
     (tmp_path / "g.csv").write_text("\n".join(["path,group", *lines]))
     catalog = scan([source], groups=GroupsFile(tmp_path / "g.csv"))
-    assert group_ids(catalog.frame).max() + 1 == 6
+    assert number_groups(catalog.frame).max() + 1 == 6
     assert parted(catalog, catalog.frame["patient"]) == 0
 
 
@@ -87,7 +87,7 @@ def test_a_group_of_two_sources_is_one(make_source: Make, tmp_path: Path) -> Non
     sources = [make_source({"yes": 2, "no": 2}, name, seed=seed) for seed, name in enumerate("ab")]
     (tmp_path / "g.csv").write_text("path,group\na/yes/000.png,p1\nb/yes/000.png,p1\n")
     frame = scan(sources, groups=GroupsFile(tmp_path / "g.csv")).frame
-    assert group_ids(frame).max() + 1 == 7
+    assert number_groups(frame).max() + 1 == 7
 
 
 def test_files_and_folders_join(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_files_and_folders_join(tmp_path: Path) -> None:
     frame = scan([source]).frame
     assert set(frame["patient_from"]) == {"file and folder"}
     assert frame["patient"].n_unique() == 4
-    assert group_ids(frame).max() + 1 == 4
+    assert number_groups(frame).max() + 1 == 4
 
 
 @pytest.mark.parametrize("patient", ["ANON", "0", "HOSP-ANON-17"])
@@ -122,7 +122,7 @@ def test_several_placeholders_are_nobody_and_patients_with_visits_stay(tmp_path:
     frame = scan([dicoms(tmp_path / "set", names.__getitem__, lambda n: f"1.2.{n}")]).frame
     assert frame.filter(patient_from="file")["patient"].n_unique() == 1
     assert frame.filter(patient_from="study")["patient"].n_unique() == 6
-    assert group_ids(frame).max() + 1 == 7
+    assert number_groups(frame).max() + 1 == 7
 
 
 def test_where_no_study_tells_apart_the_cause_is_named(
@@ -145,4 +145,4 @@ def test_equal_names_of_folders_do_not_join_patients_that_files_state(tmp_path: 
             folder = source / label / f"ST{number:06d}"
             folder.mkdir()
             (source / label / f"{n:03d}.dcm").rename(folder / "IM-0001-0001.dcm")
-    assert group_ids(scan([source]).frame).max() + 1 == 12
+    assert number_groups(scan([source]).frame).max() + 1 == 12

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.merge import CONFLICTS, conflicts, set_aside
+from gliascope.dataset.merge import CONFLICTS, conflicts, exclusion_reasons
 from gliascope.dataset.scan import scan
 
 Make = Callable[..., Path]
@@ -25,21 +25,21 @@ def frame_of(rows: Sequence[Row]) -> pl.DataFrame:
 
 def test_distinct_slices_are_all_kept() -> None:
     frame = frame_of([("a/1", "x", "p"), ("a/2", "x", "q"), ("b/1", "y", "r")])
-    assert set_aside(frame).to_list() == [None, None, None]
-    assert set_aside(frame).dtype == pl.String
+    assert exclusion_reasons(frame).to_list() == [None, None, None]
+    assert exclusion_reasons(frame).dtype == pl.String
     assert conflicts(frame).is_empty()
 
 
 def test_of_copies_the_first_source_wins_and_there_the_first_path() -> None:
     # Source z is named first, though a comes first in the alphabet; z/1 is listed after z/2.
     frame = frame_of([("z/2", "x", "p"), ("a/0", "x", "p"), ("z/1", "x", "p"), ("a/9", "x", "q")])
-    assert set_aside(frame).to_list() == ["copy of z/1", "copy of z/1", None, None]
+    assert exclusion_reasons(frame).to_list() == ["copy of z/1", "copy of z/1", None, None]
 
 
 def test_of_contradicting_copies_none_is_kept() -> None:
     rows = [("a/1", "x", "p"), ("a/2", "x", "p"), ("b/1", "y", "p"), ("b/2", "z", "p"), ("b/3", "y", "q")]
     frame = frame_of(rows)
-    assert set_aside(frame).to_list() == [
+    assert exclusion_reasons(frame).to_list() == [
         "label conflict with b/1",
         "label conflict with b/1",
         "label conflict with a/1",
@@ -59,7 +59,7 @@ def test_of_contradicting_copies_none_is_kept() -> None:
 def test_slices_of_one_file_are_compared_too() -> None:
     frame = frame_of([("a/v", "x", "p"), ("a/v", "x", "p"), ("b/v", "x", "p")])
     frame = frame.with_columns(index=pl.Series([1, 0, 0]))
-    assert set_aside(frame).to_list() == ["copy of a/v", None, "copy of a/v"]
+    assert exclusion_reasons(frame).to_list() == ["copy of a/v", None, "copy of a/v"]
 
 
 def merged_sources(make_source: Make) -> list[Path]:

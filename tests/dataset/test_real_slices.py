@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not DATA, reason="GLIASCOPE_DATA does not name t
 )
 def test_a_public_set_is_read_whole(name: str, train: tuple, test: tuple, distinct: int) -> None:
     catalog = scan([Path(str(DATA)) / name])
-    assert catalog.rejects.is_empty()
+    assert catalog.excluded.is_empty()
     counts = {
         (part, label): n for part, label, n in catalog.frame.group_by("official", "label").len().iter_rows()
     }

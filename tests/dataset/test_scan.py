@@ -68,7 +68,7 @@ def test_a_row_says_where_the_slice_is_and_what_it_holds(make_source: Make, tmp_
     source = make_source({"yes": 1, "no": 1})
     catalog = scan([source])
     assert catalog.frame.schema == pl.Schema(SCHEMA)
-    row = catalog.pictured().filter(pl.col("label") == "tumor").row(0, named=True)
+    row = catalog.with_thumbnails().filter(pl.col("label") == "tumor").row(0, named=True)
     file = source / "yes" / "000.png"
     pixels = np.asarray(Image.open(file))
     assert Path(row["root"]) / row["path"] == file
@@ -123,7 +123,7 @@ def test_the_head_thumbnail_is_the_same_where_black_border_was_cut_or_added(make
     found = {
         Path(path).stem: [np.frombuffer(one, np.uint8) for one in pictures]
         for path, *pictures in scan([source])
-        .pictured()
+        .with_thumbnails()
         .select("path", "thumbnail", "head_thumbnail")
         .iter_rows()
     }
@@ -140,23 +140,23 @@ def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> N
     catalog.write(tmp_path / "out" / "catalog.parquet")
     loaded = Catalog.load(tmp_path / "out" / "catalog.parquet")
     assert loaded.frame.equals(catalog.frame)
-    assert loaded.rejects.equals(catalog.rejects)
-    assert loaded.pictured().equals(catalog.pictured())
+    assert loaded.excluded.equals(catalog.excluded)
+    assert loaded.with_thumbnails().equals(catalog.with_thumbnails())
 
 
 def test_thumbnails_stay_with_the_blocks_and_all_is_written_in_parts(
     make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable_map, "FILES", 3)
-    monkeypatch.setattr(catalog_module, "PART", 4)
+    monkeypatch.setattr(catalog_module, "ROWS_PER_FILE", 4)
     source = make_source({"yes": 6, "no": 5})
     Image.new("L", (30, 20)).save(source / "no" / "blank.png")
     (source / "no" / "damaged.png").write_bytes(b"no picture")
     whole = scan([source])
-    catalog = scan([source], kept=tmp_path / "kept")
+    catalog = scan([source], resume_folder=tmp_path / "kept")
     assert catalog.frame.equals(whole.frame)
     assert catalog.frame.filter(pl.col("blank"))["path"].to_list() == ["source/no/blank.png"]
-    assert catalog.pictured().equals(whole.pictured())
+    assert catalog.with_thumbnails().equals(whole.with_thumbnails())
     catalog.write(tmp_path / "catalog.parquet")
     for name in ("catalog.parquet", "catalog.thumbnails.parquet"):
         parts = sorted((tmp_path / name).iterdir())
@@ -164,14 +164,14 @@ def test_thumbnails_stay_with_the_blocks_and_all_is_written_in_parts(
     shutil.rmtree(tmp_path / "kept")
     loaded = Catalog.load(tmp_path / "catalog.parquet")
     assert loaded.frame.equals(whole.frame)
-    assert loaded.pictured().equals(whole.pictured())
-    some = loaded.sample(2)
-    assert some.pictured().equals(whole.sample(2).pictured())
+    assert loaded.with_thumbnails().equals(whole.with_thumbnails())
+    some = loaded.sample_slices(2)
+    assert some.with_thumbnails().equals(whole.sample_slices(2).with_thumbnails())
     with pytest.raises(FileNotFoundError, match="removed while it was needed"):
-        catalog.pictured()
+        catalog.with_thumbnails()
     parts[1].unlink()
     with pytest.raises(GliascopeError, match=r"4 thumbnails are gone.*`gliascope scan`"):
-        loaded.pictured()
+        loaded.with_thumbnails()
 
 
 def test_a_catalogue_replaces_nothing_but_a_catalogue(make_source: Make, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_bad_files_are_set_aside_with_reasons(make_source: Make) -> None:
     catalog = scan([source])
     assert catalog.frame.height == 4
     rejects = {
-        Path(path).name: reason for path, reason in catalog.rejects.select("path", "reason").iter_rows()
+        Path(path).name: reason for path, reason in catalog.excluded.select("path", "reason").iter_rows()
     }
     assert set(rejects) == {"empty.jpg", "text.jpg", "half.jpg", "notes.txt"}
     assert all(rejects.values())
@@ -255,7 +255,7 @@ def test_a_file_name_that_is_no_text_is_set_aside(make_source: Make) -> None:
     file.write_bytes((source / "yes" / "000.png").read_bytes())
     catalog = scan([source])
     assert catalog.frame.height == 2
-    assert catalog.rejects.select("path", "reason").row(0) == (
+    assert catalog.excluded.select("path", "reason").row(0) == (
         "source/yes/bad-\\xff.png",
         "file name is not UTF-8",
     )

@@ -50,8 +50,8 @@ def test_secondary_captures_give_way_to_acquired_slices_of_their_study(
         "2-capture.dcm",
     ]
     assert catalog.frame["kind"].is_null().all()
-    assert catalog.rejects["path"].sort().to_list() == ["set/glioma/1-capture.dcm", "set/no/1-capture.dcm"]
-    assert set(catalog.rejects["reason"]) == {"secondary capture beside acquired slices"}
+    assert catalog.excluded["path"].sort().to_list() == ["set/glioma/1-capture.dcm", "set/no/1-capture.dcm"]
+    assert set(catalog.excluded["reason"]) == {"secondary capture beside acquired slices"}
 
 
 def test_a_set_converted_from_pictures_stays(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_set_converted_from_pictures_stays(write: Callable[..., Path], tmp_pat
         write(f"{('glioma', 'no')[number % 2]}/{number}.dcm", str(number // 2), **CAPTURE)
     catalog = scan([tmp_path / "set"])
     assert catalog.frame.height == 4
-    assert catalog.rejects.is_empty()
+    assert catalog.excluded.is_empty()
     assert catalog.frame["set_aside"].is_null().all()
 
 
@@ -76,7 +76,7 @@ def _mixed(write: Callable[..., Path], tmp_path: Path) -> Catalog:
 
 def test_localizers_and_maps_train_and_test_nothing(write: Callable[..., Path], tmp_path: Path) -> None:
     catalog = _mixed(write, tmp_path)
-    assert dict(catalog.rejects.select("path", "reason").rows()) == {
+    assert dict(catalog.excluded.select("path", "reason").rows()) == {
         "set/Training/no/seg.dcm": "segmentation, not a slice"
     }
     kinds = {"localizer": 40, "derived map": 1, None: 40}

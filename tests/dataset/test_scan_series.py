@@ -11,13 +11,13 @@ from making import Make
 from PIL import Image
 
 from gliascope.commands.export_dataset import export_dataset
-from gliascope.dataset.catalog import FILE, Catalog, read_file
+from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import pixel_hash, scan
-from gliascope.io.scales import ALONE, to_slices
+from gliascope.io.scales import SINGLE_SLICE_NOTE, to_slices
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.reports.pages.pictures import Album
 from gliascope.runtime import process_pool, resumable_map
-from gliascope.runtime.folder_lock import claim_file
+from gliascope.runtime.folder_lock import file_lock
 from gliascope.store.store import store
 
 LESIONS = (6, 7, 8)
@@ -66,7 +66,7 @@ def test_a_series_parted_by_class_has_one_scale(series: tuple[Path, np.ndarray],
     assert pictures["scale"].null_count() == pictures["series"].null_count() == 2
     assert catalog.frame["path"].to_list() == sorted(catalog.frame["path"].to_list())
     # Thumbnails are those of the slices as they are now, and no others.
-    assert catalog.pictured().height == catalog.frame.height
+    assert catalog.with_thumbnails().height == catalog.frame.height
     assert sum(table.height for table in catalog.thumbnails()) == catalog.frame.height
     catalog.write(tmp_path / "catalog.parquet")
     assert Catalog.load(tmp_path / "catalog.parquet").frame.equals(catalog.frame)
@@ -94,7 +94,7 @@ def test_blocks_change_nothing(
 
 def test_processes_change_nothing(series: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resumable_map, "FILES", 3)
-    monkeypatch.setattr(process_pool, "WORTH", 1)
+    monkeypatch.setattr(process_pool, "MIN_FILES", 1)
     monkeypatch.setenv("GLIASCOPE_CORES", "2")
     source, volume = series
     assert hashes(scan([source])) == expected(volume)
@@ -124,14 +124,14 @@ def test_an_interruption_changes_nothing(
 
     out = tmp_path / "catalog.parquet"
     monkeypatch.setattr(resumable_map, "_save", interrupted)
-    with pytest.raises(KeyboardInterrupt), claim_file(out) as kept:
-        scan([source], kept=kept)
+    with pytest.raises(KeyboardInterrupt), file_lock(out) as kept:
+        scan([source], resume_folder=kept)
     monkeypatch.setattr(
         resumable_map, "_save", lambda path, content: (saved.append(path), save(path, content))
     )
-    with claim_file(out) as kept:
-        catalog = scan([source], kept=kept)
-        assert catalog.pictured().height == catalog.frame.height
+    with file_lock(out) as kept:
+        catalog = scan([source], resume_folder=kept)
+        assert catalog.with_thumbnails().height == catalog.frame.height
     assert hashes(catalog) == expected(volume)
     assert len(saved) == len(set(saved))  # nothing was done twice
 
@@ -140,10 +140,10 @@ def test_whatever_reads_a_slice_again_reads_it_so(series: tuple[Path, np.ndarray
     source, _ = series
     catalog = scan([source])
     for row in catalog.frame.iter_rows(named=True):
-        again = read_file(*(row[name] for name in FILE))
+        again = read_catalogued(*(row[name] for name in FILE_COLUMNS))
         assert pixel_hash(again[row["index"]].pixels) == row["pixel_hash"]
-    assert not len(store(catalog.frame, Preprocessing(size=16)).lost)
-    assert len({Album(catalog.pictured())[row].image for row in range(catalog.frame.height)}) > 10
+    assert not len(store(catalog.frame, Preprocessing(size=16)).missing)
+    assert len({Album(catalog.with_thumbnails())[row].image for row in range(catalog.frame.height)}) > 10
     export_dataset(catalog, tmp_path / "export")
     exported = scan([tmp_path / "export"])
     assert set(exported.frame["pixel_hash"]) == set(catalog.frame["pixel_hash"])
@@ -170,8 +170,10 @@ def test_one_slice_of_a_series_is_noted(
     for label, index in (("glioma", 7), ("no_tumor", 3)):
         one = volumes.instance(make, volumes.head(), index, SeriesInstanceUID=f"1.2.{index}")
         volumes.save(make, one, tmp_path / "source" / label / "a.dcm")
-    assert scan([tmp_path / "source"]).frame["notes"].to_list() == [ALONE, ALONE]
-    assert f"2 slices, source/glioma/a.dcm first: {ALONE}" in " ".join(capsys.readouterr().err.split())
+    assert scan([tmp_path / "source"]).frame["notes"].to_list() == [SINGLE_SLICE_NOTE, SINGLE_SLICE_NOTE]
+    assert f"2 slices, source/glioma/a.dcm first: {SINGLE_SLICE_NOTE}" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_pictures_are_read_once(make_source: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,15 +29,17 @@ def test_contract_of_every_set(name: str, tmp_path) -> None:
     assert mapping == {classes.normalise(k): v and classes.canonical(v) for k, v in public.labels.items()}
     told = {value for value in mapping.values() if value}
     for folder in public.classes:
-        place = folder_labels.place(("set", folder), mapping)
+        place = folder_labels.labels_of_folders(("set", folder), mapping)
         known = place.label or place.excluded or classes.canonical(folder) in told
         # figshare's files carry their own class.
         assert known or public.figshare, f"{folder} is no class that scan knows"
     names = {
-        folder_labels.place(("set", folder), mapping).label or classes.canonical(folder)
+        folder_labels.labels_of_folders(("set", folder), mapping).label or classes.canonical(folder)
         for folder in public.classes
     }
-    if not any(folder_labels.place(("set", folder), mapping).excluded for folder in public.classes):
+    if not any(
+        folder_labels.labels_of_folders(("set", folder), mapping).excluded for folder in public.classes
+    ):
         classes.check_vocabulary(names)
 
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from gliascope.evaluation.scores import Scores
-from gliascope.splits.draws import halves
-from gliascope.splits.validation import divide
+from gliascope.splits.draws import hash_halves
+from gliascope.splits.validation import divide_validation
 from gliascope.uncertainty.conformal import (
     conformal_quantile,
     coverage_bounds,
@@ -57,7 +57,7 @@ class Patients:
                 "part": "val",
             }
         )
-        return frame.with_columns(calibrates=halves(frame)).with_row_index("row")
+        return frame.with_columns(calibrates=hash_halves(frame)).with_row_index("row")
 
 
 def covered(calibration: Scores, test: Scores, seed: int) -> int:
@@ -75,7 +75,7 @@ def trials() -> dict[str, list[tuple[int, int]]]:
     for trial in range(TRIALS):
         random = np.random.default_rng(trial)
         validation, test = Patients(VALIDATED, random), Patients(TESTED, random)
-        uses = divide(validation.split(trial), chooses=True)
+        uses = divide_validation(validation.split(trial), chooses=True)
         apart = tuple(part["row"].to_numpy() for part in (uses.choosing, uses.calibrating))
         everything = np.arange(len(validation.groups))
         for name, (choosing, calibrating) in {"apart": apart, "the same": (everything, everything)}.items():

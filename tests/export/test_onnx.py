@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gliascope.errors import RunError
 from gliascope.export import onnx as module
 from gliascope.export.onnx import export
-from gliascope.export.tta import Deployed
+from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.engine import Engine
 from gliascope.models.classifier import Classifier, Normalise
 from gliascope.models.heads import ClassifierHead, create_head
@@ -45,7 +45,7 @@ def test_a_head_without_maps_declares_that_it_has_none(classifier: Classifier) -
     outputs = Engine(bundle)(pixels)
     assert outputs.maps is None
     with torch.no_grad():
-        expected = Deployed(classifier.eval(), RECIPE)(torch.from_numpy(pixels))[0].numpy()
+        expected = DeployedNetwork(classifier.eval(), RECIPE)(torch.from_numpy(pixels))[0].numpy()
     assert np.abs(outputs.logits - expected).max() < 1e-4
 
 
@@ -55,7 +55,7 @@ def test_a_model_that_differs_after_export_is_refused(
 ) -> None:
     whole = module.to_onnx
 
-    def damaged(deployed: Deployed, *rest) -> bytes:
+    def damaged(deployed: DeployedNetwork, *rest) -> bytes:
         model = whole(deployed, *rest)
         with torch.no_grad():
             deployed.classifier.head.linear.bias += damage

@@ -4,17 +4,17 @@ import torch
 from tiny import TINY
 from torch import nn
 
-from gliascope.export.tta import Deployed, average
+from gliascope.export.tta import DeployedNetwork, average_views
 from gliascope.models.classifier import Classifier, Normalise
 from gliascope.models.heads import create_head
 from gliascope.recipes import Head, load_recipe
 
 
-def deployed(*overrides: str) -> Deployed:
+def deployed(*overrides: str) -> DeployedNetwork:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.Tanh())
     classifier = Classifier(backbone, create_head(Head(), 8, 3))
-    return Deployed(classifier, load_recipe("quick", [*TINY, *overrides])).eval()
+    return DeployedNetwork(classifier, load_recipe("quick", [*TINY, *overrides])).eval()
 
 
 PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8))
@@ -50,10 +50,10 @@ def test_maps_lie_on_the_slice_whatever_the_views() -> None:
 
 def test_one_view_averages_to_itself() -> None:
     logits = torch.randn(1, 5, 4)
-    assert torch.allclose(average(logits, "probabilities").softmax(1), logits[0].softmax(1), atol=1e-6)
-    assert torch.equal(average(logits, "logits"), logits[0])
+    assert torch.allclose(average_views(logits, "probabilities").softmax(1), logits[0].softmax(1), atol=1e-6)
+    assert torch.equal(average_views(logits, "logits"), logits[0])
 
 
 def test_what_all_views_rule_out_stays_finite() -> None:
     logits = torch.tensor([[[0.0, 500.0]], [[0.0, 400.0]]])
-    assert torch.allclose(average(logits, "probabilities")[0, 0], torch.tensor(-400 - 0.6931))
+    assert torch.allclose(average_views(logits, "probabilities")[0, 0], torch.tensor(-400 - 0.6931))

@@ -12,8 +12,8 @@ from gliascope.cli import app
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference import findings_table
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.findings_table import read_parts
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.findings_table import read_findings
+from gliascope.inference.predict_files import predict_files
 
 Make = Callable[..., Path]
 
@@ -21,7 +21,7 @@ Make = Callable[..., Path]
 @pytest.fixture
 def source(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Ten slices and two volumes, four findings a part."""
-    monkeypatch.setattr(findings_table, "PART", 4)
+    monkeypatch.setattr(findings_table, "ROWS_PER_FILE", 4)
     made = make_source({"yes": 5, "no": 5})
     for name in ("v.nii", "w.nii"):
         volume = np.random.default_rng(len(name)).normal(100, 20, (20, 22, 5)).astype(np.float32)
@@ -31,15 +31,15 @@ def source(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_parts_hold_what_json_lines_do(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
-    lines = predict_job(calibrated, [source], tmp_path / "f.jsonl", None)
+    lines = predict_files(calibrated, [source], tmp_path / "f.jsonl", None)
     out = tmp_path / "f.parquet"
-    assert list(map(str, predict_job(calibrated, [source], out, None).rejects)) == list(
-        map(str, lines.rejects)
+    assert list(map(str, predict_files(calibrated, [source], out, None).unreadable)) == list(
+        map(str, lines.unreadable)
     )
     assert sorted(path.name for path in out.iterdir()) == [
         *(f"part-00000{number}.parquet" for number in range(6)), "studies.parquet",
     ]  # fmt: skip
-    found = read_parts(out).collect()
+    found = read_findings(out).collect()
     assert found["probabilities"].to_list() == [one.probabilities for one in lines.findings]
     rounded = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
     for key in ("file", "slice", "study", "label", "prediction_set", "verdict"):
@@ -50,12 +50,12 @@ def test_parts_hold_what_json_lines_do(calibrated: Bundle, source: Path, tmp_pat
 
 def test_only_findings_are_replaced(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.parquet"
-    predict_job(calibrated, [source], out, None)
-    predict_job(calibrated, [source / "yes"], out, None)
-    assert read_parts(out).collect().height == 5
+    predict_files(calibrated, [source], out, None)
+    predict_files(calibrated, [source / "yes"], out, None)
+    assert read_findings(out).collect().height == 5
     (out / "mine.txt").write_text("mine")
     with pytest.raises(GliascopeError, match="something else"):
-        predict_job(calibrated, [source], out, None)
+        predict_files(calibrated, [source], out, None)
     assert (out / "mine.txt").exists()
 
 
@@ -63,7 +63,7 @@ def test_where_nothing_can_be_read_nothing_is_written(
     calibrated: Bundle, source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ReadError):
-        predict_job(calibrated, [source / "bad.png"], tmp_path / "f.parquet", None)
+        predict_files(calibrated, [source / "bad.png"], tmp_path / "f.parquet", None)
     assert not (tmp_path / "f.parquet").exists()
 
 
@@ -78,6 +78,6 @@ def test_the_command_counts_them(calibrated: Bundle, source: Path, tmp_path: Pat
 
 
 def test_a_folder_whose_name_looks_like_a_pattern(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
-    predict_job(calibrated, [source], tmp_path / "f2.parquet", None)
-    predict_job(calibrated, [source / "yes"], tmp_path / "f[2].parquet", None)
-    assert read_parts(tmp_path / "f[2].parquet").collect().height == 5
+    predict_files(calibrated, [source], tmp_path / "f2.parquet", None)
+    predict_files(calibrated, [source / "yes"], tmp_path / "f[2].parquet", None)
+    assert read_findings(tmp_path / "f[2].parquet").collect().height == 5

@@ -18,7 +18,7 @@ from gliascope.errors import (
     NotAnImageError,
     ReadError,
 )
-from gliascope.io.scales import ALONE
+from gliascope.io.scales import SINGLE_SLICE_NOTE
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
@@ -88,7 +88,7 @@ def test_datasets_of_a_series_share_a_scale_as_their_files_do(model: Model, make
     datasets = [pydicom.dcmread(file) for file in files]
     assert [said(one) for one in model.predict(datasets)] == [said(one) for one in together]
     assert not any(one.notes for one in together)
-    assert model.predict(datasets[0]).notes == model.predict(files[0]).notes == (ALONE,)
+    assert model.predict(datasets[0]).notes == model.predict(files[0]).notes == (SINGLE_SLICE_NOTE,)
 
 
 def test_a_dataset_that_cannot_be_read_is_refused(model: Model, make: Make) -> None:

@@ -19,7 +19,7 @@ from gliascope.errors import (
     InputError,
     NotAnImageError,
 )
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.predict_files import predict_files
 
 
 def test_an_array_of_slices_says_what_the_same_slices_do(model: Model, make: Make) -> None:
@@ -54,7 +54,7 @@ def test_a_study_of_files_datasets_and_slices_is_one(model: Model, make: Make, t
         found = model.predict_study(study)
         assert said(found) == said(expected)
         assert [said(one) for one in found.slices] == [said(one) for one in expected.slices]
-    told = predict_job(model.bundle, [make.folder], None, None).findings
+    told = predict_files(model.bundle, [make.folder], None, None).findings
     assert said(told[-1]) == said(expected)
     assert [said(replace(one, map=None)) for one in told[:-1]] == [
         said(replace(one, map=None)) for one in expected.slices

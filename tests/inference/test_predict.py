@@ -13,10 +13,10 @@ from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference import predict_files as job
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.inference.overlay import overlay
+from gliascope.inference.overlay import draw_overlay
 from gliascope.inference.predict import Predictor, predict
-from gliascope.inference.predict_files import predict_job
-from gliascope.preprocessing.preprocess import preprocess, seen
+from gliascope.inference.predict_files import predict_files
+from gliascope.preprocessing.preprocess import preprocess, visible_box
 from gliascope.uncertainty.calibrator import SubspaceInfo
 from gliascope.uncertainty.conformal import conformal_quantile
 
@@ -27,7 +27,7 @@ def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(
     bundle: Bundle, make_source: Make
 ) -> None:
     file = make_source({"yes": 1, "no": 1}) / "yes" / "000.png"
-    (finding,) = predict_job(bundle, [file], None, None).findings
+    (finding,) = predict_files(bundle, [file], None, None).findings
     pixels = preprocess(np.asarray(Image.open(file)), bundle.info.preprocessing)
     expected = Engine(bundle)(pixels[None]).probabilities[0]
     assert list(finding.probabilities) == list(bundle.info.classes)
@@ -39,7 +39,7 @@ def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(
 def test_overlays_are_not_written_where_slices_are_read(bundle: Bundle, make_source: Make) -> None:
     source = make_source({"yes": 1, "no": 1})
     with pytest.raises(GliascopeError, match="overlays would be predicted"):
-        predict_job(bundle, [source], None, source / "overlays")
+        predict_files(bundle, [source], None, source / "overlays")
     assert not (source / "overlays").exists()
 
 
@@ -47,10 +47,10 @@ def test_findings_are_not_written_over_a_folder(
     bundle: Bundle, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was told after all slices were predicted, of a temporary file."""
-    monkeypatch.setattr(job, "by_blocks", lambda *_: pytest.fail("slices were predicted"))
+    monkeypatch.setattr(job, "resumable_map", lambda *_: pytest.fail("slices were predicted"))
     (tmp_path / "out").mkdir()
     with pytest.raises(GliascopeError, match="out: is a folder; name a file"):
-        predict_job(bundle, [make_source({"glioma": 1})], tmp_path / "out", None)
+        predict_files(bundle, [make_source({"glioma": 1})], tmp_path / "out", None)
 
 
 def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(
@@ -59,13 +59,13 @@ def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(
     source = make_source({"yes": 20, "no": 20})
     (source / "yes" / "bad.png").write_bytes(b"bad")
     (source / ".hidden.png").write_bytes(b"bad")
-    job = predict_job(bundle, [source], None, None)
+    job = predict_files(bundle, [source], None, None)
     assert [finding.file.name for finding in job.findings] == [f"{n:03d}.png" for n in range(20)] * 2
-    assert [error.path.name for error in job.rejects] == ["bad.png"]
+    assert [error.path.name for error in job.unreadable] == ["bad.png"]
 
 
 def test_json_lines_have_the_stated_keys(bundle: Bundle, make_source: Make, tmp_path: Path) -> None:
-    job = predict_job(bundle, [make_source({"yes": 2, "no": 1})], tmp_path / "f.jsonl", None)
+    job = predict_files(bundle, [make_source({"yes": 2, "no": 1})], tmp_path / "f.jsonl", None)
     lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
     assert len(lines) == len(job.findings) == 3
     keys = "file slice study label probabilities prediction_set outlier_score verdict notes kind"
@@ -77,7 +77,7 @@ def test_json_lines_have_the_stated_keys(bundle: Bundle, make_source: Make, tmp_
 def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundle, tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
-    findings = predict_job(bundle, [tmp_path / "v.nii.gz"], None, None).findings
+    findings = predict_files(bundle, [tmp_path / "v.nii.gz"], None, None).findings
     assert [finding.slice for finding in findings] == [0, 1, 2, 3, 4, None]
     slices = np.array([list(finding.probabilities.values()) for finding in findings])
     most = slices[:-1][:, bundle.info.classes.index("no_tumor")].argmin()  # of five slices, a tenth is one
@@ -88,24 +88,24 @@ def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundl
 def test_overlays_are_saved_for_files_of_one_name_too(
     bundle: Bundle, make_source: Make, tmp_path: Path
 ) -> None:
-    predict_job(bundle, [make_source({"yes": 1, "no": 1})], None, tmp_path / "overlays")
+    predict_files(bundle, [make_source({"yes": 1, "no": 1})], None, tmp_path / "overlays")
     images = [Image.open(path) for path in (tmp_path / "overlays").iterdir()]
     assert [image.size for image in images] == [(48, 48)] * 2
 
 
 def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(GliascopeError, match="not found"):
-        predict_job(bundle, [tmp_path / "nowhere"], None, None)
+        predict_files(bundle, [tmp_path / "nowhere"], None, None)
     (tmp_path / "empty").mkdir()
     with pytest.raises(GliascopeError, match="holds no file"):
-        predict_job(bundle, [tmp_path / "empty"], None, None)
+        predict_files(bundle, [tmp_path / "empty"], None, None)
     for name in ("a.png", "b.png"):
         (tmp_path / "empty" / name).write_bytes(b"")
     with pytest.raises(ReadError, match=r"a\.png"):
-        predict_job(bundle, [tmp_path / "empty" / "a.png"], None, None)
+        predict_files(bundle, [tmp_path / "empty" / "a.png"], None, None)
     out = tmp_path / "f.jsonl"
     with pytest.raises(GliascopeError, match="none of 2 files"):
-        predict_job(bundle, [tmp_path / "empty"], out, None)
+        predict_files(bundle, [tmp_path / "empty"], out, None)
     assert not out.exists()
 
 
@@ -116,15 +116,17 @@ def test_overlays_of_cropped_and_padded_slices_lie_where_the_model_looked(
     cropping = replace(bundle, info=bundle.info.model_copy(update={"preprocessing": wanted}))
     pixels = bordered(drawn_head(), 0, 0, 0, 300)
     Image.fromarray(pixels).save(tmp_path / "slice.png")
-    (finding,) = predict(Predictor.of(cropping), [tmp_path / "slice.png"], pytest.fail)
-    predict_job(cropping, [tmp_path / "slice.png"], None, tmp_path / "overlays")
+    (finding,) = predict(Predictor.load(cropping), [tmp_path / "slice.png"], pytest.fail)
+    predict_files(cropping, [tmp_path / "slice.png"], None, tmp_path / "overlays")
     expected = Engine(bundle)(preprocess(pixels, wanted)[None]).probabilities[0]
     assert list(finding.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
     (path,) = (tmp_path / "overlays").iterdir()
     assert finding.map is not None
-    assert np.array_equal(np.asarray(Image.open(path)), overlay(pixels, finding.map, seen(pixels, wanted)))
+    assert np.array_equal(
+        np.asarray(Image.open(path)), draw_overlay(pixels, finding.map, visible_box(pixels, wanted))
+    )
     tint = np.ptp(np.asarray(Image.open(path)).astype(int), axis=2)
-    top, bottom, left, right = seen(pixels, wanted)
+    top, bottom, left, right = visible_box(pixels, wanted)
     assert tint.any()
     tint[max(top, 0) : bottom, max(left, 0) : right] = 0
     assert not tint.any()
@@ -135,7 +137,7 @@ def test_an_overlay_tints_within_the_box_of_the_map(box: tuple[int, int, int, in
     """The lower left quarter of the map, where it lies in the slice."""
     activation = np.zeros((16, 16), dtype=np.float32)
     activation[8:, :8] = 1
-    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation, box)).astype(int)
+    image = np.asarray(draw_overlay(np.full((64, 64), 100, dtype=np.uint8), activation, box)).astype(int)
     top, bottom, left, right = box
     y, x = np.mgrid[:64, :64] + 0.5
     middle, centre = (top + bottom) / 2, (left + right) / 2
@@ -152,8 +154,8 @@ def test_a_calibrator_calibrates_and_gives_sets_scores_and_verdicts(
     calibrated: Bundle, bundle: Bundle, make_source: Make, tmp_path: Path
 ) -> None:
     source = make_source({"yes": 2, "no": 1})
-    told = predict_job(calibrated, [source], tmp_path / "f.jsonl", None).findings
-    plain = predict_job(bundle, [source], None, None).findings
+    told = predict_files(calibrated, [source], tmp_path / "f.jsonl", None).findings
+    plain = predict_files(bundle, [source], None, None).findings
     calibrator = calibrated.calibrator
     assert calibrator is not None
     quantile = conformal_quantile(calibrator.nonconformity, calibrator.level)
@@ -175,7 +177,7 @@ def test_a_calibrator_calibrates_and_gives_sets_scores_and_verdicts(
 def test_a_study_is_out_of_scope_where_most_of_its_slices_are(calibrated: Bundle, tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
-    *slices, study = predict_job(calibrated, [tmp_path / "v.nii.gz"], None, None).findings
+    *slices, study = predict_files(calibrated, [tmp_path / "v.nii.gz"], None, None).findings
     scores = np.array([finding.outlier_score for finding in slices])
     assert study.outlier_score == pytest.approx(np.median(scores))
     assert study.verdict != "out of scope"
@@ -186,20 +188,20 @@ def test_a_study_is_out_of_scope_where_most_of_its_slices_are(calibrated: Bundle
         ood = {name: SubspaceInfo(noise=1.0, scale=scale) for name in info.ood}
         nearer = info.model_copy(update={"ood": ood})
         strict = replace(calibrated, info=calibrated.info.model_copy(update={"calibrator": nearer}))
-        assert predict_job(strict, [tmp_path / "v.nii.gz"], None, None).findings[-1].verdict == verdict
+        assert predict_files(strict, [tmp_path / "v.nii.gz"], None, None).findings[-1].verdict == verdict
 
 
 def test_an_overlay_tints_where_the_map_is_high() -> None:
     activation = np.zeros((4, 4), dtype=np.float32)
     activation[0, 0] = 5
     activation[3, 3] = -5
-    image = np.asarray(overlay(np.full((64, 64), 100, dtype=np.uint8), activation, (0, 64, 0, 64))).astype(
-        int
-    )
+    image = np.asarray(
+        draw_overlay(np.full((64, 64), 100, dtype=np.uint8), activation, (0, 64, 0, 64))
+    ).astype(int)
     assert image[4, 4, 0] - image[4, 4, 2] > 80
     assert (image[60, 60] == 100).all()
     flat = np.asarray(
-        overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32), (0, 8, 0, 8))
+        draw_overlay(np.full((8, 8), 100, dtype=np.uint8), np.zeros((2, 2), dtype=np.float32), (0, 8, 0, 8))
     )
     assert (flat == 100).all()
 
@@ -211,7 +213,7 @@ def test_overlays_and_findings_of_long_and_odd_names_are_written(
     (tmp_path / "in").mkdir()
     Image.fromarray(np.eye(48, dtype=np.uint8) * 200).save(tmp_path / "in" / name, format="png")
     out = tmp_path / ("f" * 240 + ".jsonl")
-    predict_job(bundle, [tmp_path / "in"], out, tmp_path / "overlays")
+    predict_files(bundle, [tmp_path / "in"], out, tmp_path / "overlays")
     assert json.loads(out.read_text())["file"].endswith(name)
     (overlay_file,) = (tmp_path / "overlays").iterdir()
     assert len(overlay_file.name.encode()) <= 255

@@ -12,7 +12,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 
 from gliascope.errors import GliascopeError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.predict_files import predict_files
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:pydicom")
 
@@ -39,18 +39,18 @@ def files(folder: Path, *kinds: str) -> list[Path]:
 def test_only_acquired_slices_have_a_say_in_the_study(bundle: Bundle, tmp_path: Path) -> None:
     acquired = files(tmp_path / "a", "acquired", "acquired", "acquired")
     others = files(tmp_path / "b", "localizer", "map", "capture", "seg")
-    alone = predict_job(bundle, acquired, None, None).findings[-1]
-    job = predict_job(bundle, [*others, *acquired], tmp_path / "out.jsonl", None)
+    alone = predict_files(bundle, acquired, None, None).findings[-1]
+    job = predict_files(bundle, [*others, *acquired], tmp_path / "out.jsonl", None)
     told = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [one["kind"] for one in told] == ["localizer", "derived map", None, None, None, None]
     assert told[-1]["slice"] is None
     assert job.findings[-1].probabilities == alone.probabilities
-    assert {(error.path.name, error.reason) for error in job.rejects} == {
+    assert {(error.path.name, error.reason) for error in job.unreadable} == {
         ("2-capture.dcm", "secondary capture beside acquired slices"),
         ("3-seg.dcm", "segmentation, not a slice"),
     }
     parts = tmp_path / "out.parquet"
-    assert len(predict_job(bundle, [*others, *acquired], parts, None).rejects) == 2
+    assert len(predict_files(bundle, [*others, *acquired], parts, None).unreadable) == 2
     study = pl.read_parquet(parts / "studies.parquet")
     assert study["probabilities"].to_list() == [alone.probabilities]
     slices = pl.read_parquet(parts / "part-000000.parquet")
@@ -58,13 +58,13 @@ def test_only_acquired_slices_have_a_say_in_the_study(bundle: Bundle, tmp_path: 
 
 
 def test_a_study_of_captures_alone_is_one(bundle: Bundle, tmp_path: Path) -> None:
-    job = predict_job(bundle, files(tmp_path / "a", "capture", "capture"), None, None)
-    assert not job.rejects
+    job = predict_files(bundle, files(tmp_path / "a", "capture", "capture"), None, None)
+    assert not job.unreadable
     assert [finding.slice for finding in job.findings] == [0, 0, None]
 
 
 def test_a_localizer_alone_makes_no_study(bundle: Bundle, tmp_path: Path) -> None:
-    job = predict_job(bundle, files(tmp_path / "a", "localizer", "localizer", "acquired"), None, None)
+    job = predict_files(bundle, files(tmp_path / "a", "localizer", "localizer", "acquired"), None, None)
     assert [finding.slice for finding in job.findings] == [0, 0, 0]
 
 
@@ -72,8 +72,8 @@ def test_masks_are_set_aside(bundle: Bundle, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (24, 24), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     Image.fromarray((noise > 200).astype(np.uint8) * 255).save(tmp_path / "a_mask.png")
-    job = predict_job(bundle, [tmp_path / "a.png", tmp_path / "a_mask.png"], None, None)
+    job = predict_files(bundle, [tmp_path / "a.png", tmp_path / "a_mask.png"], None, None)
     assert [finding.file.name for finding in job.findings] == ["a.png"]
-    assert [(error.reason, error.detail) for error in job.rejects] == [("mask, not a slice", "of a.png")]
+    assert [(error.reason, error.detail) for error in job.unreadable] == [("mask, not a slice", "of a.png")]
     with pytest.raises(GliascopeError, match="mask, not a slice"):
-        predict_job(bundle, [tmp_path / "a_mask.png"], None, None)
+        predict_files(bundle, [tmp_path / "a_mask.png"], None, None)

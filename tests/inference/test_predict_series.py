@@ -12,13 +12,13 @@ from PIL import Image
 from quadrants import quadrant_bundle
 
 from gliascope.inference.finding import Finding
-from gliascope.inference.findings_table import read_parts
+from gliascope.inference.findings_table import read_findings
 from gliascope.inference.predict import Predictor, predict
-from gliascope.inference.predict_files import predict_job
-from gliascope.io.scales import ALONE, to_slices
+from gliascope.inference.predict_files import predict_files
+from gliascope.io.scales import SINGLE_SLICE_NOTE, to_slices
 from gliascope.preprocessing.preprocess import preprocess
 from gliascope.runtime import resumable_map
-from gliascope.runtime.executors import Here
+from gliascope.runtime.executors import ThreadExecutor
 
 BUNDLE = quadrant_bundle(slope=0.02, plain=True)
 
@@ -35,7 +35,7 @@ def probabilities(findings: Sequence[Finding]) -> np.ndarray:
 def expected(volume: np.ndarray) -> np.ndarray:
     array = to_slices(Path("array"), list(volume))
     ready = [preprocess(one, BUNDLE.info.preprocessing) for one in array]
-    return Predictor.of(BUNDLE).engine(np.stack(ready)).probabilities
+    return Predictor.load(BUNDLE).engine(np.stack(ready)).probabilities
 
 
 def test_every_door_gives_the_same_probabilities(make: Make, volume: np.ndarray) -> None:
@@ -47,10 +47,10 @@ def test_every_door_gives_the_same_probabilities(make: Make, volume: np.ndarray)
         [volumes.enhanced(make, volume)],
         [volumes.nifti(make, volume)],
     ):
-        assert probabilities(predict_job(BUNDLE, paths, None, None).findings) == pytest.approx(
+        assert probabilities(predict_files(BUNDLE, paths, None, None).findings) == pytest.approx(
             wanted, abs=1e-5
         )
-        told = list(predict(Predictor.of(BUNDLE), paths, lambda error: None))
+        told = list(predict(Predictor.load(BUNDLE), paths, lambda error: None))
         assert probabilities(told) == pytest.approx(wanted, abs=1e-5)
         assert not any(one.notes for one in told)
 
@@ -61,8 +61,8 @@ def test_order_and_blocks_change_nothing(
 ) -> None:
     monkeypatch.setattr(resumable_map, "FILES", files)
     paths = volumes.files(make, volume)[::-1]
-    for workers in (None, Here(3)):
-        found = predict_job(BUNDLE, paths, None, None, workers).findings
+    for workers in (None, ThreadExecutor(3)):
+        found = predict_files(BUNDLE, paths, None, None, workers).findings
         assert probabilities(found)[::-1] == pytest.approx(expected(volume), abs=1e-5)
 
 
@@ -84,22 +84,24 @@ def test_what_was_kept_is_used_on_its_own_scale_only(
 
     monkeypatch.setattr(resumable_map, "_save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        predict_job(BUNDLE, [*paths[:7], *paths[8:]], out, None)
+        predict_files(BUNDLE, [*paths[:7], *paths[8:]], out, None)
     monkeypatch.setattr(resumable_map, "_save", save)
-    assert probabilities(predict_job(BUNDLE, paths, out, None).findings) == pytest.approx(
+    assert probabilities(predict_files(BUNDLE, paths, out, None).findings) == pytest.approx(
         expected(bright), abs=1e-5
     )
 
 
 def test_a_slice_by_itself_says_so(make: Make, volume: np.ndarray, tmp_path: Path) -> None:
     first, *rest = volumes.files(make, volume)
-    job = predict_job(BUNDLE, [first], tmp_path / "alone.jsonl", None)
-    assert job.findings[0].notes == (ALONE,)
-    assert json.loads((tmp_path / "alone.jsonl").read_text())["notes"] == [ALONE]
-    predict_job(BUNDLE, [first], tmp_path / "alone.parquet", None)
-    assert read_parts(tmp_path / "alone.parquet").collect()["notes"].to_list() == [[ALONE]]
-    assert not any(one.notes for one in predict_job(BUNDLE, [first, *rest], None, None).findings)
-    assert predict_job(BUNDLE, [first, volumes.nifti(make, volume)], None, None).findings[0].notes == (ALONE,)
+    job = predict_files(BUNDLE, [first], tmp_path / "alone.jsonl", None)
+    assert job.findings[0].notes == (SINGLE_SLICE_NOTE,)
+    assert json.loads((tmp_path / "alone.jsonl").read_text())["notes"] == [SINGLE_SLICE_NOTE]
+    predict_files(BUNDLE, [first], tmp_path / "alone.parquet", None)
+    assert read_findings(tmp_path / "alone.parquet").collect()["notes"].to_list() == [[SINGLE_SLICE_NOTE]]
+    assert not any(one.notes for one in predict_files(BUNDLE, [first, *rest], None, None).findings)
+    assert predict_files(BUNDLE, [first, volumes.nifti(make, volume)], None, None).findings[0].notes == (
+        SINGLE_SLICE_NOTE,
+    )
 
 
 def test_deep_pictures_of_a_patient_share_a_scale(tmp_path: Path, volume: np.ndarray) -> None:
@@ -107,7 +109,7 @@ def test_deep_pictures_of_a_patient_share_a_scale(tmp_path: Path, volume: np.nda
     folder.mkdir()
     for index, one in enumerate(volume):
         Image.fromarray(one).save(folder / f"{index:02}.png")
-    found = predict_job(BUNDLE, [folder], None, None).findings
+    found = predict_files(BUNDLE, [folder], None, None).findings
     assert probabilities(found) == pytest.approx(expected(volume), abs=1e-5)
 
 
@@ -118,5 +120,5 @@ def test_pictures_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         Image.fromarray(np.full((9, 9), number, np.uint8)).save(tmp_path / f"{number}.jpg")
     read, seen = raster.read, list[Path]()
     monkeypatch.setattr(raster, "read", lambda path, file: (seen.append(path), read(path, file))[1])
-    predict_job(BUNDLE, [tmp_path], None, None)
+    predict_files(BUNDLE, [tmp_path], None, None)
     assert len(seen) == 5

@@ -17,14 +17,14 @@ from tiny import slice_image
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.evaluation.aggregation import FARTHEST
+from gliascope.evaluation.aggregation import OOD_LIMIT
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding
-from gliascope.inference.findings_table import read_parts
+from gliascope.inference.findings_table import read_findings
 from gliascope.inference.predict import Predictor
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.predict_files import predict_files
 from gliascope.server.models import Source
 
 GLIOMA, MENINGIOMA, NO_TUMOR = 0, 1, 2
@@ -57,7 +57,7 @@ def study_of(folder: Path, *slices: NDArray[np.uint8]) -> Path:
 
 
 def told(bundle: Bundle, folder: Path) -> tuple[list[Finding], Finding]:
-    *slices, study = predict_job(bundle, [folder], None, None).findings
+    *slices, study = predict_files(bundle, [folder], None, None).findings
     assert study.slice is None
     return slices, study
 
@@ -85,12 +85,12 @@ def test_a_study_is_out_of_scope_where_fewer_than_half_of_its_slices_are_in(
     assert study.verdict == verdict
     assert study.prediction_set is None
     assert study.outlier_score is not None
-    assert (study.outlier_score > FARTHEST) == (verdict == "out of scope")
+    assert (study.outlier_score > OOD_LIMIT) == (verdict == "out of scope")
     assert study.label == ("glioma" if heads else "meningioma")
 
 
 def test_no_study_is_ever_accepted_or_uncertain(quadrants: Bundle) -> None:
-    predictor = Predictor.of(quadrants)
+    predictor = Predictor.load(quadrants)
     random = np.random.default_rng(0)
     seen = set()
     for count in range(1, 60):
@@ -103,7 +103,7 @@ def test_no_study_is_ever_accepted_or_uncertain(quadrants: Bundle) -> None:
             for number, (told, score) in enumerate(zip(probabilities, scores, strict=True))
         ]  # fmt: skip
         study = predictor.study(findings)
-        in_scope = sum(score <= FARTHEST for score in scores)
+        in_scope = sum(score <= OOD_LIMIT for score in scores)
         assert study.verdict == ("unchecked" if 2 * in_scope >= count else "out of scope")
         assert study.prediction_set is None
         seen.add(study.verdict)
@@ -117,7 +117,7 @@ def test_a_study_without_a_calibrator_is_unchecked_and_all_slices_vote(tmp_path:
 
 
 def test_a_study_of_one_slice_has_that_slices_finding_alone(quadrants: Bundle, tmp_path: Path) -> None:
-    (only,) = predict_job(quadrants, [study_of(tmp_path / "study", head(GLIOMA, 0))], None, None).findings
+    (only,) = predict_files(quadrants, [study_of(tmp_path / "study", head(GLIOMA, 0))], None, None).findings
     assert (only.slice, only.verdict) == (0, "accepted")
 
 
@@ -131,7 +131,7 @@ def test_every_door_says_the_same_of_a_study(quadrants: Bundle, tmp_path: Path) 
     assert shown.exit_code == 0, shown.output
     assert "nothing has been calibrated for studies" in " ".join(shown.output.split())
     assert CliRunner().invoke(app, [*arguments, str(tmp_path / "f.parquet")]).exit_code == 0
-    (row,) = read_parts(tmp_path / "f.parquet").filter(pl.col("slice").is_null()).collect().to_dicts()
+    (row,) = read_findings(tmp_path / "f.parquet").filter(pl.col("slice").is_null()).collect().to_dicts()
     with serving([Source("quadrants", tmp_path / "bundle")]) as client:
         (answer,) = _ask(client, folder)["studies"]
     for said in (json.loads(lines.read_text().splitlines()[-1]), row, answer):

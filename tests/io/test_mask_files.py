@@ -14,7 +14,7 @@ from gliascope.cli import app
 from gliascope.dataset.scan import scan
 from gliascope.errors import NotAnImageError
 from gliascope.io import read
-from gliascope.io.mask_files import Folders, check_mask
+from gliascope.io.mask_files import FolderListings, check_mask
 
 Write = Callable[[str], Path]
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)
@@ -40,7 +40,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def is_mask(path: Path) -> bool:
     try:
-        check_mask(path, read(path), Folders())
+        check_mask(path, read(path), FolderListings())
     except NotAnImageError as error:
         assert error.reason == "mask, not a slice"
         return True
@@ -80,7 +80,7 @@ def test_the_picture_is_named(write: Write) -> None:
     write("a/im1.png")
     path = write("a/im1_mask.png", MASK)
     with pytest.raises(NotAnImageError, match=r"mask, not a slice \(of im1.png\)"):
-        check_mask(path, read(path), Folders())
+        check_mask(path, read(path), FolderListings())
 
 
 def test_colours_and_several_labels_are_few_levels(write: Write) -> None:
@@ -137,7 +137,7 @@ def test_a_label_map_by_its_header(tmp_path: Path) -> None:
     image.header["intent_code"] = 1002
     nibabel.save(image, tmp_path / "a.nii")
     with pytest.raises(NotAnImageError, match="segmentation, not a slice"):
-        check_mask(tmp_path / "a.nii", read(tmp_path / "a.nii"), Folders())
+        check_mask(tmp_path / "a.nii", read(tmp_path / "a.nii"), FolderListings())
 
 
 def test_scan_sets_masks_aside(write: Write, tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_scan_sets_masks_aside(write: Write, tmp_path: Path) -> None:
         write(f"set/glioma/im{number}_mask.png", MASK)
     catalog = scan([tmp_path / "set"])
     assert dict(catalog.frame["label"].value_counts().rows()) == {"glioma": 4, "no_tumor": 4}
-    assert catalog.rejects["reason"].unique().to_list() == ["mask, not a slice"]
+    assert catalog.excluded["reason"].unique().to_list() == ["mask, not a slice"]
     assert (
-        catalog.rejects.filter(pl.col("path").str.ends_with("im2_mask.png"))["detail"].item() == "of im2.png"
+        catalog.excluded.filter(pl.col("path").str.ends_with("im2_mask.png"))["detail"].item() == "of im2.png"
     )
     ran = CliRunner().invoke(app, ["scan", str(tmp_path / "set"), "--out", str(tmp_path / "c.parquet")])
     assert ran.exit_code == 0

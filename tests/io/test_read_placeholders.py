@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gliascope.io import read
-from gliascope.io.placeholders import hounsfield, measured_range
+from gliascope.io.placeholders import is_hounsfield, measured_range
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:PIL")
 
@@ -76,22 +76,22 @@ def test_ct_stays_ct(make, ct, outside, placeholder):
 
 def test_ct_of_clipped_air_and_ct_without_its_skull_stay_ct(ct):
     clipped = np.maximum(ct, -1000)
-    assert hounsfield(clipped)
-    assert hounsfield(np.where(ct < -900, -1024, ct))
+    assert is_hounsfield(clipped)
+    assert is_hounsfield(np.where(ct < -900, -1024, ct))
     y, x = np.mgrid[-1:1:64j, -1:1:64j]
-    assert hounsfield(np.where(x**2 + y**2 < 0.36, ct, -1024))
-    assert hounsfield(ct[:8])  # nothing but air
+    assert is_hounsfield(np.where(x**2 + y**2 < 0.36, ct, -1024))
+    assert is_hounsfield(ct[:8])  # nothing but air
     bare = np.where(ct < -900, -1000, ct)  # fat, and no air but of one value
-    assert hounsfield(bare)
-    assert hounsfield(np.where(bare < -50, -1000, bare))  # nor fat
+    assert is_hounsfield(bare)
+    assert is_hounsfield(np.where(bare < -50, -1000, bare))  # nor fat
 
 
 def test_what_is_as_low_but_no_ct():
     random = np.random.default_rng(0)
-    assert not hounsfield(random.normal(0, 1000, 10_000))  # standardised MR, in thousandths
-    assert not hounsfield(random.uniform(-4096, 4095, 10_000))  # phase
-    assert not hounsfield(-random.uniform(0, 800, 10_000))
-    assert not hounsfield(np.full(100, np.nan))
+    assert not is_hounsfield(random.normal(0, 1000, 10_000))  # standardised MR, in thousandths
+    assert not is_hounsfield(random.uniform(-4096, 4095, 10_000))  # phase
+    assert not is_hounsfield(-random.uniform(0, 800, 10_000))
+    assert not is_hounsfield(np.full(100, np.nan))
 
 
 def test_no_placeholder_where_there_is_none(mr, ct):

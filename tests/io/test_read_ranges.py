@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from gliascope.io import read
-from gliascope.io.intensity import hides, window
+from gliascope.io.intensity import apply_window, hides_content
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:pydicom", "ignore::Warning:PIL")
 RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
@@ -41,7 +41,7 @@ def test_a_window_that_shows_nothing_is_passed_over_and_said(make, mr, centre, w
 )
 def test_a_window_that_shows_something_is_kept(make, mr, centre, width):
     (slice_,) = read(make.dicom(mr, WindowCenter=centre, WindowWidth=width))
-    assert np.array_equal(slice_.pixels, window(mr, centre, width))
+    assert np.array_equal(slice_.pixels, apply_window(mr, centre, width))
     assert slice_.notes == ()
 
 
@@ -83,7 +83,7 @@ def test_ct_keeps_windows_as_they_are_used(make, ct, stroke):
     (slice_,) = read(
         make.dicom((ct + 1024).astype(np.uint16), WindowCenter=stroke[0], WindowWidth=stroke[1], **HU)
     )
-    assert np.array_equal(slice_.pixels, window(ct, *stroke))
+    assert np.array_equal(slice_.pixels, apply_window(ct, *stroke))
     assert slice_.notes == ()
 
 
@@ -127,8 +127,8 @@ def test_a_blank_frame_among_others_stays_blank(make, mr):
 def test_a_mask_hides_nothing():
     mask = np.zeros((64, 64), np.uint16)
     mask[20:40, 20:40] = 1
-    assert not hides([mask], [window(mask, 500, 1000)])
-    assert not hides([np.full((8, 8), np.nan)], [np.zeros((8, 8), np.uint8)])
+    assert not hides_content([mask], [apply_window(mask, 500, 1000)])
+    assert not hides_content([np.full((8, 8), np.nan)], [np.zeros((8, 8), np.uint8)])
 
 
 RAMP = np.clip((np.arange(2049) - 1024) * 51, 0, 4095)  # 0 to 80 HU, as 12 bits

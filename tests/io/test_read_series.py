@@ -12,8 +12,15 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from gliascope.io import intensity, read
-from gliascope.io.scales import ALONE, Counts, Grey, Range, to_slices
-from gliascope.io.series import Member, Series, folder_series, pack, read_together, unpack
+from gliascope.io.scales import SINGLE_SLICE_NOTE, Histogram, IntensityFacts, IntensityRange, to_slices
+from gliascope.io.series import (
+    SeriesCollector,
+    SeriesMember,
+    folder_series,
+    pack_members,
+    read_series,
+    unpack_members,
+)
 
 
 @pytest.fixture
@@ -22,7 +29,7 @@ def volume() -> np.ndarray:
 
 
 def shown(paths: list[Path]) -> np.ndarray:
-    return np.stack([one.pixels for slices in read_together(paths) for one in slices])
+    return np.stack([one.pixels for slices in read_series(paths) for one in slices])
 
 
 def compressed(make: Make, volume: np.ndarray, syntax: str) -> list[Path]:
@@ -112,7 +119,7 @@ def test_windows_that_differ_were_set_slice_by_slice(make: Make, volume: np.ndar
 
 def test_a_window_that_all_state_is_used(make: Make, volume: np.ndarray) -> None:
     paths = volumes.files(make, volume, WindowCenter=400, WindowWidth=800)
-    assert np.array_equal(shown(paths), np.stack([intensity.window(one, 400, 800) for one in volume]))
+    assert np.array_equal(shown(paths), np.stack([intensity.apply_window(one, 400, 800) for one in volume]))
 
 
 def test_windows_of_ct_that_differ_give_way_to_the_brain_window(make: Make) -> None:
@@ -122,7 +129,7 @@ def test_windows_of_ct_that_differ_give_way_to_the_brain_window(make: Make) -> N
         make.save(volumes.instance(make, hounsfield, index, WindowCenter=40 + index, **facts))
         for index in range(len(hounsfield))
     ]
-    assert np.array_equal(shown(paths), np.stack([intensity.window(one, 40, 80) for one in hounsfield]))
+    assert np.array_equal(shown(paths), np.stack([intensity.apply_window(one, 40, 80) for one in hounsfield]))
 
 
 def test_frames_of_one_file_with_windows_of_their_own_share_a_scale(make: Make, volume: np.ndarray) -> None:
@@ -157,19 +164,20 @@ def test_a_copy_counts_once(make: Make, volume: np.ndarray) -> None:
 def test_what_is_of_another_kind_has_no_say(make: Make, volume: np.ndarray, other: dict[str, object]) -> None:
     odd = make.save(volumes.instance(make, volume * 2 + 90, 0, **other))
     paths = volumes.files(make, volume)
-    together = read_together([odd, *paths])
+    together = read_series([odd, *paths])
     assert np.array_equal(np.stack([one.pixels for (one,) in together[1:]]), shown(paths))
     assert np.array_equal(together[0][0].pixels, read(odd)[0].pixels)
 
 
 def test_one_slice_of_a_series_says_so(make: Make, volume: np.ndarray) -> None:
     first, *rest = volumes.files(make, volume)
-    assert ALONE in read(first)[0].notes
-    assert ALONE in read_together([first])[0][0].notes
+    assert SINGLE_SLICE_NOTE in read(first)[0].notes
+    assert SINGLE_SLICE_NOTE in read_series([first])[0][0].notes
     assert (
-        ALONE in read(make.save(volumes.instance(make, volume, 0, WindowCenter=9, WindowWidth=99)))[0].notes
+        SINGLE_SLICE_NOTE
+        in read(make.save(volumes.instance(make, volume, 0, WindowCenter=9, WindowWidth=99)))[0].notes
     )
-    assert not any(one.notes for slices in read_together([first, *rest]) for one in slices)
+    assert not any(one.notes for slices in read_series([first, *rest]) for one in slices)
     assert not read(volumes.enhanced(make, volume))[0].notes
     # Hounsfield units and 8 bits for display have a scale of their own.
     ct = volumes.instance(make, volume.astype(np.int16) // 12, 0, Modality="CT", BitsStored=16, HighBit=15)
@@ -181,7 +189,7 @@ def test_one_slice_of_a_series_says_so(make: Make, volume: np.ndarray) -> None:
 
 def test_files_of_one_window_are_not_alone_together(make: Make, volume: np.ndarray) -> None:
     paths = volumes.files(make, volume, WindowCenter=400, WindowWidth=800)
-    assert not any(one.notes for slices in read_together(paths) for one in slices)
+    assert not any(one.notes for slices in read_series(paths) for one in slices)
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff"])
@@ -221,42 +229,45 @@ def test_patients_are_told_by_folders(folders: str, shared: bool) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 100, 201, 5000])
 def test_counts_give_the_percentiles_of_the_values(kind: type, count: int) -> None:
     values = np.random.default_rng(count).normal(90, 25, count).astype(kind)
-    low, high = intensity.spread(Path("x"), [values])
+    low, high = intensity.percentile_range(Path("x"), [values])
     expected = np.percentile(values.astype(np.float64), intensity.PERCENTILES)
     if expected[0] < expected[1]:
         assert (low, high) == pytest.approx(tuple(expected))
-    parts = [Counts.of(part) for part in np.array_split(values, min(count, 7))]
-    found = Counts.sum(parts[::-1]).spread()
+    parts = [Histogram.of(part) for part in np.array_split(values, min(count, 7))]
+    found = Histogram.sum(parts[::-1]).spread()
     assert found is not None
     assert found.numbers[:2] == (low, high)
-    assert intensity.spread(Path("x"), [values], lambda one: one * -0.5 + 3) == intensity.spread(
-        Path("x"), [values * -0.5 + 3]
-    )
+    assert intensity.percentile_range(
+        Path("x"), [values], lambda one: one * -0.5 + 3
+    ) == intensity.percentile_range(Path("x"), [values * -0.5 + 3])
 
 
 def test_what_a_file_says_survives_packing(make: Make, volume: np.ndarray) -> None:
     paths = volumes.files(make, volume, WindowCenter=40, WindowWidth=80)
-    greys = [read(path)[0].grey for path in paths]
-    members = [Member(str(path), "s", grey) for path, grey in zip(paths, greys, strict=True) if grey]
-    again = list(unpack(pack(members)))
+    greys = [read(path)[0].intensity for path in paths]
+    members = [SeriesMember(str(path), "s", grey) for path, grey in zip(paths, greys, strict=True) if grey]
+    again = list(unpack_members(pack_members(members)))
     assert [(one.name, one.series) for one in again] == [(one.name, one.series) for one in members]
     for one, other in zip(members, again, strict=True):
-        assert (one.grey.declared, one.grey.instance) == (other.grey.declared, other.grey.instance)
-        assert one.grey.alone == other.grey.alone
-        assert np.array_equal(one.grey.counts.values, other.grey.counts.values)
-        assert np.array_equal(one.grey.counts.counts, other.grey.counts.counts)
+        assert (one.intensity.declared, one.intensity.instance) == (
+            other.intensity.declared,
+            other.intensity.instance,
+        )
+        assert one.intensity.own_scale == other.intensity.own_scale
+        assert np.array_equal(one.intensity.histogram.values, other.intensity.histogram.values)
+        assert np.array_equal(one.intensity.histogram.counts, other.intensity.histogram.counts)
 
 
 def test_many_files_are_folded_as_they_come() -> None:
-    series, rng = Series(), np.random.default_rng(0)
+    series, rng = SeriesCollector(), np.random.default_rng(0)
     values = rng.integers(0, 900, (300, 50))
     for number, one in enumerate(values):
-        grey = Grey(
+        grey = IntensityFacts(
             "s",
-            frozenset({(Range("window", (number, 9.0), "LINEAR"),)}),
-            Counts.of(one),
+            frozenset({(IntensityRange("window", (number, 9.0), "LINEAR"),)}),
+            Histogram.of(one),
             instance=str(number),
         )
-        series.add(Member(str(number), "s", grey))
+        series.add(SeriesMember(str(number), "s", grey))
     _, _, scale = next(series.scales())
-    assert scale.numbers[:2] == intensity.spread(Path("x"), [values])
+    assert scale.numbers[:2] == intensity.percentile_range(Path("x"), [values])

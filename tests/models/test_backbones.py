@@ -5,25 +5,31 @@ from torch import nn
 
 from gliascope.errors import WeightsError
 from gliascope.models import backbones
-from gliascope.models.backbones import OWN, complete, create, defaults, execution_order
+from gliascope.models.backbones import (
+    OWN_BACKBONES,
+    complete_recipe,
+    create_backbone,
+    defaults,
+    execution_order,
+)
 from gliascope.recipes import load_recipe
 
 
-@pytest.mark.parametrize("name", [*OWN, *NETWORKS])
+@pytest.mark.parametrize("name", [*OWN_BACKBONES, *NETWORKS])
 def test_contract_every_backbone_has_defaults_that_fit_it(name: str) -> None:
     backbone = defaults(name)
     assert backbone.input_size >= 224
     assert all(0 <= value < 1 for value in backbone.mean)
     assert all(0 < value <= 1 for value in backbone.std)
     with torch.device("meta"):
-        network = create(name).eval()
-        parts = {backbone.saliency: None}
-        network.get_submodule(backbone.saliency).register_forward_hook(
-            lambda *values: parts.update({backbone.saliency: values[2]})
+        network = create_backbone(name).eval()
+        parts = {backbone.saliency_layer: None}
+        network.get_submodule(backbone.saliency_layer).register_forward_hook(
+            lambda *values: parts.update({backbone.saliency_layer: values[2]})
         )
         maps = network(torch.zeros(2, 3, 128, 128))
     assert maps.ndim == 4
-    assert parts[backbone.saliency] is maps
+    assert parts[backbone.saliency_layer] is maps
     layers = execution_order(network, torch.zeros(1, 3, 128, 128, device="meta"))
     assert layers.index(backbone.top30) == pytest.approx(0.7 * len(layers), abs=1.6)
 
@@ -40,7 +46,7 @@ def test_contract_every_backbone_has_defaults_that_fit_it(name: str) -> None:
     ],
 )
 def test_saliency_is_of_the_last_part_not_of_the_pooling_after_it(name: str, part: str) -> None:
-    assert defaults(name).saliency == part
+    assert defaults(name).saliency_layer == part
 
 
 def test_the_tag_decides_the_normalisation() -> None:
@@ -50,22 +56,22 @@ def test_the_tag_decides_the_normalisation() -> None:
 
 def test_a_recipe_gets_what_it_does_not_state() -> None:
     bare = load_recipe("quick", ["preprocessing.mean=null", "preprocessing.std=null"])
-    assert complete(bare) == load_recipe("quick")  # which states the Lite's own, as published
+    assert complete_recipe(bare) == load_recipe("quick")  # which states the Lite's own, as published
     stated = load_recipe("quick", ["preprocessing.std=null", "backbone=resnet50.tv_in1k"])
-    assert complete(stated).preprocessing.mean == (0.498, 0.498, 0.498)
-    assert complete(stated).preprocessing.std == (0.229, 0.224, 0.225)
+    assert complete_recipe(stated).preprocessing.mean == (0.498, 0.498, 0.498)
+    assert complete_recipe(stated).preprocessing.std == (0.229, 0.224, 0.225)
 
 
 def test_bad_names_and_tags_list_near_ones() -> None:
     with pytest.raises(WeightsError, match=r"unknown backbone 'residual19'; the nearest are .*residual18"):
-        complete(load_recipe("quick", ["backbone=residual19"]))
+        complete_recipe(load_recipe("quick", ["backbone=residual19"]))
     with pytest.raises(WeightsError, match=r"timm has no weights 'vgg16\.in1k'; it has vgg16\.tv_in1k"):
-        create("vgg16.in1k")
+        create_backbone("vgg16.in1k")
 
 
 def test_vgg_comes_without_its_dense_layers() -> None:
     with torch.device("meta"):
-        network = create("vgg16")
+        network = create_backbone("vgg16")
         assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 512, 2, 2)
     assert sum(p.numel() for p in network.parameters()) == 14_714_688  # as Keras prints without its top
 
@@ -98,7 +104,7 @@ def test_layers_are_counted_in_the_order_in_which_they_run() -> None:
 
 def test_parameters_of_a_block_itself_come_after_its_layers() -> None:
     with torch.device("meta"):
-        order = execution_order(create("convnext_atto"), torch.zeros(1, 3, 64, 64))
+        order = execution_order(create_backbone("convnext_atto"), torch.zeros(1, 3, 64, 64))
     block = [name for name in order if f"{name}.".startswith("stages.0.blocks.0.")]
     assert block[-1] == "stages.0.blocks.0"
     assert block[0] == "stages.0.blocks.0.conv_dw"
@@ -109,5 +115,5 @@ def test_structure_is_computed_without_touching_random_numbers() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    assert defaults("residual18").saliency
+    assert defaults("residual18").saliency_layer
     assert torch.equal(torch.rand(1), expected)

@@ -54,7 +54,7 @@ def test_the_network_sees_torchvisions_centre_normalised(
     preprocessing = Preprocessing(channels=channels, size=size, centre=centre, mean=mean, std=std)
     pixels = torch.randint(0, 256, (2, *preprocessing.shape), dtype=torch.uint8)
     normalise = Normalise(preprocessing)
-    assert normalise.to_unit(pixels).shape[2:] == (size, size)
+    assert normalise.scale_to_unit(pixels).shape[2:] == (size, size)
     colours = pixels[..., None].expand(-1, -1, -1, 3) if channels == "grey" else pixels
     expected = center_crop(colours.permute(0, 3, 1, 2), [preprocessing.input_size] * 2) / 255
     expected = (expected - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from gliascope.errors import RecipeError
-from gliascope.models.backbones import create
-from gliascope.models.cut import cut
+from gliascope.models.backbones import create_backbone
+from gliascope.models.cut import cut_network
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from gliascope.models.cut import cut
 )
 def test_the_two_halves_compute_the_whole_and_share_its_parameters(name: str, part: str, size: int) -> None:
     torch.manual_seed(0)
-    network = create(name).eval()
-    prefix, tail = cut(network, part)
+    network = create_backbone(name).eval()
+    prefix, tail = cut_network(network, part)
     images = torch.randn(2, 3, size, size)
     with torch.no_grad():
         assert torch.equal(tail(prefix(images)), network(images))
@@ -31,8 +31,8 @@ def test_the_two_halves_compute_the_whole_and_share_its_parameters(name: str, pa
 
 
 def test_batch_norm_of_the_tail_follows_training_and_that_of_the_prefix_does_not() -> None:
-    network = create("tf_efficientnet_lite0")
-    prefix, tail = cut(network, "blocks.4")
+    network = create_backbone("tf_efficientnet_lite0")
+    prefix, tail = cut_network(network, "blocks.4")
     prefix.eval()
     tail.train()
     with torch.no_grad():
@@ -42,8 +42,8 @@ def test_batch_norm_of_the_tail_follows_training_and_that_of_the_prefix_does_not
 
 
 def test_bad_names_list_the_choices() -> None:
-    network = create("resnet18")
+    network = create_backbone("resnet18")
     with pytest.raises(RecipeError, match=r"no part 'layer9' to freeze; choose from .*layer1"):
-        cut(network, "layer9")
+        cut_network(network, "layer9")
     with pytest.raises(RecipeError, match="a connection runs past it"):
-        cut(network, "layer3.0.conv1")
+        cut_network(network, "layer3.0.conv1")

@@ -3,7 +3,7 @@ import timm
 import torch
 from torch import nn
 
-from gliascope.models.backbones import create
+from gliascope.models.backbones import create_backbone
 from gliascope.models.residual import DEPTHS, ResidualNetwork, multiply_adds
 
 
@@ -30,7 +30,11 @@ def test_every_depth_has_as_many_weighted_layers_as_its_name_says(depth: int) ->
 def test_the_same_weights_give_the_same_map_as_in_timm(depth: int, twin: str) -> None:
     """An independent implementation. Its bottleneck has the stride elsewhere, but for Keras' variant."""
     torch.manual_seed(0)
-    other = create(twin) if twin.endswith("keras") else timm.create_model(twin, num_classes=0, global_pool="")
+    other = (
+        create_backbone(twin)
+        if twin.endswith("keras")
+        else timm.create_model(twin, num_classes=0, global_pool="")
+    )
     for module in other.modules():
         if isinstance(module, nn.BatchNorm2d):  # as drawn, each would be the identity
             nn.init.uniform_(module.weight, 0.5, 1.5)

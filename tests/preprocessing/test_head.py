@@ -5,7 +5,7 @@ import pytest
 from heads import bordered, drawn_head, framed, reencoded, resized, with_text
 
 from gliascope.dataset.scan import thumbnails
-from gliascope.preprocessing.head import GRID, head_box, mass_box
+from gliascope.preprocessing.head import GRID, head_box, moments_box
 from gliascope.synthetic import LABELS, phantom
 
 BOX = (40, 200, 50, 160)  # top, bottom, left, right
@@ -87,7 +87,7 @@ def test_one_colour_is_the_whole_slice(shape: tuple[int, int], level: int) -> No
     blank = np.full(shape, level, dtype=np.uint8)
     assert head_box(blank) == whole(blank)
     if not level:
-        assert mass_box(np.zeros((64, 64), np.uint8), *shape) == whole(blank)
+        assert moments_box(np.zeros((64, 64), np.uint8), *shape) == whole(blank)
 
 
 def test_the_largest_part_is_found_as_scipy_finds_it() -> None:
@@ -129,14 +129,14 @@ def test_centre_and_spread_are_those_of_an_even_ellipse() -> None:
     y, x = np.mgrid[:240, :200] + 0.5
     ellipse = np.where(((y - 120) / 80) ** 2 + ((x - 105) / 55) ** 2 < 1, 200, 0).astype(np.uint8)
     small = np.frombuffer(thumbnails(ellipse)[0], np.uint8).reshape(64, 64)
-    assert np.abs(np.subtract(mass_box(small, 240, 200), (40, 200, 50, 160))).max() < 1
+    assert np.abs(np.subtract(moments_box(small, 240, 200), (40, 200, 50, 160))).max() < 1
 
 
 def test_mass_box_follows_flips_and_turns() -> None:
     small = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
-    top, bottom, left, right = mass_box(small, 100, 100)
-    assert mass_box(small[:, ::-1], 100, 100) == pytest.approx((top, bottom, 100 - right, 100 - left))
-    assert mass_box(small.T, 100, 100) == pytest.approx((left, right, top, bottom))
+    top, bottom, left, right = moments_box(small, 100, 100)
+    assert moments_box(small[:, ::-1], 100, 100) == pytest.approx((top, bottom, 100 - right, 100 - left))
+    assert moments_box(small.T, 100, 100) == pytest.approx((left, right, top, bottom))
 
 
 def test_it_is_fast() -> None:

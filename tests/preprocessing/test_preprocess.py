@@ -5,7 +5,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 from gliascope.preprocessing.head import head_box
-from gliascope.preprocessing.preprocess import Preprocessing, intensities, preprocess, seen, to_grey
+from gliascope.preprocessing.preprocess import (
+    Preprocessing,
+    intensity_table,
+    preprocess,
+    to_grey,
+    visible_box,
+)
 from gliascope.synthetic import LABELS, phantom
 
 GREY = np.random.default_rng(0).integers(0, 256, (50, 70), dtype=np.uint8)
@@ -121,7 +127,7 @@ def test_the_brightness_of_the_source_does_not_show_once_standardised(phantoms: 
 def test_percentiles_of_the_head_become_black_and_white() -> None:
     veiled = (phantom("glioma", 1).pixels * 0.5 + 5).astype(np.uint8)  # still dark enough for background
     box = head_box(veiled)
-    table = intensities(veiled, box)
+    table = intensity_table(veiled, box)
     low, high = np.percentile(veiled[box[0] : box[1], box[2] : box[3]], (1, 99), method="inverted_cdf")
     assert (table[int(low)], table[int(high)]) == (0, 255)
     assert low >= 5
@@ -130,7 +136,7 @@ def test_percentiles_of_the_head_become_black_and_white() -> None:
     assert np.allclose(np.array(table)[middle], (middle - low) * 255 / (high - low), atol=0.5)
     # Neither text nor border has a say.
     elsewhere = bordered(with_text(veiled), 100, 0, 0, 0)
-    assert intensities(elsewhere, head_box(elsewhere)) == pytest.approx(table, abs=3)
+    assert intensity_table(elsewhere, head_box(elsewhere)) == pytest.approx(table, abs=3)
 
 
 def test_what_has_no_contrast_stays_as_it_is() -> None:
@@ -147,7 +153,7 @@ def test_what_is_seen_is_what_reaches_the_network(crop: str, fit: str, centre: i
     pixels = bordered(drawn_head(), 0, 0, 0, 90)
     pixels[90:98, 80:88] = 255
     wanted = Preprocessing(size=200, crop=crop, fit=fit, centre=centre)
-    top, bottom, left, right = seen(pixels, wanted)
+    top, bottom, left, right = visible_box(pixels, wanted)
     assert (abs((bottom - top) - (right - left)) <= 1) == (fit != "stretch")
     within = slice(wanted.margin, wanted.margin + wanted.input_size)
     out = np.argwhere(preprocess(pixels, wanted)[within, within] > 240).mean(axis=0) + 0.5

@@ -15,17 +15,17 @@ from torch.optim.swa_utils import update_bn
 
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
-from gliascope.export.tta import Deployed
+from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.models.backbones import complete, execution_order
+from gliascope.models.backbones import complete_recipe, execution_order
 from gliascope.models.classifier import Classifier, Normalise
 from gliascope.recipes import Recipe, load_recipe, recipe_names
 from gliascope.recipes.run import Run
 from gliascope.splits.split import split
 from gliascope.store.store import store
 from gliascope.training import loop, run
-from gliascope.training.checkpoints import below, load_progress, load_weights
+from gliascope.training.checkpoints import load_progress, load_weights, with_prefix
 from gliascope.training.history import Epoch
 from gliascope.training.stage import StageTraining
 
@@ -106,7 +106,7 @@ def catalog(make_source: Callable[..., Path]) -> Catalog:
 def test_contract(
     name: str, catalog: Catalog, watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = complete(load_recipe(name, tiny(name)))
+    recipe = complete_recipe(load_recipe(name, tiny(name)))
     (parts,) = split(catalog, ["official"], validation=0.2)
     images = store(catalog.frame, recipe.preprocessing)
     trained = run.train(recipe, parts.for_task(recipe.task), images, tmp_path / "run")
@@ -161,7 +161,7 @@ def _check_reloading(trained: Run, last: dict[str, Tensor]) -> None:
     size = trained.recipe.preprocessing.input_size
     pictures = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     logits = []
-    for weights in (last, below(load_progress(trained.folder)[1], "model.")):
+    for weights in (last, with_prefix(load_progress(trained.folder)[1], "model.")):
         network.load_state_dict(weights)
         with torch.inference_mode():
             logits.append(network(pictures))
@@ -172,7 +172,7 @@ def _check_export(trained: Run, pixels: np.ndarray) -> None:
     """ONNX Runtime gives the logits of the chosen weights, all test-time views included."""
     classifier = _network(trained.recipe)
     load_weights(trained.folder / "chosen.safetensors", classifier)
-    deployed = Deployed(classifier, trained.recipe).eval()
+    deployed = DeployedNetwork(classifier, trained.recipe).eval()
     chosen = np.array(pixels[:5])
     with torch.inference_mode():
         expected = deployed(torch.from_numpy(chosen))[0].numpy()

@@ -13,7 +13,7 @@ from gliascope.cli import app
 from gliascope.errors import RecipeError
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe, load_recipe, recipe_names
-from gliascope.recipes.ranges import problems
+from gliascope.recipes.ranges import describe_errors
 from gliascope.recipes.space import Space
 
 SCHEMA = Recipe.model_json_schema()
@@ -133,7 +133,7 @@ def test_recipes_that_come_with_us_are_all_within(tmp_path: Path) -> None:
 def test_a_graphs_preprocessing_is_told_likewise() -> None:
     with pytest.raises(ValidationError) as caught:
         Preprocessing.model_validate({"size": 5, "std": [1, 0, 1]})
-    assert problems(caught.value, Preprocessing) == (
+    assert describe_errors(caught.value, Preprocessing) == (
         "size: expected a whole number from 16 to 1024 but got 5; "
         "std.1: expected a number above 0 to 255 but got 0"
     )

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from gliascope.errors import GliascopeError
-from gliascope.robustness.corruptions import DISTURBANCES, bias_field, disturb
+from gliascope.robustness.corruptions import CORRUPTIONS, bias_field, disturb
 
 SIDE = 160
 
@@ -24,14 +24,14 @@ def head(colours: bool = False) -> np.ndarray:
 
 
 @pytest.mark.parametrize("colours", [False, True], ids=["grey", "colours"])
-@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_contract_every_disturbance_grows(name: str, colours: bool) -> None:
     """Same shape and type, the same by seed whatever torch draws meanwhile, and ever farther from the slice."""
     pixels = head(colours)
     before = pixels.copy()
     assert np.array_equal(disturb(name, pixels, 0, 3), pixels)
     distances = []
-    for strength in DISTURBANCES[name].strengths:
+    for strength in CORRUPTIONS[name].strengths:
         found = disturb(name, pixels, strength, 3)
         assert found.shape == pixels.shape and found.dtype == np.uint8
         torch.rand(1)
@@ -43,16 +43,16 @@ def test_contract_every_disturbance_grows(name: str, colours: bool) -> None:
     assert np.array_equal(pixels, before)
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_strength_is_told_and_another(name: str) -> None:
-    one = DISTURBANCES[name]
+    one = CORRUPTIONS[name]
     assert len({one.told.format(strength) for strength in one.strengths}) == len(one.strengths)
     assert one.title and one.imitates.endswith(".")
 
 
 @pytest.mark.parametrize("name", ["noise", "bias_field", "rotation", "motion_ghost"])
 def test_what_is_drawn_differs_by_seed(name: str) -> None:
-    strength = DISTURBANCES[name].strengths[-1]
+    strength = CORRUPTIONS[name].strengths[-1]
     assert not np.array_equal(disturb(name, head(), strength, 1), disturb(name, head(), strength, 2))
 
 

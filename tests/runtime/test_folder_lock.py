@@ -8,7 +8,7 @@ import pytest
 
 from gliascope.errors import BusyError, LayoutError
 from gliascope.runtime.files import atomic_file, write_text
-from gliascope.runtime.folder_lock import claim, claim_file
+from gliascope.runtime.folder_lock import file_lock, folder_lock
 
 HOLD = """
 import sys, time
@@ -32,9 +32,9 @@ def holder(tmp_path: Path):
 
 def test_the_second_is_refused_by_the_name_of_the_first(holder, tmp_path: Path) -> None:
     told = rf"out: process {holder.pid} on {socket.gethostname()} is at work there; wait for it"
-    with pytest.raises(BusyError, match=told), claim(tmp_path / "out"):
+    with pytest.raises(BusyError, match=told), folder_lock(tmp_path / "out"):
         pytest.fail("let in")
-    with claim(tmp_path / "other"):
+    with folder_lock(tmp_path / "other"):
         pass
 
 
@@ -42,26 +42,26 @@ def test_the_lock_of_a_dead_process_does_not_block(holder, tmp_path: Path) -> No
     holder.kill()
     holder.wait()
     assert (tmp_path / "out" / ".lock").exists()
-    with claim(tmp_path / "out"):
+    with folder_lock(tmp_path / "out"):
         assert f"process {os.getpid()} " in (tmp_path / "out" / ".lock").read_text()
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_nothing_is_left_of_a_claim(tmp_path: Path) -> None:
-    with claim(tmp_path / "out"):
+    with folder_lock(tmp_path / "out"):
         pass
-    with pytest.raises(ValueError, match="stop"), claim(tmp_path / "out"):
+    with pytest.raises(ValueError, match="stop"), folder_lock(tmp_path / "out"):
         raise ValueError("stop")
-    with claim_file(tmp_path / "a.txt"):
+    with file_lock(tmp_path / "a.txt"):
         write_text(tmp_path / "a.txt", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_what_is_kept_stays_until_the_end_is_good(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"), claim_file(tmp_path / "a.txt") as kept:
+    with pytest.raises(ValueError, match="stop"), file_lock(tmp_path / "a.txt") as kept:
         write_text(kept / "block", "half")
         raise ValueError("stop")
-    with claim_file(tmp_path / "a.txt") as kept:
+    with file_lock(tmp_path / "a.txt") as kept:
         assert (kept / "block").read_text() == "half"
     assert not list(tmp_path.iterdir())
 
@@ -72,15 +72,19 @@ def test_what_a_killed_process_had_begun_to_remove_is_not_found(
     def stop(_: Path) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), claim(tmp_path / "out") as kept:
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt),
+        folder_lock(tmp_path / "out") as kept,
+    ):
         write_text(kept / "block", "half")
         patch.setattr("shutil.rmtree", stop)
-    with claim(tmp_path / "out") as kept:
+    with folder_lock(tmp_path / "out") as kept:
         assert [path.name for path in kept.parent.iterdir()] == [".lock"]
 
 
 def test_what_a_refused_command_kept_is_removed(tmp_path: Path) -> None:
-    with pytest.raises(LayoutError), claim(tmp_path / "out") as kept:
+    with pytest.raises(LayoutError), folder_lock(tmp_path / "out") as kept:
         write_text(kept / "block", "half")
         raise LayoutError("only one class")
     assert not (tmp_path / "out").exists()
@@ -103,17 +107,17 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> Non
     assert len(list((tmp_path / "out").glob(".tmp*"))) == 1
     for name in (".hidden", ".hidden.tmp", "a.12345678.tmp"):
         write_text(tmp_path / "out" / name, "")
-    with claim(tmp_path / "out"):
+    with folder_lock(tmp_path / "out"):
         assert {path.name for path in (tmp_path / "out").iterdir()} == {
             ".lock", ".hidden", ".hidden.tmp", "a.12345678.tmp",
         }  # fmt: skip
 
 
 def test_a_file_may_be_written_beside_another(tmp_path: Path) -> None:
-    with claim_file(tmp_path / "b.txt"), atomic_file(tmp_path / "b.txt") as theirs:
-        with claim_file(tmp_path / "a.txt"):
+    with file_lock(tmp_path / "b.txt"), atomic_file(tmp_path / "b.txt") as theirs:
+        with file_lock(tmp_path / "a.txt"):
             assert theirs.exists()
-        with pytest.raises(BusyError), claim_file(tmp_path / "b.txt"):
+        with pytest.raises(BusyError), file_lock(tmp_path / "b.txt"):
             pytest.fail("let in")
 
 
@@ -124,6 +128,6 @@ def test_what_a_killed_process_left_of_a_long_name_is_removed_too(tmp_path: Path
         content = b"half"
         left.write_bytes(content)
     left.write_bytes(content)
-    with claim_file(out):
+    with file_lock(out):
         assert not left.exists()
     assert list(tmp_path.iterdir()) == [out]

@@ -14,10 +14,10 @@ from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.errors import GliascopeError, LayoutError, ReadError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.predict_files import predict_files
 from gliascope.io import read
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.runtime.paths import exists, place
+from gliascope.runtime.paths import exists, to_path
 from gliascope.store.store import clear_cache, store
 
 Make = Callable[..., Path]
@@ -32,9 +32,9 @@ def source(make_source: Make) -> Path:
 
 
 def test_a_catalogue_and_a_store_of_a_bucket_are_those_of_a_folder(source: Path, s3: Put) -> None:
-    here, there = scan([source]), scan([place(s3(source))])
+    here, there = scan([source]), scan([to_path(s3(source))])
     assert there.frame.drop("root").equals(here.frame.drop("root"))
-    assert there.rejects.drop("detail").equals(here.rejects.drop("detail"))
+    assert there.excluded.drop("detail").equals(here.excluded.drop("detail"))
     assert there.frame["root"][0].startswith("s3://bucket")
     expected = np.array(store(here.frame, Preprocessing(size=32)).pixels)
     clear_cache()  # it would be found there
@@ -45,12 +45,12 @@ def test_findings_of_a_bucket_are_those_of_a_folder(
     source: Path, s3: Put, calibrated: Bundle, tmp_path: Path
 ) -> None:
     url = s3(source)
-    here = predict_job(calibrated, [source], tmp_path / "here.jsonl", tmp_path / "overlays")
-    there = predict_job(calibrated, [place(url)], tmp_path / "there.jsonl", tmp_path / "overlays-there")
+    here = predict_files(calibrated, [source], tmp_path / "here.jsonl", tmp_path / "overlays")
+    there = predict_files(calibrated, [to_path(url)], tmp_path / "there.jsonl", tmp_path / "overlays-there")
     lines = (tmp_path / "there.jsonl").read_text()
     assert lines.replace(url, str(source)) == (tmp_path / "here.jsonl").read_text()
-    assert [str(error.path) for error in there.rejects] == [f"{url}/Training/yes/bad.png"]
-    assert len(here.rejects) == 1
+    assert [str(error.path) for error in there.unreadable] == [f"{url}/Training/yes/bad.png"]
+    assert len(here.unreadable) == 1
 
 
 def test_the_command_scans_a_bucket(source: Path, s3: Put, tmp_path: Path) -> None:
@@ -66,40 +66,40 @@ def test_a_file_over_http(source: Path, calibrated: Bundle) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/Testing/yes/000.png"
-        (there,) = predict_job(calibrated, [place(url)], None, None).findings
+        (there,) = predict_files(calibrated, [to_path(url)], None, None).findings
         with pytest.raises(GliascopeError, match="not found"):
-            predict_job(calibrated, [place(url + "x")], None, None)
+            predict_files(calibrated, [to_path(url + "x")], None, None)
         server.shutdown()
-    (here,) = predict_job(calibrated, [source / "Testing" / "yes" / "000.png"], None, None).findings
+    (here,) = predict_files(calibrated, [source / "Testing" / "yes" / "000.png"], None, None).findings
     assert str(there.file) == url
     assert there.probabilities == here.probabilities
 
 
 def test_what_changed_in_a_bucket_is_another_block(source: Path, s3: Put) -> None:
-    from gliascope.runtime.resumable_map import blocks
+    from gliascope.runtime.resumable_map import chunks
 
     url = s3(source)
-    files = [place(f"{url}/Testing/no/000.png")]
-    (before,) = blocks(files, lambda file: file, "")
-    assert next(blocks(files, lambda file: file, "")).key == before.key
+    files = [to_path(f"{url}/Testing/no/000.png")]
+    (before,) = chunks(files, lambda file: file, "")
+    assert next(chunks(files, lambda file: file, "")).key == before.key
     files[0].write_bytes(b"another length")
-    assert next(blocks(files, lambda file: file, "")).key != before.key
+    assert next(chunks(files, lambda file: file, "")).key != before.key
 
 
 def test_what_cannot_be_reached_is_one_line(s3: Put, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = s3(source)
     with pytest.raises(GliascopeError, match="Unsupported filesystem"):
-        place("nonsense://folder")
+        to_path("nonsense://folder")
     with pytest.raises(LayoutError, match="not a folder"):
-        scan([place(url + "-none")])
+        scan([to_path(url + "-none")])
     with pytest.raises(LayoutError, match="has no name"):
-        scan([place(url.rpartition("/")[0])])
+        scan([to_path(url.rpartition("/")[0])])
     with pytest.raises(ReadError, match="not found"):
         read(url + "/none.png")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    place(url).fs.clear_instance_cache()  # type: ignore[attr-defined]
+    to_path(url).fs.clear_instance_cache()  # type: ignore[attr-defined]
     with pytest.raises(GliascopeError, match="cannot be reached"):
-        exists(place(url))
+        exists(to_path(url))
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from gliascope.runtime import resumable_map as module
-from gliascope.runtime.executors import Here
-from gliascope.runtime.resumable_map import Block, blocks, by_blocks
+from gliascope.runtime.executors import ThreadExecutor
+from gliascope.runtime.resumable_map import Chunk, chunks, resumable_map
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return made
 
 
-def cut(files: list[Path], made_by: str = "") -> list[Block[Path]]:
-    return list(blocks(files, lambda file: file, made_by))
+def cut(files: list[Path], made_by: str = "") -> list[Chunk[Path]]:
+    return list(chunks(files, lambda file: file, made_by))
 
 
 class Work:
@@ -28,7 +28,7 @@ class Work:
         self.done: list[str] = []
         self.stop = stop
 
-    def __call__(self, block: Block[Path]) -> bytes:
+    def __call__(self, block: Chunk[Path]) -> bytes:
         if len(self.done) == self.stop:
             raise KeyboardInterrupt
         self.done.append(block.items[0].name)
@@ -36,14 +36,14 @@ class Work:
 
 
 def results(files: list[Path], kept: Path | None, work: Work, made_by: str = "") -> list[bytes]:
-    made = by_blocks(cut(files, made_by), work, kept, "work", workers=Here(1))
+    made = resumable_map(cut(files, made_by), work, kept, "work", executor=ThreadExecutor(1))
     return [content for _, content in made]
 
 
 def test_blocks_follow_the_files(files: list[Path]) -> None:
     assert [len(block.items) for block in cut(files)] == [3, 3, 3, 1]
     assert results(files, None, Work()) == [b"012", b"345", b"678", b"9"]
-    by_threads = by_blocks(cut(files), Work(), None, "work")
+    by_threads = resumable_map(cut(files), Work(), None, "work")
     assert [content for _, content in by_threads] == results(files, None, Work())
 
 

@@ -1,11 +1,11 @@
 import pytest
 
-from gliascope.server.admission import Places
+from gliascope.server.admission import Admission
 from gliascope.server.refusal import Refusal
 
 
 def test_places_are_held_and_given_back() -> None:
-    places = Places(10, 60)
+    places = Admission(10, 60)
     with places.hold() as one, places.hold() as other:
         one.reach(4)
         one.reach(2)  # holds them already
@@ -21,14 +21,14 @@ def test_places_are_held_and_given_back() -> None:
 def test_more_than_there_ever_will_be_is_for_jobs() -> None:
     with (
         pytest.raises(Refusal, match=r"at most 10 slices .*/v1/jobs") as refused,
-        Places(10, 60).hold() as hold,
+        Admission(10, 60).hold() as hold,
     ):
         hold.reach(11)
     assert (refused.value.status, refused.value.code) == (413, "too_many_slices")
 
 
 def test_when_to_come_back_follows_the_engines_pace() -> None:
-    places = Places(100, 60)
+    places = Admission(100, 60)
     with places.hold() as hold:
         hold.reach(100)
         for _ in range(200):
@@ -37,7 +37,7 @@ def test_when_to_come_back_follows_the_engines_pace() -> None:
 
 
 def test_nobody_is_taken_who_could_not_be_answered_in_time() -> None:
-    places = Places(1000, 120)
+    places = Admission(1000, 120)
     for _ in range(200):
         places.answered(10, 5.0)  # half a second each
     with places.hold() as one, places.hold() as other:

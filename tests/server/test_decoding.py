@@ -45,10 +45,10 @@ def test_what_comes_back_is_what_prepare_gives(volume: Path, picture: Path) -> N
         expected = prepare(path, PREPROCESSING)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
-            assert np.array_equal(one.item.pixels, other.item.pixels)
-            assert np.array_equal(one.ready, other.ready)
+            assert np.array_equal(one.item.pixels, other.slice.pixels)
+            assert np.array_equal(one.ready, other.input)
             for name in ("path", "index", "format", "modality", "spacing", "study", "series", "plane"):
-                assert getattr(one.item, name) == getattr(other.item, name)
+                assert getattr(one.item, name) == getattr(other.slice, name)
 
 
 def test_slices_of_several_sizes_and_colours_keep_theirs(tmp_path: Path) -> None:
@@ -56,10 +56,10 @@ def test_slices_of_several_sizes_and_colours_keep_theirs(tmp_path: Path) -> None
     pages.append(Image.fromarray(np.arange(90, dtype=np.uint8).reshape(5, 6, 3)))
     pages[0].save(tmp_path / "pages", "TIFF", save_all=True, append_images=pages[1:])
     found = decode(tmp_path / "pages")
-    assert [one.item.pixels.shape for one in found] == [(4, 6), (8, 3), (5, 6, 3)]
-    assert np.array_equal(found[2].item.pixels, np.asarray(pages[2]))
+    assert [one.slice.pixels.shape for one in found] == [(4, 6), (8, 3), (5, 6, 3)]
+    assert np.array_equal(found[2].slice.pixels, np.asarray(pages[2]))
     assert all(
-        np.array_equal(one.ready, preprocess(item.pixels, PREPROCESSING))
+        np.array_equal(one.input, preprocess(item.pixels, PREPROCESSING))
         for one, item in zip(found, read(tmp_path / "pages"), strict=True)
     )
 
@@ -68,10 +68,10 @@ def test_arrays_cannot_be_written_and_outlive_the_next_reading(picture: Path) ->
     async def twice(decoder: Decoder) -> None:
         (first,) = await decoder.decode(picture, PREPROCESSING)
         (second,) = await decoder.decode(picture, Preprocessing(size=16))
-        assert first.ready.shape == (32, 32)
-        assert second.ready.shape == (16, 16)
+        assert first.input.shape == (32, 32)
+        assert second.input.shape == (16, 16)
         with pytest.raises(ValueError, match="read-only"):
-            first.item.pixels[0, 0] = 1
+            first.slice.pixels[0, 0] = 1
 
     with_decoder(twice)
 
@@ -82,9 +82,9 @@ def test_a_patient_stays_in_the_worker(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(path.read_bytes())
     (one,) = decode(target)
-    assert prepare(target, PREPROCESSING)[0].item.patient is not None
-    assert one.item.patient is None
-    assert one.item.modality == "MR"
+    assert prepare(target, PREPROCESSING)[0].slice.patient is not None
+    assert one.slice.patient is None
+    assert one.slice.modality == "MR"
 
 
 def test_a_file_that_cannot_be_read_says_why_without_our_paths(tmp_path: Path) -> None:

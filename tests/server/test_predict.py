@@ -16,9 +16,9 @@ from PIL import Image
 from served import png, send, serving, until, volume
 
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.overlay import placed
+from gliascope.inference.overlay import enlarge_map
 from gliascope.inference.predict import Predictor, prepare
-from gliascope.inference.predict_files import predict_job
+from gliascope.inference.predict_files import predict_files
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server.batching import Batcher
 from gliascope.server.decoding import Decoder
@@ -33,7 +33,7 @@ def test_it_says_what_the_command_line_says(client: TestClient, bundle_path: Pat
     content = {"a.png": png(0), "b.png": png(3, 1), "v.nii.gz": volume(tmp_path)}
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
-    findings = predict_job(
+    findings = predict_files(
         Bundle.load(bundle_path), [tmp_path / name for name in content], None, None
     ).findings
     expected = [json.loads(finding.to_json()) for finding in findings]
@@ -93,10 +93,10 @@ def test_saliency_is_where_the_command_line_draws_it(
     client: TestClient, bundle_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(png(2))
-    predictor = Predictor.of(Bundle.load(bundle_path))
+    predictor = Predictor.load(Bundle.load(bundle_path))
     (finding,) = predictor.findings(prepare(tmp_path / "a.png", predictor.info.preprocessing))
     assert finding.map is not None
-    strength = placed(np.maximum(finding.map, 0), (48, 48), (0, 48, 0, 48))
+    strength = enlarge_map(np.maximum(finding.map, 0), (48, 48), (0, 48, 0, 48))
     (told,) = client.post("/v1/predict?saliency=true", files=send(("a.png", png(2)))).json()["slices"]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["saliency"]))))
     assert picture.shape == (48, 48, 4)

@@ -14,7 +14,7 @@ from quadrants import quadrant_bundle
 from served import send, until
 
 from gliascope.inference.predict import Predictor
-from gliascope.io.scales import ALONE, to_slices
+from gliascope.io.scales import SINGLE_SLICE_NOTE, to_slices
 from gliascope.preprocessing.preprocess import preprocess
 
 Serve = Callable[..., TestClient]
@@ -28,7 +28,7 @@ def volume() -> np.ndarray:
 def expected(volume: np.ndarray) -> np.ndarray:
     bundle = quadrant_bundle()
     array = to_slices(Path("array"), list(volume))
-    predictor = Predictor.of(bundle)
+    predictor = Predictor.load(bundle)
     outputs = predictor.engine(np.stack([preprocess(one, bundle.info.preprocessing) for one in array]))
     assert predictor.calibrator is not None
     return predictor.calibrator.assess(outputs.logits, outputs.ood_features).probabilities
@@ -66,7 +66,7 @@ def test_a_request_a_zip_and_a_job_give_what_the_volume_gives(
 def test_a_slice_by_itself_says_so(client: TestClient, tmp_path: Path, volume: np.ndarray) -> None:
     first = volumes.files(Make(tmp_path), volume[:1])[0]
     answer = client.post("/v1/predict", files=send(("one.dcm", first.read_bytes()))).json()
-    assert answer["slices"][0]["notes"] == [ALONE]
+    assert answer["slices"][0]["notes"] == [SINGLE_SLICE_NOTE]
 
 
 def test_a_file_that_cannot_be_read_is_tried_once(

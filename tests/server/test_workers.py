@@ -57,7 +57,7 @@ def test_a_file_that_kills_the_decoder_is_rejected_after_two_tries(
 def test_a_worker_killed_from_outside_costs_one_retry(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "work", decoders.die_once)
     (one,) = decode(picture)
-    assert one.item.pixels.shape == (6, 8)
+    assert one.slice.pixels.shape == (6, 8)
 
 
 def test_an_idle_worker_may_be_killed(picture: Path) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from gliascope.splits.draws import OF_SLICE, halves, position
+from gliascope.splits.draws import SLICE_KEY, draw_position, hash_halves
 
 BLANK = "0" * 32  # smaller than every other: the smallest hash of any volume that has a blank slice
 
@@ -34,7 +34,10 @@ def volumes(count: int, slices: int = 5) -> pl.DataFrame:
 
 def order(frame: pl.DataFrame, seed: int) -> list[int]:
     return (
-        frame.with_columns(at=position(frame, seed)).sort("at")["group"].unique(maintain_order=True).to_list()
+        frame.with_columns(at=draw_position(frame, seed))
+        .sort("at")["group"]
+        .unique(maintain_order=True)
+        .to_list()
     )
 
 
@@ -54,17 +57,17 @@ def test_copies_are_drawn_one_by_one_where_slices_are() -> None:
     frame = pl.DataFrame(rows | {"pixel_hash": ["1" * 32] * 100, "label": ["a"] * 100}).with_columns(
         blank=pl.lit(value=False), group=pl.int_range(pl.len())
     )
-    test = (position(frame, 0, OF_SLICE) < 0.5).arg_true().to_list()
+    test = (draw_position(frame, 0, SLICE_KEY) < 0.5).arg_true().to_list()
     assert len(test) == 50
     assert test != list(range(50))
-    again = position(frame.sample(fraction=1, shuffle=True, seed=1), 0, OF_SLICE)
-    assert sorted(again) == sorted(position(frame, 0, OF_SLICE))
+    again = draw_position(frame.sample(fraction=1, shuffle=True, seed=1), 0, SLICE_KEY)
+    assert sorted(again) == sorted(draw_position(frame, 0, SLICE_KEY))
 
 
 def test_a_group_is_of_one_half_for_good() -> None:
     frame = volumes(400)
-    frame = frame.with_columns(half=halves(frame))
+    frame = frame.with_columns(half=hash_halves(frame))
     assert frame.group_by("group").agg(pl.col("half").n_unique())["half"].max() == 1
     assert 160 < frame.filter(pl.col("half"))["group"].n_unique() < 240
     some = frame.filter(pl.col("group") % 3 == 0).sample(fraction=1, shuffle=True, seed=2)
-    assert halves(some.with_columns(label=pl.lit("other"))).to_list() == some["half"].to_list()
+    assert hash_halves(some.with_columns(label=pl.lit("other"))).to_list() == some["half"].to_list()

@@ -3,7 +3,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gliascope.splits.ledger import LEDGER, Looks, enter, look, read_ledger
+from gliascope.splits.ledger import LEDGER, EarlierEvaluations, ledger_entry, read_ledger, record
 from gliascope.splits.split import COLUMNS, Split
 
 
@@ -19,58 +19,68 @@ def made_split(protocol: str = "official", content: str = "a", round_: str = "")
 
 def test_other_models_on_the_same_slices_count_wherever_their_results_lie_beside(tmp_path: Path) -> None:
     split = made_split()
-    assert enter(tmp_path / "a", [look("evaluate", "quick", "m1", split)])["official"].models == 0
-    found = enter(tmp_path / "b", [look("evaluate", "best", "m2", split)])["official"]
+    assert record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", split)])["official"].models == 0
+    found = record(tmp_path / "b", [ledger_entry("evaluate", "best", "m2", split)])["official"]
     assert found.models == 1
     assert found.first is not None
     assert "1 other model was scored on these test slices before" in str(found)
-    enter(tmp_path / "b", [look("robustness", "best", "m2", split)])
-    assert enter(tmp_path / "c", [look("evaluate", "third", "m3", split)])["official"].models == 2
+    record(tmp_path / "b", [ledger_entry("robustness", "best", "m2", split)])
+    assert record(tmp_path / "c", [ledger_entry("evaluate", "third", "m3", split)])["official"].models == 2
     assert [one.verb for one in read_ledger(tmp_path / "b" / LEDGER)] == ["evaluate", "robustness"]
 
 
 def test_the_same_model_again_is_no_earlier_look(tmp_path: Path) -> None:
     split = made_split()
-    enter(tmp_path / "a", [look("evaluate", "quick", "m1", split)])
-    again = enter(tmp_path / "a", [look("evaluate", "quick", "m1", split)])["official"]
-    assert again == Looks()
+    record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", split)])
+    again = record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", split)])["official"]
+    assert again == EarlierEvaluations()
     assert len(read_ledger(tmp_path / "a" / LEDGER)) == 2  # both are written down
 
 
 def test_other_test_slices_do_not_count(tmp_path: Path) -> None:
-    enter(tmp_path / "a", [look("evaluate", "quick", "m1", made_split())])
+    record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", made_split())])
     assert (
-        enter(tmp_path / "b", [look("evaluate", "quick", "m2", made_split(content="b"))])["official"].models
+        record(tmp_path / "b", [ledger_entry("evaluate", "quick", "m2", made_split(content="b"))])[
+            "official"
+        ].models
         == 0
     )
 
 
 def test_the_same_slices_count_under_another_protocol(tmp_path: Path) -> None:
-    enter(tmp_path / "a", [look("evaluate", "quick", "m1", made_split())])
-    found = enter(tmp_path / "b", [look("evaluate", "quick", "m2", made_split("grouped"))])
+    record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", made_split())])
+    found = record(tmp_path / "b", [ledger_entry("evaluate", "quick", "m2", made_split("grouped"))])
     assert found["grouped"].models == 1
 
 
 def test_folds_do_not_count_each_other(tmp_path: Path) -> None:
-    looks = [look("evaluate", "quick", f"m{n}", made_split("folds", str(n), f"fold {n}")) for n in range(5)]
-    assert enter(tmp_path / "a", looks)["folds"].models == 0
+    looks = [
+        ledger_entry("evaluate", "quick", f"m{n}", made_split("folds", str(n), f"fold {n}")) for n in range(5)
+    ]
+    assert record(tmp_path / "a", looks)["folds"].models == 0
 
 
 def test_folders_that_lie_apart_share_a_ledger_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIASCOPE_LEDGER", str(tmp_path / "shared" / "looks.jsonl"))
-    enter(tmp_path / "one" / "a", [look("evaluate", "quick", "m1", made_split())])
+    record(tmp_path / "one" / "a", [ledger_entry("evaluate", "quick", "m1", made_split())])
     assert (
-        enter(tmp_path / "two" / "b", [look("evaluate", "quick", "m2", made_split())])["official"].models == 1
+        record(tmp_path / "two" / "b", [ledger_entry("evaluate", "quick", "m2", made_split())])[
+            "official"
+        ].models
+        == 1
     )
 
 
 def test_a_damaged_line_is_said_and_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    enter(tmp_path / "a", [look("evaluate", "quick", "m1", made_split())])
+    record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", made_split())])
     with (tmp_path / "a" / LEDGER).open("a") as stream:
         stream.write("{half a li\n")
-    assert enter(tmp_path / "b", [look("evaluate", "quick", "m2", made_split())])["official"].models == 1
+    assert (
+        record(tmp_path / "b", [ledger_entry("evaluate", "quick", "m2", made_split())])["official"].models
+        == 1
+    )
     assert "line 2 is no look" in capsys.readouterr().err
 
 
@@ -79,17 +89,17 @@ def test_a_shared_ledger_that_cannot_be_written_costs_no_results(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("GLIASCOPE_LEDGER", str(tmp_path / "file" / "looks.jsonl"))
-    enter(tmp_path / "a", [look("evaluate", "quick", "m1", made_split())])
+    record(tmp_path / "a", [ledger_entry("evaluate", "quick", "m1", made_split())])
     assert len(read_ledger(tmp_path / "a" / LEDGER)) == 1
     assert "GLIASCOPE_LEDGER" in capsys.readouterr().err
 
 
 def test_a_model_of_another_task_looked_at_the_same_slices(tmp_path: Path) -> None:
     split = made_split()
-    enter(tmp_path / "a", [look("evaluate", "binary", "m1", split.for_task("binary"))])
-    assert enter(tmp_path / "b", [look("evaluate", "types", "m2", split)])["official"].models == 1
+    record(tmp_path / "a", [ledger_entry("evaluate", "binary", "m1", split.for_task("binary"))])
+    assert record(tmp_path / "b", [ledger_entry("evaluate", "types", "m2", split)])["official"].models == 1
 
 
 def test_a_name_that_holds_a_line_separator_is_one_line(tmp_path: Path) -> None:
-    enter(tmp_path / "a", [look("evaluate", "told\u2028.csv", "m1", made_split())])
+    record(tmp_path / "a", [ledger_entry("evaluate", "told\u2028.csv", "m1", made_split())])
     assert [one.name for one in read_ledger(tmp_path / "a" / LEDGER)] == ["told\u2028.csv"]

@@ -8,7 +8,7 @@ import pytest
 
 from gliascope.audit.result import PAIRS_SCHEMA, Audit
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.merge import set_aside
+from gliascope.dataset.merge import exclusion_reasons
 from gliascope.splits.protocols import PROTOCOLS, TEST
 from gliascope.splits.split import Split, split
 
@@ -54,7 +54,7 @@ def planted() -> tuple[Catalog, Audit]:
         kind=pl.lit(None, pl.String),
         fold=pl.lit(None, pl.Int32),
     )
-    catalog = Catalog(frame.with_columns(set_aside=set_aside(frame)), pl.DataFrame())
+    catalog = Catalog(frame.with_columns(set_aside=exclusion_reasons(frame)), pl.DataFrame())
     pairs = [
         (*sorted((hash_of(a), hash_of(b))), 0.99, "flip", False)
         for a, b in zip(near[::2].tolist(), near[1::2].tolist(), strict=True)

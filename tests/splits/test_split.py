@@ -8,8 +8,8 @@ import pytest
 from gliascope.audit.decisions import Decisions
 from gliascope.audit.result import DECISIONS_SCHEMA, PAIRS_SCHEMA, Audit
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.groups import group_ids
-from gliascope.dataset.merge import set_aside
+from gliascope.dataset.groups import number_groups
+from gliascope.dataset.merge import exclusion_reasons
 from gliascope.dataset.scan import scan
 from gliascope.errors import LayoutError, SplitError
 from gliascope.splits.protocols import PROTOCOLS
@@ -26,7 +26,7 @@ def catalog_of(rows: list[dict]) -> Catalog:
     types = dict.fromkeys(("official", "patient", "study", "group", "kind"), pl.String) | {"fold": pl.Int32}
     frame = pl.DataFrame(full, schema_overrides=types)
     if frame.height:
-        frame = frame.with_columns(set_aside=set_aside(frame))
+        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
     return Catalog(frame, pl.DataFrame())
 
 
@@ -59,7 +59,7 @@ def test_groups_join_patients_studies_files_and_identical_pixels_transitively() 
             {"label": "a", "path": "s/volume.nii"},
         ]
     ).frame
-    assert group_ids(frame).tolist() == [0, 0, 0, 0, 1, 0, 2, 2, 2]
+    assert number_groups(frame).tolist() == [0, 0, 0, 0, 1, 0, 2, 2, 2]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -80,7 +80,7 @@ def test_contract_every_protocol_fills_all_parts_with_all_classes_and_repeats_it
     for round_ in first:
         assert round_.protocol == protocol
         for part in ("train", "val", "test"):
-            assert set(round_.part(part)["label"]) == {"a", "b"}
+            assert set(round_.subset(part)["label"]) == {"a", "b"}
     if protocol not in ("official", "official-clean", "random"):
         for round_ in first:
             assert round_.frame.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
@@ -152,7 +152,7 @@ def test_official_clean_leaves_out_test_slices_with_a_copy_in_training_or_valida
     audit = audit_of(catalog, (f"{1:032x}", f"{60:032x}"), (f"{2:032x}", f"{3:032x}"))
     official, clean = split(catalog, ["official", "official-clean"], 0, audit)
     assert official.training == clean.training  # one training serves both
-    gone = set(official.part("test")["path"]) - set(clean.part("test")["path"])
+    gone = set(official.subset("test")["path"]) - set(clean.subset("test")["path"])
     assert gone == {"s/0.png", "s/1.png"}
     with pytest.raises(SplitError, match="add --audit DIR"):
         split(catalog, ["official-clean"])
@@ -174,10 +174,10 @@ def test_near_copies_are_of_one_group_and_identical_slices_count_once() -> None:
 def test_folds_of_the_groups_file_are_kept_and_slices_without_one_are_not_used() -> None:
     rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1 if n < 80 else None)
     folds = split(catalog_of(rows), ["folds"])
-    assert [fold.round for fold in folds] == ["fold 1", "fold 2", "fold 3"]
-    tested = pl.concat([fold.part("test") for fold in folds])
+    assert [fold.fold for fold in folds] == ["fold 1", "fold 2", "fold 3"]
+    tested = pl.concat([fold.subset("test") for fold in folds])
     assert sorted(tested["path"]) == sorted(f"s/{n}.png" for n in range(80))
-    assert set(folds[1].part("test")["path"]) == {f"s/{n}.png" for n in range(80) if n % 3 == 1}
+    assert set(folds[1].subset("test")["path"]) == {f"s/{n}.png" for n in range(80) if n % 3 == 1}
 
 
 def test_a_copy_in_another_fold_of_the_file_does_not_train() -> None:
@@ -185,7 +185,7 @@ def test_a_copy_in_another_fold_of_the_file_does_not_train() -> None:
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{3:032x}", f"{4:032x}"))  # of folds 1 and 2
     first, second, third = split(catalog, ["folds"], 0, audit)
-    assert "s/3.png" in first.part("test")["path"].to_list()
+    assert "s/3.png" in first.subset("test")["path"].to_list()
     assert "s/4.png" not in first.frame["path"].to_list()
     assert "s/3.png" not in second.frame["path"].to_list()
     assert {"s/3.png", "s/4.png"} <= set(third.frame["path"])
@@ -195,13 +195,13 @@ def test_a_fold_of_a_copy_that_was_set_aside_counts() -> None:
     rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1 if n else None)
     rows[0]["pixel_hash"] = rows[2]["pixel_hash"] = "a" * 32
     third = split(catalog_of(rows), ["folds"])[2]
-    assert "s/0.png" in third.part("test")["path"].to_list()
+    assert "s/0.png" in third.subset("test")["path"].to_list()
 
 
 def test_blank_slices_join_nothing() -> None:
     rows = many(4, label=lambda n: "ab"[n % 2], pixel_hash=lambda _: "0" * 32, blank=lambda _: True)
     frame = catalog_of(rows).frame
-    assert group_ids(frame).tolist() == [0, 1, 2, 3]
+    assert number_groups(frame).tolist() == [0, 1, 2, 3]
     assert frame["set_aside"].null_count() == 4
 
 
@@ -210,7 +210,7 @@ def test_drawn_folds_test_every_slice_once() -> None:
         catalog_of(many(300, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}")), ["folds"]
     )
     assert len(folds) == 5
-    tested = pl.concat([fold.part("test") for fold in folds])
+    tested = pl.concat([fold.subset("test") for fold in folds])
     assert tested.height == tested["path"].n_unique() == 300
 
 
@@ -220,9 +220,9 @@ def test_leaving_a_source_out_leaves_out_what_the_others_share_with_it() -> None
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
     without_s, without_t = split(catalog, ["leave-source-out"], 0, audit)
-    assert without_s.round == "without s"
-    assert set(without_s.part("test")["source"]) == {"s"}
-    assert without_s.part("test").height == without_t.part("test").height == 100
+    assert without_s.fold == "without s"
+    assert set(without_s.subset("test")["source"]) == {"s"}
+    assert without_s.subset("test").height == without_t.subset("test").height == 100
     assert not {"s/1.png", "s/50.png"} & set(without_t.frame["path"])
     assert not {"s/101.png", "s/150.png"} & set(without_s.frame["path"])
     with pytest.raises(SplitError, match="two sources"):
@@ -235,10 +235,10 @@ def test_leaving_a_source_out_leaves_out_classes_of_one_source_alone(capsys) -> 
         rows[n]["label"] = "c"
     rows[5]["label"] = "d"
     rounds = split(catalog_of(rows), ["leave-source-out"])
-    assert [made.round for made in rounds] == ["without s", "without t", "without u"]
+    assert [made.fold for made in rounds] == ["without s", "without t", "without u"]
     assert {made.classes for made in rounds} == {("a", "b", "c")}
-    assert rounds[0].part("test")["label"].unique().sort().to_list() == ["a", "b", "c"]
-    assert rounds[2].part("test")["label"].unique().sort().to_list() == ["a", "b"]
+    assert rounds[0].subset("test")["label"].unique().sort().to_list() == ["a", "b", "c"]
+    assert rounds[2].subset("test")["label"].unique().sort().to_list() == ["a", "b"]
     assert "class 'd' is left out: s alone has it" in capsys.readouterr().err
 
 
@@ -256,7 +256,7 @@ def test_leaving_a_source_out_leaves_out_rounds_that_training_cannot_serve(capsy
     assert "no round without u: no other source has a class of it" in told
     rows[3]["label"] = "c"  # trains for t's
     (made,) = split(catalog_of(rows), ["leave-source-out"], 0, audit)
-    assert made.round == "without t"
+    assert made.fold == "without t"
 
 
 def test_leaving_a_source_out_needs_two_classes_that_sources_share() -> None:
@@ -369,14 +369,14 @@ def test_a_split_survives_its_file(make_source: Make, tmp_path: Path) -> None:
     assert loaded.frame.equals(made.frame)
     assert loaded.classes == ("no_tumor", "tumor")
     assert loaded.class_numbers("train").tolist() == [
-        ("no_tumor", "tumor").index(label) for label in loaded.part("train")["label"]
+        ("no_tumor", "tumor").index(label) for label in loaded.subset("train")["label"]
     ]
 
 
 def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> None:
     catalog = catalog_of(many(400, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}"))
     once, twice = (split(catalog, ["folds", "random"], 5, repeats=repeats) for repeats in (1, 2))
-    names = [(made.protocol, made.round) for made in twice]
+    names = [(made.protocol, made.fold) for made in twice]
     folds = [f"fold {n}" for n in range(1, 6)]
     assert names == [
         *(("folds", name) for name in folds),
@@ -384,9 +384,9 @@ def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> Non
         ("random", ""),
         ("random", "repeat 2"),
     ]
-    kept = [made for made in twice if "repeat" not in made.round]
+    kept = [made for made in twice if "repeat" not in made.fold]
     assert all(one.frame.equals(other.frame) for one, other in zip(once, kept, strict=True))
-    assert {made.seed for made in twice if "repeat" in made.round} == {6}
+    assert {made.seed for made in twice if "repeat" in made.fold} == {6}
     alone = split(catalog, ["folds"], 6)
     assert [made.training for made in twice[5:10]] == [made.training for made in alone]
     assert not {made.training for made in once} & {made.training for made in twice[5:10]}

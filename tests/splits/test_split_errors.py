@@ -19,7 +19,7 @@ def patients(catalog: Catalog, number: int) -> Catalog:
     """The same slices, of so many patients a class."""
     place = pl.int_range(pl.len()).over("label") % number
     return Catalog(
-        catalog.frame.with_columns(patient=pl.col("label") + place.cast(pl.String)), catalog.rejects
+        catalog.frame.with_columns(patient=pl.col("label") + place.cast(pl.String)), catalog.excluded
     )
 
 
@@ -48,7 +48,7 @@ def test_where_a_larger_share_would_help_validation_is_named(make_source: Make) 
     own = catalog.frame.with_columns(
         patient=pl.col("label") + (pl.int_range(pl.len()).over("label") % 4).cast(pl.String)
     )
-    few = Catalog(own, catalog.rejects)
+    few = Catalog(own, catalog.excluded)
     told = refusal(few, "official", validation=0.01)
     assert "leaves no slice for val" in told
     assert "--validation" in told
@@ -67,10 +67,10 @@ def test_a_class_that_no_slice_trains_is_told_by_its_cause(make_source: Make) ->
     assert "add training slices of it" in told
     catalog = scan([make_source({"glioma": 20, "notumor": 20, "pituitary": 6}, name="s")])
     one = pl.when(pl.col("label") == "pituitary").then(pl.lit("one"))
-    alone = Catalog(catalog.frame.with_columns(patient=one), catalog.rejects)
+    alone = Catalog(catalog.frame.with_columns(patient=one), catalog.excluded)
     frame = alone.frame.with_columns(set_aside=pl.lit(None, pl.String))
     for seed in range(3):
         try:
-            split(Catalog(frame, catalog.rejects), ["grouped"], seed)
+            split(Catalog(frame, catalog.excluded), ["grouped"], seed)
         except SplitError as error:
             assert "pituitary" not in str(error) or "other patients of it" in str(error)

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from gliascope.splits.split import Split
-from gliascope.splits.validation import divide, uses, without_calibrating
+from gliascope.splits.validation import divide_validation, exclude_calibrating, validation_roles
 
 # part, group, pixels, half that calibrates
 ROWS = [
@@ -26,7 +26,7 @@ def frame(rows: list[tuple] = ROWS) -> pl.DataFrame:
 
 
 def test_what_trained_calibrates_nothing_by_group_and_by_pixels() -> None:
-    found = divide(frame(), chooses=False)
+    found = divide_validation(frame(), chooses=False)
     assert found.calibrating["pixel_hash"].to_list() == ["c", "d", "e"]
     assert found.dropped["pixel_hash"].to_list() == ["b", "a", "blank"]
     assert found.choosing.is_empty()
@@ -35,15 +35,15 @@ def test_what_trained_calibrates_nothing_by_group_and_by_pixels() -> None:
         "calibrated": {"slices": 3, "groups": 3},
         "dropped": {"slices": 3, "groups": 2},  # group 3 lost a blank slice and still calibrates
     }
-    assert without_calibrating(frame(), chooses=False).equals(frame())
+    assert exclude_calibrating(frame(), chooses=False).equals(frame())
 
 
 def test_where_something_is_chosen_one_half_of_the_groups_calibrates_and_is_not_seen() -> None:
-    found = divide(frame(), chooses=True)
+    found = divide_validation(frame(), chooses=True)
     assert found.calibrating["pixel_hash"].to_list() == ["c", "e"]
     assert found.choosing["pixel_hash"].to_list() == ["d"]
     assert found.dropped["pixel_hash"].to_list() == ["b", "a", "blank"]
-    seen = without_calibrating(frame(), chooses=True)
+    seen = exclude_calibrating(frame(), chooses=True)
     assert seen.filter(part="val").equals(found.choosing)
     assert seen.filter(pl.col("part") != "val").height == 3
 
@@ -51,24 +51,24 @@ def test_where_something_is_chosen_one_half_of_the_groups_calibrates_and_is_not_
 def test_a_group_of_the_half_that_calibrates_does_not_choose_where_it_trained() -> None:
     """Else it would calibrate, under another protocol, what `tune` chose by it under this one."""
     copied = [row for row in ROWS if row[:2] != ("val", 4)] + [("val", 1, "g", False)]
-    found = divide(frame(copied), chooses=True)
+    found = divide_validation(frame(copied), chooses=True)
     assert found.choosing["pixel_hash"].to_list() == ["g"]  # it trained as well, and is of the other half
     assert not found.choosing["calibrates"].any()
-    assert without_calibrating(frame(copied), chooses=True).filter(part="val")["pixel_hash"].to_list() == [
+    assert exclude_calibrating(frame(copied), chooses=True).filter(part="val")["pixel_hash"].to_list() == [
         "g"
     ]
 
 
 def test_something_has_to_choose_where_all_groups_are_of_the_other_half() -> None:
     few = frame([row for row in ROWS if row[0] != "val" or row[1] == 5])
-    assert divide(few, chooses=True).calibrating.is_empty()
-    assert divide(few, chooses=True).choosing.height == 1
-    assert divide(few, chooses=False).calibrating.height == 1
+    assert divide_validation(few, chooses=True).calibrating.is_empty()
+    assert divide_validation(few, chooses=True).choosing.height == 1
+    assert divide_validation(few, chooses=False).calibrating.height == 1
 
 
 @pytest.mark.parametrize("chooses", [True, False])
 def test_every_validation_slice_has_one_use_and_no_other_slice_has_any(chooses: bool) -> None:
-    found = uses(frame(), chooses)
+    found = validation_roles(frame(), chooses)
     assert (found.is_null() == (frame()["part"] != "val")).all()
 
 

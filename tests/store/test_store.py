@@ -9,7 +9,7 @@ from PIL import Image
 from gliascope.dataset.scan import scan
 from gliascope.errors import GliascopeError
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess
-from gliascope.runtime.executors import Here
+from gliascope.runtime.executors import ThreadExecutor
 from gliascope.store import store as module
 from gliascope.store.store import store
 
@@ -76,23 +76,23 @@ def test_an_interrupted_one_goes_on_where_it_stopped(
 
 def test_processes_share_the_work(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one fills the store while this one is at its first piece."""
-    monkeypatch.setattr(module, "PIECE", 4)
+    monkeypatch.setattr(module, "SLICES_PER_TASK", 4)
     frame = scan([make_source({"yes": 10, "no": 10})]).frame
     decoded = []
 
-    class Slow(Here):
+    class Slow(ThreadExecutor):
         def give(self, function):
             def slow(piece):
                 decoded.append(piece)
                 if len(decoded) == 1:
-                    store(frame, Preprocessing(size=16), Here(1))
+                    store(frame, Preprocessing(size=16), ThreadExecutor(1))
                 return function(piece)
 
             return slow
 
     made = store(frame, Preprocessing(size=16), Slow(1))
     assert [len(piece) for piece in decoded] == [4]
-    assert made.lost.size == 0
+    assert made.missing.size == 0
     assert np.asarray(made.pixels).any(axis=(1, 2)).all()
 
 
@@ -108,7 +108,7 @@ def test_what_changed_or_went_is_set_aside_counted_and_named(
     assert "yes/001.png (changed)" in told
     assert "yes/002.png (not found)" in told
     assert "2 of 6 slices are set aside" in told
-    left = built.without_lost(frame)
+    left = built.drop_missing(frame)
     assert left["path"].to_list() == [
         f"source/{name}.png" for name in ("no/000", "no/001", "no/002", "yes/000")
     ]
@@ -121,10 +121,10 @@ def test_what_comes_back_is_stored_then(make_source: Make) -> None:
     source = make_source({"yes": 3, "no": 3})
     frame = scan([source]).frame
     (source / "yes" / "002.png").rename(source / "away.png")
-    assert len(store(frame, SMALL).lost) == 1
+    assert len(store(frame, SMALL).missing) == 1
     (source / "away.png").rename(source / "yes" / "002.png")
     built = store(frame, SMALL)
-    assert not len(built.lost)
+    assert not len(built.missing)
     assert (built.pixels.reshape(6, -1).max(axis=1) > 0).all()
 
 
@@ -133,7 +133,7 @@ def test_a_copy_stands_in_for_a_file_that_is_gone(make_source: Make) -> None:
     (source / "yes" / "copy.png").write_bytes((source / "yes" / "000.png").read_bytes())
     frame = scan([source]).frame
     (source / "yes" / "000.png").unlink()
-    assert not len(store(frame, SMALL).lost)
+    assert not len(store(frame, SMALL).missing)
 
 
 def test_a_source_that_is_all_gone_is_an_error(make_source: Make) -> None:

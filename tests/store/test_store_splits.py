@@ -35,7 +35,7 @@ def test_lost_slices_leave_every_split_and_are_counted(
     images, left = store_splits(catalog.frame, splits, SMALL)
     for before, after in zip(splits, left, strict=True):
         assert len(images.rows(after.frame["pixel_hash"])) == before.frame.height - 1
-        assert after.part("test").height == before.part("test").height - 1
+        assert after.subset("test").height == before.subset("test").height - 1
     told = capsys.readouterr().err
     for name in ("official", "official repeat 2"):
         lost = "goes on without 1 slices: 0 of train, 0 of val, 1 of test"
@@ -52,7 +52,7 @@ def test_a_split_without_test_slices_may_lose_some_and_none_may_lose_a_class(
     catalog = scan([source])
     (whole,) = split(catalog)
     untested = Split(whole.frame.filter(pl.col("part") != "test"))
-    gone = whole.part("train").filter(label="tumor")["path"].to_list()
+    gone = whole.subset("train").filter(label="tumor")["path"].to_list()
     (source.parent / gone[0]).unlink()
     _, (left,) = store_splits(catalog.frame, [untested], SMALL)
     assert left.frame.height == untested.frame.height - 1

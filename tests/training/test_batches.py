@@ -8,14 +8,14 @@ from tiny import TINY
 from gliascope.errors import RecipeError
 from gliascope.recipes import load_recipe
 from gliascope.training.batches import Batches
-from gliascope.training.data import Material, Part
+from gliascope.training.data import Subset, TrainingData
 
 
 def test_the_order_of_an_epoch_and_the_partners_of_mixup_are_drawn_apart(prepared) -> None:
     """Epoch n and step n of a stage took the same random numbers: partners followed from the order."""
     recipe = prepared.recipe.model_copy(update={"mixup": 1.0})
-    parts = (Part.of(prepared.split, prepared.store, name) for name in ("train", "val", "test"))
-    material = Material(recipe, prepared.store, 4, *parts)
+    parts = (Subset.of(prepared.split, prepared.store, name) for name in ("train", "val", "test"))
+    material = TrainingData(recipe, prepared.store, 4, *parts)
     batches = Batches(Fabric(accelerator="cpu", devices=1), material, 0)
     rows = len(material.train.rows)
     for number in range(3):
@@ -32,9 +32,9 @@ def test_the_order_of_an_epoch_and_the_partners_of_mixup_are_drawn_apart(prepare
 def test_batch_norm_in_the_head_needs_two_slices_of_a_batch(prepared) -> None:
     """Three slices in batches of two are batches of two and one."""
     recipe = load_recipe("quick", (*TINY, "head.batch_norm=true", "stages.0.batch_size=2"))
-    parts = [Part.of(prepared.split, prepared.store, name) for name in ("train", "val", "test")]
-    three = Part(parts[0].rows[:3], parts[0].labels[:3], parts[0].paths[:3])
-    material = Material(recipe, prepared.store, 4, three, *parts[1:])
+    parts = [Subset.of(prepared.split, prepared.store, name) for name in ("train", "val", "test")]
+    three = Subset(parts[0].rows[:3], parts[0].labels[:3], parts[0].paths[:3])
+    material = TrainingData(recipe, prepared.store, 4, three, *parts[1:])
     with pytest.raises(RecipeError, match=r"stage 1 has batches of 2, too few .* head\.batch_norm=false"):
         Batches(Fabric(accelerator="cpu", devices=1), material, 0)
     plain = replace(material, recipe=load_recipe("quick", (*TINY, "stages.0.batch_size=2")))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from gliascope.recipes import Stage
-from gliascope.training.cuda_graph import Replay, Tensors
+from gliascope.training.cuda_graph import CudaGraphRunner, Tensors
 from gliascope.training.optimizers import OPTIMIZERS, create_optimizer
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
@@ -18,7 +18,7 @@ def test_without_a_gpu_it_is_the_function() -> None:
         calls.append(kind)
         return (tensors[0] * kind,)
 
-    replay = Replay(function, recorded=False)
+    replay = CudaGraphRunner(function, recorded=False)
     assert replay(2, (torch.ones(1),))[0] == 2 and replay(3, (torch.ones(1),))[0] == 3
     assert calls == [2, 3]
 
@@ -43,7 +43,7 @@ def test_recorded_steps_train_as_steps_that_are_not(name: str) -> None:
             optimizer.step()
             return (loss.detach(),)
 
-        replay, losses = Replay(step, recorded), []
+        replay, losses = CudaGraphRunner(step, recorded), []
         for number, batch in enumerate(batches):
             torch.manual_seed(number)
             rate.fill_(0.01 / (1 + number))

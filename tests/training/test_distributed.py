@@ -7,10 +7,10 @@ from processes import SAME, assert_equal_to_rounding
 
 from gliascope.errors import RecipeError, RunError
 from gliascope.recipes import load_recipe
-from gliascope.splits.split import PARTS
+from gliascope.splits.split import SUBSETS
 from gliascope.training import batches as module
 from gliascope.training.batches import Batches
-from gliascope.training.data import Material, Part
+from gliascope.training.data import Subset, TrainingData
 from gliascope.training.distributed import create_fabric
 from gliascope.training.run import train
 
@@ -50,7 +50,7 @@ def test_too_little_to_share_is_an_error(prepared, override: str, processes: int
 
 def test_processes_share_what_is_scored(prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCORED", 5)
-    part = Part(np.arange(19), np.zeros(19, dtype=np.int64), list("abcdefghijklmnopqrs"))
+    part = Subset(np.arange(19), np.zeros(19, dtype=np.int64), list("abcdefghijklmnopqrs"))
     scored = [batches(prepared, "seed=0", 2, rank).scored(part) for rank in range(2)]
     assert [[len(piece) for piece in pieces] for pieces in scored] == [[5, 5], [9]]
     assert sorted(np.concatenate(scored[0] + scored[1])) == list(range(19))
@@ -58,9 +58,9 @@ def test_processes_share_what_is_scored(prepared, monkeypatch: pytest.MonkeyPatc
 
 def batches(prepared, override: str, processes: int, rank: int) -> Batches:
     recipe = load_recipe("quick", (*SAME, override))
-    parts = (Part.of(prepared.split, prepared.store, name) for name in PARTS)
+    parts = (Subset.of(prepared.split, prepared.store, name) for name in SUBSETS)
     fabric = SimpleNamespace(world_size=processes, global_rank=rank)
-    return Batches(fabric, Material(recipe, prepared.store, 4, *parts), 0)
+    return Batches(fabric, TrainingData(recipe, prepared.store, 4, *parts), 0)
 
 
 def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from outs import TYPES
 from tiny import TINY
 
 from gliascope.export.onnx import export
-from gliascope.export.tta import Deployed
+from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.models.backbones import complete
+from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
 from gliascope.preprocessing.preprocess import FILTERS, Preprocessing, preprocess
 from gliascope.recipes import load_recipe
@@ -30,9 +30,9 @@ def _greys(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch)
 
 
-def member(slope: float, *overrides: str) -> Deployed:
+def member(slope: float, *overrides: str) -> DeployedNetwork:
     recipe = load_recipe("quick", [*GREYS, SIZE, *overrides])
-    return Deployed(grey_classifier(recipe, slope, 4), recipe).eval()
+    return DeployedNetwork(grey_classifier(recipe, slope, 4), recipe).eval()
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def change(run: Run, licences: dict, versions: dict, views: list) -> None:
 def test_what_members_share_is_stored_and_computed_once(tmp_path: Path) -> None:
     """Two networks that differ in the last layer alone, as two seeds with a frozen backbone do."""
     runs, bundles = [], []
-    recipe = complete(load_recipe("quick", [*TINY, "backbone=residual18", "weights=random"]))
+    recipe = complete_recipe(load_recipe("quick", [*TINY, "backbone=residual18", "weights=random"]))
     for number in range(2):
         classifier = build_classifier(recipe, 4).eval()  # drawn from the recipe's seed: equal
         torch.manual_seed(number)

@@ -3,7 +3,7 @@
 import pytest
 
 from gliascope.recipes import load_recipe
-from gliascope.training.history import Epoch, chosen_epoch, is_over
+from gliascope.training.history import Epoch, chosen_epoch, is_stage_over
 
 
 def _epochs(*validation: tuple[float, float]) -> list[Epoch]:
@@ -24,7 +24,7 @@ def test_the_chosen_epoch(keep, row):
 def test_a_stage_ends_after_its_epochs_or_its_patience():
     stage = load_recipe("quick").stages[0].model_copy(update={"epochs": 5, "patience": 2})
     waiting = _epochs((0.7, 0.4), (0.9, 0.5), (0.8, 0.3))
-    assert not is_over(stage, [])
-    assert not is_over(stage, waiting)
-    assert is_over(stage, [*waiting, *_epochs((0.9, 0.1))])  # as good is not better
-    assert is_over(stage.model_copy(update={"patience": None, "epochs": 3}), waiting)
+    assert not is_stage_over(stage, [])
+    assert not is_stage_over(stage, waiting)
+    assert is_stage_over(stage, [*waiting, *_epochs((0.9, 0.1))])  # as good is not better
+    assert is_stage_over(stage.model_copy(update={"patience": None, "epochs": 3}), waiting)

@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from gliascope.training.weight_averaging import Average
+from gliascope.training.weight_averaging import EMA
 
 
 def test_the_past_weighs_little_at_first_and_its_decay_later() -> None:
     network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
-    average, expected = Average(network, 0.5), None
+    average, expected = EMA(network, 0.5), None
     for step in range(12):
         nn.init.constant_(network[0].weight, step + 1.0)
         network[1].running_mean.fill_(step + 1.0)

@@ -5,8 +5,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.audit.vectors import TRANSFORMS, Array, transform_low_frequencies, unit_vectors
-from gliascope.dataset.content import content
-from gliascope.dataset.groups import group_ids
+from gliascope.dataset.content import copy_keys
+from gliascope.dataset.groups import number_groups
 
 LARGE = 50  # distinct slices; a larger component may be a chain of look-alikes
 UNLIKE = 0.5  # correlation of the low frequencies, under the best transform
@@ -35,7 +35,7 @@ def group_slices(frame: pl.DataFrame, pairs: pl.DataFrame | None) -> Rows:
     numpy.ndarray
         int64 (rows,), numbered by first appearance.
     """
-    known = group_ids(frame)
+    known = number_groups(frame)
     if pairs is None:
         return known
     first, second = rows_of_pairs(frame["pixel_hash"], pairs.filter(~pl.col("cut")))
@@ -49,7 +49,7 @@ def group_copies(frame: pl.DataFrame, pairs: pl.DataFrame) -> Rows:
     `group_slices`.
     """
     own_number = pl.int_range(pl.len()).cast(pl.String)  # two blank slices are no copies of one another
-    known = frame.select(pl.coalesce(content(frame), own_number).rank("dense")).to_series()
+    known = frame.select(pl.coalesce(copy_keys(frame), own_number).rank("dense")).to_series()
     return merge_groups(known.to_numpy(), *rows_of_pairs(frame["pixel_hash"], pairs.filter(~pl.col("cut"))))
 
 

@@ -6,7 +6,7 @@ All functions return a table of decisions in the columns of `result.DECISIONS_SC
 import polars as pl
 
 from gliascope.audit.result import DECISIONS_SCHEMA, LABEL_ISSUE
-from gliascope.dataset.content import content
+from gliascope.dataset.content import copy_keys
 
 
 def propose_for_conflicts(frame: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -24,7 +24,7 @@ def propose_for_conflicts(frame: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFr
     pl.DataFrame
         A decision of kind "conflict" for each slice of a conflict, the most alike first.
     """
-    hashes = content(frame).drop_nulls().unique()
+    hashes = copy_keys(frame).drop_nulls().unique()
     same = pl.DataFrame({"a": hashes, "b": hashes}).with_columns(correlation=pl.lit(1.0))
     linked = pl.concat([same, pairs.filter(~pl.col("cut")).select("a", "b", "correlation")])
     both = pl.concat([linked, linked.select(a="b", b="a", correlation="correlation")]).unique(["a", "b"])

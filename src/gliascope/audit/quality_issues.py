@@ -12,9 +12,9 @@ from gliascope.audit.copies import thumbnail_array
 from gliascope.audit.orientation import ALIKE, MARGIN, orientation_scores
 from gliascope.audit.result import QUALITY_ISSUES_SCHEMA
 from gliascope.audit.vectors import Pixels
-from gliascope.dataset.catalog import FILE, read_file
+from gliascope.dataset.catalog import FILE_COLUMNS, read_catalogued
 from gliascope.errors import ReadError
-from gliascope.runtime.executors import parallel_map
+from gliascope.runtime.executors import map_with_progress
 from gliascope.runtime.progress import note
 
 BLANK = 0.02  # share of the thumbnail's pixels that differ from the median, at least
@@ -81,14 +81,14 @@ def _text_or_colour(frame: pl.DataFrame, thumbnails: Pixels) -> Issues:
         block = slice(start, start + _BLOCK)
         to_read[block] |= outside_head_mask(thumbnails[block]).any(axis=(1, 2))
     files = (
-        frame.select(*FILE, "index", row=pl.int_range(pl.len()))
+        frame.select(*FILE_COLUMNS, "index", row=pl.int_range(pl.len()))
         .filter(pl.Series(to_read))
-        .group_by(FILE, maintain_order=True)
+        .group_by(FILE_COLUMNS, maintain_order=True)
         .agg("index", "row")
         .rows()
     )
     unreadable = 0
-    for measured in parallel_map(_measure_file, files, "audit: text, colour"):
+    for measured in map_with_progress(_measure_file, files, "audit: text, colour"):
         unreadable += measured is None
         for row, letters, colour in measured or []:
             if letters >= LETTERS:
@@ -114,7 +114,7 @@ def _measure_file(file: tuple[Any, ...]) -> list[tuple[int, int, float]] | None:
     """
     *file_columns, indices, rows = file
     try:
-        slices = {item.index: item.pixels for item in read_file(*file_columns)}
+        slices = {item.index: item.pixels for item in read_catalogued(*file_columns)}
     except (ReadError, OSError):
         return None
     return [

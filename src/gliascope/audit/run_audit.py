@@ -31,7 +31,7 @@ from gliascope.audit.shortcuts import find_shortcuts
 from gliascope.audit.vectors import low_frequencies
 from gliascope.audit.verdict import make_verdict
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.identity import patient_facts
+from gliascope.dataset.identity import patient_counts
 
 DOUBT = 0.01  # correlation below the threshold from which a person is asked about a pair
 LARGEST = 10  # groups that are described
@@ -60,7 +60,7 @@ def run_audit(
     unchecked
         The reason for which labels are not checked, as the audit page shows it.
     """
-    frame = catalog.pictured()
+    frame = catalog.with_thumbnails()
     pairs, doubtful, recall = _find_copies(frame, threshold)
     groups = group_slices(frame, pairs)
     frame = frame.with_columns(group=pl.Series(groups), copies=pl.Series(group_copies(frame, pairs)))
@@ -118,7 +118,7 @@ def _gather_facts(
         between_sources=overlaps,
         copies=_count_copies(frame, pairs),
         groups=groups,
-        patients=patient_facts(frame),
+        patients=patient_counts(frame),
         shortcuts=shortcuts,
         label_check=label_check,
         label_issues=label_issues,

@@ -50,7 +50,7 @@ def evaluate(
     from gliascope.cli.tables import print_report
     from gliascope.commands.evaluate import evaluate as evaluate_runs
     from gliascope.commands.external_models.evaluate import evaluate_onnx, evaluate_predictions
-    from gliascope.commands.external_models.onnx_model import GraphOptions
+    from gliascope.commands.external_models.onnx_model import OnnxOptions
     from gliascope.dataset.catalog import Catalog
     from gliascope.recipes.run import Run
     from gliascope.runtime.files import check_writable
@@ -61,7 +61,7 @@ def evaluate(
         raise ForeignError("expected runs, --predictions FILE.csv or --onnx FILE, and only one of them")
     if not onnx and (classes or preprocessing or outputs):
         raise ForeignError("--classes, --preprocessing and --outputs say what --onnx is; leave them out")
-    options = GraphOptions.parse(classes, preprocessing or [], outputs) if onnx else None
+    options = OnnxOptions.parse(classes, preprocessing or [], outputs) if onnx else None
     trained = [Run.load(run) for run in runs]
     for one in trained:
         one.check_finished()

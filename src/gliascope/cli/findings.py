@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gliascope.inference.predict_files import Job
+    from gliascope.inference.predict_files import FilePredictions
     from gliascope.uncertainty.calibrator import CalibratorInfo
 
 ROWS = 40
 
 
-def print_findings(job: Job, calibrator: CalibratorInfo | None) -> None:
+def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> None:
     """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
     from rich.console import Console
     from rich.markup import escape
@@ -62,33 +62,33 @@ def print_findings(job: Job, calibrator: CalibratorInfo | None) -> None:
     print_rejects(job)
 
 
-def print_parts(out: Path, job: Job) -> None:
+def print_parts(out: Path, job: FilePredictions) -> None:
     """Count the findings in a folder of Parquet files, and print the files set aside."""
     import polars as pl
     from rich.console import Console
 
     from gliascope import RESEARCH_USE
-    from gliascope.inference.findings_table import read_parts
+    from gliascope.inference.findings_table import read_findings
 
     console = Console(highlight=False)
-    counted = read_parts(out).filter(pl.col("slice").is_not_null()).group_by("label", "verdict").len()
+    counted = read_findings(out).filter(pl.col("slice").is_not_null()).group_by("label", "verdict").len()
     console.print(f"{out}: findings of slices; {RESEARCH_USE}")
     for label, verdict, count in counted.sort("label", "verdict").collect().iter_rows():
         console.print(f"  {label}, {verdict}: {count}", markup=False)
-    notes = read_parts(out).filter(pl.col("slice").is_not_null()).explode("notes").drop_nulls("notes")
+    notes = read_findings(out).filter(pl.col("slice").is_not_null()).explode("notes").drop_nulls("notes")
     for note, count in notes.group_by("notes").len().sort("notes").collect().iter_rows():
         console.print(f"note, of {count} slices: {note}", markup=False)
     print_rejects(job)
 
 
-def print_rejects(job: Job) -> None:
+def print_rejects(job: FilePredictions) -> None:
     """Print the first files set aside, and how many they are."""
     from rich.console import Console
 
     from gliascope.runtime.folders import printable
 
     errors = Console(stderr=True, highlight=False)
-    for error in job.rejects[:10]:
+    for error in job.unreadable[:10]:
         errors.print(f"set aside: {printable(str(error))}", markup=False)
-    if job.rejects:
-        errors.print(f"{len(job.rejects)} files could not be read and were set aside")
+    if job.unreadable:
+        errors.print(f"{len(job.unreadable)} files could not be read and were set aside")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 
 if TYPE_CHECKING:
-    from gliascope.runtime.executors import Workers
+    from gliascope.runtime.executors import Executor
 
 
 def finite(value: float) -> float:
@@ -23,7 +23,7 @@ def finite(value: float) -> float:
 
 Sources = Annotated[
     list[Path],
-    typer.Argument(parser=place, help="Folders of slices, or URLs of such, with a subfolder a class."),
+    typer.Argument(parser=to_path, help="Folders of slices, or URLs of such, with a subfolder a class."),
 ]
 CatalogFile = Annotated[Path, typer.Argument(help="A catalogue that `scan` wrote.")]
 SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
@@ -85,7 +85,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split
 
 
 @contextmanager
-def workers_of(cluster: str | None) -> Iterator["Workers | None"]:
+def workers_of(cluster: str | None) -> Iterator["Executor | None"]:
     """The cluster's machines; None, which is this process, without a cluster."""
     if cluster is None:
         yield None

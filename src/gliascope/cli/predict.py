@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import Cluster, workers_of
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 
 
 def predict(
@@ -16,7 +16,7 @@ def predict(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            parser=place, help="Images, DICOM, NIfTI or figshare files, folders, or URLs of them."
+            parser=to_path, help="Images, DICOM, NIfTI or figshare files, folders, or URLs of them."
         ),
     ],
     out: Annotated[
@@ -41,11 +41,11 @@ def predict(
     from gliascope.cli.findings import print_findings, print_parts
     from gliascope.dataset.catalog import SUFFIX
     from gliascope.inference.load import open_bundle
-    from gliascope.inference.predict_files import predict_job
+    from gliascope.inference.predict_files import predict_files
 
     model = open_bundle(bundle, level)
     with workers_of(cluster) as workers:
-        job = predict_job(model, paths, out, explain, workers)
+        job = predict_files(model, paths, out, explain, workers)
     if out and out.suffix == SUFFIX:
         print_parts(out, job)
     else:

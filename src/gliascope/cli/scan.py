@@ -22,17 +22,17 @@ def scan(
     After an interruption, the same command goes on where it stopped.
     """
     from gliascope.cli.tables import print_catalog, print_merge
-    from gliascope.dataset.catalog import beside, check_catalog_fits
+    from gliascope.dataset.catalog import check_catalog_replaceable, side_files
     from gliascope.dataset.groups import GroupsFile
     from gliascope.dataset.scan import scan as scan_sources
-    from gliascope.runtime.folder_lock import claim_file
+    from gliascope.runtime.folder_lock import file_lock
 
     grouping = GroupsFile.parse(groups, group_columns)
-    check_catalog_fits(out)
-    with claim_file(out, *(path.name for path in beside(out))) as kept, workers_of(cluster) as workers:
+    check_catalog_replaceable(out)
+    with file_lock(out, *(path.name for path in side_files(out))) as kept, workers_of(cluster) as workers:
         catalog = scan_sources(sources, labels, grouping, kept, workers, patient_folders)
         catalog.write(out)
-    _, rejects, contradicting = beside(out)
+    _, rejects, contradicting = side_files(out)
     print_catalog(catalog, rejects)
     print_merge(catalog, contradicting)
     typer.echo(f"{out}")

@@ -20,8 +20,8 @@ def print_catalog(catalog: Catalog, rejects: Path) -> None:
     from rich.markup import escape
 
     _print_counts(catalog.frame, ["source", "label"], "Slices")
-    if catalog.rejects.height:
-        _print_counts(catalog.rejects, ["source", "reason"], f"Files set aside, see {escape(str(rejects))}")
+    if catalog.excluded.height:
+        _print_counts(catalog.excluded, ["source", "reason"], f"Files set aside, see {escape(str(rejects))}")
 
 
 def print_merge(catalog: Catalog, conflicts: Path) -> None:
@@ -60,7 +60,7 @@ def print_split(split: Split) -> None:
     """Slices by part and class."""
     from rich.markup import escape
 
-    title = f"Protocol {split.protocol} {split.round}".rstrip()
+    title = f"Protocol {split.protocol} {split.fold}".rstrip()
     _print_counts(split.frame, ["part", "label"], escape(title))
 
 

@@ -37,7 +37,7 @@ def train(
     from gliascope.commands.train import calibrate_runs, check_training
     from gliascope.commands.train import train as train_recipe
     from gliascope.dataset.catalog import Catalog
-    from gliascope.models.backbones import complete
+    from gliascope.models.backbones import complete_recipe
     from gliascope.recipes import load_recipe
     from gliascope.splits.split import load_splits
     from gliascope.store.store_splits import store_splits
@@ -47,7 +47,7 @@ def train(
     if mlflow is not None:
         check_mlflow(mlflow)
     with workers_of(cluster) as workers:
-        slices, chosen = Catalog.load(catalog).frame, complete(chosen)
+        slices, chosen = Catalog.load(catalog).frame, complete_recipe(chosen)
         check_training(chosen, splits, out, devices)
         images, splits = store_splits(slices, splits, chosen.preprocessing, workers)
         runs = train_recipe(chosen, splits, images, out, devices=devices, cache=cache, workers=workers)

@@ -52,10 +52,10 @@ def _embed(catalog: Catalog) -> Embeddings:
     from lightning.fabric import Fabric
 
     from gliascope.training.environment import keep_freed_memory
-    from gliascope.training.features import features
+    from gliascope.training.features import backbone_features
 
     keep_freed_memory()
     recipe = load_recipe("quick")
     images = store(catalog.frame, recipe.preprocessing)
     device = Fabric(accelerator="auto", devices=1).device
-    return features(images, images.rows(pl.Series(images.hashes)), recipe, device)
+    return backbone_features(images, images.rows(pl.Series(images.hashes)), recipe, device)

@@ -5,13 +5,13 @@ import os
 import numpy as np
 import polars as pl
 
-from gliascope.commands.evaluated_model import Memory
+from gliascope.commands.evaluated_model import CachedOutputs
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.recipes.run import Run
 from gliascope.runtime.progress import note
 from gliascope.splits.split import Split
-from gliascope.splits.validation import divide, uses_of_validation
+from gliascope.splits.validation import divide_validation, uses_of_validation
 from gliascope.store.store import Store
 from gliascope.uncertainty.calibrator import Calibrator, fit_calibrator
 from gliascope.uncertainty.conformal import LEVELS, groups_needed, highest_level
@@ -40,14 +40,14 @@ def calibrate(trained: Run, images: Store, split: Split) -> None:
     bundle = Bundle.load(trained.model)
     if bundle.info.calibrator is not None:
         return
-    validation = divide(split.frame, trained.chooses)
-    if trained.chooses or not validation.dropped.is_empty():
+    validation = divide_validation(split.frame, trained.is_validation_chosen)
+    if trained.is_validation_chosen or not validation.dropped.is_empty():
         note(f"{trained.model}: {uses_of_validation(validation.facts)}")
     if validation.calibrating.is_empty():
-        more = _what_helps(trained.chooses)
+        more = _what_helps(trained.is_validation_chosen)
         note(f"{trained.model}: no slice is left to calibrate on, so its findings stay unchecked; {more}")
         return
-    calibrator = calibrator_of(bundle, images, split, trained.chooses)
+    calibrator = calibrator_of(bundle, images, split, trained.is_validation_chosen)
     bundle.with_calibrator(calibrator).write(trained.model)
 
 
@@ -58,8 +58,8 @@ def calibrator_of(bundle: Bundle, images: Store, split: Split, chooses: bool) ->
     (`data.validation.divide`), subspaces on training slices. chooses: whether the other validation slices
     chose an epoch or a setting.
     """
-    outputs_of = Memory(images, Engine(bundle))
-    frame = divide(split.frame, chooses).calibrating
+    outputs_of = CachedOutputs(images, Engine(bundle))
+    frame = divide_validation(split.frame, chooses).calibrating
     groups = frame["group"].to_numpy()
     count = len(np.unique(groups))
     level = highest_level(count, LEVEL)
@@ -78,7 +78,7 @@ def calibrator_of(bundle: Bundle, images: Store, split: Split, chooses: bool) ->
 
 def _drawn(split: Split) -> pl.DataFrame:
     """Up to TRAINING_SLICES distinct training slices, the same on every machine."""
-    distinct = split.part("train").unique("pixel_hash").sort("pixel_hash")
+    distinct = split.subset("train").unique("pixel_hash").sort("pixel_hash")
     drawn = np.random.default_rng(0).permutation(distinct.height)[:TRAINING_SLICES]
     return distinct[np.sort(drawn)]
 

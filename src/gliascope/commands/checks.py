@@ -7,9 +7,9 @@ import polars as pl
 
 from gliascope.audit.decisions import Decisions
 from gliascope.dataset.groups import GroupsFile, attach_groups
-from gliascope.dataset.listing import Files
+from gliascope.dataset.listing import SourceFiles
 from gliascope.errors import SplitError
-from gliascope.runtime.progress import quiet
+from gliascope.runtime.progress import without_notes
 from gliascope.splits.protocols import NEEDS_TEST, check_protocols, no_test_folder
 
 
@@ -27,8 +27,8 @@ def check_sources(
     tables that cannot be used, SplitError for a protocol that is unknown or does not suit these sources.
     """
     check_protocols(protocols or ())
-    with quiet():  # `scan` says the same again
-        files = Files.of(sources, labels_file)
+    with without_notes():  # `scan` says the same again
+        files = SourceFiles.of(sources, labels_file)
     roots = files.roots
     if "leave-source-out" in (protocols or ()) and len(roots) < 2:
         raise SplitError(
@@ -39,12 +39,12 @@ def check_sources(
         for file in files.below(root):
             if not file.place.excluded:
                 classes.add(file.place.label)
-                subsets.add(file.place.official)
+                subsets.add(file.place.subset)
                 names.add(file.name)
     if "test" not in subsets and any(protocol in NEEDS_TEST for protocol in protocols or ()):
         raise no_test_folder([root.name for root in roots])
     if groups is not None:
-        with quiet():
+        with without_notes():
             attach_groups(_names(files), groups)
     if decisions is not None:
         decisions.check_files(names)
@@ -53,7 +53,7 @@ def check_sources(
     return len(classes - {None})
 
 
-def _names(files: Files) -> pl.DataFrame:
+def _names(files: SourceFiles) -> pl.DataFrame:
     """Files as rows of a catalogue of which nothing else is known yet."""
     rows = [(str(file.root), file.name) for root in files.roots for file in files.below(root)]
     empty = {"group": pl.lit(None, pl.String), "fold": pl.lit(None, pl.Int32)}

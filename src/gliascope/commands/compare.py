@@ -18,7 +18,7 @@ from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
-from gliascope.recipes.run import Member
+from gliascope.recipes.run import EnsembleMember
 from gliascope.reports.comparison import ComparedRun, Comparison, EnsembleGain, Latency, equal_to_best
 from gliascope.reports.model import RunFacts, TrainedModel
 from gliascope.reports.pages.comparison import accuracy_against_latency, write_comparison
@@ -43,7 +43,7 @@ class Candidate:
     scores: Scores
 
     @property
-    def members(self) -> dict[str, Member]:
+    def members(self) -> dict[str, EnsembleMember]:
         """Those of an ensemble, by number."""
         return self.run.ensemble.members if self.run.ensemble else {}
 

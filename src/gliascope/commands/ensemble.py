@@ -16,7 +16,7 @@ from gliascope.errors import GliascopeError, RunError
 from gliascope.inference.bundle import Bundle
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe
-from gliascope.recipes.run import Ensemble, Member, Record, Results, Run
+from gliascope.recipes.run import EnsembleMember, EnsembleRecord, Run, RunRecord, RunResults
 from gliascope.runtime.files import check_writable
 from gliascope.runtime.progress import note
 from gliascope.splits.joint import joint_split
@@ -43,7 +43,7 @@ def ensemble(
     check_writable(folder)
     runs = _load(places)
     given = joint_preprocessing(runs)
-    found = Catalog.load(runs[0].beside("catalog.parquet", catalog))
+    found = Catalog.load(runs[0].made_from("catalog.parquet", catalog))
     splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
     made = _make(runs=runs, split=splits[0], given=given, folder=folder / "run", average=average)
     write_splits(splits, folder / "split.parquet")
@@ -167,14 +167,14 @@ def _recipe(runs: Sequence[Run], name: str, given: Preprocessing, average: str) 
     return runs[0].recipe.model_copy(update=update)
 
 
-def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
+def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
     from gliascope.training.ensemble import merged
 
     records = [trained.record for trained in runs]
     own = split.for_task(runs[0].recipe.task)
     licences = list(dict.fromkeys(record.weights_licence for record in records))
     members = {
-        str(number): Member(
+        str(number): EnsembleMember(
             recipe=trained.recipe.name,
             seed=trained.recipe.seed,
             chooses=trained.recipe.chooses,
@@ -193,12 +193,12 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> Record:
             "data": own.fingerprints,
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
             "environment": merged([record.environment for record in records]),
-            "results": Results(
+            "results": RunResults(
                 chosen=None,
                 seconds=round(sum(map(_seconds, runs)), 1),
                 parameters=sum(record.results.parameters for record in records if record.results),
             ),
-            "ensemble": Ensemble(average=average, members=members),
+            "ensemble": EnsembleRecord(average=average, members=members),
         }
     )
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from gliascope.audit import Audit
-from gliascope.commands.earlier_evaluations import looks_of
-from gliascope.commands.evaluated_model import Answers, Model, OwnModel
-from gliascope.commands.example_slices import drawn, mistakes
+from gliascope.commands.earlier_evaluations import ledger_entries
+from gliascope.commands.evaluated_model import EvaluatedModel, ModelPredictions, RunModel
+from gliascope.commands.example_slices import random_examples, show_mistakes
 from gliascope.commands.figures import write_figures
 from gliascope.commands.predictions import KNOWN, prediction_rows, write_predictions
 from gliascope.commands.uncertainty_report import (
@@ -45,10 +45,10 @@ from gliascope.reports.report import (
     find_leak,
 )
 from gliascope.runtime.files import check_writable
-from gliascope.splits.ledger import Look, Looks, enter
+from gliascope.splits.ledger import EarlierEvaluations, LedgerEntry, record
 from gliascope.splits.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
-from gliascope.splits.split import PARTS, Split
-from gliascope.splits.validation import Validation, divide
+from gliascope.splits.split import SUBSETS, Split
+from gliascope.splits.validation import Validation, divide_validation
 from gliascope.store.store import Store, store
 
 
@@ -89,11 +89,11 @@ def evaluate(
     check_writable(folder)
     for trained in runs:
         trained.check_finished()
-    report_on(_models(runs, catalog, splits, images), catalog, splits, folder, audit)
+    evaluate_models(_models(runs, catalog, splits, images), catalog, splits, folder, audit)
 
 
-def report_on(
-    models: Iterable[tuple[Model, Sequence[Split]]],
+def evaluate_models(
+    models: Iterable[tuple[EvaluatedModel, Sequence[Split]]],
     catalog: Catalog,
     splits: Sequence[Split],
     folder: Path,
@@ -103,15 +103,15 @@ def report_on(
 
     The labels of `splits` are among each model's classes.
     """
-    tested: list[Tested] = []
-    headline: tuple[Model, Tested] | None = None
+    tested: list[TestedModel] = []
+    headline: tuple[EvaluatedModel, TestedModel] | None = None
     for model, served in models:
         for split in served:
             tested.append(_test(model, split, catalog))
             if split is splits[0]:
                 headline = model, tested[-1]
     assert headline is not None  # noqa: S101 (the first split has a model)
-    earlier = enter(folder, [look for one in tested for look in one.looks])
+    earlier = record(folder, [look for one in tested for look in one.looks])
     protocols = {}
     for name in dict.fromkeys(split.protocol for split in splits):
         rounds = [one for one in tested if one.split.protocol == name]
@@ -122,18 +122,18 @@ def report_on(
         described = f"{grouped.description} {WITHOUT_TEST}"
         protocols["grouped"] = grouped.model_copy(update={"description": described})
     model, first = headline
-    found = mistakes(first.split, model, first.scores, first.answers)
+    found = show_mistakes(first.split, model, first.scores, first.answers)
     report = _report(model, first, catalog, protocols, audit).model_copy(
         update={"mistakes": tuple(mistake for mistake, _ in found)}
     )
     write_predictions(pl.concat([one.rows for one in tested], how="diagonal"), folder)
-    shown = drawn(first.split, model, first.scores, report.run.seed if report.run else 0)
+    shown = random_examples(first.split, model, first.scores, report.run.seed if report.run else 0)
     write_figures(folder, report, shown)
     write_report(folder, report, [picture for _, picture in found])
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class TestedModel:
     """A model on one split: what it says of the test slices, and who calibrated it.
 
     rows: of predictions.parquet. validated: of the slices that calibrate; thresholds are chosen on them, too.
@@ -141,11 +141,11 @@ class Tested:
 
     split: Split
     scores: Scores
-    answers: Answers
+    answers: ModelPredictions
     rows: pl.DataFrame
     validation: Validation
     validated: Scores | None
-    looks: Sequence[Look]
+    looks: Sequence[LedgerEntry]
     foreign: bool
 
     @property
@@ -154,27 +154,27 @@ class Tested:
         return dict(self.validation.calibrating["label"].value_counts().rows())
 
 
-def _test(model: Model, split: Split, catalog: Catalog) -> Tested:
-    validation = divide(split.frame, model.chooses)
+def _test(model: EvaluatedModel, split: Split, catalog: Catalog) -> TestedModel:
+    validation = divide_validation(split.frame, model.is_validation_chosen)
     validated = _scores(model, validation.calibrating, "val")
-    found = _scores(model, split.part("test"), "test")
+    found = _scores(model, split.subset("test"), "test")
     assert found is not None  # noqa: S101 (None is for validation only)
     scores, answers = found
-    return Tested(
+    return TestedModel(
         split,
         scores,
         answers,
         prediction_rows(split, catalog, scores),
         validation,
         validated and validated[0],
-        looks_of(model, split),
-        model.foreign,
+        ledger_entries(model, split),
+        model.external,
     )
 
 
 def _models(
     runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split], images: Store
-) -> Iterator[tuple[Model, list[Split]]]:
+) -> Iterator[tuple[EvaluatedModel, list[Split]]]:
     """Each run that a split was trained by, with those splits; one at a time is held in memory."""
     for training, trained in _by_training(runs, splits).items():
         served = [split for split in splits if split.training == training]
@@ -182,12 +182,12 @@ def _models(
             bundle = Bundle.load(trained.model)
             if not images.serves(bundle.info.preprocessing):
                 images = store(catalog.frame, bundle.info.preprocessing)
-            yield OwnModel(trained, bundle, images), served
+            yield RunModel(trained, bundle, images), served
 
 
-def _scores(model: Model, frame: pl.DataFrame, part: str) -> tuple[Scores, Answers] | None:
+def _scores(model: EvaluatedModel, frame: pl.DataFrame, part: str) -> tuple[Scores, ModelPredictions] | None:
     """What a model says of these rows of a split; None for none, or where it says nothing of the part."""
-    answers = None if frame.is_empty() else model.answer(frame, part)
+    answers = None if frame.is_empty() else model.predict(frame, part)
     if answers is None:
         return None
     labels = np.array([model.classes.index(label) for label in frame["label"]], dtype=np.int64)
@@ -198,12 +198,12 @@ def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]
     found = {trained.record.split: trained for trained in runs}
     for split in splits:
         if split.training not in found:
-            name = f"{split.protocol} {split.round}".strip()
+            name = f"{split.protocol} {split.fold}".strip()
             raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
     return found
 
 
-def _result(rounds: Sequence[Tested], deployed: bool, earlier: Looks) -> ProtocolReport:
+def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvaluations) -> ProtocolReport:
     """rounds: all of one protocol. A round is a model: nothing is ranked or binned over several."""
     *_, last = rounds
     pooled = Scores.join([one.scores for one in rounds])
@@ -232,28 +232,28 @@ def _result(rounds: Sequence[Tested], deployed: bool, earlier: Looks) -> Protoco
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
         validation=tuple(
-            FoldValidation(fold=one.split.round, **dict(one.validation.facts))
+            FoldValidation(fold=one.split.fold, **dict(one.validation.facts))
             for one in rounds
             if not one.foreign
         ),
     )
 
 
-def _folds(rounds: Sequence[Tested]) -> Folds:
+def _folds(rounds: Sequence[TestedModel]) -> Folds:
     """Numbers of each fold and, where folds were drawn several times, of each repeat."""
     drawings: dict[int, list[Scores]] = {}
     for one in rounds:
         drawings.setdefault(one.split.seed, []).append(one.scores)
     repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
     return Folds(
-        **dict(summarise_folds({one.split.round: one.scores for one in rounds})),
+        **dict(summarise_folds({one.split.fold: one.scores for one in rounds})),
         repeats=summarise_folds(repeats) if 1 < len(repeats) < len(rounds) else None,
     )
 
 
 def _report(
-    model: Model,
-    first: Tested,
+    model: EvaluatedModel,
+    first: TestedModel,
     catalog: Catalog,
     protocols: dict[str, ProtocolReport],
     audit: Audit | None,
@@ -266,13 +266,13 @@ def _report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
-        subsets=_counts(split.frame, "part", list(PARTS)),
-        unreadable=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
+        subsets=_counts(split.frame, "part", list(SUBSETS)),
+        unreadable=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
         audit=None if audit is None else audit.facts.verdict,
         overlaps=() if audit is None else tuple(audit.facts.between_sources),
         decisions=split.decisions,
         origins=_origins(catalog.frame),
-        foreign=model.foreign,
+        foreign=model.external,
         recipe=facts.recipe,
         run=facts.run,
         model=facts.model,

@@ -21,7 +21,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ModelPredictions:
     """What a model says of n slices.
 
     probabilities: float64 (n, classes), calibrated where there is a Calibrator. outputs: of the graph, where
@@ -45,7 +45,7 @@ class ModelReport:
     chosen_epoch: int | None = None
 
 
-class Model(Protocol):
+class EvaluatedModel(Protocol):
     """Whatever names a probability a class for slices of a catalogue.
 
     name: for the title of a report. classes: in the order of every probability vector.
@@ -55,10 +55,10 @@ class Model(Protocol):
 
     name: str
     classes: tuple[str, ...]
-    foreign: bool
-    chooses: bool
+    external: bool
+    is_validation_chosen: bool
 
-    def answer(self, frame: pl.DataFrame, part: str) -> Answers | None:
+    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
         """What it says of these rows of a split; None where it says nothing of this part (val)."""
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
@@ -68,10 +68,10 @@ class Model(Protocol):
         """What the report says of it."""
 
 
-class Memory:
+class CachedOutputs:
     """Runs a graph on rows of a store, each row once: protocols share test slices."""
 
-    def __init__(self, images: Store, graph: "Runs") -> None:
+    def __init__(self, images: Store, graph: "RunsGraph") -> None:
         self.images = images
         self.graph = graph
         self.rows = np.empty(0, dtype=np.int64)  # sorted
@@ -103,29 +103,31 @@ class Memory:
         return batches
 
 
-class Runs(Protocol):
+class RunsGraph(Protocol):
     """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs."""
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Answer one batch."""
 
 
-class OwnModel:
+class RunModel:
     """The exported model of a finished Run, on slices that are stored under its preprocessing."""
 
-    foreign = False
+    external = False
 
     def __init__(self, trained: Run, bundle: Bundle, images: Store) -> None:
         self.trained, self.bundle = trained, bundle
-        self.name, self.chooses = trained.recipe.name, trained.chooses
+        self.name, self.is_validation_chosen = trained.recipe.name, trained.is_validation_chosen
         self.classes, self.calibrator = bundle.info.classes, bundle.calibrator
-        self.memory = Memory(images, Engine(bundle))
+        self.memory = CachedOutputs(images, Engine(bundle))
 
-    def answer(self, frame: pl.DataFrame, part: str) -> Answers:
+    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions:
         """What it says of these rows of a split."""
         outputs = self.memory(frame, part)
         calibrated = self.calibrator.calibrated(outputs.logits) if self.calibrator else outputs.probabilities
-        return Answers(calibrated, outputs, self.calibrator, self.bundle.info.preprocessing.square)
+        return ModelPredictions(
+            calibrated, outputs, self.calibrator, self.bundle.info.preprocessing.stored_box
+        )
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""

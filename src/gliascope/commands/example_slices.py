@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope.commands.evaluated_model import Answers, Model
+from gliascope.commands.evaluated_model import EvaluatedModel, ModelPredictions
 from gliascope.evaluation.metrics import confident_mistakes
 from gliascope.evaluation.scores import Scores
-from gliascope.inference.overlay import overlay
+from gliascope.inference.overlay import draw_overlay
 from gliascope.reports.pages.plots import Shown
 from gliascope.reports.pages.report import MistakePicture
 from gliascope.reports.report import Mistake
@@ -19,11 +19,11 @@ MISTAKES = 12
 DRAWN = 24
 
 
-def mistakes(
-    split: Split, model: Model, test: Scores, answers: Answers
+def show_mistakes(
+    split: Split, model: EvaluatedModel, test: Scores, answers: ModelPredictions
 ) -> list[tuple[Mistake, MistakePicture]]:
     """The most confident wrong answers, one of a group, with pictures and maps."""
-    frame = split.part("test")
+    frame = split.subset("test")
     numbers = confident_mistakes(test, MISTAKES)
     maps = None if answers.outputs is None else answers.outputs.maps
     found = []
@@ -31,7 +31,7 @@ def mistakes(
         predicted = int(test.predictions[number])
         shown = None
         if maps is not None and answers.square is not None:
-            shown = _png(np.asarray(overlay(pixels, maps[number, predicted], answers.square)))
+            shown = _png(np.asarray(draw_overlay(pixels, maps[number, predicted], answers.square)))
         found.append(
             (
                 Mistake(
@@ -46,9 +46,9 @@ def mistakes(
     return found
 
 
-def drawn(split: Split, model: Model, test: Scores, seed: int) -> list[Shown]:
+def random_examples(split: Split, model: EvaluatedModel, test: Scores, seed: int) -> list[Shown]:
     """DRAWN test slices at random."""
-    frame = split.part("test")
+    frame = split.subset("test")
     numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
     return [
         Shown(

@@ -8,13 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from gliascope.commands.figures import write_pngs
-from gliascope.commands.lesion_cases import BASELINE, Case, Explained, choose, learned_slices, points
-from gliascope.dataset.identity import joined
+from gliascope.commands.lesion_cases import (
+    BASELINE,
+    ExplainedModel,
+    LesionCase,
+    choose_slices,
+    learned_slices,
+    points,
+)
+from gliascope.dataset.identity import connect
 from gliascope.evaluation.localisation import Points, centre_of_head, mean_share, summarise
 from gliascope.evaluation.perturbation import Curves, perturb
-from gliascope.inference.overlay import overlay, placed
+from gliascope.inference.overlay import draw_overlay, enlarge_map
 from gliascope.preprocessing.head import head_box
-from gliascope.preprocessing.preprocess import seen, to_grey
+from gliascope.preprocessing.preprocess import to_grey, visible_box
 from gliascope.recipes.run import Run
 from gliascope.reports.explanation import (
     ExplainedRun,
@@ -56,13 +63,13 @@ def explain_run(
     """
     check_writable(folder)
     described = {name: describe(name) for name in methods}
-    model = Explained(trained)
+    model = ExplainedModel(trained)
     learned = learned_slices(trained, split)
     sets: dict[str, LesionSet] = {}
     galleries: dict[str, Gallery] = {}
-    drawn: list[Case] = []
+    drawn: list[LesionCase] = []
     for place in places:
-        slices, dropped = choose(model, place, limit, learned)
+        slices, dropped = choose_slices(model, place, limit, learned)
         with progress(f"explain {_name(place)}", len(slices)) as advance:
             cases = list(model.look(slices, methods, advance))
         order = np.random.default_rng(trained.recipe.seed).permutation(len(cases))
@@ -89,12 +96,16 @@ def explain_run(
 
 
 def _lesion_set(
-    model: Explained, cases: list[Case], some: list[Case], methods: Sequence[str], dropped: dict[str, int]
+    model: ExplainedModel,
+    cases: list[LesionCase],
+    some: list[LesionCase],
+    methods: Sequence[str],
+    dropped: dict[str, int],
 ) -> tuple[LesionSet, Gallery]:
     """Figures of one set of slices. some: those that the slow checks see, and that are shown first."""
     rows = [*methods, BASELINE]
     found = {name: points(cases, name, model.preprocessing) for name in rows}
-    same = joined([(case.item.patient, case.item.study) for case in cases])
+    same = connect([(case.item.patient, case.item.study) for case in cases])
     groups = np.array([same.get(case.item.patient or "", case.item.patient) for case in cases])
     labels = np.array([case.label for case in cases])
     right = np.array([case.right for case in cases])
@@ -128,14 +139,18 @@ def _lesion_set(
     return numbers, gallery
 
 
-def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Perturbation]:
+def _curves(
+    model: ExplainedModel, cases: Sequence[LesionCase], methods: Sequence[str]
+) -> dict[str, Perturbation]:
     """Of each method, the baseline and a random order: mean curves, and mean areas under them."""
     side = (model.preprocessing.size, model.preprocessing.size)
     rows = [*methods, BASELINE, RANDOM]
     curves: dict[str, list[Curves]] = {name: [] for name in rows}
     with progress("insertion and deletion", len(cases)) as advance:
         for case in cases:
-            maps = {name: placed(case.maps[name], side, model.preprocessing.square) for name in methods}
+            maps = {
+                name: enlarge_map(case.maps[name], side, model.preprocessing.stored_box) for name in methods
+            }
             maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
             maps[RANDOM] = np.zeros(side, dtype=np.float32)
             for name in rows:
@@ -153,7 +168,9 @@ def _curves(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> 
     }
 
 
-def _randomise(model: Explained, cases: Sequence[Case], methods: Sequence[str]) -> dict[str, Randomisation]:
+def _randomise(
+    model: ExplainedModel, cases: Sequence[LesionCase], methods: Sequence[str]
+) -> dict[str, Randomisation]:
     """Of each method, how its maps correlate with those after random weights, by step of the cascade.
 
     Means are over slices and seeds. The baseline sees no weights: it stays the same.
@@ -178,13 +195,13 @@ def _randomise(model: Explained, cases: Sequence[Case], methods: Sequence[str]) 
     }
 
 
-def _seen(model: Explained, case: Case, found: Mapping[str, Points], number: int) -> Seen:
+def _seen(model: ExplainedModel, case: LesionCase, found: Mapping[str, Points], number: int) -> Seen:
     """A case as the page shows it: the slice with its lesion's edge, then each method's map over it."""
     pixels, mask = case.item.pixels, case.item.mask
-    box = seen(pixels, model.preprocessing)
+    box = visible_box(pixels, model.preprocessing)
     blank = np.zeros((1, 1), dtype=np.float32)
-    images = {"lesion": overlay(pixels, blank, box, mask)}
-    images |= {name: overlay(pixels, one, box, mask) for name, one in case.maps.items()}
+    images = {"lesion": draw_overlay(pixels, blank, box, mask)}
+    images |= {name: draw_overlay(pixels, one, box, mask) for name, one in case.maps.items()}
     said = int(case.probabilities.argmax())
     return Seen(
         name=f"{case.item.path.name}" + (f" [{case.item.index}]" if case.item.index else ""),

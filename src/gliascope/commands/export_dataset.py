@@ -15,9 +15,9 @@ import yaml
 from PIL import Image
 
 from gliascope.audit.decisions import Decisions, apply_labels
-from gliascope.dataset.catalog import FILE, Catalog, read_file
-from gliascope.dataset.groups import group_ids
-from gliascope.dataset.merge import set_aside
+from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
+from gliascope.dataset.groups import number_groups
+from gliascope.dataset.merge import exclusion_reasons
 from gliascope.dataset.scan import pixel_hash
 from gliascope.errors import GliascopeError, LayoutError
 from gliascope.io import folder_labels
@@ -59,13 +59,13 @@ def export_dataset(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise GliascopeError(f"{out}: already there; remove it, or choose another folder by --out")
-    if folder_labels.place((out.name, ""), {}).official:
+    if folder_labels.labels_of_folders((out.name, ""), {}).subset:
         raise LayoutError(f"{out}: a folder of this name makes all its slices one part; choose another name")
     frame = catalog.frame
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         # A conflict may be settled now, and the kept one of some copies may be gone.
-        frame = frame.with_columns(set_aside=set_aside(frame))
+        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
     scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
     left_out = _left_out(catalog, frame)
     files = _files(frame.with_columns(known=_identities(frame)))
@@ -85,7 +85,7 @@ def export_dataset(
 
 def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
     dropped = catalog.frame.join(frame, on=["root", "path", "index"], how="anti")
-    unread = catalog.rejects.select("path", why=pl.lit("not read: ") + pl.col("reason"))
+    unread = catalog.excluded.select("path", why=pl.lit("not read: ") + pl.col("reason"))
     parts = [
         frame.filter(pl.col("set_aside").is_not_null()).select("path", "index", "label", why="set_aside"),
         dropped.select("path", "index", "label", why=pl.lit("dropped by decision")),
@@ -99,7 +99,7 @@ def _identities(frame: pl.DataFrame) -> pl.Series:
     named = ("group", "patient", "study")
     first = [pl.col(name).drop_nulls().first().over("joined") for name in named]
     known = pl.any_horizontal(pl.col(name).is_not_null() for name in named)
-    numbered = frame.with_columns(joined=pl.Series(group_ids(frame)))
+    numbered = frame.with_columns(joined=pl.Series(number_groups(frame)))
     return numbered.select(pl.when(known).then(pl.coalesce(first))).to_series()
 
 
@@ -153,7 +153,7 @@ class _Writer:
 
     def slices(self, source: Path, rows: list[Row]) -> None:
         """Write some slices of a file as PNG."""
-        found = read_file(*(rows[0][name] for name in FILE))
+        found = read_catalogued(*(rows[0][name] for name in FILE_COLUMNS))
         for row in rows:
             if row["index"] >= len(found) or pixel_hash(found[row["index"]].pixels) != row["pixel_hash"]:
                 raise GliascopeError(f"{source}: changed since it was scanned; scan again")
@@ -171,7 +171,7 @@ class _Writer:
             table = table.drop("fold") if table["fold"].is_null().all() else table
             table.write_csv(self.folder / GROUPS)
             written.append(GROUPS)
-        known = {folder: folder_labels.place(("", folder), {}).label for folder in self._labels}
+        known = {folder: folder_labels.labels_of_folders(("", folder), {}).label for folder in self._labels}
         unknown = {folder: label for folder, label in sorted(self._labels.items()) if known[folder] != label}
         if unknown:
             # Quoted: YAML would read the class names yes and no as true and false.

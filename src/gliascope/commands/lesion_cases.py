@@ -15,11 +15,11 @@ from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.localisation import Points, centre_of_head, locate
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
-from gliascope.inference.overlay import placed
+from gliascope.inference.overlay import enlarge_map
 from gliascope.io.slices import Slice
 from gliascope.models.classifier import Normalise
 from gliascope.preprocessing.head import head_box
-from gliascope.preprocessing.preprocess import Preprocessing, preprocess, seen, to_grey
+from gliascope.preprocessing.preprocess import Preprocessing, preprocess, to_grey, visible_box
 from gliascope.recipes.run import Run
 from gliascope.recipes.schema import TestView
 from gliascope.saliency.methods import Subject, explain
@@ -31,7 +31,7 @@ BASELINE = "centre_of_head"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class LesionCase:
     """One slice with a lesion, and what was computed of it.
 
     pixels: preprocessed. label: class number. probabilities: (classes,), of the deployed model.
@@ -50,7 +50,7 @@ class Case:
         return int(self.probabilities.argmax()) == self.label
 
 
-class Explained:
+class ExplainedModel:
     """A finished Run: its deployed model, and its weights for what needs them. Raises RunError for others."""
 
     def __init__(self, trained: Run) -> None:
@@ -88,7 +88,7 @@ class Explained:
 
     def look(
         self, slices: Sequence[Slice], methods: Sequence[str], advance: Callable[[int], None]
-    ) -> Iterator[Case]:
+    ) -> Iterator[LesionCase]:
         """Cases of these slices, whose labels are all known, with a map by each method."""
         for first in range(0, len(slices), BATCH):
             items = slices[first : first + BATCH]
@@ -104,12 +104,14 @@ class Explained:
                 maps[method] = np.maximum(found, 0)
             for number, item in enumerate(items):
                 each = {method: one[number] for method, one in maps.items()}
-                yield Case(item, pixels[number], int(labels[number]), outputs.probabilities[number], each)
+                yield LesionCase(
+                    item, pixels[number], int(labels[number]), outputs.probabilities[number], each
+                )
             advance(len(items))
 
 
-def choose(
-    model: Explained, place: Path, limit: int | None, learned: set[str] | None
+def choose_slices(
+    model: ExplainedModel, place: Path, limit: int | None, learned: set[str] | None
 ) -> tuple[list[Slice], dict[str, int]]:
     """Slices to look at, at most `limit`, and how many were met and left out, by reason.
 
@@ -146,7 +148,7 @@ def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
         for one in load_splits(split or trained.folder.parent / "split.parquet"):
             used = one.for_task(trained.recipe.task)
             if used.training == trained.record.split:
-                return {name for part in ("train", "val") for name in used.part(part)["pixel_hash"]}
+                return {name for part in ("train", "val") for name in used.subset(part)["pixel_hash"]}
     except GliascopeError:
         if split is not None:
             raise
@@ -155,15 +157,15 @@ def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
     return None
 
 
-def place_on_slice(case: Case, method: str, preprocessing: Preprocessing) -> NDArray[np.float32]:
+def place_on_slice(case: LesionCase, method: str, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """The method's map, or BASELINE's, (height, width) of the slice."""
     shape = (case.item.pixels.shape[0], case.item.pixels.shape[1])
     if method == BASELINE:
         return centre_of_head(shape, head_box(to_grey(case.item.pixels)))
-    return placed(case.maps[method], shape, seen(case.item.pixels, preprocessing))
+    return enlarge_map(case.maps[method], shape, visible_box(case.item.pixels, preprocessing))
 
 
-def points(cases: Sequence[Case], method: str, preprocessing: Preprocessing) -> Points:
+def points(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> Points:
     """Where a method's maps of all cases lie."""
     found = []
     for case in cases:

@@ -25,7 +25,7 @@ def prediction_rows(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFr
     key = ["source", "path", "index"]
     studies = study_keys(catalog.frame)
     known = catalog.frame.select(key + KNOWN[1:]).with_columns(studies).unique(key)
-    test = split.part("test").join(known, on=key, how="left", maintain_order="left")
+    test = split.subset("test").join(known, on=key, how="left", maintain_order="left")
     return test.select(FACTS).with_columns(columns)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from gliascope.commands.corrupted_slices import CONDITIONS, Answered, answers, disturbed, original, sample
+from gliascope.commands.corrupted_slices import (
+    CONDITIONS,
+    CorruptedPredictions,
+    corrupt,
+    predict_corrupted,
+    read_original,
+    sample_test_slices,
+)
 from gliascope.commands.figures import write_pngs
 from gliascope.commands.run_splits import served
 from gliascope.dataset.catalog import Catalog
@@ -19,10 +26,10 @@ from gliascope.inference.bundle import Bundle
 from gliascope.recipes.run import Run
 from gliascope.reports.pages.robustness import Answer, figures, write_robustness
 from gliascope.reports.robustness import Corruption, Robustness, RobustnessRun, Strength, worst_strength
-from gliascope.robustness.corruptions import DISTURBANCES
+from gliascope.robustness.corruptions import CORRUPTIONS
 from gliascope.runtime.files import check_writable
 from gliascope.runtime.progress import progress
-from gliascope.splits.ledger import enter, look
+from gliascope.splits.ledger import ledger_entry, record
 from gliascope.splits.split import Split
 from gliascope.uncertainty.calibrator import ACCEPTED, VERDICTS
 
@@ -43,14 +50,14 @@ def robustness(
     trained.check_finished()
     check_writable(folder)
     bundle, split, seed = Bundle.load(trained.model), _own(trained, catalog, splits), trained.recipe.seed
-    frame = sample(split, catalog, limit, seed)
+    frame = sample_test_slices(split, catalog, limit, seed)
     excluded = Counter[str]()
-    answered = list(answers(bundle, frame, seed, excluded))
+    answered = list(predict_corrupted(bundle, frame, seed, excluded))
     if not answered:
         reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
         raise GliascopeError(f"none of {frame.height} test slices can be used ({reasons}); scan them again")
     judged = _judged(bundle, frame, answered)
-    enter(folder, [look("robustness", trained.recipe.name, bundle.info.model_sha256, split)])
+    record(folder, [ledger_entry("robustness", trained.recipe.name, bundle.info.model_sha256, split)])
     numbers = _numbers(judged)
     shown = _by_corruption(_shown(bundle, frame, answered, judged[0], seed))
     data = Robustness(
@@ -61,7 +68,7 @@ def robustness(
         ),
         slices=len(answered),
         groups=judged[0].scores.group_count,
-        tested=split.part("test").height,
+        tested=split.subset("test").height,
         excluded=dict(sorted(excluded.items())),
         judged=bundle.calibrator is not None,
         clean=numbers[0],
@@ -74,13 +81,13 @@ def robustness(
 def _own(trained: Run, catalog: Catalog, splits: Sequence[Split]) -> Split:
     """The first split of the run's training that leaves something to test, with the run's labels."""
     own = [split.for_task(trained.recipe.task) for split in served(trained, splits, catalog)]
-    tested = [split for split in own if not split.part("test").is_empty()]
+    tested = [split for split in own if not split.subset("test").is_empty()]
     if not tested:
         raise RunError(f"{trained.folder}: its split leaves no slice to test; disturb its members' instead")
     return tested[0]
 
 
-def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered]) -> list[Judged]:
+def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[CorruptedPredictions]) -> list[Judged]:
     """Answers to all slices, and the truth, under each of CONDITIONS."""
     rows = frame[[one.row for one in answered]]
     classes = bundle.info.classes
@@ -108,7 +115,7 @@ def _numbers(judged: Sequence[Judged]) -> list[RobustnessMetrics]:
 def _corruptions(numbers: Sequence[RobustnessMetrics]) -> dict[str, Corruption]:
     """Numbers by corruption. numbers: under each of CONDITIONS."""
     found = {}
-    for name, known in DISTURBANCES.items():
+    for name, known in CORRUPTIONS.items():
         strengths = tuple(
             Strength(**dict(numbers[at]), strength=strength, setting=known.told.format(strength))
             for at, (condition, strength) in enumerate(CONDITIONS)
@@ -128,12 +135,12 @@ def _by_corruption(shown: Sequence[Answer]) -> dict[str, list[Answer]]:
             clean,
             *(one for one, (condition, _) in zip(shown, CONDITIONS, strict=True) if condition == name),
         ]
-        for name in DISTURBANCES
+        for name in CORRUPTIONS
     }
 
 
 def _shown(
-    bundle: Bundle, frame: pl.DataFrame, answered: Sequence[Answered], clean: Judged, seed: int
+    bundle: Bundle, frame: pl.DataFrame, answered: Sequence[CorruptedPredictions], clean: Judged, seed: int
 ) -> list[Answer]:
     """One slice under each of CONDITIONS: the first with a tumour that is answered right, and accepted."""
     classes = bundle.info.classes
@@ -154,6 +161,6 @@ def _shown(
             verdict=verdict if bundle.calibrator else None,
         )
         for pixels, probabilities, verdict in zip(
-            disturbed(original(frame, one.row), seed), one.probabilities, one.verdicts, strict=True
+            corrupt(read_original(frame, one.row), seed), one.probabilities, one.verdicts, strict=True
         )
     ]

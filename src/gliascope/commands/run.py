@@ -16,17 +16,17 @@ from gliascope.commands.bundle import bundle
 from gliascope.commands.checks import check_sources
 from gliascope.commands.evaluate import evaluate
 from gliascope.commands.train import calibrate_runs, check_training, run_folders, train
-from gliascope.dataset.catalog import Catalog, beside, check_catalog_fits
+from gliascope.dataset.catalog import Catalog, check_catalog_replaceable, side_files
 from gliascope.dataset.groups import GroupsFile
 from gliascope.dataset.scan import scan
 from gliascope.errors import RunError
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.run import Run
-from gliascope.runtime.executors import Workers
+from gliascope.runtime.executors import Executor
 from gliascope.runtime.files import atomic_folder, check_writable
-from gliascope.runtime.folder_lock import claim
+from gliascope.runtime.folder_lock import folder_lock
 from gliascope.runtime.progress import note
-from gliascope.splits.protocols import OF_TRAINING
+from gliascope.splits.protocols import VALIDATION_SHARE
 from gliascope.splits.split import Split, split, write_splits
 from gliascope.store.store import check_cache
 from gliascope.store.store_splits import store_splits
@@ -46,12 +46,12 @@ def run(
     groups: GroupsFile | None = None,
     decisions: Path | None = None,
     seed: int = 0,
-    validation: float = OF_TRAINING,
+    validation: float = VALIDATION_SHARE,
     devices: int = 1,
     cache: bool = True,
     limit: int | None = None,
     repeats: int = 1,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
     patient_folders: bool = True,
 ) -> list[Run]:
     """Scan, audit, split, store, train, calibrate, evaluate and bundle into `folder`.
@@ -90,24 +90,24 @@ def run(
     BusyError
         Where another process is in `folder`.
     """
-    from gliascope.models.backbones import complete
+    from gliascope.models.backbones import complete_recipe
 
     _check_place(sources, folder)
     decided = Decisions.load(decisions) if decisions else None
     classes = check_sources(sources, protocols, labels, groups, decided)
-    recipe = complete(recipe)
+    recipe = complete_recipe(recipe)
     _check_recipe(recipe, classes, folder, devices)
-    with claim(folder) as kept, claim(folder / AUDIT):
+    with folder_lock(folder) as kept, folder_lock(folder / AUDIT):
         catalog = scan(
             sources,
-            labels_file=labels,
+            labels=labels,
             groups=groups,
-            kept=kept,
-            workers=workers,
+            resume_folder=kept,
+            executor=workers,
             patient_folders=patient_folders,
         )
         if limit is not None:
-            catalog = catalog.sample(limit)
+            catalog = catalog.sample_slices(limit)
         found = _audited(catalog, kept)
         splits = split(
             catalog,
@@ -152,7 +152,7 @@ def _check_recipe(recipe: Recipe, classes: int, folder: Path, devices: int) -> N
 
     check_cache()
     check_writable(folder)
-    check_catalog_fits(folder / CATALOG)
+    check_catalog_replaceable(folder / CATALOG)
     if (folder / RUN / "run.json").exists():
         there = Run.load(folder / RUN)
         there.check_inputs(recipe, there.record.split)
@@ -171,8 +171,8 @@ def _write(catalog: Catalog, found: Audit, splits: Sequence[Split], folder: Path
     catalog.write(folder / CATALOG)
     write_audit(found, catalog, folder / AUDIT)
     write_splits(splits, folder / "split.parquet")
-    if catalog.rejects.height:
-        note(f"{catalog.rejects.height} files set aside, see {beside(folder / CATALOG)[1]}")
+    if catalog.excluded.height:
+        note(f"{catalog.excluded.height} files set aside, see {side_files(folder / CATALOG)[1]}")
 
 
 def _audited(catalog: Catalog, kept: Path) -> Audit:

@@ -12,9 +12,9 @@ from gliascope.commands.calibrate import calibrate
 from gliascope.errors import RunError
 from gliascope.recipes import Recipe
 from gliascope.recipes.run import Run
-from gliascope.runtime.executors import Workers, parallel_map
+from gliascope.runtime.executors import Executor, map_with_progress
 from gliascope.runtime.files import check_writable, safe_name
-from gliascope.runtime.folder_lock import claim
+from gliascope.runtime.folder_lock import folder_lock
 from gliascope.splits.split import Split
 from gliascope.store.store import Store, check_cache
 
@@ -51,7 +51,7 @@ def train(
     *,
     devices: int = 1,
     cache: bool = True,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
 ) -> list[Run]:
     """Train a recipe once for each different training subset, in a process set up for it.
 
@@ -94,7 +94,7 @@ def train(
 
 
 def calibrate_runs(
-    runs: Sequence[Run], images: Store, splits: Sequence[Split], *, workers: Workers | None = None
+    runs: Sequence[Run], images: Store, splits: Sequence[Split], *, workers: Executor | None = None
 ) -> None:
     """Calibrate each run on the split that it was trained on; one that is calibrated stays as it is.
 
@@ -128,7 +128,7 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
     seen: set[str] = set()
     for split in splits:
         if split.training not in seen:
-            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.round}".strip())
+            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.fold}".strip())
             place = folder.with_name(safe_name(name)) if seen else folder
             another = place.with_name(safe_name(f"{name}-{split.training[:6]}"))
             places[place if place not in places else another] = split
@@ -137,12 +137,12 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
 
 
 def _each(
-    work: Callable[[Item], Result], items: Sequence[Item], description: str, workers: Workers | None
+    work: Callable[[Item], Result], items: Sequence[Item], description: str, workers: Executor | None
 ) -> list[Result]:
     """Work on the items one after the other, or let workers work on several at once."""
     if workers is None:
         return [work(item) for item in items]
-    return list(parallel_map(workers.give(work), items, description, workers))
+    return list(map_with_progress(workers.wrap(work), items, description, workers))
 
 
 def _train(place: tuple[Path, Split], recipe: Recipe, images: Store, devices: int, cache: bool) -> Run:
@@ -163,4 +163,4 @@ def _calibrate(pair: tuple[Run, Split], images: Store) -> None:
 
 def _claim(folder: Path) -> AbstractContextManager[Path]:
     """Keep others out; under torchrun the first process does it for all."""
-    return claim(folder) if os.environ.get("RANK", "0") == "0" else nullcontext(folder)
+    return folder_lock(folder) if os.environ.get("RANK", "0") == "0" else nullcontext(folder)

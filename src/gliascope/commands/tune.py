@@ -33,12 +33,12 @@ from gliascope.errors import (
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.space import Choices, Space, as_text, override
-from gliascope.runtime.executors import Workers, in_order
+from gliascope.runtime.executors import Executor, map_in_order
 from gliascope.runtime.files import check_writable
-from gliascope.runtime.folder_lock import claim, release
+from gliascope.runtime.folder_lock import folder_lock, remove_stale_locks
 from gliascope.runtime.progress import note
 from gliascope.splits.split import Split
-from gliascope.splits.validation import without_calibrating
+from gliascope.splits.validation import exclude_calibrating
 from gliascope.store.store import Store, check_cache
 from gliascope.store.store_splits import store_splits
 
@@ -90,7 +90,7 @@ def tune(
     trials: int,
     seed: int = 0,
     cache: bool = True,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
 ) -> None:
     """Search `space` for the values with which recipe `name` does best in validation, for `trials` trials.
 
@@ -130,10 +130,12 @@ def tune(
         if workers is None:
             search(0)
         else:
-            list(in_order(workers.give(search), range(workers.count), workers))
+            list(map_in_order(workers.wrap(search), range(workers.count), workers))
     finally:  # an interruption shows what there is
         _write(study, job)
-        release(job.folder.glob("trials/*"))  # killed in the instant after its end, a trial is left locked
+        remove_stale_locks(
+            job.folder.glob("trials/*")
+        )  # killed in the instant after its end, a trial is left locked
     if not completed(study):
         reason = study.trials[0].user_attrs.get("why", "all were pruned")
         raise GliascopeError(f"{folder}: no trial came to its end; the first: {reason}")
@@ -152,7 +154,7 @@ def untested(splits: Sequence[Split]) -> list[Split]:
             f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
             " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
         )
-    frames = [without_calibrating(split.frame, chooses=True) for split in rounds]
+    frames = [exclude_calibrating(split.frame, chooses=True) for split in rounds]
     return [Split(frame.filter(pl.col("part") != "test")) for frame in frames]
 
 
@@ -186,7 +188,7 @@ def _try(study: "Study", job: Job, stores: Stores) -> None:
 
     trial = study.ask()
     drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
-    with claim(job.place(drawn), wait=True):  # of a worker that drew the same
+    with folder_lock(job.place(drawn), wait=True):  # of a worker that drew the same
         if not is_running(study, trial.number):
             return  # SQLite gave two workers the same one, or another took this one for dead just before
         try:
@@ -219,11 +221,11 @@ def _draw(trial: "Trial", key: str, space: Space) -> Any:
 def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> float:
     import optuna
 
-    from gliascope.models.backbones import complete
+    from gliascope.models.backbones import complete_recipe
     from gliascope.training.history import chosen_epoch
-    from gliascope.training.trial import validate
+    from gliascope.training.trial import train_and_validate
 
-    recipe, place = complete(job.recipe(drawn)), job.place(drawn)
+    recipe, place = complete_recipe(job.recipe(drawn)), job.place(drawn)
     images, rounds = stores(recipe.preprocessing)
     longest = sum(stage.epochs for stage in recipe.stages)
     values: list[float] = []  # of the rounds that are done
@@ -244,8 +246,8 @@ def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> f
 
     try:
         for number, split in enumerate(rounds):
-            with claim(place / str(number)):
-                done = validate(recipe, split, images, place / str(number), watch, job.cache)
+            with folder_lock(place / str(number)):
+                done = train_and_validate(recipe, split, images, place / str(number), watch, job.cache)
             values.append(value(done))
     except (optuna.TrialPruned, DivergedError):
         _forget(place)
@@ -263,6 +265,6 @@ def _forget(place: Path) -> None:
 def _write(study: "Study", job: Job) -> None:
     if not completed(study):
         return
-    with claim(job.folder, wait=True):  # of workers beside this one
+    with folder_lock(job.folder, wait=True):  # of workers beside this one
         best = drawn_values(study.best_params, job.space)
         write_study(study, job.space, job.rounds, job.recipe({}), job.recipe(best), job.folder)

@@ -17,7 +17,7 @@ from gliascope.recipes.space import Choices, Drawn, Range, Space, as_text
 from gliascope.reports.pages.tune import write_tune
 from gliascope.reports.tuning import Axis, Trial, Tuning
 from gliascope.runtime.files import write_text
-from gliascope.runtime.folder_lock import claim
+from gliascope.runtime.folder_lock import folder_lock
 from gliascope.splits.split import Split
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def revive(study: "Study", space: Space, place: Callable[[Mapping[str, object]],
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if set(trial.params) == set(space.fields):  # else it has just begun
-            with suppress(BusyError), claim(place(drawn_values(trial.params, space))):
+            with suppress(BusyError), folder_lock(place(drawn_values(trial.params, space))):
                 if is_running(study, trial.number):  # else it has come to its end meanwhile
                     study.enqueue_trial(trial.params)
                     study.tell(trial.number, state=TrialState.FAIL)
@@ -110,7 +110,7 @@ def write_study(
     tuned = best.model_copy(update=news)
     text = yaml.safe_dump(tuned.model_dump(mode="json"), sort_keys=False)
     write_text(folder / BEST, text)
-    frame = pl.concat([split.part("val") for split in rounds])
+    frame = pl.concat([split.subset("val") for split in rounds])
     own = space.of(base)
     data = Tuning(
         recipe=base.name,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.commands.evaluated_model import Answers
+from gliascope.commands.evaluated_model import ModelPredictions
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import SetMetrics, evaluate_sets
 from gliascope.evaluation.reliability import reliability
@@ -20,7 +20,7 @@ METHOD = "lac"  # of the prediction sets
 CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
 
 
-def calibration(pooled: Scores, said: Sequence[Answers]) -> Calibration:
+def calibration(pooled: Scores, said: Sequence[ModelPredictions]) -> Calibration:
     """Calibration errors of the answers and, where there are Judges, of what the graphs gave.
 
     pooled: what was `said` by one model or several, in that order, and the truth.
@@ -37,12 +37,12 @@ def calibration(pooled: Scores, said: Sequence[Answers]) -> Calibration:
     )
 
 
-def temperatures(said: Sequence[Answers]) -> list[float]:
+def temperatures(said: Sequence[ModelPredictions]) -> list[float]:
     """What each model's logits are divided by; none where a model has no Calibrator."""
     return [calibrator.temperature for calibrator in _calibrators(said)]
 
 
-def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> PredictionSets | None:
+def prediction_sets(pooled: Scores, said: Sequence[ModelPredictions]) -> PredictionSets | None:
     """What prediction sets do, or None without a Calibrator."""
     calibrators = _calibrators(said)
     if not calibrators:
@@ -69,7 +69,7 @@ def prediction_sets(pooled: Scores, said: Sequence[Answers]) -> PredictionSets |
     )
 
 
-def verdicts(pooled: Scores, said: Sequence[Answers]) -> Verdicts | None:
+def verdicts(pooled: Scores, said: Sequence[ModelPredictions]) -> Verdicts | None:
     """What verdicts do, or None without a Calibrator."""
     if not _calibrators(said):
         return None
@@ -81,7 +81,7 @@ def verdicts(pooled: Scores, said: Sequence[Answers]) -> Verdicts | None:
     )
 
 
-def outlier_scores(said: Sequence[Answers]) -> NDArray[np.float64] | None:
+def outlier_scores(said: Sequence[ModelPredictions]) -> NDArray[np.float64] | None:
     """Of all slices, (n,), as each model's own Calibrator scores them; None without a Calibrator."""
     if not _calibrators(said):
         return None
@@ -91,12 +91,12 @@ def outlier_scores(said: Sequence[Answers]) -> NDArray[np.float64] | None:
     )
 
 
-def _calibrators(said: Sequence[Answers]) -> list[Calibrator]:
+def _calibrators(said: Sequence[ModelPredictions]) -> list[Calibrator]:
     """The Calibrators of all models; none where one has none."""
     found = [one.calibrator for one in said if one.calibrator]
     return found if len(found) == len(said) else []
 
 
-def _assessment(one: Answers) -> Assessment:
+def _assessment(one: ModelPredictions) -> Assessment:
     assert one.calibrator is not None and one.outputs is not None  # noqa: S101 (`_calibrators` has looked)
     return one.calibrator.assess(one.outputs.logits, one.outputs.ood_features)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from gliascope.commands.predictions import NAME, SLICE, load_predictions, to_scores
 from gliascope.commands.run_splits import served_by_protocol
 from gliascope.commands.runs import reported
-from gliascope.dataset.catalog import FILE, Catalog, read_file
+from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import pixel_hash
 from gliascope.errors import ReadError, RunError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess
 from gliascope.recipes.run import Run
-from gliascope.runtime.executors import parallel_map
+from gliascope.runtime.executors import map_with_progress
 
 TOLERANCE = 1e-4  # of a probability: other machines and versions round otherwise
 BATCH = 32
@@ -64,22 +64,22 @@ def verify(
     """
     trained = Run.load(folder)
     trained.check_finished()
-    scanned = Catalog.load(trained.beside("catalog.parquet", catalog))
+    scanned = Catalog.load(trained.made_from("catalog.parquet", catalog))
     served = served_by_protocol(trained, split, scanned)
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
-    recorded = load_predictions(trained.beside(NAME, predictions).parent)
-    recorded = recorded.filter(protocol=own.protocol, round=own.round)
+    recorded = load_predictions(trained.made_from(NAME, predictions).parent)
+    recorded = recorded.filter(protocol=own.protocol, round=own.fold)
     key = SLICE[1:]
-    rows = own.part("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")
-    if rows.height != own.part("test").height:
+    rows = own.subset("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")
+    if rows.height != own.subset("test").height:
         raise RunError(
-            f"{NAME}: holds {rows.height} of the {own.part('test').height} test slices of {folder}"
+            f"{NAME}: holds {rows.height} of the {own.subset('test').height} test slices of {folder}"
         )
     found = Verification(rows.height)
     if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
         found.complaints.append("the split's test slices are not those of the run's record")
-    roots = scanned.frame.select(*dict.fromkeys([*key, *FILE])).unique(key)
+    roots = scanned.frame.select(*dict.fromkeys([*key, *FILE_COLUMNS])).unique(key)
     rows = rows.join(roots, on=key, how="left", maintain_order="left")
     _compare(Bundle.load(trained.model), rows, found)
     _compare_report(trained, recorded, found)
@@ -89,10 +89,10 @@ def verify(
 def _compare(bundle: Bundle, rows: pl.DataFrame, found: Verification) -> None:
     numbers: list[int] = []
     pixels: list[NDArray[np.uint8]] = []
-    grouped = rows.with_row_index("row").group_by(FILE, maintain_order=True)
+    grouped = rows.with_row_index("row").group_by(FILE_COLUMNS, maintain_order=True)
     files = [_File(*row) for row in grouped.agg("index", "pixel_hash", "row").iter_rows()]
     work = partial(_read, wanted=bundle.info.preprocessing)
-    for file, slices in zip(files, parallel_map(work, files, "read"), strict=True):
+    for file, slices in zip(files, map_with_progress(work, files, "read"), strict=True):
         if isinstance(slices, str):
             found.lost[file.path] = slices
         else:
@@ -117,7 +117,7 @@ def _read(file: _File, wanted: Preprocessing) -> list[NDArray[np.uint8]] | str:
     if file.root is None:
         return "not in the catalogue"
     try:
-        again = read_file(file.root, file.path, file.scale)
+        again = read_catalogued(file.root, file.path, file.scale)
         slices = {item.index: item.pixels for item in again}
     except ReadError as error:
         return error.reason

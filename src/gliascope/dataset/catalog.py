@@ -8,13 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from gliascope.dataset.merge import conflicts, set_aside
+from gliascope.dataset.merge import conflicts, exclusion_reasons
 from gliascope.errors import GliascopeError
 from gliascope.io import read
-from gliascope.io.scales import Scale
+from gliascope.io.scales import SeriesScale
 from gliascope.io.slices import Slice
 from gliascope.runtime.files import atomic_file, atomic_folder, safe_name, write_text
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,  # source folder's name and below, with forward slashes
@@ -54,20 +54,20 @@ THUMBNAILS_SCHEMA: dict[str, type[pl.DataType]] = {
     "thumbnail": pl.Binary,  # 64x64 grey, row by row
     "head_thumbnail": pl.Binary,  # 64x64 grey of `head.mass_box`, which black borders do not move
 }
-REJECTS_SCHEMA: dict[str, type[pl.DataType]] = {
+EXCLUDED_SCHEMA: dict[str, type[pl.DataType]] = {
     "path": pl.String,
     "source": pl.String,
     "reason": pl.String,
     "detail": pl.String,
 }
-FILE = ("root", "path", "scale")  # columns that `read_file` takes
+FILE_COLUMNS = ("root", "path", "scale")  # columns that `read_file` takes
 SUFFIX = ".parquet"
 # Files of a table in parts, and what systems leave in folders.
 _OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
-PART = 10_000  # slices a file: 80 MB of thumbnails while they wait
+ROWS_PER_FILE = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
 
-def beside(path: Path) -> tuple[Path, Path, Path]:
+def side_files(path: Path) -> tuple[Path, Path, Path]:
     """What is written beside a catalogue: thumbnails (a folder), files set aside, contradicting labels.
 
     All are named after it, so that catalogues in one folder have each their own.
@@ -78,9 +78,9 @@ def beside(path: Path) -> tuple[Path, Path, Path]:
     return thumbnails, rejects, contradicting
 
 
-def read_file(root: str, path: str, scale: str | None) -> list[Slice]:
+def read_catalogued(root: str, path: str, scale: str | None) -> list[Slice]:
     """Read a file of a catalogue again, just as `scan` did: its rows' columns FILE. Raises ReadError."""
-    return read(place(root) / path, Scale.parse(scale) if scale else None)
+    return read(to_path(root) / path, SeriesScale.parse(scale) if scale else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,10 @@ class Catalog:
     """
 
     frame: pl.DataFrame
-    rejects: pl.DataFrame
+    excluded: pl.DataFrame
     thumbnails: Callable[[], Iterable[pl.DataFrame]] = list
 
-    def pictured(self, rows: pl.DataFrame | None = None) -> pl.DataFrame:
+    def with_thumbnails(self, rows: pl.DataFrame | None = None) -> pl.DataFrame:
         """Rows with a pixel_hash, by default those of `frame`, and their thumbnails.
 
         Raises GliascopeError where those are not there any more.
@@ -116,10 +116,10 @@ class Catalog:
 
         Raises GliascopeError rather than replace what is no catalogue.
         """
-        check_catalog_fits(path)
-        thumbnails, rejects, contradicting = beside(path)
+        check_catalog_replaceable(path)
+        thumbnails, rejects, contradicting = side_files(path)
         _write_parts(self.thumbnails(), thumbnails, THUMBNAILS_SCHEMA)
-        write_table(self.rejects, rejects)
+        write_table(self.excluded, rejects)
         listed = conflicts(self.frame)
         if listed.is_empty():
             contradicting.unlink(missing_ok=True)
@@ -130,19 +130,19 @@ class Catalog:
     @classmethod
     def load(cls, path: Path) -> "Catalog":
         """Read what `write` wrote. Raises GliascopeError where it is missing or is something else."""
-        thumbnails, rejects, _ = beside(path)
+        thumbnails, rejects, _ = side_files(path)
         return cls(
             read_table(path, list(SCHEMA), "scan").select(list(SCHEMA)),
-            read_table(rejects, list(REJECTS_SCHEMA), "scan")
+            read_table(rejects, list(EXCLUDED_SCHEMA), "scan")
             if rejects.exists()
-            else pl.DataFrame(schema=REJECTS_SCHEMA),
+            else pl.DataFrame(schema=EXCLUDED_SCHEMA),
             lambda: (
                 read_table(part, list(THUMBNAILS_SCHEMA), "scan")
                 for part in sorted(thumbnails.glob("*.parquet"))
             ),
         )
 
-    def sample(self, limit: int) -> "Catalog":
+    def sample_slices(self, limit: int) -> "Catalog":
         """At most `limit` slices of each source, class and part of the source's own, the same every time.
 
         Drawn by a hash of where a slice is, not of its pixels: those would draw copies together. What is set
@@ -151,7 +151,7 @@ class Catalog:
         hashed = pl.concat_str("path", "index", separator="\t").map_elements(_hash, return_dtype=pl.String)
         place = hashed.rank("ordinal").over("source", "label", "official")
         frame = self.frame.filter(place <= limit)
-        return replace(self, frame=frame.with_columns(set_aside=set_aside(frame)))
+        return replace(self, frame=frame.with_columns(set_aside=exclusion_reasons(frame)))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -170,14 +170,14 @@ def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str
     with atomic_folder(path) as folder:
         for table in tables:
             waiting = pl.concat([waiting, table])
-            while waiting.height >= PART:
-                write_table(waiting.head(PART), folder / part_name(number))
-                number, waiting = number + 1, waiting.slice(PART)
+            while waiting.height >= ROWS_PER_FILE:
+                write_table(waiting.head(ROWS_PER_FILE), folder / chunk_name(number))
+                number, waiting = number + 1, waiting.slice(ROWS_PER_FILE)
         if waiting.height or not number:
-            write_table(waiting, folder / part_name(number))
+            write_table(waiting, folder / chunk_name(number))
 
 
-def part_name(number: int) -> str:
+def chunk_name(number: int) -> str:
     """Of a file of a table in parts; they sort as their numbers."""
     return f"part-{number:06d}{SUFFIX}"
 
@@ -190,13 +190,13 @@ def check_replaceable(path: Path) -> None:
         raise GliascopeError(f"{path}: holds something else; choose another name")
 
 
-def check_catalog_fits(path: Path) -> None:
+def check_catalog_replaceable(path: Path) -> None:
     """The same for a catalogue and its thumbnails. Once, a catalogue was one file: that may be replaced."""
     if path.is_file() and path.suffix == SUFFIX:
         read_table(path, list(SCHEMA), "scan")
     else:
         check_replaceable(path)
-    check_replaceable(beside(path)[0])
+    check_replaceable(side_files(path)[0])
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:

@@ -3,6 +3,6 @@
 import polars as pl
 
 
-def content(frame: pl.DataFrame) -> pl.Series:
+def copy_keys(frame: pl.DataFrame) -> pl.Series:
     """What tells copies: the pixel hash of each row, but null where a slice is of one grey."""
     return frame.select(pl.when(~pl.col("blank")).then("pixel_hash").alias("content")).to_series()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.dataset.content import content
+from gliascope.dataset.content import copy_keys
 from gliascope.dataset.table_file import TableFile, number
 from gliascope.errors import LayoutError
 from gliascope.runtime.progress import note
@@ -90,7 +90,7 @@ def _fold(file: Path, line: int, cell: str) -> int | None:
     return int(fold)
 
 
-def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
+def number_groups(frame: pl.DataFrame) -> NDArray[np.int64]:
     """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
 
     Slices belong together that share a group of the CSV, a patient, a study or a file, or that have identical
@@ -100,7 +100,7 @@ def group_ids(frame: pl.DataFrame) -> NDArray[np.int64]:
     from scipy.sparse.csgraph import connected_components
 
     file = pl.concat_str("root", "path", separator="/")
-    keys = frame.select("group", "patient", "study", file=file, pixels=content(frame))
+    keys = frame.select("group", "patient", "study", file=file, pixels=copy_keys(frame))
     rows = frame.height
     edges = []
     offset = rows

@@ -33,7 +33,7 @@ class PatientCount(BaseModel):
 PatientFacts = Mapping[str, Mapping[str, PatientCount]]  # by source, then by what identified the patients
 
 
-def tell_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | None) -> pl.DataFrame:
+def identify_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | None) -> pl.DataFrame:
     """Complete `patient` and `patient_from` of a catalogue frame, and say on screen how patients were told.
 
     An identifier that stands for nobody (ANON, or one for nearly all slices of a source over several studies)
@@ -46,13 +46,13 @@ def tell_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | None)
     told = frame["patient"].is_null() & frame["patient_from"].eq_missing(STUDY)
     study = pl.when(pl.Series(told)).then(pl.concat_str("source", "study", separator=":"))
     frame = frame.with_columns(patient=pl.coalesce("patient", study))
-    for sentence in patient_sentences(patient_facts(frame)):
+    for sentence in patient_sentences(patient_counts(frame)):
         note(sentence)
     _name_the_cause(frame)
     return frame
 
 
-def patient_facts(frame: pl.DataFrame) -> dict[str, dict[str, PatientCount]]:
+def patient_counts(frame: pl.DataFrame) -> dict[str, dict[str, PatientCount]]:
     """By source and by what told them: how many patients, and slices of known patients."""
     counts = (
         frame.filter(pl.col("patient").is_not_null())
@@ -122,14 +122,14 @@ def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.Da
         found = names.of(path)
         if found and not (stated and found.place == path):
             name = found.place if stated and found.place else found.name
-            rows.append((path, f"{source}:{pseudonym(name)}", found.how))
+            rows.append((path, f"{source}:{pseudonym(name)}", found.source))
     if not rows:
         return frame
     schema = dict.fromkeys(("path", "named", "how"), pl.String)
     frame = frame.join(
         pl.DataFrame(rows, schema=schema, orient="row"), on="path", how="left", maintain_order="left"
     )
-    one = joined(frame.select("patient", "named").unique(maintain_order=True).rows())
+    one = connect(frame.select("patient", "named").unique(maintain_order=True).rows())
     both = pl.concat_str("patient_from", "how", separator=" and ")
     stated = pl.col("patient").is_not_null()
     how = (
@@ -144,7 +144,7 @@ def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.Da
     )
 
 
-def joined(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
+def connect(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
     """One identifier for each of those that pairs of them join, directly or by others."""
     above: dict[str, str] = {}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gliascope import classes
-from gliascope.dataset.table_file import PATHS, TableFile, number
+from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, number
 from gliascope.errors import LayoutError
 from gliascope.io import folder_labels
 from gliascope.runtime.folders import files_below
@@ -15,7 +15,7 @@ _SUFFIXES = (".csv", ".tsv")
 _OTHERS = (".txt", ".xls", ".xlsx", ".ods")  # may be meant for one
 _YES_NO = {0.0: classes.NO_TUMOR, 1.0: "tumor"}
 
-Classes = dict[str, tuple[str, str]]  # by file name from the source on: class, and as written
+LabelsByFile = dict[str, tuple[str, str]]  # by file name from the source on: class, and as written
 
 
 def is_table(path: Path) -> bool:
@@ -23,12 +23,12 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def meant_as_table(path: Path) -> bool:
+def looks_like_table(path: Path) -> bool:
     """Whether a file of `--labels` is no YAML."""
     return path.suffix.lower() in (*_SUFFIXES, *_OTHERS)
 
 
-def load_classes(path: Path, roots: Sequence[Path]) -> Classes:
+def load_label_table(path: Path, roots: Sequence[Path]) -> LabelsByFile:
     """Read `--labels FILE.csv` for the files below some sources.
 
     It has a column of `table_file.PATHS` and one of COLUMNS. Of numbers only 0 and 1 are understood: no_tumor
@@ -36,10 +36,10 @@ def load_classes(path: Path, roots: Sequence[Path]) -> Classes:
     that names no file here, and a file with two classes.
     """
     table = TableFile.read(path)
-    paths, column = table.find(PATHS), table.find(COLUMNS)
+    paths, column = table.find(PATH_COLUMNS), table.find(COLUMNS)
     if paths is None or column is None:
         raise LayoutError(
-            f"{path}: expected a column {' or '.join(PATHS[:4])} and one {' or '.join(COLUMNS[:3])} "
+            f"{path}: expected a column {' or '.join(PATH_COLUMNS[:4])} and one {' or '.join(COLUMNS[:3])} "
             f"but got {table.names}"
         )
     files = [
@@ -50,7 +50,7 @@ def load_classes(path: Path, roots: Sequence[Path]) -> Classes:
     ]
     cells = table.cells(column)
     class_of = _classes(path, cells)
-    found: Classes = {}
+    found: LabelsByFile = {}
     for line, at, cell in zip(table.lines, table.match(paths, files), cells, strict=True):
         if at is None or not cell:
             continue
@@ -60,10 +60,10 @@ def load_classes(path: Path, roots: Sequence[Path]) -> Classes:
     return found
 
 
-def classes_below(path: Path, root: Path) -> Classes:
+def labels_in_source(path: Path, root: Path) -> LabelsByFile:
     """What a table that lies in a source says of its files; nothing where it is no table of classes."""
     try:
-        return load_classes(path, [root])
+        return load_label_table(path, [root])
     except LayoutError:
         return {}
 

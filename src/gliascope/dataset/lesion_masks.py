@@ -12,8 +12,8 @@ from gliascope.classes import canonical
 from gliascope.dataset.table_file import TableFile
 from gliascope.errors import LayoutError
 from gliascope.io import read
-from gliascope.io.scales import Scale
-from gliascope.io.series import scales_of
+from gliascope.io.scales import SeriesScale
+from gliascope.io.series import series_scales
 from gliascope.io.slices import Slice
 from gliascope.runtime.folders import files_below
 
@@ -37,7 +37,7 @@ def masked_slices(place: Path) -> Iterator[Slice]:
     own = place.suffix.lower() not in (".csv", ".tsv")
     rows = [{"path": str(path)} for path in (files_below(place) if place.is_dir() else [place])]
     rows = sorted(rows if own else _table(place), key=_shuffled)
-    scales = {} if own else scales_of(_beside(place, row["path"]) for row in rows)
+    scales = {} if own else series_scales(_beside(place, row["path"]) for row in rows)
     for row in rows:
         for item in _own(row) if own else _paired(place, row, scales):
             if item.mask is not None and item.mask.any() and item.label:
@@ -62,7 +62,7 @@ def _table(place: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, Scale]) -> Iterator[Slice]:
+def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, SeriesScale]) -> Iterator[Slice]:
     """The slices of one row of the table, with their masks."""
     path, mask_path = _beside(place, row["path"]), _beside(place, row["mask"])
     slices, masks = read(path, scales.get(path)), [_lesion(item) for item in read(mask_path)]

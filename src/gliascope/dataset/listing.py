@@ -9,13 +9,13 @@ from pathlib import Path
 
 from gliascope import __version__
 from gliascope.classes import TUMOR_KINDS, contradict, normalise
-from gliascope.dataset.label_table import classes_below, is_table, load_classes, meant_as_table
+from gliascope.dataset.label_table import is_table, labels_in_source, load_label_table, looks_like_table
 from gliascope.errors import LayoutError, ReadError
 from gliascope.io import folder_labels, read
-from gliascope.io.scales import Scale
+from gliascope.io.scales import SeriesScale
 from gliascope.runtime.folders import files_below
 from gliascope.runtime.paths import absolute, exists
-from gliascope.runtime.resumable_map import Block, blocks
+from gliascope.runtime.resumable_map import Chunk, chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class File:
     path: Path
     root: Path
     name: str
-    place: folder_labels.Place
-    scale: Scale | None = None
+    place: folder_labels.FolderLabels
+    scale: SeriesScale | None = None
 
 
 def source_roots(sources: Sequence[Path]) -> list[Path]:
@@ -44,7 +44,7 @@ def source_roots(sources: Sequence[Path]) -> list[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class SourceFiles:
     """Blocks of the files below `roots`, listed anew each time: many million would fill the memory.
 
     classes: by file name from the source on, what a table of labels says: class, and as written there.
@@ -54,35 +54,39 @@ class Files:
     roots: Sequence[Path]
     mapping: Mapping[str, str | None]
     classes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    scales: Mapping[str, Scale] | None = None
+    scales: Mapping[str, SeriesScale] | None = None
 
     @classmethod
-    def of(cls, sources: Sequence[Path], labels_file: Path | None) -> "Files":
+    def of(cls, sources: Sequence[Path], labels_file: Path | None) -> "SourceFiles":
         """Files of source folders. Raises LayoutError for sources and labels that cannot be used.
 
         labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
         """
         roots = source_roots(sources)
-        if labels_file is not None and meant_as_table(labels_file):
-            return cls(roots, {}, load_classes(labels_file, roots))
+        if labels_file is not None and looks_like_table(labels_file):
+            return cls(roots, {}, load_label_table(labels_file, roots))
         return cls(roots, folder_labels.load_mapping(labels_file))
 
-    def __iter__(self) -> Iterator[Block[File]]:
+    def __iter__(self) -> Iterator[Chunk[File]]:
         made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.classes.items())])
         files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
         if (scales := self.scales) is not None:
             files = (replace(file, scale=scales[file.name]) for file in files if file.name in scales)
-        return blocks(files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text)
+        return chunks(files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text)
 
     def below(self, root: Path) -> Iterator[File]:
         """Files of one source, those of excluded classes, too."""
 
         @cache
-        def place(folder: Path) -> folder_labels.Place:
+        def place(folder: Path) -> folder_labels.FolderLabels:
             # Where the source's own folder repeats the name above it, it is a collection's.
             repeated = folder_labels.is_collection(root.parent.name, root.name)
             collection = folder.parts == (root.name,) and repeated
-            return folder_labels.Place() if collection else folder_labels.place(folder.parts, self.mapping)
+            return (
+                folder_labels.FolderLabels()
+                if collection
+                else folder_labels.labels_of_folders(folder.parts, self.mapping)
+            )
 
         for path in files_below(root):
             below = path.relative_to(root.parent)
@@ -93,7 +97,7 @@ class Files:
             yield File(path, root.parent, name, said)
 
 
-def check_files(files: Files) -> int:
+def check_sources(files: SourceFiles) -> int:
     """Count them, before the long work starts.
 
     Raises LayoutError for a source without files, for folders that hold images but name no class, for one
@@ -115,7 +119,7 @@ def check_files(files: Files) -> int:
 class _Seen:
     """What a listing has shown."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: SourceFiles) -> None:
         self.files = files
         self.folders = set[str]()  # that name a class, as written
         self.places = set[str]()  # folders that a class may be named by, whole
@@ -170,7 +174,7 @@ class _Seen:
         label, folder = next(iter(classes.items()))
         if normalise(folder) in self.files.mapping:
             return
-        told = {one for one, _ in classes_below(path, root).values()}
+        told = {one for one, _ in labels_in_source(path, root).values()}
         if any(contradict(label, one) for one in told):
             raise LayoutError(
                 f"{root}: its folders say one class for all ({label}), but {path} names "

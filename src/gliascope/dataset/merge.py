@@ -2,13 +2,13 @@
 
 import polars as pl
 
-from gliascope.dataset.content import content
+from gliascope.dataset.content import copy_keys
 
 CONFLICTS = ["path", "index", "label", "other_path", "other_index", "other_label"]
 _PLACE = ["path", "index", "label"]
 
 
-def set_aside(frame: pl.DataFrame) -> pl.Series:
+def exclusion_reasons(frame: pl.DataFrame) -> pl.Series:
     """Why each row of a catalogue frame is not part of the merged set, as strings; null where it is.
 
     Of slices with identical pixels one is kept: of the source named first, there the first path. The others
@@ -41,7 +41,7 @@ def _compare(frame: pl.DataFrame) -> pl.DataFrame:
     second = pl.struct(_PLACE).filter(pl.col("label") != pl.col("label").first()).first().over(pixels)
     other = pl.when(pl.col("label") == first.struct.field("label")).then(second).otherwise(first)
     return (
-        frame.select("source", *_PLACE, "kind", content=content(frame))
+        frame.select("source", *_PLACE, "kind", content=copy_keys(frame))
         .with_row_index("row")
         .with_columns(source_row=pl.col("row").min().over("source"))
         .filter(pl.col("kind").is_null())

@@ -15,37 +15,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliascope import classes
-from gliascope.dataset.catalog import REJECTS_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
+from gliascope.dataset.catalog import EXCLUDED_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
 from gliascope.dataset.groups import GroupsFile, attach_groups
-from gliascope.dataset.identity import tell_patients
-from gliascope.dataset.listing import File, Files, check_files
-from gliascope.dataset.merge import set_aside
-from gliascope.dataset.scan_chunks import KeptTables, cut, join, thumbnails_of
+from gliascope.dataset.identity import identify_patients
+from gliascope.dataset.listing import File, SourceFiles, check_sources
+from gliascope.dataset.merge import exclusion_reasons
+from gliascope.dataset.scan_chunks import ChunkTables, join_tables, split_tables, thumbnails_of
 from gliascope.errors import LayoutError, ReadError
 from gliascope.io import read
-from gliascope.io.kinds import CAPTURE_BESIDE, SECONDARY_CAPTURE
-from gliascope.io.mask_files import Folders, check_mask
-from gliascope.io.scales import ALONE, Scale
-from gliascope.io.series import Member, Series, member, pack, unpack
+from gliascope.io.kinds import EXCLUDED_CAPTURE, SECONDARY_CAPTURE
+from gliascope.io.mask_files import FolderListings, check_mask
+from gliascope.io.scales import SINGLE_SLICE_NOTE, SeriesScale
+from gliascope.io.series import SeriesCollector, SeriesMember, pack_members, series_member, unpack_members
 from gliascope.io.slices import Slice
-from gliascope.preprocessing.head import mass_box
+from gliascope.preprocessing.head import moments_box
 from gliascope.preprocessing.preprocess import to_grey
-from gliascope.runtime.executors import Workers
+from gliascope.runtime.executors import Executor
 from gliascope.runtime.folders import printable
-from gliascope.runtime.process_pool import readers
+from gliascope.runtime.process_pool import decoding_executor
 from gliascope.runtime.progress import note
-from gliascope.runtime.resumable_map import Block, by_blocks
+from gliascope.runtime.resumable_map import Chunk, resumable_map
 
 THUMBNAIL = 64
-_ROWS = SCHEMA | REJECTS_SCHEMA  # a reject has a reason, a slice none
+_ROWS = SCHEMA | EXCLUDED_SCHEMA  # a reject has a reason, a slice none
 
 
 def scan(
     sources: Sequence[Path],
-    labels_file: Path | None = None,
+    labels: Path | None = None,
     groups: GroupsFile | None = None,
-    kept: Path | None = None,
-    workers: Workers | None = None,
+    resume_folder: Path | None = None,
+    executor: Executor | None = None,
     patient_folders: bool = True,
 ) -> Catalog:
     """Catalogue every slice under the source folders.
@@ -60,21 +60,23 @@ def scan(
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
-    files = Files.of(sources, labels_file)
+    files = SourceFiles.of(sources, labels)
     mapping = files.mapping
-    count = check_files(files)
-    tables, series = KeptTables(kept), Series()
+    count = check_sources(files)
+    tables, series = ChunkTables(resume_folder), SeriesCollector()
 
-    def rows(files: Files, workers: Workers) -> Iterator[pl.DataFrame]:
+    def rows(files: SourceFiles, workers: Executor) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
-        for key, content in by_blocks(files, partial(_block, mapping=mapping), kept, "scan", workers):
-            table, members = cut(content)
+        for key, content in resumable_map(
+            files, partial(_block, mapping=mapping), resume_folder, "scan", workers
+        ):
+            table, members = split_tables(content)
             tables.add(key, table)
-            for one in unpack(members) if members else ():
+            for one in unpack_members(members) if members else ():
                 series.add(one)
             yield pl.read_ipc_stream(table, columns=list(_ROWS))
 
-    with readers(workers, count) as them:
+    with decoding_executor(executor, count) as them:
         found = pl.concat(rows(files, them), rechunk=True)
         members = list(series.scales())
         scales = {name: scale for name, alone, scale in members if scale != alone}
@@ -83,8 +85,8 @@ def scan(
         if scales:
             found = _again(found, pl.concat(rows(replace(files, scales=scales), them)), scales)
     frame, rejects = _without_captures(*_apart(found))
-    frame = attach_groups(tell_patients(frame, mapping if patient_folders else None), groups)
-    frame = frame.with_columns(set_aside=set_aside(frame))
+    frame = attach_groups(identify_patients(frame, mapping if patient_folders else None), groups)
+    frame = frame.with_columns(set_aside=exclusion_reasons(frame))
     catalog = Catalog(frame, rejects, partial(thumbnails_of, tables, frame["pixel_hash"]))
     _check_classes(catalog, sources)
     _say_notes(frame)
@@ -102,16 +104,16 @@ def _say_notes(frame: pl.DataFrame) -> None:
 def _apart(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Slices, and files set aside."""
     is_slice = pl.col("reason").is_null()
-    return found.filter(is_slice).select(list(SCHEMA)), found.filter(~is_slice).select(list(REJECTS_SCHEMA))
+    return found.filter(is_slice).select(list(SCHEMA)), found.filter(~is_slice).select(list(EXCLUDED_SCHEMA))
 
 
 def _not_alone(found: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """Take back of these files what the first reading could not know: others of their series are there."""
-    notes = pl.col("notes").str.strip_suffix(ALONE).str.strip_suffix("\n").replace("", None)
+    notes = pl.col("notes").str.strip_suffix(SINGLE_SLICE_NOTE).str.strip_suffix("\n").replace("", None)
     return found.with_columns(notes=pl.when(pl.col("path").is_in(names)).then(notes).otherwise("notes"))
 
 
-def _again(found: pl.DataFrame, again: pl.DataFrame, scales: Mapping[str, Scale]) -> pl.DataFrame:
+def _again(found: pl.DataFrame, again: pl.DataFrame, scales: Mapping[str, SeriesScale]) -> pl.DataFrame:
     """Rows of all files, in order; of those with a series' scale, the rows that were made with it."""
     order = found.select("path", order=pl.int_range(pl.len())).unique("path", keep="first")
     once = found.filter(~pl.col("path").is_in(list(scales)))
@@ -128,15 +130,15 @@ def _without_captures(frame: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.Da
     capture = (pl.col("kind") == SECONDARY_CAPTURE).fill_null(value=False)
     beside = capture & pl.col("study").is_not_null() & (~capture).any().over("study")
     gone = frame.filter(beside).unique("path", maintain_order=True)
-    named = {"reason": pl.lit(CAPTURE_BESIDE[0]), "detail": pl.lit(CAPTURE_BESIDE[1])}
+    named = {"reason": pl.lit(EXCLUDED_CAPTURE[0]), "detail": pl.lit(EXCLUDED_CAPTURE[1])}
     kept = frame.filter(~beside).with_columns(kind=pl.when(~capture).then("kind"))
     return kept, pl.concat([rejects, gone.select("path", "source", **named)])
 
 
-def _block(block: Block[File], mapping: Mapping[str, str | None]) -> bytes:
+def _block(block: Chunk[File], mapping: Mapping[str, str | None]) -> bytes:
     """Rows of a block's files, slices and rejects, as a table in Arrow's format; and members of series."""
-    rows, members = list[dict[str, Any]](), list[Member]()
-    folders = Folders()
+    rows, members = list[dict[str, Any]](), list[SeriesMember]()
+    folders = FolderListings()
     for file in block.items:
         result = _catalogue(file, mapping, folders)
         if isinstance(result, ReadError):
@@ -147,7 +149,7 @@ def _block(block: Block[File], mapping: Mapping[str, str | None]) -> bytes:
             members.append(result[1])
     table = BytesIO()
     pl.DataFrame(rows, schema=_ROWS | THUMBNAILS_SCHEMA, orient="row").write_ipc_stream(table)
-    return join(table.getvalue(), pack(members) if members else b"")
+    return join_tables(table.getvalue(), pack_members(members) if members else b"")
 
 
 def _reject(file: File, error: ReadError) -> dict[str, Any]:
@@ -160,8 +162,8 @@ def _reject(file: File, error: ReadError) -> dict[str, Any]:
 
 
 def _catalogue(
-    file: File, mapping: Mapping[str, str | None], folders: Folders
-) -> tuple[list[dict[str, Any]], Member | None] | ReadError:
+    file: File, mapping: Mapping[str, str | None], folders: FolderListings
+) -> tuple[list[dict[str, Any]], SeriesMember | None] | ReadError:
     """Rows of the file's slices, and what it says of the scale of its series, if it is of one."""
     if printable(file.name) != file.name:
         return ReadError(printable(str(file.path)), "file name is not UTF-8", "rename it")
@@ -171,7 +173,7 @@ def _catalogue(
         with file.path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.path.stat().st_size
-        one = member(file.name, slices, tuple(file.name.split("/")[:-1]), mapping)
+        one = series_member(file.name, slices, tuple(file.name.split("/")[:-1]), mapping)
         wanted = (item for item in slices if not _left_out(item, mapping))
         return [_row(file, item, size, sha256, mapping, one) for item in wanted], one
     except ReadError as error:
@@ -186,7 +188,12 @@ def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
 
 
 def _row(
-    file: File, item: Slice, size: int, sha256: str, mapping: Mapping[str, str | None], one: Member | None
+    file: File,
+    item: Slice,
+    size: int,
+    sha256: str,
+    mapping: Mapping[str, str | None],
+    one: SeriesMember | None,
 ) -> dict[str, Any]:
     label = mapping.get(classes.normalise(item.label), item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
@@ -198,7 +205,7 @@ def _row(
         "source": source,
         "label": label,
         "raw_label": item.label or file.place.raw_label,
-        "official": file.place.official,
+        "official": file.place.subset,
         # Two sources may both have a patient "1"; they are different people until someone says otherwise.
         "patient": f"{source}:{item.patient}" if item.patient else None,
         "patient_from": "file" if item.patient else None,
@@ -241,7 +248,7 @@ def thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """
     image, size = Image.fromarray(grey), (THUMBNAIL, THUMBNAIL)
     whole = image.resize(size, Image.Resampling.BILINEAR)
-    top, bottom, left, right = mass_box(np.asarray(whole), *grey.shape)
+    top, bottom, left, right = moments_box(np.asarray(whole), *grey.shape)
     x, y = math.floor(left), math.floor(top)
     head = image.crop((x, y, math.ceil(right), math.ceil(bottom))).resize(
         size,
@@ -255,8 +262,8 @@ def thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
 def _check_classes(catalog: Catalog, sources: Sequence[Path]) -> None:
     names = ", ".join(str(source) for source in sources)
     if catalog.frame.is_empty():
-        reasons = ", ".join(sorted(set(catalog.rejects["reason"].to_list())))
-        raise LayoutError(f"{names}: none of {catalog.rejects.height} files can be read ({reasons})")
+        reasons = ", ".join(sorted(set(catalog.excluded["reason"].to_list())))
+        raise LayoutError(f"{names}: none of {catalog.excluded.height} files can be read ({reasons})")
     unlabelled = catalog.frame.filter(pl.col("label").is_null())
     if unlabelled.height:
         raise LayoutError(f"{unlabelled['path'][0]} and {unlabelled.height - 1} more: in no class folder")

@@ -7,24 +7,24 @@ from pathlib import Path
 import polars as pl
 
 from gliascope.dataset.catalog import THUMBNAILS_SCHEMA
-from gliascope.runtime.resumable_map import found_again
+from gliascope.runtime.resumable_map import read_results
 
 _LENGTH = 8  # bytes that say how long the first table of a block is
 
 
-def join(table: bytes, members: bytes) -> bytes:
+def join_tables(table: bytes, members: bytes) -> bytes:
     """What is kept of a block: the table of its slices, and that of its members of series."""
     return len(table).to_bytes(_LENGTH, "little") + table + members
 
 
-def cut(content: bytes) -> tuple[bytes, bytes]:
+def split_tables(content: bytes) -> tuple[bytes, bytes]:
     """The two tables that were joined."""
     end = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
     return content[_LENGTH:end], content[end:]
 
 
 @dataclass(slots=True)
-class KeptTables:
+class ChunkTables:
     """Blocks that a catalogue's thumbnails are in: in a folder, or, without one, in memory."""
 
     folder: Path | None
@@ -40,7 +40,7 @@ class KeptTables:
     def __iter__(self) -> Iterator[bytes]:
         if not self.folder:
             return iter(self.tables)
-        return (cut(content)[0] for content in found_again(self.keys, self.folder))
+        return (split_tables(content)[0] for content in read_results(self.keys, self.folder))
 
 
 def thumbnails_of(blocks: Iterable[bytes], hashes: pl.Series) -> Iterator[pl.DataFrame]:

@@ -14,7 +14,7 @@ from gliascope.errors import GliascopeError, LayoutError
 from gliascope.runtime.paths import absolute
 from gliascope.runtime.progress import note
 
-PATHS = (
+PATH_COLUMNS = (
     "path", "file", "filename", "image",
     "file name", "filepath", "file path", "image name", "image path", "image id",
 )  # fmt: skip

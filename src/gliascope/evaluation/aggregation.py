@@ -11,7 +11,7 @@ from gliascope.classes import NO_TUMOR
 Floats = NDArray[np.float64]
 
 
-FARTHEST = 1.0
+OOD_LIMIT = 1.0
 """The outlier score past which a slice, or a study, is out of scope."""
 
 
@@ -28,8 +28,8 @@ def aggregate(
     each of its slices is.
     """
     votes = np.asarray(probabilities, dtype=np.float64)
-    if outlier_scores is not None and (outlier_scores <= FARTHEST).any():
-        votes = votes[outlier_scores <= FARTHEST]
+    if outlier_scores is not None and (outlier_scores <= OOD_LIMIT).any():
+        votes = votes[outlier_scores <= OOD_LIMIT]
     absent = classes.index(NO_TUMOR) if NO_TUMOR in classes else None
     return METHODS[method or AGGREGATION](votes, absent)
 

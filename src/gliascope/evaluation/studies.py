@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.classes import NO_TUMOR
-from gliascope.evaluation.aggregation import AGGREGATION, FARTHEST, METHODS, aggregate, study_score
+from gliascope.evaluation.aggregation import AGGREGATION, METHODS, OOD_LIMIT, aggregate, study_score
 from gliascope.evaluation.estimate import Estimate, Value
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.operating import tumour_side
@@ -89,7 +89,7 @@ def evaluate_studies(
         ]
         answers = Scores(np.stack(told), labels, groups, inside.classes, models)
         methods[method] = _numbers(answers, resamples, seed)
-    far = None if distances is None else sum(study_score(distances[rows]) > FARTHEST for rows in members)
+    far = None if distances is None else sum(study_score(distances[rows]) > OOD_LIMIT for rows in members)
     return Studies(
         n=len(members),
         distinct=len(names),

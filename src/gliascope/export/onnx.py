@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gliascope.errors import RunError
-from gliascope.export.tta import Deployed
+from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine
 from gliascope.models.classifier import Classifier
@@ -30,7 +30,7 @@ def export(
     classifier: Classifier, recipe: Recipe, classes: tuple[str, ...], licences: dict[str, str]
 ) -> Bundle:
     """Turn a trained classifier into a Bundle without metrics. Raises RunError as `check` does."""
-    deployed = Deployed(classifier.cpu(), recipe).eval()
+    deployed = DeployedNetwork(classifier.cpu(), recipe).eval()
     pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
     model = to_onnx(deployed, pixels, "pixels", deployed.outputs)
     info = BundleInfo(

@@ -12,7 +12,7 @@ from gliascope.recipes import Recipe
 from gliascope.recipes.schema import TestView
 
 
-class Deployed(nn.Module):
+class DeployedNetwork(nn.Module):
     """uint8 pixels (n, size, size[, 3]) to logits, features and, if the head has them, activation maps."""
 
     def __init__(self, classifier: Classifier, recipe: Recipe) -> None:
@@ -29,12 +29,12 @@ class Deployed(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Averages over the views: logits (n, classes), features (n, f) and any maps (n, classes, h, w)."""
-        whole = self.normalise.to_unit(pixels)
-        views = [self.normalise.centre(view(whole, one)) for one in self.tta.views]
+        whole = self.normalise.scale_to_unit(pixels)
+        views = [self.normalise.centre_crop(apply_tta_view(whole, one)) for one in self.tta.views]
         feature_maps = self.classifier.backbone(self.normalise.normalise(torch.cat(views)))
         head = self.classifier.head
         features = head.features(feature_maps)
-        logits = average(self._apart(head.logits(features)), self.tta.average)
+        logits = average_views(self._apart(head.logits(features)), self.tta.average)
         results = [logits, self._apart(features).mean(0)]
         if head.has_maps:
             results.append(self._maps(self._apart(head.activation_maps(feature_maps))))
@@ -54,7 +54,7 @@ class Deployed(nn.Module):
         return torch.stack(upright or list(maps)).mean(0)
 
 
-def average(logits: Tensor, of: Literal["logits", "probabilities"]) -> Tensor:
+def average_views(logits: Tensor, of: Literal["logits", "probabilities"]) -> Tensor:
     """(views, n, classes) to (n, classes): the mean, or the logarithm of the mean of the probabilities."""
     if of == "logits":
         return logits.mean(0)
@@ -62,7 +62,7 @@ def average(logits: Tensor, of: Literal["logits", "probabilities"]) -> Tensor:
     return log_softmax(logits, dim=2).logsumexp(0) - math.log(len(logits))
 
 
-def view(images: Tensor, test_view: TestView) -> Tensor:
+def apply_tta_view(images: Tensor, test_view: TestView) -> Tensor:
     """One view at prediction of images (n, channels, size, size) whose black is 0; the same shape.
 
     They are flipped, turned counter-clockwise, shifted, and enlarged from the middle, in this order. The

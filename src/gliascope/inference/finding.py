@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gliascope.errors import ReadError
 from gliascope.runtime.folders import printable
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 from gliascope.uncertainty.calibrator import Assessment
 
 _PACKED = (
@@ -103,21 +103,21 @@ class StudyFinding(Finding):
         return study_html(self)
 
 
-def pack(findings: Sequence[Finding], rejects: Sequence[ReadError]) -> bytes:
+def pack_findings(findings: Sequence[Finding], rejects: Sequence[ReadError]) -> bytes:
     """Findings to the last bit, without their maps, and what could not be read."""
     rows = [{name: getattr(one, name) for name in _PACKED} | {"file": str(one.file)} for one in findings]
     return json.dumps([rows, [(str(one.path), one.reason, one.detail) for one in rejects]]).encode()
 
 
-def unpack(content: bytes) -> tuple[list[Finding], list[ReadError]]:
+def unpack_findings(content: bytes) -> tuple[list[Finding], list[ReadError]]:
     """What `pack` was given."""
     rows, rejects = json.loads(content)
     findings = []
     for row in rows:
         among = row["prediction_set"]
-        row |= {"file": place(row["file"]), "prediction_set": None if among is None else tuple(among)}
+        row |= {"file": to_path(row["file"]), "prediction_set": None if among is None else tuple(among)}
         findings.append(Finding(**row | {"notes": tuple(row["notes"])}))
-    return findings, [ReadError(place(path), reason, detail) for path, reason, detail in rejects]
+    return findings, [ReadError(to_path(path), reason, detail) for path, reason, detail in rejects]
 
 
 def make_finding(

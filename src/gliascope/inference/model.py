@@ -17,7 +17,7 @@ from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, StudyFinding
 from gliascope.inference.predict import (
     Predictor,
-    Prepared,
+    PreparedSlice,
     in_batches,
     prepare_all,
     with_say,
@@ -81,7 +81,7 @@ class Model:
         self.bundle = bundle
         self.classes = bundle.info.classes
         self.card = ModelCard(card or f"# Model `{bundle.info.recipe}`\n\n**{RESEARCH_USE}**\n\n{_NO_CARD}\n")
-        self._predictor = Predictor.of(bundle)
+        self._predictor = Predictor.load(bundle)
         self._process = os.getpid()
 
     def __repr__(self) -> str:
@@ -225,9 +225,9 @@ class Model:
 
     def _slices_of(
         self, study: object, sources: Sequence[Source], excluded: list[ReadError]
-    ) -> list[Prepared]:
+    ) -> list[PreparedSlice]:
         """All slices of one study. Files that cannot be used go to `excluded`, unless they were listed."""
-        slices = list[Prepared]()
+        slices = list[PreparedSlice]()
         for one in prepare_all(sources, self.bundle.info.preprocessing):
             if not isinstance(one, ReadError):
                 slices += one
@@ -238,7 +238,7 @@ class Model:
         _check_one_study(slices)
         return slices
 
-    def _ask(self, picture: object) -> Iterator[tuple[Prepared, Finding]]:
+    def _ask(self, picture: object) -> Iterator[tuple[PreparedSlice, Finding]]:
         """The slice and the Finding of a picture, or of each of a list, in order."""
         self._check_process()
         if isinstance(picture, list | tuple):
@@ -248,9 +248,9 @@ class Model:
         slices = _single(sources, prepare_all(sources, self.bundle.info.preprocessing))
         return in_batches(self._predictor, slices)
 
-    def _with_picture(self, slice_: Prepared, finding: Finding) -> Finding:
-        top, bottom, left, right = self.bundle.info.preprocessing.square
-        return replace(finding, seen=slice_.ready[top:bottom, left:right])
+    def _with_picture(self, slice_: PreparedSlice, finding: Finding) -> Finding:
+        top, bottom, left, right = self.bundle.info.preprocessing.stored_box
+        return replace(finding, seen=slice_.input[top:bottom, left:right])
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
@@ -260,7 +260,9 @@ class Model:
             )
 
 
-def _single(sources: Sequence[Source], read: Iterator[list[Prepared] | ReadError]) -> Iterator[Prepared]:
+def _single(
+    sources: Sequence[Source], read: Iterator[list[PreparedSlice] | ReadError]
+) -> Iterator[PreparedSlice]:
     """Yield the slice of each; raise for what cannot be read, or holds several."""
     for one, slices in zip(sources, read, strict=True):
         if isinstance(slices, ReadError):
@@ -275,15 +277,15 @@ def _single(sources: Sequence[Source], read: Iterator[list[Prepared] | ReadError
         yield from slices
 
 
-def _check_one_study(slices: Sequence[Prepared]) -> None:
+def _check_one_study(slices: Sequence[PreparedSlice]) -> None:
     """Raise InputError for slices of several studies; a volume that names none is a study of its own."""
-    counts = Counter(one.item.path for one in slices)
+    counts = Counter(one.slice.path for one in slices)
     studies = {
-        one.item.study or (str(one.item.path) if counts[one.item.path] > 1 else None) for one in slices
+        one.slice.study or (str(one.slice.path) if counts[one.slice.path] > 1 else None) for one in slices
     }
     if len(studies) > 1:
         named = len(studies - {None})
         what = f"{named} {'studies' if named > 1 else 'study'}"
         others = " and slices that name none" if None in studies else ""
-        first = slices[0].item.path
+        first = slices[0].slice.path
         raise InputError(f"{first} …: slices of {what}{others}; give those of one study at a time")

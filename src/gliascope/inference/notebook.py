@@ -10,7 +10,7 @@ from gliascope import RESEARCH_USE
 from gliascope.classes import NO_TUMOR
 from gliascope.evaluation.aggregation import DESCRIPTION
 from gliascope.inference.finding import Finding, StudyFinding
-from gliascope.inference.overlay import overlay
+from gliascope.inference.overlay import draw_overlay
 from gliascope.runtime.folders import printable
 from gliascope.runtime.formats import count, data_uri, percent, plural
 from gliascope.uncertainty.calibrator import ACCEPTED, OUT_OF_SCOPE, UNCERTAIN
@@ -135,7 +135,7 @@ def _picture(finding: Finding, side: int) -> str:
     image, what = Image.fromarray(finding.seen), "what the model was given"
     if finding.map is not None and finding.verdict != OUT_OF_SCOPE:
         height, width = finding.seen.shape[:2]
-        image = overlay(finding.seen, finding.map, (0, height, 0, width))
+        image = draw_overlay(finding.seen, finding.map, (0, height, 0, width))
         what += f", tinted where it speaks for {finding.label}"
     content = BytesIO()
     image.save(content, "png")

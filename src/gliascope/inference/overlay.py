@@ -10,7 +10,7 @@ _COLOUR = np.array([255.0, 96.0, 0.0])
 _EDGE = np.array([0, 220, 255], dtype=np.uint8)
 
 
-def overlay(
+def draw_overlay(
     pixels: NDArray[np.uint8],
     activation: NDArray[np.float32],
     box: Box,
@@ -24,7 +24,7 @@ def overlay(
     The edge of `mask`, bool (height, width), is drawn over it.
     """
     shape = (pixels.shape[0], pixels.shape[1])
-    positive = placed(np.maximum(activation, 0), shape, box)
+    positive = enlarge_map(np.maximum(activation, 0), shape, box)
     peak = float(positive.max())
     strength = 0.6 * (positive / peak if peak > 0 else positive)[:, :, None]
     colour = np.broadcast_to(pixels[:, :, None] if pixels.ndim == 2 else pixels, (*shape, 3))
@@ -36,7 +36,7 @@ def overlay(
     return Image.fromarray(tinted)
 
 
-def placed(activation: NDArray[np.float32], shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
+def enlarge_map(activation: NDArray[np.float32], shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
     """The map, (h, w), enlarged to a slice of `shape`, (height, width), as `overlay` shows it.
 
     `box` as there; what lies outside it was not seen and is 0. Each cell becomes a cubic B-spline bump (Unser

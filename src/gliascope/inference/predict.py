@@ -9,38 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import BundleError, ReadError
-from gliascope.evaluation.aggregation import FARTHEST, aggregate, study_score
+from gliascope.evaluation.aggregation import OOD_LIMIT, aggregate, study_score
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
 from gliascope.io import read
-from gliascope.io.kinds import CAPTURE_BESIDE, SECONDARY_CAPTURE, have_say
-from gliascope.io.mask_files import Entries, Folders, check_mask
+from gliascope.io.kinds import EXCLUDED_CAPTURE, SECONDARY_CAPTURE, counted_slices
+from gliascope.io.mask_files import FolderListings, ListFolder, check_mask
 from gliascope.io.memory import InMemory, Source
-from gliascope.io.scales import Scale
-from gliascope.io.series import AnySource, scales_of
+from gliascope.io.scales import SeriesScale
+from gliascope.io.series import AnySource, series_scales
 from gliascope.io.slices import Slice
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess
-from gliascope.runtime.executors import in_order
+from gliascope.runtime.executors import map_in_order
 from gliascope.uncertainty.calibrator import OUT_OF_SCOPE, UNCHECKED, Assessment, Calibrator, unchecked
 
 BATCH = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class PreparedSlice:
     """A slice, and what the graph is given of it: uint8 of `Preprocessing.shape`."""
 
-    item: Slice
-    ready: NDArray[np.uint8]
+    slice: Slice
+    input: NDArray[np.uint8]
 
 
 def prepare(
     file: Source,
     preprocessing: Preprocessing,
-    scale: Scale | None = None,
-    entries: Entries = lambda _: (),
-) -> list[Prepared]:
+    scale: SeriesScale | None = None,
+    entries: ListFolder = lambda _: (),
+) -> list[PreparedSlice]:
     """Read a file, or what is in memory instead, with the scale of its series; preprocess its slices.
 
     entries: what lies in folders, among which a mask has its picture. Raises ReadError where the file cannot
@@ -50,7 +50,7 @@ def prepare(
     check_mask(file.path if isinstance(file, InMemory) else file, slices, entries)
     if len(slices) > 1:  # a volume without identifiers is a study of its own
         slices = [item if item.study else replace(item, study=str(file)) for item in slices]
-    return [Prepared(item, preprocess(item.pixels, preprocessing)) for item in slices]
+    return [PreparedSlice(item, preprocess(item.pixels, preprocessing)) for item in slices]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class Predictor:
     calibrator: Calibrator | None
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "Predictor":
+    def load(cls, bundle: Bundle) -> "Predictor":
         """Load the graph. Raises BundleError where it cannot be."""
         return cls(bundle.info, Engine(bundle), bundle.calibrator)
 
@@ -74,22 +74,22 @@ class Predictor:
             )
         return replace(self, calibrator=self.calibrator.at(level))
 
-    def findings(self, batch: Sequence[Prepared]) -> list[Finding]:
+    def findings(self, batch: Sequence[PreparedSlice]) -> list[Finding]:
         """A Finding for every slice of the batch, in order."""
-        return self.assess(batch, self.engine(np.stack([one.ready for one in batch])))
+        return self.assess(batch, self.engine(np.stack([one.input for one in batch])))
 
-    def assess(self, batch: Sequence[Prepared], outputs: Outputs) -> list[Finding]:
+    def assess(self, batch: Sequence[PreparedSlice], outputs: Outputs) -> list[Finding]:
         """The same where the graph has already run: `outputs` are its answers on the batch."""
         if self.calibrator:
             assessment = self.calibrator.assess(outputs.logits, outputs.ood_features)
         else:
             assessment = unchecked(outputs.logits)
-        places = ((one.item.path, one.item.index, one.item.study, one.item.notes) for one in batch)
+        places = ((one.slice.path, one.slice.index, one.slice.study, one.slice.notes) for one in batch)
         findings = [
             make_finding(self.info.classes, assessment, number, *place, outputs.maps)
             for number, place in enumerate(places)
         ]
-        return [replace(found, kind=one.item.kind) for one, found in zip(batch, findings, strict=True)]
+        return [replace(found, kind=one.slice.kind) for one, found in zip(batch, findings, strict=True)]
 
     def studies(self, findings: Sequence[Finding]) -> list[Finding]:
         """A Finding for every study that several of the ordinary slices' findings belong to."""
@@ -111,7 +111,7 @@ class Predictor:
             scores = np.array([finding.outlier_score for finding in findings], dtype=np.float64)
             score = study_score(scores)
         told = aggregate(slices, self.info.classes, outlier_scores=scores)
-        beyond = score is not None and not score <= FARTHEST
+        beyond = score is not None and not score <= OOD_LIMIT
         assessment = Assessment(
             probabilities=told[np.newaxis],
             sets=None,
@@ -126,7 +126,7 @@ class Predictor:
 
 def with_say(slices: Sequence[Finding]) -> list[Finding]:
     """Those that have a say in their study's finding."""
-    say = have_say([finding.kind for finding in slices])
+    say = counted_slices([finding.kind for finding in slices])
     return [finding for finding, heard in zip(slices, say, strict=True) if heard]
 
 
@@ -135,7 +135,7 @@ def predict(
     files: Sequence[Path],
     on_reject: Callable[[ReadError], None],
     on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
-    scales: Mapping[Path, Scale] | None = None,
+    scales: Mapping[Path, SeriesScale] | None = None,
 ) -> Iterator[Finding]:
     """Yield a Finding for every slice, in order.
 
@@ -144,7 +144,7 @@ def predict(
     at hand.
     """
 
-    def readable() -> Iterator[Prepared]:
+    def readable() -> Iterator[PreparedSlice]:
         for one in prepare_all(files, predictor.info.preprocessing, scales):
             if isinstance(one, ReadError):
                 on_reject(one)
@@ -152,30 +152,34 @@ def predict(
                 yield from one
 
     for one, finding in in_batches(predictor, readable()):
-        on_slice(one.item, finding)
+        on_slice(one.slice, finding)
         yield finding
 
 
 def prepare_all(
-    files: Sequence[AnySource], preprocessing: Preprocessing, scales: Mapping[AnySource, Scale] | None = None
-) -> Iterator[list[Prepared] | ReadError]:
+    files: Sequence[AnySource],
+    preprocessing: Preprocessing,
+    scales: Mapping[AnySource, SeriesScale] | None = None,
+) -> Iterator[list[PreparedSlice] | ReadError]:
     """Yield the slices of each file, or why there are none, in order; several are read at once.
 
     scales: of the series that files are of; by default found among these files.
     """
-    known, folders = scales_of(files) if scales is None else scales, Folders()
+    known, folders = series_scales(files) if scales is None else scales, FolderListings()
 
-    def prepare_or_reject(file: AnySource) -> list[Prepared] | ReadError:
-        entries: Entries = _no_entries if isinstance(file, InMemory) else folders
+    def prepare_or_reject(file: AnySource) -> list[PreparedSlice] | ReadError:
+        entries: ListFolder = _no_entries if isinstance(file, InMemory) else folders
         try:
             return prepare(file, preprocessing, known.get(file), entries)
         except ReadError as error:
             return error
 
-    return in_order(prepare_or_reject, files)
+    return map_in_order(prepare_or_reject, files)
 
 
-def in_batches(predictor: Predictor, slices: Iterable[Prepared]) -> Iterator[tuple[Prepared, Finding]]:
+def in_batches(
+    predictor: Predictor, slices: Iterable[PreparedSlice]
+) -> Iterator[tuple[PreparedSlice, Finding]]:
     """Yield each slice with its Finding, in order; the graph runs on BATCH of them at once."""
     slices = iter(slices)
     while batch := list(islice(slices, BATCH)):
@@ -192,7 +196,7 @@ def without_captures(findings: Iterable[Finding], rejects: list[ReadError]) -> I
             acquired.add(finding.study)
             yield finding
     gone = dict.fromkeys(finding.file for finding in captures if finding.study in acquired)
-    rejects.extend(ReadError(file, *CAPTURE_BESIDE) for file in gone)
+    rejects.extend(ReadError(file, *EXCLUDED_CAPTURE) for file in gone)
     yield from (finding for finding in captures if finding.study not in acquired)
 
 

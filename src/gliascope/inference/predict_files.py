@@ -15,44 +15,42 @@ from gliascope import __version__
 from gliascope.dataset.catalog import SUFFIX
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle
-from gliascope.inference.finding import Finding, pack, unpack
-from gliascope.inference.findings_table import write_parts
-from gliascope.inference.overlay import overlay
+from gliascope.inference.finding import Finding, pack_findings, unpack_findings
+from gliascope.inference.findings_table import write_findings
+from gliascope.inference.overlay import draw_overlay
 from gliascope.inference.predict import Predictor, predict, without_captures
-from gliascope.io import may_share
-from gliascope.io.scales import Scale
-from gliascope.io.series import Series, measure
-from gliascope.io.series import pack as pack_members
-from gliascope.io.series import unpack as unpack_members
+from gliascope.io import may_be_in_series
+from gliascope.io.scales import SeriesScale
+from gliascope.io.series import SeriesCollector, measure_file, pack_members, unpack_members
 from gliascope.io.slices import Slice
-from gliascope.preprocessing.preprocess import seen
-from gliascope.runtime.executors import Here, Workers
+from gliascope.preprocessing.preprocess import visible_box
+from gliascope.runtime.executors import Executor, ThreadExecutor
 from gliascope.runtime.files import atomic_file, safe_name, write_text
-from gliascope.runtime.folder_lock import claim, claim_file
+from gliascope.runtime.folder_lock import file_lock, folder_lock
 from gliascope.runtime.folders import list_files
-from gliascope.runtime.resumable_map import Block, blocks, by_blocks
+from gliascope.runtime.resumable_map import Chunk, chunks, resumable_map
 
-_Input = tuple[Path, Scale | None]  # a file, and the scale of its series
+_Input = tuple[Path, SeriesScale | None]  # a file, and the scale of its series
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class FilePredictions:
     """Findings in the order of the files, then those of studies, and the files set aside.
 
     Those that were written as Parquet are there and not here.
     """
 
     findings: list[Finding]
-    rejects: list[ReadError]
+    unreadable: list[ReadError]
 
 
-def predict_job(
+def predict_files(
     bundle: Bundle,
     paths: Sequence[Path],
     out: Path | None,
     explain: Path | None,
-    workers: Workers | None = None,
-) -> Job:
+    workers: Executor | None = None,
+) -> FilePredictions:
     """Predict every slice under `paths`; write findings to `out` and overlays into `explain`.
 
     out: a folder of Parquet files where it ends in .parquet, else JSON Lines. With it, the same call goes on
@@ -73,16 +71,16 @@ def predict_job(
     own = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
     with ExitStack() as stack:
         if explain:
-            stack.enter_context(claim(explain))
-        kept = stack.enter_context(claim_file(out)) if out else None
+            stack.enter_context(folder_lock(explain))
+        kept = stack.enter_context(file_lock(out)) if out else None
         made = _Blocks(paths, json.dumps(own), _scales(paths, kept, workers))
         # Here one after the other: the graph takes all cores.
-        contents = by_blocks(made, work, kept, "predict", workers or Here(1))
+        contents = resumable_map(made, work, kept, "predict", workers or ThreadExecutor(1))
         findings = without_captures(_readable(contents, rejects), rejects)
         if out and out.suffix == SUFFIX:
-            write_parts(out, findings, work.predictor)
-            return Job([], rejects)
-        job = Job(list(findings), rejects)
+            write_findings(out, findings, work.predictor)
+            return FilePredictions([], rejects)
+        job = FilePredictions(list(findings), rejects)
         job.findings.extend(work.predictor.studies(job.findings))
         if out:
             write_text(out, "".join(finding.to_json() + "\n" for finding in job.findings))
@@ -95,28 +93,28 @@ class _Blocks:
 
     paths: Sequence[Path]
     made_by: str
-    scales: Mapping[str, Scale] = field(default_factory=dict)
+    scales: Mapping[str, SeriesScale] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Block[_Input]]:
+    def __iter__(self) -> Iterator[Chunk[_Input]]:
         files = ((file, self.scales.get(str(file))) for file in list_files(self.paths))
-        return blocks(files, lambda one: one[0], self.made_by, lambda one: one[1] and one[1].text)
+        return chunks(files, lambda one: one[0], self.made_by, lambda one: one[1] and one[1].text)
 
 
-def _scales(paths: Sequence[Path], kept: Path | None, workers: Workers | None) -> dict[str, Scale]:
+def _scales(paths: Sequence[Path], kept: Path | None, workers: Executor | None) -> dict[str, SeriesScale]:
     """Of each file that is one of several of its series: one pass over those that may be of one."""
     if len(list(islice(list_files(paths), 2))) == 1:
         return {}
-    series = Series()
+    series = SeriesCollector()
     made = _Blocks(paths, json.dumps([__version__, "series"]))
-    for _, content in by_blocks(made, _measure, kept, "grey scales of series", workers):
+    for _, content in resumable_map(made, _measure, kept, "grey scales of series", workers):
         for member in unpack_members(content) if content else ():
             series.add(member)
     return {name: scale for name, _, scale in series.scales()}
 
 
-def _measure(block: Block[_Input]) -> bytes:
+def _measure(block: Chunk[_Input]) -> bytes:
     """What a block's files say of the scales of their series."""
-    members = [measure(file) for file, _ in block.items if may_share(file)]
+    members = [measure_file(file) for file, _ in block.items if may_be_in_series(file)]
     return pack_members(filter(None, members)) if any(members) else b""
 
 
@@ -124,7 +122,7 @@ def _readable(contents: Iterator[tuple[str, bytes]], rejects: list[ReadError]) -
     """Findings of all blocks; what could not be read goes to `rejects`. Raises where that is all."""
     some = False
     for _, content in contents:
-        findings, rejected = unpack(content)
+        findings, rejected = unpack_findings(content)
         some = some or bool(findings)
         rejects.extend(rejected)
         yield from findings
@@ -141,23 +139,23 @@ class _Work:
 
     def __init__(self, bundle: Bundle, explain: Path | None) -> None:
         self.bundle, self.explain = bundle, explain
-        self.predictor = Predictor.of(bundle)
+        self.predictor = Predictor.load(bundle)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Work, (self.bundle, self.explain)
 
-    def __call__(self, block: Block[_Input]) -> bytes:
+    def __call__(self, block: Chunk[_Input]) -> bytes:
         rejects: list[ReadError] = []
         files = [file for file, _ in block.items]
         scales = {file: scale for file, scale in block.items if scale}
         findings = list(predict(self.predictor, files, rejects.append, self.save_overlay, scales))
-        return pack(findings, rejects)
+        return pack_findings(findings, rejects)
 
     def save_overlay(self, item: Slice, finding: Finding) -> None:
         if self.explain and finding.map is not None:
-            box = seen(item.pixels, self.bundle.info.preprocessing)
+            box = visible_box(item.pixels, self.bundle.info.preprocessing)
             with atomic_file(self.explain / _overlay_name(item)) as temporary:
-                overlay(item.pixels, finding.map, box).save(temporary, format="png")
+                draw_overlay(item.pixels, finding.map, box).save(temporary, format="png")
 
 
 def _overlay_name(item: Slice) -> str:

@@ -10,11 +10,11 @@ from typing import BinaryIO
 from gliascope.errors import NotAnImageError, ReadError
 from gliascope.io import limits, signatures
 from gliascope.io.memory import InMemory, as_read_error, one_line
-from gliascope.io.scales import Scale
+from gliascope.io.scales import SeriesScale
 from gliascope.io.slices import Slice
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 
-__all__ = ["FORMATS", "Format", "may_share", "read"]
+__all__ = ["FORMATS", "Format", "may_be_in_series", "read"]
 
 Reader = Callable[..., list[Slice]]  # path, open file; and, where `shares`, the Scale of the series
 
@@ -29,7 +29,7 @@ class Format:
     name: str
     signature: Callable[[bytes], bool]
     module: str
-    shares: Callable[[bytes], bool] | None = None
+    in_series: Callable[[bytes], bool] | None = None
 
     def reader(self) -> Reader:
         """Import the module, late: its library takes a while to load and most sources need one only."""
@@ -40,7 +40,7 @@ class Format:
 # The first whose signature fits decodes the file. A new format is one line here and its module.
 FORMATS = (
     Format("DICOM", signatures.is_dicom, "dicom", signatures.is_dicom),
-    Format("image", signatures.is_raster, "raster", signatures.may_be_deep),
+    Format("image", signatures.is_raster, "raster", signatures.may_be_over_8_bits),
     Format("NIfTI", signatures.is_nifti, "nifti"),
     Format("HDF5", signatures.is_hdf5, "figshare"),
     Format("MATLAB", signatures.is_matlab5, "figshare"),
@@ -48,7 +48,7 @@ FORMATS = (
 )
 
 
-def read(path: Path | str | InMemory, scale: Scale | None = None) -> list[Slice]:
+def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[Slice]:
     """Read one file, or what is in memory instead of one, as its slices.
 
     Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB.
@@ -82,22 +82,22 @@ def read(path: Path | str | InMemory, scale: Scale | None = None) -> list[Slice]
     """
     if isinstance(path, InMemory):
         return path.slices(scale)
-    path = place(path) if isinstance(path, str) else path
+    path = to_path(path) if isinstance(path, str) else path
     with _open(path) as file:
         format_, _ = _format(path, file)
         reader = format_.reader()
         with as_read_error(path, f"{format_.name} truncated or damaged"):
-            return reader(path, file, scale=scale) if scale and format_.shares else reader(path, file)
+            return reader(path, file, scale=scale) if scale and format_.in_series else reader(path, file)
 
 
-def may_share(path: Path | InMemory) -> bool:
+def may_be_in_series(path: Path | InMemory) -> bool:
     """Whether the grey scale of a file may be that of a series, from its first bytes."""
     if isinstance(path, InMemory):
         return path.shares
     try:
         with _open(path) as file:
             format_, head = _format(path, file)
-            return format_.shares is not None and format_.shares(head)
+            return format_.in_series is not None and format_.in_series(head)
     except ReadError:
         return False
 

@@ -45,7 +45,7 @@ def decode(image: Image.Image, content: bytes, index: int) -> Values:
     return colours
 
 
-def beyond(image: Image.Image) -> str:
+def unsupported_deep(image: Image.Image) -> str:
     """What Pillow would get wrong in this picture of 16 bits, in a few words; nothing if all is well."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or 16 not in image.tag_v2.get(258, ()):
         return ""

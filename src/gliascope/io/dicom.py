@@ -14,11 +14,11 @@ from pydicom.tag import BaseTag
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
 from gliascope.io import limits
 from gliascope.io.codestream import frame_size
-from gliascope.io.dicom_file import known, load, missing, text
+from gliascope.io.dicom_file import load, refuse_missing, text_of, uid_name
 from gliascope.io.dicom_kind import check_kind, frame_kind
-from gliascope.io.dicom_pixels import frames
+from gliascope.io.dicom_pixels import decode_frames
 from gliascope.io.facts import pseudonym
-from gliascope.io.scales import ALONE, Scale
+from gliascope.io.scales import SINGLE_SLICE_NOTE, SeriesScale
 from gliascope.io.slices import Slice
 
 # pydicom quotes the values it stumbles over, and a value may name the patient. Process-wide,
@@ -27,7 +27,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
+def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[Slice]:
     """Read a DICOM file, with or without preamble, one slice a frame; `index` is the frame within the file.
 
     scale: of the series, where others of its files are at hand; without it, one slice of a series says so in
@@ -45,18 +45,19 @@ def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
         dataset = load(path, file)
         check_kind(path, dataset)
         _check(path, dataset)
-        modality = text(dataset, "Modality").upper()
+        modality = text_of(dataset, "Modality").upper()
         code = modality if modality.isalnum() else None
         patient, study, series = (
-            pseudonym(text(dataset, name)) for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
+            pseudonym(text_of(dataset, name))
+            for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
         )
-        found, grey, notes = frames(path, dataset, scale)
-        if scale is None and len(found) == 1 and series and grey and grey.shares:
-            notes = (*notes, ALONE)
+        found, grey, notes = decode_frames(path, dataset, scale)
+        if scale is None and len(found) == 1 and series and grey and grey.is_shared:
+            notes = (*notes, SINGLE_SLICE_NOTE)
         return [
             Slice(
                 one.pixels, path, index, "dicom", code, one.spacing, patient, study, series,
-                plane=one.plane, notes=notes, grey=grey, kind=frame_kind(dataset, index),
+                plane=one.plane, notes=notes, intensity=grey, kind=frame_kind(dataset, index),
             )
             for index, one in enumerate(found)
         ]  # fmt: skip
@@ -64,7 +65,7 @@ def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
         raise
     except Exception as error:
         if name := _missing(error):
-            missing(path, name)
+            refuse_missing(path, name)
         # The type only: what pydicom says may quote the patient's data.
         raise DamagedFileError(path, "DICOM truncated or damaged", type(error).__name__) from None
 
@@ -78,7 +79,7 @@ def _missing(error: Exception) -> str | None:
 
 
 def _raw_remedy(syntax: str) -> str:
-    return "; ".join(filter(None, (known(syntax), "decompress it first, e.g. by gdcmconv --raw")))
+    return "; ".join(filter(None, (uid_name(syntax), "decompress it first, e.g. by gdcmconv --raw")))
 
 
 def _check(path: Path, dataset: FileDataset) -> None:

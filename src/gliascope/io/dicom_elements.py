@@ -51,7 +51,7 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else math.nan
 
 
-def facts(place: Dataset, name: str) -> list[float]:
+def finite_numbers(place: Dataset, name: str) -> list[float]:
     """Values of an element that a file can do without; [] unless all are finite numbers."""
     values = numbers(place, name)
     return (
@@ -59,7 +59,7 @@ def facts(place: Dataset, name: str) -> list[float]:
     )
 
 
-def stated(path: Any, places: Sequence[Dataset], name: str) -> float | None:
+def first_number(path: Any, places: Sequence[Dataset], name: str) -> float | None:
     """First value of an element in the first place that states one; None where it is absent or empty.
 
     Raises DamagedFileError, naming the element, if that is no number.

@@ -42,24 +42,24 @@ def load(path: Path, file: BinaryIO) -> FileDataset:
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
     pixels: Any = dataset.get_item("PixelData")
     if pixels is not None and getattr(pixels, "length", 0) == _UNDEFINED and _is_native(dataset):
-        missing(path, "TransferSyntaxUID", "the pixels are compressed, and nothing says how")
+        refuse_missing(path, "TransferSyntaxUID", "the pixels are compressed, and nothing says how")
     _complete(path, dataset)
     return dataset
 
 
-def missing(path: Path, name: str, why: str = "") -> NoReturn:
+def refuse_missing(path: Path, name: str, why: str = "") -> NoReturn:
     """Raise NotAnImageError for an element that the file lacks, naming it and the remedy."""
     detail = "; ".join(filter(None, (_named(name), why, _REMEDY)))
     raise NotAnImageError(path, "DICOM element missing", detail)
 
 
-def text(dataset: Dataset, name: str) -> str:
+def text_of(dataset: Dataset, name: str) -> str:
     """An element as text, without what pads it; empty where there is none."""
     value: Any = dataset.get(name)
     return "" if value is None else str(value).strip(" \0\t\r\n")
 
 
-def known(identifier: str) -> str:
+def uid_name(identifier: str) -> str:
     """Name of a registered UID; nothing for any other text, which may be anything."""
     name = uid.UID(identifier).name
     return "" if name == identifier else name
@@ -79,8 +79,8 @@ def _refuse_without_pixels(path: Path, dataset: FileDataset) -> NoReturn:
         raise DamagedFileError(path, "DICOM truncated or damaged", "no element can be read")
     if len(dataset) == 0:
         raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
-    kind = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
-    raise NotAnImageError(path, "DICOM without pixel data", known(kind) or name_kind(dataset))
+    kind = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
+    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or name_kind(dataset))
 
 
 def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
@@ -104,7 +104,7 @@ def _complete(path: Path, dataset: FileDataset) -> None:
     keyword = next(name for name in PIXELS if name in dataset)
     for name in ("Rows", "Columns"):
         if _integer(path, dataset, name) is None:
-            missing(path, name)
+            refuse_missing(path, name)
     channels = _integer(path, dataset, "SamplesPerPixel")
     colour = _photometric(path, dataset, channels)
     if channels is None:
@@ -126,22 +126,24 @@ def _complete(path: Path, dataset: FileDataset) -> None:
         if not _is_native(dataset) or colour == "YBR_FULL_422":
             dataset.PlanarConfiguration = 0
         else:
-            missing(path, "PlanarConfiguration", "colour by pixel or by plane")
+            refuse_missing(path, "PlanarConfiguration", "colour by pixel or by plane")
 
 
 def _check_palette(path: Path, dataset: FileDataset) -> None:
     for table in (f"{shade}PaletteColorLookupTable" for shade in ("Red", "Green", "Blue")):
         if f"{table}Descriptor" not in dataset:
-            missing(path, f"{table}Descriptor")
+            refuse_missing(path, f"{table}Descriptor")
         if f"{table}Data" not in dataset and f"Segmented{table}Data" not in dataset:
-            missing(path, f"{table}Data")
+            refuse_missing(path, f"{table}Data")
 
 
 def _photometric(path: Path, dataset: FileDataset, channels: int | None) -> str:
     """PhotometricInterpretation in the standard's spelling."""
-    written = text(dataset, "PhotometricInterpretation")
+    written = text_of(dataset, "PhotometricInterpretation")
     if not written:
-        missing(path, "PhotometricInterpretation", "MONOCHROME1 or MONOCHROME2" if channels == 1 else "")
+        refuse_missing(
+            path, "PhotometricInterpretation", "MONOCHROME1 or MONOCHROME2" if channels == 1 else ""
+        )
     spelled = _SPELLINGS.get(written.upper().replace(" ", "").replace("_", ""))
     if spelled is None:
         detail = f"{_named('PhotometricInterpretation')} is not one of {', '.join(_CHANNELS)}; {_REMEDY}"
@@ -158,7 +160,7 @@ def _complete_bits(path: Path, dataset: FileDataset, values: int) -> None:
         length = len(dataset.PixelData or b"") if _is_native(dataset) else 0
         fitting = [bits for bits in (8, 16, 32) if length in {values * bits // 8, values * bits // 8 + 1}]
         if len(fitting) != 1 or fitting[0] < (stored or 1):
-            missing(path, "BitsAllocated")
+            refuse_missing(path, "BitsAllocated")
         allocated = dataset.BitsAllocated = fitting[0]
     if stored is None:
         stored = dataset.BitsStored = allocated if high is None else high + 1
@@ -166,7 +168,7 @@ def _complete_bits(path: Path, dataset: FileDataset, values: int) -> None:
         dataset.HighBit = stored - 1
     if _integer(path, dataset, "PixelRepresentation") is None:
         if not _is_unsigned(dataset, allocated, stored):
-            missing(path, "PixelRepresentation", "0 for unsigned values, 1 for signed ones")
+            refuse_missing(path, "PixelRepresentation", "0 for unsigned values, 1 for signed ones")
         dataset.PixelRepresentation = 0
     if allocated not in (1, 8, 16, 32, 64):
         named = _named("BitsAllocated")

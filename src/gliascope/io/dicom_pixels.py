@@ -12,11 +12,20 @@ from pydicom import Dataset, FileDataset
 
 from gliascope.errors import DamagedFileError
 from gliascope.io import dicom_tables, intensity
-from gliascope.io.dicom_elements import facts, numbers, stated
-from gliascope.io.dicom_values import decode
-from gliascope.io.facts import digest, millimetres, plane
+from gliascope.io.dicom_elements import finite_numbers, first_number, numbers
+from gliascope.io.dicom_values import stored_values
+from gliascope.io.facts import digest, plane_of, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.scales import BRAIN, FULL, VOI_LUT, WINDOW, Counts, Grey, Range, Scale
+from gliascope.io.scales import (
+    BRAIN,
+    FULL,
+    VOI_LUT,
+    WINDOW,
+    Histogram,
+    IntensityFacts,
+    IntensityRange,
+    SeriesScale,
+)
 
 Spacing = tuple[float, float] | None
 
@@ -46,13 +55,13 @@ class _Grey:
     """
 
     real: Callable[[], Values]
-    declared: tuple[Range, ...]
-    counts: Counts
+    declared: tuple[IntensityRange, ...]
+    counts: Histogram
 
 
-def frames(
-    path: Path, dataset: FileDataset, scale: Scale | None = None
-) -> tuple[list[Frame], Grey | None, tuple[str, ...]]:
+def decode_frames(
+    path: Path, dataset: FileDataset, scale: SeriesScale | None = None
+) -> tuple[list[Frame], IntensityFacts | None, tuple[str, ...]]:
     """Decode all frames; also what they say of the scale of their series (None if all are colour), and notes.
 
     Grey goes through the modality LUT or rescale, then the first of these that all frames declare alike: VOI
@@ -67,14 +76,14 @@ def frames(
 
     Raises DamagedFileError; what pydicom raises on damaged content is left to the caller.
     """
-    stored, padding, notes = decode(path, dataset)
+    stored, padding, notes = stored_values(path, dataset)
     places = [[*_functional_groups(dataset, index), dataset] for index in range(len(stored))]
     shown: Sequence[Pixels | _Grey] = _colours(dataset, stored, notes) or [
         _grey(path, dataset, one, None if padding is None else padding[index], places[index], notes)
         for index, one in enumerate(stored)
     ]
     grey = _together(dataset, [one for one in shown if isinstance(one, _Grey)])
-    chosen = scale or (grey.alone if grey else None)
+    chosen = scale or (grey.own_scale if grey else None)
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     result = []
     for one, place in zip(shown, places, strict=True):
@@ -90,23 +99,23 @@ def frames(
     return result, grey, tuple(dict.fromkeys(notes))
 
 
-def _together(dataset: Dataset, shown: Sequence[_Grey]) -> Grey | None:
+def _together(dataset: Dataset, shown: Sequence[_Grey]) -> IntensityFacts | None:
     """What the file says of the scale of its series."""
     if not shown:
         return None
-    counts = Counts.sum([one.counts for one in shown])
+    counts = Histogram.sum([one.counts for one in shown])
     uid, series = (str(dataset.get(name) or "").strip() for name in ("SOPInstanceUID", "SeriesInstanceUID"))
     # A localizer or phase images among the slices are no part of what they share.
     kind = list(dataset.get("ImageType") or [])[2:3]
     about = [str(dataset.get(name) or "") for name in ("Modality", "PhotometricInterpretation")]
-    grey = Grey(
+    grey = IntensityFacts(
         digest(series, *about, *map(str, kind)) if series else None,
         frozenset(one.declared for one in shown),
         counts,
         dataset.get("Modality") == "CT",
         digest(uid, counts.values.tobytes().hex(), counts.counts.tobytes().hex()),
     )
-    return replace(grey, alone=grey.scale())
+    return replace(grey, own_scale=grey.scale())
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
@@ -126,16 +135,16 @@ def _colours(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pix
         fits = bits <= 8 and stored.max() < 2**bits
         if fits and any(one.ndim == 3 for one in several):
             return [_full_range(one, bits) for one in several]
-        declared = (Range(FULL, (0, 2**bits - 1)),) if fits else ()
-        return [_Grey(partial(np.asarray, one), declared, Counts.of(one)) for one in several]
+        declared = (IntensityRange(FULL, (0, 2**bits - 1)),) if fits else ()
+        return [_Grey(partial(np.asarray, one), declared, Histogram.of(one)) for one in several]
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return []
-    coloured = [dicom_tables.palette(dataset, one) for one in stored]
+    coloured = [dicom_tables.apply_palette(dataset, one) for one in stored]
     pixels = [_full_range(intensity.one_channel_if_grey(colours), bits) for colours, bits in coloured]
-    if not intensity.hides(list(stored), pixels):
+    if not intensity.hides_content(list(stored), pixels):
         return pixels
     notes.append("the palette shows next to nothing: passed over")
-    return [_Grey(partial(np.asarray, one), (), Counts.of(one)) for one in stored]
+    return [_Grey(partial(np.asarray, one), (), Histogram.of(one)) for one in stored]
 
 
 def _grey(
@@ -151,7 +160,7 @@ def _grey(
     def modality(values: Values) -> Values:
         """Apply the modality LUT, else the rescale (PS3.3 C.11.1)."""
         if tables := dataset.get("ModalityLUTSequence"):
-            return dicom_tables.look_up(dataset, tables[0], values)[0]
+            return dicom_tables.apply_dicom_lut(dataset, tables[0], values)[0]
         if (slope, intercept) == (1.0, 0.0):
             return values
         with np.errstate(over="ignore", invalid="ignore"):
@@ -166,27 +175,27 @@ def _grey(
     counted = stored if padding is None else stored[~padding]
     # The sign of a table's first value is told by all the values.
     by_table = "ModalityLUTSequence" in dataset
-    counts = Counts.of(modality(counted)) if by_table else Counts.of(counted, modality)
+    counts = Histogram.of(modality(counted)) if by_table else Histogram.of(counted, modality)
     rescaled = by_table or (slope, intercept) != (1.0, 0.0)
     return _Grey(real, _declared(dataset, stored, rescaled, places, notes), counts)
 
 
 def _declared(
     dataset: Dataset, stored: Values, rescaled: bool, places: Sequence[Dataset], notes: list[str]
-) -> tuple[Range, ...]:
+) -> tuple[IntensityRange, ...]:
     """What the file declares to be shown of grey values, most binding first."""
-    ranges = list[Range]()
+    ranges = list[IntensityRange]()
     if tables := dataset.get("VOILUTSequence"):
-        entries, first, bits = dicom_tables.table(dataset, tables[0].LUTDescriptor, tables[0].LUTData)
-        ranges.append(Range(VOI_LUT, (first, bits, *map(int, entries))))
+        entries, first, bits = dicom_tables.read_lut(dataset, tables[0].LUTDescriptor, tables[0].LUTData)
+        ranges.append(IntensityRange(VOI_LUT, (first, bits, *map(int, entries))))
     function = next((str(p.VOILUTFunction).upper() for p in places if p.get("VOILUTFunction")), "LINEAR")
     if window := _window(places, function, notes):
-        ranges.append(Range(WINDOW, window, function))
+        ranges.append(IntensityRange(WINDOW, window, function))
     if dataset.get("Modality") == "CT" and (rescaled or stored.dtype.kind == "i"):
-        ranges.append(Range(BRAIN, intensity.BRAIN_WINDOW, "LINEAR"))
+        ranges.append(IntensityRange(BRAIN, intensity.BRAIN_WINDOW, "LINEAR"))
     bits = int(dataset.BitsStored) if stored.dtype.kind == "u" else 16
     if bits <= 8 and stored.max() < 2**bits and not rescaled:
-        ranges.append(Range(FULL, (0, 2**bits - 1)))
+        ranges.append(IntensityRange(FULL, (0, 2**bits - 1)))
     return tuple(ranges)
 
 
@@ -209,7 +218,10 @@ def _rescale(
     """Slope and intercept; without a slope it is 1, without an intercept 0."""
     if "ModalityLUTSequence" in dataset:
         return 1.0, 0.0
-    slope, intercept = stated(path, places, "RescaleSlope"), stated(path, places, "RescaleIntercept")
+    slope, intercept = (
+        first_number(path, places, "RescaleSlope"),
+        first_number(path, places, "RescaleIntercept"),
+    )
     if slope == 0:
         notes.append("RescaleSlope is 0, which would make all values equal: read as 1")
     return slope or 1.0, intercept or 0.0
@@ -218,18 +230,18 @@ def _rescale(
 def _full_range(values: Values, bits: int) -> Pixels:
     if values.dtype == np.uint8 and bits == 8:
         return values
-    return intensity.scale(values, 0, 2**bits - 1)
+    return intensity.scale_linearly(values, 0, 2**bits - 1)
 
 
 def _spacing(places: Sequence[Dataset]) -> Spacing:
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
         for place in places:
-            found = millimetres(facts(place, name))
+            found = spacing_in_mm(finite_numbers(place, name))
             if found:
                 return found
     return None
 
 
 def _plane(places: Sequence[Dataset]) -> str | None:
-    found = (plane(facts(place, "ImageOrientationPatient")) for place in places)
+    found = (plane_of(finite_numbers(place, "ImageOrientationPatient")) for place in places)
     return next((name for name in found if name), None)

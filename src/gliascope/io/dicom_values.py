@@ -10,7 +10,7 @@ from pydicom import Dataset, FileDataset, uid
 from pydicom.pixels.utils import pixel_array
 
 from gliascope.io import isolated, placeholders
-from gliascope.io.dicom_elements import facts, integer
+from gliascope.io.dicom_elements import finite_numbers, integer
 from gliascope.io.intensity import Values
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
@@ -22,7 +22,7 @@ _ANYWHERE = 0.05
 would punch holes into tissue."""
 
 
-def decode(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.bool_] | None, list[str]]:
+def stored_values(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.bool_] | None, list[str]]:
     """Stored values, (frames, height, width) or (frames, height, width, 3); which are padding; notes.
 
     Values are those of BitsStored up to HighBit and signed as PixelRepresentation says, unless they show
@@ -48,7 +48,7 @@ def _unstated_padding(stored: Values) -> NDArray[np.bool_] | None:
     """Placeholders above all else, which no window would make black."""
     if stored.max() not in placeholders.HIGH:
         return None
-    _, ceiling = placeholders.measured_range(placeholders.sample([stored]))
+    _, ceiling = placeholders.measured_range(placeholders.sample_values([stored]))
     return stored > ceiling if ceiling < np.inf else None
 
 
@@ -130,8 +130,8 @@ def _padding_ranges(dataset: Dataset, dtype: np.dtype[Any]) -> Iterator[tuple[fl
     """Lowest and highest padded value, as all allocated bits say it and as those stored say it."""
     if dtype.kind == "f":
         prefix = "Float" if dtype.itemsize == 4 else "DoubleFloat"
-        if value := facts(dataset, f"{prefix}PixelPaddingValue")[:1]:
-            limit = facts(dataset, f"{prefix}PixelPaddingRangeLimit")[:1] or value
+        if value := finite_numbers(dataset, f"{prefix}PixelPaddingValue")[:1]:
+            limit = finite_numbers(dataset, f"{prefix}PixelPaddingRangeLimit")[:1] or value
             low, high = np.sort(np.array([*value, *limit], dtype)).tolist()
             yield low, high
         return

@@ -26,7 +26,7 @@ def digest(*facts: str) -> str:
     return hashlib.blake2b("\0".join(facts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
-def plane(orientation: Sequence[float]) -> str | None:
+def plane_of(orientation: Sequence[float]) -> str | None:
     """The plane nearest to a slice whose rows and columns run so (ImageOrientationPatient, C.7.6.2.1.1).
 
     None unless these are two directions in six finite numbers.
@@ -37,7 +37,7 @@ def plane(orientation: Sequence[float]) -> str | None:
     return PLANES[int(across.argmax())] if across.max() > 0 else None
 
 
-def millimetres(spacing: Sequence[float]) -> tuple[float, float] | None:
+def spacing_in_mm(spacing: Sequence[float]) -> tuple[float, float] | None:
     """(row, column) spacing in mm, or None unless it is two positive finite numbers."""
     if len(spacing) != 2 or not all(math.isfinite(value) and value > 0 for value in spacing):
         return None

@@ -22,7 +22,7 @@ _COLLECTIONS = ("brain tumor", "brain tumors")  # such a folder may hold tumours
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FolderLabels:
     """What the folders above a file say: class, class as written, official part, modality (each may be None).
 
     `excluded` is true for class folders that the user's mapping leaves out.
@@ -30,18 +30,18 @@ class Place:
 
     label: str | None = None
     raw_label: str | None = None
-    official: str | None = None
+    subset: str | None = None
     modality: str | None = None
     excluded: bool = False
 
 
-def says_something(folder: str, mapping: Mapping[str, str | None]) -> bool:
+def is_label_or_subset(folder: str, mapping: Mapping[str, str | None]) -> bool:
     """Whether a folder's name says a class, a part or a modality."""
     name = normalise(folder)
     return name in mapping or name in CLASS_OF_ALIAS or name in _PARTS or name in _MODALITIES
 
 
-def place(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> Place:
+def labels_of_folders(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> FolderLabels:
     """Read the folder names above a file, source folder first.
 
     A class may be named at any depth: `glioma/patient 7/` is glioma. Where several folders name one, those of
@@ -60,7 +60,7 @@ def place(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> Place:
             named.append((folder, name))
     excluded = [folder for folder, name in named if name in mapping and mapping[name] is None]
     if excluded:
-        return Place(None, excluded[-1], official, modality, excluded=True)
+        return FolderLabels(None, excluded[-1], official, modality, excluded=True)
     first = next((at for at, (_, name) in enumerate(named) if name in mapping), None)
     known = {name: mapping.get(name) or CLASS_OF_ALIAS[name] for _, name in named}
     if first is None:
@@ -68,7 +68,7 @@ def place(folders: tuple[str, ...], mapping: Mapping[str, str | None]) -> Place:
     else:  # the user's word counts for all above it
         named = [one for at, one in enumerate(named) if at >= first or one[1] in mapping]
     label, raw = _only_class(folders, named, known)
-    return Place(label, raw, official, modality)
+    return FolderLabels(label, raw, official, modality)
 
 
 def _without_collections(folders: tuple[str, ...], named: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import DamagedFileError
-from gliascope.io.placeholders import LEVELS, SOFT_TISSUE, hounsfield, sample
+from gliascope.io.placeholders import LEVELS, SOFT_TISSUE, is_hounsfield, sample_values
 
 _TAIL = 0.005
 PERCENTILES = (0.5, 99.5)
@@ -19,7 +19,7 @@ BRAIN_WINDOW = (40.0, 80.0)
 """Centre and width in Hounsfield units, the usual one for brain tissue: -1000 (air) to 3000 (bone) squeezed
 into 256 grey levels would leave about five of them to grey matter, white matter and tumour together."""
 
-NARROW = 64
+MIN_GREY_LEVELS = 64
 """A picture of fewer grey levels than this between its darkest and its brightest shows next to nothing."""
 
 _JUDGED = 2**16
@@ -31,7 +31,9 @@ Ends = tuple[float, float]
 """The values that become black and white."""
 
 
-def spread(path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray) -> Ends:
+def percentile_range(
+    path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray
+) -> Ends:
     """The PERCENTILES of the finite values of all `images` together, so that slices of one file compare.
 
     real: a linear function that makes real values of stored ones. Falls back to lowest and highest value
@@ -41,20 +43,20 @@ def spread(path: Path, images: Sequence[Values], real: Callable[[Values], Values
     finite = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if finite.size == 0:
         raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-    picked = picks(finite.size)
-    found = ends(real(np.partition(finite, np.unique(picked))[picked]), finite.size)
+    picked = percentile_positions(finite.size)
+    found = interpolate_percentiles(real(np.partition(finite, np.unique(picked))[picked]), finite.size)
     low, high = found or sorted(real(np.array([finite.min(), finite.max()])).tolist())
     return float(low), float(high)
 
 
-def picks(count: int) -> NDArray[np.intp]:
+def percentile_positions(count: int) -> NDArray[np.intp]:
     """Places in `count` ordered values that PERCENTILES lie between: the same from either end."""
     place = math.floor(_TAIL * (count - 1))
     after = min(place + 1, count - 1)
     return np.array([place, after, count - 1 - after, count - 1 - place])
 
 
-def ends(picked: Values, count: int) -> Ends | None:
+def interpolate_percentiles(picked: Values, count: int) -> Ends | None:
     """The PERCENTILES of `count` values of which those at `picks(count)` are given; None if they coincide."""
     lower, above, below, upper = np.asarray(picked, np.float64).tolist()
     if lower > upper:  # by a negative slope
@@ -64,7 +66,7 @@ def ends(picked: Values, count: int) -> Ends | None:
     return (low, high) if low < high else None
 
 
-def scale(values: Values, low: float, high: float) -> Pixels:
+def scale_linearly(values: Values, low: float, high: float) -> Pixels:
     """Map `low` and less to 0, `high` and more to 255, linearly between. Non-finite values give 0.
 
     Where `low` equals `high` this is a threshold, so that a constant image is 0 everywhere.
@@ -87,7 +89,7 @@ def scale(values: Values, low: float, high: float) -> Pixels:
     return real.astype(np.uint8)
 
 
-def window(values: Values, centre: float, width: float, function: str = "LINEAR") -> Pixels:
+def apply_window(values: Values, centre: float, width: float, function: str = "LINEAR") -> Pixels:
     """Apply a window: DICOM PS3.3 C.11.2.1.2 (LINEAR) and C.11.2.1.3 (SIGMOID, LINEAR_EXACT).
 
     `width` is at least 1 for LINEAR and above 0 for the others. Non-finite values give 0.
@@ -95,14 +97,14 @@ def window(values: Values, centre: float, width: float, function: str = "LINEAR"
     if function == "SIGMOID":
         with np.errstate(over="ignore"):
             curve = 1 / (1 + np.exp(-4 * (np.asarray(values, np.float64) - centre) / width))
-        return scale(np.where(np.isfinite(values), curve, 0.0), 0.0, 1.0)
+        return scale_linearly(np.where(np.isfinite(values), curve, 0.0), 0.0, 1.0)
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
-    return scale(values, centre - width / 2, centre + width / 2)
+    return scale_linearly(values, centre - width / 2, centre + width / 2)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
+def hides_content(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     """Whether `shown`, which a declared range made of `images`, shows next to nothing of what they hold.
 
     That is a picture of fewer than NARROW grey levels from end to end, or one in which 95 % of what stands
@@ -110,27 +112,29 @@ def hides(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     Hounsfield units, soft tissue. Images in which nothing stands out, or of LEVELS values at most, hide
     nothing: they are blank, or masks. Of colours the first counts alone, as their values are no brightness.
     """
-    values = sample(images, _JUDGED)
+    values = sample_values(images, _JUDGED)
     finite = values[np.isfinite(values)]
     if len(np.unique(finite[:: max(1, finite.size // 4096)])) <= LEVELS and len(np.unique(finite)) <= LEVELS:
         return False
     low, high = np.percentile(finite, PERCENTILES)
-    if hounsfield(finite):
+    if is_hounsfield(finite):
         outstanding = (values >= SOFT_TISSUE[0]) & (values <= SOFT_TISSUE[1])
     else:
         outstanding = values > low + (high / 10 - low / 10)
     if outstanding.mean() < 0.001:
         return False
     if shown[0].ndim > images[0].ndim:
-        channels = [sample([picture[..., channel] for picture in shown], _JUDGED) for channel in range(3)]
+        channels = [
+            sample_values([picture[..., channel] for picture in shown], _JUDGED) for channel in range(3)
+        ]
         return all(_narrow(channel) for channel in channels)
-    pixels = sample(shown, _JUDGED)
+    pixels = sample_values(shown, _JUDGED)
     return _narrow(pixels) or bool(np.isin(pixels[outstanding], (0, 255)).mean() >= 0.95)
 
 
 def _narrow(pixels: Pixels) -> bool:
     darkest, brightest = np.percentile(pixels, (0.1, 99.9))
-    return bool(brightest - darkest < NARROW)
+    return bool(brightest - darkest < MIN_GREY_LEVELS)
 
 
 def one_channel_if_grey(pixels: Values) -> Values:

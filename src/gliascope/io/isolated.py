@@ -17,7 +17,7 @@ import numpy as np
 
 from gliascope.errors import DamagedFileError
 from gliascope.io.intensity import Values
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 
 TIMEOUT = 120.0
 """Seconds a file may take to decode."""
@@ -95,7 +95,7 @@ def _serve() -> None:
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         try:
-            path = place(json.loads(line))
+            path = to_path(json.loads(line))
             with path.open("rb") as file:
                 values = decode(load(path, file), allow_excess_frames=False)
         except Exception:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 SECONDARY_CAPTURE = "secondary capture"
 
 
-CAPTURE_BESIDE = ("secondary capture beside acquired slices", "its study has slices as they were acquired")
+EXCLUDED_CAPTURE = ("secondary capture beside acquired slices", "its study has slices as they were acquired")
 """Reason and detail of a file that is set aside for that."""
 
 
-def have_say(kinds: Sequence[str | None]) -> list[bool]:
+def counted_slices(kinds: Sequence[str | None]) -> list[bool]:
     """Which slices of a study, by their `Slice.kind`, its finding is made of: the ordinary ones.
 
     Of a study converted from pictures, in which all are secondary captures, those.

@@ -20,8 +20,8 @@ from gliascope.io import read
 from gliascope.io.arrays import DRAWN
 from gliascope.io.slices import Slice
 
-NOT_HERE = "a picture that is not here"
-Entries = Callable[[PurePath], Sequence[str]]
+PICTURE_MISSING = "a picture that is not here"
+ListFolder = Callable[[PurePath], Sequence[str]]
 """Names of the files and folders in a folder; empty where it is none."""
 
 _WORDS = frozenset(
@@ -68,7 +68,7 @@ _NEAR, _MOST = (
 )  # grey levels from black or white, and the share of pixels of a compressed mask so near
 
 
-class Folders:
+class FolderListings:
     """What lies in folders on disk, or at a URL; each is listed once."""
 
     def __init__(self) -> None:
@@ -84,20 +84,20 @@ class Folders:
         return self._known[folder]
 
 
-def check_mask(path: Path, slices: Sequence[Slice], entries: Entries) -> None:
+def check_mask(path: Path, slices: Sequence[Slice], entries: ListFolder) -> None:
     """Raise NotAnImageError where these slices of a file are masks of another one, which `entries` lists."""
     if any(item.kind == "segmentation" for item in slices):
         raise NotAnImageError(path, "segmentation, not a slice", "give the images that it was drawn on")
     if not may_be_mask(path, slices):
         return
-    for picture in pictures(path, entries):
+    for picture in candidate_pictures(path, entries):
         if _is_of(slices, picture):
-            raise mask_of(path, picture.name)
+            raise mask_error(path, picture.name)
     if is_surely_mask(path, slices):
-        raise mask_of(path, NOT_HERE)
+        raise mask_error(path, PICTURE_MISSING)
 
 
-def mask_of(path: Path, picture: str) -> NotAnImageError:
+def mask_error(path: Path, picture: str) -> NotAnImageError:
     """What `path` is refused by as a mask of `picture`."""
     return NotAnImageError(path, "mask, not a slice", f"of {picture}")
 
@@ -157,12 +157,12 @@ def has_few_levels(slices: Sequence[Slice]) -> bool:
     return True
 
 
-def size_of(slices: Sequence[Slice]) -> list[int]:
+def sorted_shape(slices: Sequence[Slice]) -> list[int]:
     """Lengths of a file's axes in ascending order: a mask's header may lay its volume otherwise."""
     return sorted((len(slices), *slices[0].pixels.shape[:2]))
 
 
-def pictures(path: PurePath, entries: Entries) -> list[PurePath]:
+def candidate_pictures(path: PurePath, entries: ListFolder) -> list[PurePath]:
     """Files that `path` may be a mask of, the likeliest first."""
     key, volume = _key(path.name), path.name.lower().endswith(_VOLUMES)
     if not _is_named_mask(path):
@@ -183,7 +183,7 @@ def pictures(path: PurePath, entries: Entries) -> list[PurePath]:
     return sorted(found, key=lambda picture: -found[picture])[:_TRIED]
 
 
-class NamesTogether:
+class UploadedNames:
     """Names of files that were sent together, to tell at once which may be masks of others."""
 
     def __init__(self, paths: Iterable[PurePath]) -> None:
@@ -205,7 +205,7 @@ def _worded(key: Sequence[str], own: Sequence[str]) -> bool:
     return any(not token.isdigit() for token in key[len(own) :])
 
 
-def _picture_folders(path: PurePath, entries: Entries) -> list[PurePath]:
+def _picture_folders(path: PurePath, entries: ListFolder) -> list[PurePath]:
     """Its own folder, and those that lie to a folder that says mask as its pictures' would."""
     folders = [path.parent]
     parts = path.parent.parts
@@ -226,7 +226,7 @@ def _is_of(slices: Sequence[Slice], picture: PurePath) -> bool:
         shown = read(picture)  # type: ignore[arg-type]
     except ReadError:
         return False
-    return size_of(shown) == size_of(slices)
+    return sorted_shape(shown) == sorted_shape(slices)
 
 
 def _stem(name: str) -> str:

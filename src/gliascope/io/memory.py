@@ -18,9 +18,9 @@ import numpy as np
 from gliascope.errors import DamagedFileError, InputError, ReadError, TooLargeError
 from gliascope.io import arrays
 from gliascope.io.intensity import Values
-from gliascope.io.scales import Scale
+from gliascope.io.scales import SeriesScale
 from gliascope.io.slices import Slice
-from gliascope.runtime.paths import place
+from gliascope.runtime.paths import to_path
 
 _BYTES = "give the path of the file; or open it first, by PIL.Image.open or pydicom.dcmread of io.BytesIO(x)"
 _FILE = "give the path of the file; or open it first, by PIL.Image.open(x) or pydicom.dcmread(x)"
@@ -41,13 +41,13 @@ class InMemory:
     """
 
     path: Path
-    decode: Callable[[Path, Scale | None], list[Slice]]
+    decode: Callable[[Path, SeriesScale | None], list[Slice]]
     shares: bool = False
 
     def __str__(self) -> str:
         return str(self.path)
 
-    def slices(self, scale: Scale | None = None) -> list[Slice]:
+    def slices(self, scale: SeriesScale | None = None) -> list[Slice]:
         """Slices, on the grey scale of the series where one is given. Raises ReadError and InputError."""
         with as_read_error(self.path, "cannot be read"):
             return self.decode(self.path, scale)
@@ -158,7 +158,7 @@ def _path(content: Any) -> Path:
     name = os.fspath(content)
     if not isinstance(name, str):
         raise InputError(f"{name!r}: a path of bytes; give os.fsdecode(path)")
-    return place(name)
+    return to_path(name)
 
 
 def _of_library(content: object, number: int | None) -> InMemory:

@@ -12,9 +12,9 @@ from nibabel.orientations import apply_orientation, io_orientation
 
 from gliascope.errors import DamagedFileError, NotAnImageError
 from gliascope.io import intensity, limits
-from gliascope.io.facts import PLANES, millimetres
+from gliascope.io.facts import PLANES, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.nifti_geometry import across, geometry
+from gliascope.io.nifti_geometry import geometry, slice_axis
 from gliascope.io.scales import brain_windowed, to_slices
 from gliascope.io.slices import Slice
 
@@ -74,13 +74,13 @@ def cut(path: Path, header: Any, stored: Callable[[], Values]) -> list[Slice]:
     order = np.argsort(turns[:, 0])
     canonical = [shape[axis] for axis in order]
     sizes = sizes[order] * _TO_MM.get(header.get_xyzt_units()[0], 1.0)
-    axis = across(canonical, sizes)
+    axis = slice_axis(canonical, sizes)
     _check(path, header, canonical, axis)
     volume = apply_orientation(stored().reshape(shape), turns)  # type: ignore[no-untyped-call]
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality, notes = _images(path, planes, header)
     columns, rows = np.delete(sizes, axis)
-    spacing = millimetres((rows, columns))
+    spacing = spacing_in_mm((rows, columns))
     plane = PLANES[axis] if known else None
     intent = int(header["intent_code"])
     kind = "segmentation" if intent == _LABELS else "derived map" if intent in _STATISTICS else None

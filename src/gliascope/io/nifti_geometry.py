@@ -88,7 +88,7 @@ def _is_usable(affine: NDArray[np.float64]) -> bool:
         return bool(np.isfinite(io_orientation(affine)).all())  # type: ignore[no-untyped-call]
 
 
-def across(canonical: list[int], sizes: NDArray[np.float64]) -> int:
+def slice_axis(canonical: list[int], sizes: NDArray[np.float64]) -> int:
     """The canonical axis that slices lie across, for so many voxels of such sizes in mm."""
     if 1 in canonical and canonical[2] != 1:
         return canonical.index(1)

@@ -11,7 +11,7 @@ import numpy as np
 from gliascope.errors import DamagedFileError, InputError, ReadError
 from gliascope.io import limits
 from gliascope.io.intensity import Values
-from gliascope.io.scales import Scale
+from gliascope.io.scales import SeriesScale
 from gliascope.io.slices import Slice
 
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
@@ -54,7 +54,7 @@ def _page_count(image: Any) -> int:
         return 1
 
 
-def from_pydicom(path: Path, dataset: Any, scale: Scale | None) -> list[Slice]:
+def from_pydicom(path: Path, dataset: Any, scale: SeriesScale | None) -> list[Slice]:
     """Slices of a Dataset: those of the file that pydicom would write of it.
 
     Where another process has to decode the pixels, there is such a file for a while, which this user alone

@@ -5,7 +5,7 @@ import warnings
 
 from gliascope.errors import InputError, ReadError
 from gliascope.io.memory import InMemory, source
-from gliascope.io.series import read_together
+from gliascope.io.series import read_series
 from gliascope.io.slices import Slice
 from gliascope.runtime.folders import list_files
 
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike[str]) -> list[Slice]:
     if isinstance(where, InMemory):
         raise InputError(f"{where}: read takes the path of a file or folder")
     files, unreadable = list(list_files([where])), list[ReadError]()
-    slices = [one for found in read_together(files, unreadable.append) for one in found]
+    slices = [one for found in read_series(files, unreadable.append) for one in found]
     if unreadable and not slices:
         raise unreadable[0]
     if unreadable:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from statistics import median
 
 from gliascope.classes import normalise
-from gliascope.io.folder_labels import says_something
+from gliascope.io.folder_labels import is_label_or_subset
 
 # Identifiers that mean a patient wherever they stand. What follows is a visit, a sequence or a slice.
 _IDENTIFIERS = tuple(
@@ -56,14 +56,14 @@ _SLICE_PREFIX, _NUMBER_PREFIX = -1, -2  # levels of names of files
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class PatientName:
     """A patient as written, in lower case, and what told it: "folder" or "file name".
 
     place: the patient's folder from the source on, where that folder's name is no identifier.
     """
 
     name: str
-    how: str
+    source: str
     place: str | None = None
 
 
@@ -102,21 +102,21 @@ class PatientNames:
             and _few_files(names, _FILES)
         }
 
-    def of(self, path: str) -> Named | None:
+    def of(self, path: str) -> PatientName | None:
         """The patient of one of these paths; None where names do not tell."""
         source, folder, stem = _parts(path)
         for part in (source, *PurePosixPath(folder).parts):
             whole = part is not source or _PATIENT.fullmatch(part)
             if found := _identified(part) or (_match(_PATIENT, part) if whole else None):
-                return Named(found, "folder")
+                return PatientName(found, "folder")
         if found := _identified(stem) or _numbered(stem):
-            return Named(found, "file name")
+            return PatientName(found, "file name")
         for level, (name, place) in enumerate(self._free(folder).items()):
             if name in self._told[source, level]:
-                return Named(name, "folder", f"{source}/{place}")
+                return PatientName(name, "folder", f"{source}/{place}")
         prefix = self._prefix(stem)
         return (
-            Named(prefix[1], "file name", path)
+            PatientName(prefix[1], "file name", path)
             if prefix and prefix[1] in self._told[source, prefix[0]]
             else None
         )
@@ -127,7 +127,7 @@ class PatientNames:
         parts = PurePosixPath(folder).parts
         for at, part in enumerate(parts, start=1):
             name = normalise(part)
-            if not says_something(part, self._mapping) and not _general(name):
+            if not is_label_or_subset(part, self._mapping) and not _general(name):
                 free.setdefault(name, "/".join(parts[:at]))
         return free
 
@@ -139,7 +139,9 @@ class PatientNames:
             if match := pattern.match(stem):
                 words = (normalise(word) for word in re.split(r"[-_ ]+", match[1]))
                 left = [
-                    word for word in words if not _general(word) and not says_something(word, self._mapping)
+                    word
+                    for word in words
+                    if not _general(word) and not is_label_or_subset(word, self._mapping)
                 ]
                 name = " ".join(left)
                 return (level, name) if any(map(str.isdigit, name)) else None
@@ -153,7 +155,7 @@ def is_patient(folder: str) -> bool:
     return bool(_identified(folder) or _match(_PATIENT, folder) or _SHORT.fullmatch(folder))
 
 
-def is_general(folder: str) -> bool:
+def is_generic(folder: str) -> bool:
     """Whether a folder's name sorts slices by something else than by patient: `t1 post`, `images`."""
     return _general(normalise(folder))
 

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 SAMPLE = 2**20
 """So many values are looked at, evenly taken: enough for shares of a thousandth."""
 
-LOW = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, -32768.0)
+LOW_QUANTILE = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, -32768.0)
 """What scanners and programs write outside the field of view, below all that is measured."""
 
 HIGH = (9999.0, 32767.0, 65535.0)
@@ -36,7 +36,7 @@ SOFT_TISSUE = (-20.0, 150.0)
 """Hounsfield units of brain, muscle and blood."""
 
 
-def sample(images: Sequence[Values], count: int = SAMPLE) -> Values:
+def sample_values(images: Sequence[Values], count: int = SAMPLE) -> Values:
     """About `count` values of all `images` together, evenly taken, in one dimension."""
     step = sum(image.size for image in images) // count | 1  # odd, so that columns take turns
     return np.concatenate([image.reshape(-1)[::step] for image in images])
@@ -81,7 +81,7 @@ def _above_placeholder(levels: Floats, counts: NDArray[np.intp], mixed: bool) ->
         np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.25, 0.995]))
     ]
     width, gap = high - low, bottom - level
-    if not ((level in LOW and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
+    if not ((level in LOW_QUANTILE and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
         return None
     if mixed:
         return float(levels[0])
@@ -89,7 +89,7 @@ def _above_placeholder(levels: Floats, counts: NDArray[np.intp], mixed: bool) ->
     return float(levels[np.searchsorted(levels, limit)])
 
 
-def hounsfield(values: Values) -> bool:
+def is_hounsfield(values: Values) -> bool:
     """Whether values may be Hounsfield units: far below zero, and with the looks of tissue above that.
 
     Placeholders apart, half must be air; or 30 % of what is above -300 must be SOFT_TISSUE, beside a

@@ -14,8 +14,8 @@ from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 from gliascope.io import deep_colour, intensity, limits
 from gliascope.io.facts import digest
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.raster_support import names_unsupported, unsupported
-from gliascope.io.scales import SPREAD, Counts, Grey, Scale, to_slices
+from gliascope.io.raster_support import name_unsupported, unsupported
+from gliascope.io.scales import SPREAD, Histogram, IntensityFacts, SeriesScale, to_slices
 from gliascope.io.slices import Slice
 
 # Tried in this order. Pillow imports the first three by itself, and all others at once unless they are here.
@@ -30,8 +30,8 @@ _WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262 (PhotometricInterpretation)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-@names_unsupported
-def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
+@name_unsupported
+def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[Slice]:
     """Read one image file; a TIFF gives one slice a page, an animation its first frame.
 
     Eight-bit images keep their values. Transparency is laid on black, palettes and CMYK become RGB, RGB with
@@ -58,20 +58,20 @@ def read(path: Path, file: BinaryIO, scale: Scale | None = None) -> list[Slice]:
     quantisation = _quantisation(image)
     modes, pages = [], list[Values]()
     for index, page in enumerate(_pages(path, image)):
-        if kind := deep_colour.beyond(page):
+        if kind := deep_colour.unsupported_deep(page):
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
         pages.append(_values(page, content, index))
     scaled, grey = scale_pages(path, pages, scale)
     return [
-        Slice(page, path, index, name, mode=mode, quantisation=quantisation, grey=grey)
+        Slice(page, path, index, name, mode=mode, quantisation=quantisation, intensity=grey)
         for index, (page, mode) in enumerate(zip(scaled, modes, strict=True))
     ]
 
 
 def scale_pages(
-    path: Path, pages: list[Values], scale: Scale | None = None
-) -> tuple[list[Pixels], Grey | None]:
+    path: Path, pages: list[Values], scale: SeriesScale | None = None
+) -> tuple[list[Pixels], IntensityFacts | None]:
     """Bring pages, (height, width[, 3]), to uint8: those of uint8 as they are, all deeper ones on one scale.
 
     Also what a single page of deep grey says of its scale, which is `scale` where it is one of a series.
@@ -79,15 +79,17 @@ def scale_pages(
     """
     grey = None
     if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
-        counts = Counts.of(pages[0])
+        counts = Histogram.of(pages[0])
         if alone := counts.spread():
-            grey = Grey(None, frozenset({()}), counts, False, digest(str(path)), Scale(SPREAD, alone.numbers))
-    if grey and (range_ := (scale or grey.alone or Scale("")).of(())):
+            grey = IntensityFacts(
+                None, frozenset({()}), counts, False, digest(str(path)), SeriesScale(SPREAD, alone.numbers)
+            )
+    if grey and (range_ := (scale or grey.own_scale or SeriesScale("")).of(())):
         return [range_.show(pages[0])], grey
     deep = [page for page in pages if page.dtype != np.uint8]
     if any(page.ndim == 3 for page in deep):
-        ends = intensity.spread(path, deep)
-        scaled = iter([intensity.scale(page, *ends) for page in deep])
+        ends = intensity.percentile_range(path, deep)
+        scaled = iter([intensity.scale_linearly(page, *ends) for page in deep])
     else:
         scaled = iter(to_slices(path, deep) if deep else [])
     return [page if page.dtype == np.uint8 else next(scaled) for page in pages], grey

@@ -20,7 +20,7 @@ _TIFF_PHOTOMETRICS = frozenset(range(10)) - {7}
 _BMP_COMPRESSIONS = frozenset({0, 1, 2, 3, 6})
 
 
-def names_unsupported(reader: Callable[P, list[Slice]]) -> Callable[P, list[Slice]]:
+def name_unsupported(reader: Callable[P, list[Slice]]) -> Callable[P, list[Slice]]:
     """Let `reader` raise NotAnImageError, naming the kind, where it fails on what Pillow cannot decode."""
 
     @wraps(reader)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from gliascope.errors import DamagedFileError
 from gliascope.io import intensity
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.placeholders import SAMPLE, hounsfield, measured_range, sample
-from gliascope.io.tables import mapped
+from gliascope.io.placeholders import SAMPLE, is_hounsfield, measured_range, sample_values
+from gliascope.io.tables import apply_lut
 
-ALONE = (
+SINGLE_SLICE_NOTE = (
     "one slice of a series by itself: its grey scale may be another than among the other slices; "
     "give all files of the series together"
 )
@@ -32,7 +32,7 @@ _EVERYTHING = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class IntensityRange:
     """What is shown of values, as data, so that equal ranges of different files are equal.
 
     numbers: of SPREAD, its ends and the lowest and highest value that is no placeholder; of VOI_LUT, the
@@ -48,14 +48,14 @@ class Range:
         """Bring values to uint8."""
         if self.name == VOI_LUT:
             first, bits, *table = map(int, self.numbers)
-            entries, bits = mapped(np.array(table, np.uint16), first, bits, values)
-            return intensity.scale(entries, 0, 2**bits - 1)
+            entries, bits = apply_lut(np.array(table, np.uint16), first, bits, values)
+            return intensity.scale_linearly(entries, 0, 2**bits - 1)
         if self.function:
             centre, width = self.numbers
-            return intensity.window(values, centre, width, self.function)
-        return intensity.scale(values, *self.numbers[:2])
+            return intensity.apply_window(values, centre, width, self.function)
+        return intensity.scale_linearly(values, *self.numbers[:2])
 
-    def blank(self, values: Values) -> NDArray[np.bool_] | None:
+    def unmeasured(self, values: Values) -> NDArray[np.bool_] | None:
         """Where nothing was measured, which is black; None if that is nowhere."""
         low, high = self.numbers[2:] if self.name == SPREAD else _EVERYTHING
         if (low, high) == _EVERYTHING and values.dtype.kind != "f":
@@ -65,13 +65,13 @@ class Range:
     def show(self, values: Values, inverted: bool = False) -> Pixels:
         """Apply it, turn black and white round where asked to, and leave black where nothing was measured."""
         pixels = self.apply(values)
-        blank = self.blank(values)
+        blank = self.unmeasured(values)
         pixels = ~pixels if inverted else pixels
         return pixels if blank is None else np.where(blank, np.uint8(0), pixels)
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class SeriesScale:
     """The range of a series: SPREAD with its `numbers`, or the name of one that each file declares."""
 
     name: str
@@ -84,27 +84,27 @@ class Scale:
         return json.dumps([self.name, *self.numbers])
 
     @classmethod
-    def parse(cls, text: str) -> "Scale":
+    def parse(cls, text: str) -> "SeriesScale":
         """Of `text`."""
         name, *numbers = json.loads(text)
         return cls(name, tuple(numbers))
 
-    def of(self, declared: Iterable[Range]) -> Range | None:
+    def of(self, declared: Iterable[IntensityRange]) -> IntensityRange | None:
         """As a range, for a frame that declares these."""
         if self.name == SPREAD:
-            return Range(SPREAD, self.numbers)
+            return IntensityRange(SPREAD, self.numbers)
         return next((one for one in declared if one.name == self.name), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counts:
+class Histogram:
     """How often each value occurs: `values`, float64, ascending, all finite, and `counts`, int64."""
 
     values: NDArray[np.float64]
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, stored: Values, real: Callable[[Values], Values] = np.asarray) -> "Counts":
+    def of(cls, stored: Values, real: Callable[[Values], Values] = np.asarray) -> "Histogram":
         """Count the values of an array after `real`, a function of each value by itself."""
         if stored.dtype.kind in "iu" and stored.dtype.itemsize <= _FEW_BYTES and stored.size:
             least = int(stored.min())
@@ -115,13 +115,13 @@ class Counts:
         return cls._added(real(values), counts)
 
     @classmethod
-    def sum(cls, parts: Sequence["Counts"]) -> "Counts":
+    def sum(cls, parts: Sequence["Histogram"]) -> "Histogram":
         """Of all values together, in whatever order the parts come."""
         values, counts = ([getattr(part, name) for part in parts] for name in ("values", "counts"))
         return cls._added(np.concatenate(values), np.concatenate(counts))
 
     @classmethod
-    def _added(cls, values: Values, counts: NDArray[np.int64]) -> "Counts":
+    def _added(cls, values: Values, counts: NDArray[np.int64]) -> "Histogram":
         values = np.asarray(values, np.float64)
         finite = np.isfinite(values)
         distinct, place = np.unique(values[finite], return_inverse=True)
@@ -139,20 +139,20 @@ class Counts:
         taken = -(-np.cumsum(self.counts) // step)
         return np.repeat(self.values, np.diff(taken, prepend=0))
 
-    def spread(self) -> Range | None:
+    def spread(self) -> IntensityRange | None:
         """The `intensity.spread` of the values without placeholders; None if there is no value."""
         if not len(self.values):
             return None
         floor, ceiling = measured_range(self.sample())
         kept = (self.values >= floor) & (self.values <= ceiling)
-        measured = Counts(self.values[kept], self.counts[kept])
+        measured = Histogram(self.values[kept], self.counts[kept])
         total = int(measured.counts.sum())
-        ends = intensity.ends(measured.at(intensity.picks(total)), total)
-        return Range(SPREAD, (*(ends or measured.values[[0, -1]].tolist()), floor, ceiling))
+        ends = intensity.interpolate_percentiles(measured.at(intensity.percentile_positions(total)), total)
+        return IntensityRange(SPREAD, (*(ends or measured.values[[0, -1]].tolist()), floor, ceiling))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grey:
+class IntensityFacts:
     """What some files of a series say of its grey scale.
 
     series: names what shares a scale; None where the file does not know, and its folder may.
@@ -162,45 +162,45 @@ class Grey:
     """
 
     series: str | None
-    declared: frozenset[tuple[Range, ...]]
-    counts: Counts
+    declared: frozenset[tuple[IntensityRange, ...]]
+    histogram: Histogram
     hounsfield: bool = False
     instance: str = ""
-    alone: Scale | None = None
+    own_scale: SeriesScale | None = None
 
     @property
-    def shares(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether its series may give a file another scale: not where values have one of their own."""
-        return self.alone is not None and self.alone.name in (SPREAD, WINDOW, VOI_LUT)
+        return self.own_scale is not None and self.own_scale.name in (SPREAD, WINDOW, VOI_LUT)
 
     @classmethod
-    def sum(cls, parts: Sequence["Grey"]) -> "Grey":
+    def sum(cls, parts: Sequence["IntensityFacts"]) -> "IntensityFacts":
         """Of all their frames together. The order does not matter."""
         return cls(
             parts[0].series,
-            frozenset[tuple[Range, ...]]().union(*(part.declared for part in parts)),
-            Counts.sum([part.counts for part in parts]),
+            frozenset[tuple[IntensityRange, ...]]().union(*(part.declared for part in parts)),
+            Histogram.sum([part.histogram for part in parts]),
             all(part.hounsfield for part in parts),
         )
 
-    def scale(self) -> Scale | None:
+    def scale(self) -> SeriesScale | None:
         """The first range that all frames declare alike and that does not hide what they hold, else SPREAD.
 
         Windows that differ were set slice by slice. Where all values are one, only windows tell what is black
         and white, so each frame has its own. None where there is no value at all.
         """
         chains = sorted(self.declared, key=repr)
-        if len(self.counts.values) < 2 and all(chains):
-            return Scale(chains[0][0].name)
+        if len(self.histogram.values) < 2 and all(chains):
+            return SeriesScale(chains[0][0].name)
         common = [one for one in chains[0] if all(one in chain for chain in chains)]
-        looked_at, notes = self.counts.sample() if common else np.empty(0), list[str]()
+        looked_at, notes = self.histogram.sample() if common else np.empty(0), list[str]()
         for one in common:
             air = self.hounsfield and bool(np.mean(looked_at < _AIR) > 0.99)
-            if air or not intensity.hides([looked_at], [one.apply(looked_at)]):
-                return Scale(one.name, notes=tuple(notes))
+            if air or not intensity.hides_content([looked_at], [one.apply(looked_at)]):
+                return SeriesScale(one.name, notes=tuple(notes))
             notes.append(f"the {one.name} shows next to nothing: passed over")
-        spread = self.counts.spread()
-        return Scale(SPREAD, spread.numbers, tuple(notes)) if spread else None
+        spread = self.histogram.spread()
+        return SeriesScale(SPREAD, spread.numbers, tuple(notes)) if spread else None
 
 
 def to_slices(
@@ -212,11 +212,11 @@ def to_slices(
     states no window, and any array can. Raises DamagedFileError if no value is finite.
     """
     if all(image.dtype.kind in "iu" and image.dtype.itemsize <= _FEW_BYTES for image in images):
-        found = Counts.sum([Counts.of(image, real) for image in images]).spread()
+        found = Histogram.sum([Histogram.of(image, real) for image in images]).spread()
         if found is None:
             raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
         return [found.show(real(image)) for image in images]
-    floor, ceiling = measured_range(real(sample(images)))
+    floor, ceiling = measured_range(real(sample_values(images)))
 
     def measured(image: Values) -> Values:
         values = real(image)
@@ -225,12 +225,12 @@ def to_slices(
         return np.where((values >= floor) & (values <= ceiling), values, np.nan)
 
     if (floor, ceiling) == _EVERYTHING:
-        low, high = intensity.spread(path, images, real)
+        low, high = intensity.percentile_range(path, images, real)
     else:
-        low, high = intensity.spread(path, [measured(image) for image in images])
+        low, high = intensity.percentile_range(path, [measured(image) for image in images])
     if not np.isfinite([low, high]).all():
         raise DamagedFileError(path, "no finite value", "the header's slope takes them beyond any float")
-    return [intensity.scale(measured(image), low, high) for image in images]
+    return [intensity.scale_linearly(measured(image), low, high) for image in images]
 
 
 def brain_windowed(
@@ -241,7 +241,7 @@ def brain_windowed(
     None where they do not (`placeholders.hounsfield`), or where the window hides what they hold. For values
     of which no file says what they mean. real: a linear function that makes real values of stored ones.
     """
-    if not hounsfield(real(sample([images] if isinstance(images, np.ndarray) else images))):
+    if not is_hounsfield(real(sample_values([images] if isinstance(images, np.ndarray) else images))):
         return None
-    windowed = [intensity.window(real(image), *intensity.BRAIN_WINDOW) for image in images]
-    return None if intensity.hides([real(image) for image in images], windowed) else windowed
+    windowed = [intensity.apply_window(real(image), *intensity.BRAIN_WINDOW) for image in images]
+    return None if intensity.hides_content([real(image) for image in images], windowed) else windowed

@@ -11,14 +11,14 @@ from typing import TypeVar
 import polars as pl
 
 from gliascope.errors import ReadError
-from gliascope.io import folder_labels, may_share, read
+from gliascope.io import folder_labels, may_be_in_series, read
 from gliascope.io.facts import digest
 from gliascope.io.memory import InMemory, Source
-from gliascope.io.patient_names import is_general, is_patient
-from gliascope.io.scales import Counts, Grey, Range, Scale
+from gliascope.io.patient_names import is_generic, is_patient
+from gliascope.io.scales import Histogram, IntensityFacts, IntensityRange, SeriesScale
 from gliascope.io.slices import Slice
-from gliascope.runtime.executors import in_order
-from gliascope.runtime.paths import place
+from gliascope.runtime.executors import map_in_order
+from gliascope.runtime.paths import to_path
 
 _FOLD = 64  # files whose counts wait to be added up
 _NUMBERED = re.compile(r"\d|patient|subject|case", re.IGNORECASE)
@@ -40,7 +40,7 @@ def _reraise(error: ReadError) -> None:
     raise error
 
 
-def read_together(
+def read_series(
     paths: Sequence[Path | str], on_reject: Callable[[ReadError], None] = _reraise
 ) -> list[list[Slice]]:
     """Slices of each file, as `read` gives them, but on one grey scale a series, whatever the order.
@@ -49,8 +49,8 @@ def read_together(
     folder (see `folder_series`). A file that cannot be read goes to `on_reject`, which raises its ReadError
     unless told otherwise; it has no slices.
     """
-    files = [place(path) if isinstance(path, str) else path for path in paths]
-    scales = scales_of(files)
+    files = [to_path(path) if isinstance(path, str) else path for path in paths]
+    scales = series_scales(files)
 
     def read_or_reject(file: Path) -> list[Slice]:
         try:
@@ -62,46 +62,46 @@ def read_together(
     return [read_or_reject(file) for file in files]
 
 
-def scales_of(files: Iterable[AnySource]) -> dict[AnySource, Scale]:
+def series_scales(files: Iterable[AnySource]) -> dict[AnySource, SeriesScale]:
     """The scale of each file that is one of several of its series among `files`; others have their own."""
-    sharing = dict(zip(files := list(files), in_order(may_share, files), strict=True))
+    sharing = dict(zip(files := list(files), map_in_order(may_be_in_series, files), strict=True))
     sharing = {file: True for file, shares in sharing.items() if shares}
     if len(sharing) < 2:
         return {}
-    series = Series()
-    for member in in_order(measure, sharing):
+    series = SeriesCollector()
+    for member in map_in_order(measure_file, sharing):
         series.add(member)
     named = {str(file): file for file in sharing}
     return {named[name]: scale for name, _, scale in series.scales()}
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SeriesMember:
     """A file of a series: its name, the series, and what it says of the grey scale."""
 
     name: str
     series: str
-    grey: Grey
+    intensity: IntensityFacts
 
 
-def measure(file: Source) -> Member | None:
+def measure_file(file: Source) -> SeriesMember | None:
     """What a file says of the scale of its series; None where it is of none, or cannot be read."""
     try:
-        return member(str(file), read(file), () if isinstance(file, InMemory) else file.parent.parts)
+        return series_member(str(file), read(file), () if isinstance(file, InMemory) else file.parent.parts)
     except ReadError:
         return None
 
 
-def member(
+def series_member(
     name: str,
     slices: Sequence[Slice],
     folders: tuple[str, ...],
     mapping: Mapping[str, str | None] = _NO_NAMES,
-) -> Member | None:
+) -> SeriesMember | None:
     """What the slices of a file in `folders` say of their series; None where they are of none."""
-    grey = slices[0].grey if slices else None
+    grey = slices[0].intensity if slices else None
     series = grey and (grey.series or folder_series(folders, mapping))
-    return Member(name, series, grey) if grey and series else None
+    return SeriesMember(name, series, grey) if grey and series else None
 
 
 def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = _NO_NAMES) -> str | None:
@@ -112,9 +112,9 @@ def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = 
     between, as in `patient 7/glioma`, and its name means a patient by itself (`patients.is_patient`).
     `glioma/p7` and `no_tumor/p7` are one patient's.
     """
-    said = [folder_labels.place(("", folder), mapping) for folder in folders]
-    common = [one.label is None and not one.excluded and one.official is None for one in said]
-    own = [common[at] and not is_general(folder) for at, folder in enumerate(folders)]
+    said = [folder_labels.labels_of_folders(("", folder), mapping) for folder in folders]
+    common = [one.label is None and not one.excluded and one.subset is None for one in said]
+    own = [common[at] and not is_generic(folder) for at, folder in enumerate(folders)]
     at = max((at for at, is_own in enumerate(own) if is_own), default=None)
     if at is None:
         return None
@@ -126,48 +126,50 @@ def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = 
 
 @dataclass(slots=True)
 class _Pool:
-    files: dict[str, Scale | None] = field(default_factory=dict)  # with the scale each has alone
-    waiting: list[Grey] = field(default_factory=list)
+    files: dict[str, SeriesScale | None] = field(default_factory=dict)  # with the scale each has alone
+    waiting: list[IntensityFacts] = field(default_factory=list)
     instances: set[str] = field(default_factory=set)
 
 
-class Series:
+class SeriesCollector:
     """Puts together what files say, series by series, as they come; the order does not matter."""
 
     def __init__(self) -> None:
         self._pools: dict[str, _Pool] = {}
 
-    def add(self, member: Member | None) -> None:
+    def add(self, member: SeriesMember | None) -> None:
         """Add a file. What is a copy of one that was added counts once."""
         if member is None:
             return
-        pool, grey = self._pools.setdefault(member.series, _Pool()), member.grey
-        pool.files[member.name] = grey.alone
+        pool, grey = self._pools.setdefault(member.series, _Pool()), member.intensity
+        pool.files[member.name] = grey.own_scale
         if grey.instance not in pool.instances:
             pool.instances.add(grey.instance)
             pool.waiting.append(grey)
             if len(pool.waiting) == _FOLD:
-                pool.waiting = [Grey.sum(pool.waiting)]
+                pool.waiting = [IntensityFacts.sum(pool.waiting)]
 
-    def scales(self) -> Iterator[tuple[str, Scale | None, Scale]]:
+    def scales(self) -> Iterator[tuple[str, SeriesScale | None, SeriesScale]]:
         """Yield the files of those series that have several: name, the scale each has alone, the common."""
         for pool in self._pools.values():
-            if len(pool.files) > 1 and (scale := Grey.sum(pool.waiting).scale()):
+            if len(pool.files) > 1 and (scale := IntensityFacts.sum(pool.waiting).scale()):
                 yield from ((name, alone, scale) for name, alone in pool.files.items())
 
 
-def pack(members: Iterable[Member]) -> bytes:
+def pack_members(members: Iterable[SeriesMember]) -> bytes:
     """As a table in Arrow's format."""
     rows = [
         {
             "name": one.name,
             "series": one.series,
-            "declared": json.dumps([[astuple(range_) for range_ in chain] for chain in one.grey.declared]),
-            "values": one.grey.counts.values,
-            "counts": one.grey.counts.counts,
-            "hounsfield": one.grey.hounsfield,
-            "instance": one.grey.instance,
-            "alone": one.grey.alone.text if one.grey.alone else None,
+            "declared": json.dumps(
+                [[astuple(range_) for range_ in chain] for chain in one.intensity.declared]
+            ),
+            "values": one.intensity.histogram.values,
+            "counts": one.intensity.histogram.counts,
+            "hounsfield": one.intensity.hounsfield,
+            "instance": one.intensity.instance,
+            "alone": one.intensity.own_scale.text if one.intensity.own_scale else None,
         }
         for one in members
     ]
@@ -176,14 +178,14 @@ def pack(members: Iterable[Member]) -> bytes:
     return table.getvalue()
 
 
-def unpack(content: bytes) -> Iterator[Member]:
+def unpack_members(content: bytes) -> Iterator[SeriesMember]:
     """Yield what `pack` was given."""
     for row in pl.read_ipc_stream(content).iter_slices(1):
         name, series, declared, hounsfield, instance, alone = row.drop("values", "counts").row(0)
         chains = frozenset(
-            tuple(Range(range_[0], tuple(range_[1]), range_[2]) for range_ in chain)
+            tuple(IntensityRange(range_[0], tuple(range_[1]), range_[2]) for range_ in chain)
             for chain in json.loads(declared)
         )
-        own = Scale.parse(alone) if alone else None
-        counts = Counts(row["values"][0].to_numpy(), row["counts"][0].to_numpy())
-        yield Member(name, series, Grey(series, chains, counts, hounsfield, instance, own))
+        own = SeriesScale.parse(alone) if alone else None
+        counts = Histogram(row["values"][0].to_numpy(), row["counts"][0].to_numpy())
+        yield SeriesMember(name, series, IntensityFacts(series, chains, counts, hounsfield, instance, own))

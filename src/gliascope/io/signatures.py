@@ -24,7 +24,7 @@ def is_raster(head: bytes) -> bool:
     )
 
 
-def may_be_deep(head: bytes) -> bool:
+def may_be_over_8_bits(head: bytes) -> bool:
     """A picture that may hold grey of more than 8 bits: a PNG that says so, or any TIFF."""
     return head.startswith(_TIFF) or (head.startswith(_PNG) and head[24:25] == b"\x10")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from gliascope.io.scales import Grey
+    from gliascope.io.scales import IntensityFacts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,5 +49,5 @@ class Slice:
     quantisation: float | None = None
     plane: str | None = None
     notes: tuple[str, ...] = ()
-    grey: Grey | None = None
+    intensity: IntensityFacts | None = None
     kind: str | None = None

@@ -35,7 +35,7 @@ class _Own:
     input_size: int = 224
 
 
-OWN = {
+OWN_BACKBONES = {
     # Nothing was learned before, so nothing but [0, 1] is expected.
     **{f"residual{d}": _Own(partial(ResidualNetwork, d), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) for d in DEPTHS},
     "resnet50_keras": _Own(_resnet50_keras, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -79,7 +79,7 @@ class Backbone:
         return layers[round(0.7 * len(layers))]
 
     @property
-    def saliency(self) -> str:
+    def saliency_layer(self) -> str:
         """The part whose output the head pools."""
         return _structure(self.name)[1]
 
@@ -89,8 +89,8 @@ def defaults(name: str) -> Backbone:
     import timm
 
     _check(name)
-    if name in OWN:
-        own = OWN[name]
+    if name in OWN_BACKBONES:
+        own = OWN_BACKBONES[name]
         return Backbone(name, own.input_size, own.mean, own.std)
     config = timm.get_pretrained_cfg(name)
     if config is None:
@@ -100,7 +100,7 @@ def defaults(name: str) -> Backbone:
     return Backbone(name, int(config.input_size[-1]), mean, std)
 
 
-def complete(recipe: Recipe) -> Recipe:
+def complete_recipe(recipe: Recipe) -> Recipe:
     """The recipe with the backbone's own mean and std where it states none.
 
     Raises WeightsError for an unknown backbone.
@@ -115,7 +115,7 @@ def architecture(name: str) -> str:
     return name.partition(".")[0]
 
 
-def create(name: str, pretrained: bool = False) -> nn.Module:
+def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
     """Images (n, 3, height, width) to a feature map: no pooling, no classifier, nothing dense before it.
 
     Weights are random, or with `pretrained` timm's download, which raises whatever its hub client raises.
@@ -124,8 +124,8 @@ def create(name: str, pretrained: bool = False) -> nn.Module:
     from timm.models.vgg import VGG
 
     _check(name)
-    if name in OWN:
-        return OWN[name].create()
+    if name in OWN_BACKBONES:
+        return OWN_BACKBONES[name].create()
     model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="")
     if isinstance(model, VGG):
         model.pre_logits = nn.Identity()  # type: ignore[assignment]  # two dense layers of 4,096
@@ -172,7 +172,7 @@ def _structure(name: str) -> tuple[tuple[str, ...], str]:
     """Layers in order of execution, and the part that ends in the feature map."""
     size = defaults(name).input_size
     with torch.device("meta"), torch.no_grad():  # shapes alone: no time, no memory
-        network, images = create(name).eval(), torch.zeros(1, 3, size, size)
+        network, images = create_backbone(name).eval(), torch.zeros(1, 3, size, size)
         layers = execution_order(network, images)
         ended: list[tuple[str, Tensor, int]] = []
 
@@ -190,12 +190,12 @@ def _structure(name: str) -> tuple[tuple[str, ...], str]:
 
 
 def _check(name: str) -> None:
-    if name in OWN:
+    if name in OWN_BACKBONES:
         return
     import timm
 
     if not timm.is_model(name):
-        near = difflib.get_close_matches(architecture(name), [*OWN, *timm.list_models()], n=5)
+        near = difflib.get_close_matches(architecture(name), [*OWN_BACKBONES, *timm.list_models()], n=5)
         raise WeightsError(
             f"unknown backbone {name!r}; the nearest are {', '.join(near) or 'none: see timm.list_models()'}"
         )

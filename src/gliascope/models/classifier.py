@@ -79,12 +79,12 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.tensor(preprocessing.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std)[:, None, None], persistent=False)
 
-    def to_unit(self, pixels: Tensor) -> Tensor:
+    def scale_to_unit(self, pixels: Tensor) -> Tensor:
         """uint8 to floats in [0, 1], channels first: (n, 1 or 3, size, size)."""
         pixels = pixels[:, None] if self.grey else pixels.permute(0, 3, 1, 2)
         return pixels.float() / 255
 
-    def centre(self, images: Tensor) -> Tensor:
+    def centre_crop(self, images: Tensor) -> Tensor:
         """The central square, which the network sees: (n, c, input_size, input_size)."""
         return images[:, :, self.inside, self.inside]
 
@@ -94,4 +94,4 @@ class Normalise(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """All three steps."""
-        return self.normalise(self.centre(self.to_unit(pixels)))
+        return self.normalise(self.centre_crop(self.scale_to_unit(pixels)))

@@ -32,13 +32,13 @@ class Tracer(fx.Tracer):
         return result
 
 
-def cut(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.GraphModule]:
+def cut_network(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.GraphModule]:
     """Split `network` after its part `name` into (prefix, tail), which share its parameters.
 
     tail(prefix(x)) computes network(x). Raises RecipeError as `trace` and `place` do.
     """
     tracer = trace(network)
-    node = place(tracer, name)
+    node = cut_node(tracer, name)
     return _prefix(network, tracer.graph, node), _tail(network, tracer.graph, node)
 
 
@@ -54,7 +54,7 @@ def trace(network: nn.Module) -> Tracer:
     return tracer
 
 
-def place(tracer: Tracer, name: str) -> fx.Node:
+def cut_node(tracer: Tracer, name: str) -> fx.Node:
     """Where to cut after the part `name`.
 
     Raises RecipeError where there is no such part, or where something runs past it (a skip connection),
@@ -81,7 +81,7 @@ def _choices(tracer: Tracer) -> list[str]:
 
 def separates(graph: fx.Graph, node: fx.Node) -> bool:
     """Whether everything after `node` sees what is before it through `node` alone."""
-    before = up_to(graph, node)
+    before = nodes_up_to(graph, node)
     return all(
         argument is node or argument not in before or argument.op == "get_attr"
         for other in graph.nodes
@@ -90,7 +90,7 @@ def separates(graph: fx.Graph, node: fx.Node) -> bool:
     )
 
 
-def up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
+def nodes_up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
     """Nodes up to and with `node`, in order."""
     before: dict[fx.Node, None] = {}
     for other in graph.nodes:
@@ -103,7 +103,7 @@ def up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
 def _prefix(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
     new = fx.Graph()
     copied: dict[fx.Node, fx.Node] = {}
-    for other in up_to(graph, node):
+    for other in nodes_up_to(graph, node):
         copied[other] = new.node_copy(other, copied.__getitem__)
     new.output(copied[node])
     return fx.GraphModule(network, new)
@@ -111,7 +111,7 @@ def _prefix(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModul
 
 def _tail(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
     new = fx.Graph()
-    before = up_to(graph, node)
+    before = nodes_up_to(graph, node)
     copied: dict[fx.Node, fx.Node] = {node: new.placeholder("activations")}
     for other in graph.nodes:
         # A constant read early may be used late; all else before the cut belongs to the prefix.

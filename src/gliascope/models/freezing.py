@@ -8,11 +8,11 @@ from torch import fx
 from gliascope.errors import RecipeError
 from gliascope.models.backbones import execution_order
 from gliascope.models.classifier import Classifier
-from gliascope.models.cut import place, separates, trace, up_to
+from gliascope.models.cut import cut_node, nodes_up_to, separates, trace
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class FrozenLayers:
     """What a stage freezes."""
 
     cut: str | None
@@ -21,7 +21,7 @@ class Frozen:
     """Names of the frozen layers in the classifier, in order of execution."""
 
 
-def frozen(classifier: Classifier, freeze: str | float | None) -> Frozen:
+def frozen_layers(classifier: Classifier, freeze: str | float | None) -> FrozenLayers:
     """What `Stage.freeze` means for this network.
 
     A name freezes everything up to and with that part. A fraction f freezes the first round(f × n) of the
@@ -32,13 +32,13 @@ def frozen(classifier: Classifier, freeze: str | float | None) -> Frozen:
     there is.
     """
     if freeze is None:
-        return Frozen(None, ())
+        return FrozenLayers(None, ())
     size, device = classifier.input_size, next(classifier.parameters()).device
     layers = execution_order(classifier, torch.zeros(1, 3, size, size, device=device))
     backbone = [layer for layer in layers if f"{layer}.".startswith("backbone.")]
     if isinstance(freeze, str):
         tracer = trace(classifier)
-        nodes = up_to(tracer.graph, place(tracer, freeze))
+        nodes = nodes_up_to(tracer.graph, cut_node(tracer, freeze))
         chosen = {layer for node in nodes for layer in _run_by(node, layers)}
     elif 0 <= freeze <= 1:
         chosen = set(backbone[: round(freeze * len(backbone))])
@@ -50,7 +50,7 @@ def frozen(classifier: Classifier, freeze: str | float | None) -> Frozen:
     held = {p for name in modules for p in classifier.get_submodule(name).parameters()}
     if held.issuperset(classifier.parameters()):
         raise RecipeError(f"freeze: {freeze!r} freezes all there is, and nothing is left to train; name less")
-    return Frozen(_last_cut(classifier, layers, chosen), modules)
+    return FrozenLayers(_last_cut(classifier, layers, chosen), modules)
 
 
 def _last_cut(classifier: Classifier, layers: tuple[str, ...], chosen: set[str]) -> str | None:

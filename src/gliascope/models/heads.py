@@ -9,7 +9,7 @@ from gliascope.errors import RecipeError
 from gliascope.recipes import Head
 
 
-class Average(nn.Module):
+class AveragePooling(nn.Module):
     """Mean over places, (n, channels): Lin et al., Network in Network, 2014.
 
     Of every pooling here, the derivatives of a feature by its channel's places sum to 1: what is added to
@@ -24,7 +24,7 @@ class Average(nn.Module):
         return maps.mean((2, 3))
 
 
-class Maximum(Average):
+class MaxPooling(AveragePooling):
     """Maximum over places, (n, channels)."""
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class Maximum(Average):
         return maps.amax((2, 3))
 
 
-class Dual(Average):
+class AverageMaxPooling(AveragePooling):
     """Mean and maximum over places; all means, then all maxima."""
 
     factor = 2
@@ -42,7 +42,11 @@ class Dual(Average):
         return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
 
 
-POOLINGS: dict[str, type[Average]] = {"average": Average, "max": Maximum, "dual": Dual}
+POOLINGS: dict[str, type[AveragePooling]] = {
+    "average": AveragePooling,
+    "max": MaxPooling,
+    "dual": AverageMaxPooling,
+}
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "swish": nn.SiLU}
 _SLOPES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {

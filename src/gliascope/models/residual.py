@@ -34,7 +34,7 @@ class _Block(nn.Module):
         return output
 
 
-class Basic(_Block):
+class BasicBlock(_Block):
     """Two 3×3 convolutions (figure 5, left)."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
@@ -87,8 +87,8 @@ class Depth:
 
 
 DEPTHS = {
-    18: Depth(Basic, (2, 2, 2, 2), 1.8e9),
-    34: Depth(Basic, (3, 4, 6, 3), 3.6e9),
+    18: Depth(BasicBlock, (2, 2, 2, 2), 1.8e9),
+    34: Depth(BasicBlock, (3, 4, 6, 3), 3.6e9),
     50: Depth(Bottleneck, (3, 4, 6, 3), 3.8e9),
     101: Depth(Bottleneck, (3, 4, 23, 3), 7.6e9),
     152: Depth(Bottleneck, (3, 8, 36, 3), 11.3e9),

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gliascope.errors import WeightsError
-from gliascope.models.backbones import OWN, create
+from gliascope.models.backbones import OWN_BACKBONES, create_backbone
 
 RANDOM = "random"
 
@@ -28,17 +28,17 @@ def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
     Its output is a feature map, (n, channels, height, width). Raises WeightsError naming every way tried.
     """
     if weights == RANDOM:
-        return create(name)
+        return create_backbone(name)
     if weights is not None:
-        return _fill(create(name), _load_file(Path(weights)), weights, by_order=False)
+        return _fill(create_backbone(name), _load_file(Path(weights)), weights, by_order=False)
     package = PACKAGES.get(name.removesuffix(".in1k"))
     packaged = _packaged_file(package) if package else None
     if packaged is not None:
-        return _fill(create(name), _load_file(packaged), str(package), by_order=True)
+        return _fill(create_backbone(name), _load_file(packaged), str(package), by_order=True)
     failure = "timm does not have them"
-    if name not in OWN:
+    if name not in OWN_BACKBONES:
         try:
-            return create(name, pretrained=True)
+            return create_backbone(name, pretrained=True)
         except WeightsError:
             raise
         except Exception as error:  # every hub client raises its own kinds
@@ -50,7 +50,7 @@ def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
     )
 
 
-def fingerprint(module: nn.Module) -> str:
+def weights_hash(module: nn.Module) -> str:
     """BLAKE2b of all parameters and buffers, 20 hex digits: what cached activations depend on."""
     content = hashlib.blake2b(digest_size=10)
     for name, tensor in sorted(module.state_dict().items()):

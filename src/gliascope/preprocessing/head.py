@@ -19,7 +19,7 @@ GRID = 128  # a cell is below 1 % of the side
 DARK = 0.2
 # A part this large, compared with the largest, belongs to the head: the brain within a scalp that the black
 # skull parts from it. Text, rulers and the head rest are smaller.
-PART = 0.2
+MIN_HEAD_SHARE = 0.2
 # A line with so many bright cells is a frame's. Frames are sought no deeper than 7 % of the side.
 FRAME_SHARE, FRAME_BRIGHT, FRAME_DEPTH = 0.9, 127, 8
 
@@ -39,7 +39,7 @@ def head_box(grey: NDArray[np.uint8]) -> Box:
     if not len(row):
         return 0, height, 0, width
     area = np.bincount(part, weights=end - start)
-    head = (area >= PART * area.max())[part]
+    head = (area >= MIN_HEAD_SHARE * area.max())[part]
     top, bottom = int(row[head].min()), int(row[head].max()) + 1
     left, right = int(start[head].min()), int(end[head].max())
     # Rounded outwards, so that nothing of the head is cut.
@@ -51,7 +51,7 @@ def head_box(grey: NDArray[np.uint8]) -> Box:
     )
 
 
-def mass_box(small: NDArray[np.uint8], height: int, width: int) -> tuple[float, float, float, float]:
+def moments_box(small: NDArray[np.uint8], height: int, width: int) -> tuple[float, float, float, float]:
     """Two standard deviations of the brightness to each side of its centre: top, bottom, left, right, pixels.
 
     small: the slice, of `height` and `width`, shrunk to (n, n), n up to GRID; its moments are nearly the

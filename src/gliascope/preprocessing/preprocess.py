@@ -64,7 +64,7 @@ class Preprocessing(BaseModel):
         return round((self.size - self.input_size) / 2)
 
     @property
-    def square(self) -> Box:
+    def stored_box(self) -> Box:
         """What the network sees of a stored picture: `seen` says the same of the slice it was made of."""
         end = self.margin + self.input_size
         return self.margin, end, self.margin, end
@@ -92,7 +92,7 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
         grey = to_grey(pixels)
         box = head_box(grey)
         if preprocessing.standardise:
-            image = image.point(intensities(grey, box) * len(image.getbands()))
+            image = image.point(intensity_table(grey, box) * len(image.getbands()))
         if preprocessing.crop == "head":
             top, bottom, left, right = box
             image = image.crop((left, top, right, bottom))
@@ -108,7 +108,7 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
     return np.asarray(square)
 
 
-def seen(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
+def visible_box(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
     """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice.
 
     So it is `Preprocessing.square`, followed back from the stored picture to the slice. Every map is drawn by
@@ -162,7 +162,7 @@ def _covered(width: int, height: int, size: int) -> tuple[float, float, float, f
     return left, top, right, bottom
 
 
-def intensities(grey: NDArray[np.uint8], head: Box) -> list[int]:
+def intensity_table(grey: NDArray[np.uint8], head: Box) -> list[int]:
     """Table of 256 values that maps percentiles 1 and 99 of the head's box to 0 and 255, linearly between.
 
     A head leaves the corners of its box free, so the first percentile is the background's level: black stays

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gliascope.errors import RecipeError
-from gliascope.recipes.ranges import causes, problem
+from gliascope.recipes.ranges import describe_error, root_errors
 from gliascope.recipes.schema import Recipe
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -92,13 +92,13 @@ def _child(target: Any, key: str, path: str) -> Any:
 
 def _explain(error: ValidationError) -> str:
     problems = []
-    for item in causes(error):
+    for item in root_errors(error):
         if item["type"] == "extra_forbidden":
             where = ".".join(str(part) for part in item["loc"])
             near = difflib.get_close_matches(str(item["loc"][-1]), _keys(item["loc"]), n=1, cutoff=0.0)
             problems.append(f"unknown key {where!r}; the nearest known key is {near[0]!r}")
         else:
-            problems.append(problem(item, Recipe))
+            problems.append(describe_error(item, Recipe))
     return "; ".join(dict.fromkeys(problems))
 
 

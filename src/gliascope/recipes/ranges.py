@@ -19,7 +19,7 @@ _WORDS = {
 }
 
 
-def problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+def describe_error(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     """One of a ValidationError's errors as `key: expected RANGE but got VALUE`."""
     if error["type"] == "missing":
         return f"{_dotted(error['loc'])}: {error['msg']}"
@@ -38,12 +38,12 @@ def problem(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     return f"{key}: expected {expected} {got}" if expected else f"{key}: {message} {got}"
 
 
-def problems(error: ValidationError, model: type[BaseModel]) -> str:
+def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     """All of them in one line, each key once."""
-    return "; ".join(dict.fromkeys(problem(item, model) for item in causes(error)))
+    return "; ".join(dict.fromkeys(describe_error(item, model) for item in root_errors(error)))
 
 
-def causes(error: ValidationError) -> list[Mapping[str, Any]]:
+def root_errors(error: ValidationError) -> list[Mapping[str, Any]]:
     """Its errors without those that only follow from another: a list lacks what is wrong in it."""
     items = error.errors()
     within = [item["loc"] for item in items]

@@ -14,7 +14,7 @@ from gliascope.recipes.schema import Recipe
 from gliascope.runtime.files import write_text
 
 
-class Results(BaseModel):
+class RunResults(BaseModel):
     """What a finished run adds. `chosen`: row of metrics.csv, from 0; `seconds`: of the last session.
 
     An ensemble has no epochs of its own; its seconds and parameters are the sum of its members'.
@@ -25,7 +25,7 @@ class Results(BaseModel):
     parameters: int
 
 
-class Member(BaseModel):
+class EnsembleMember(BaseModel):
     """One run of an ensemble: its recipe's name and seed, the split it was trained on, and its model.
 
     chooses: whether validation slices chose anything of it.
@@ -38,14 +38,14 @@ class Member(BaseModel):
     model_sha256: str
 
 
-class Ensemble(BaseModel):
+class EnsembleRecord(BaseModel):
     """Of what the members' answers are averaged, and the members by number, from 1."""
 
     average: str
-    members: dict[str, Member]
+    members: dict[str, EnsembleMember]
 
 
-class Git(BaseModel):
+class GitState(BaseModel):
     """State of the folder that a run was started in: its last commit, and whether files differ from it."""
 
     commit: str
@@ -84,16 +84,16 @@ class Training(BaseModel):
     slices: dict[str, int]  # by part
     data: dict[str, str] = {}  # by part: hash of the content and label of its slices
     started: str | None = None  # date and time
-    git: Git | None = None  # None where that folder is in no repository
+    git: GitState | None = None  # None where that folder is in no repository
     weights_licence: str | None
     environment: dict[str, str | int]
 
 
-class Record(Training):
+class RunRecord(Training):
     """run.json: what the run was made from, on what, and what came of it."""
 
-    results: Results | None = None
-    ensemble: Ensemble | None = None
+    results: RunResults | None = None
+    ensemble: EnsembleRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    record: Record
+    record: RunRecord
 
     @property
     def model(self) -> Path:
@@ -113,12 +113,12 @@ class Run:
         return self.folder / "model"
 
     @property
-    def chooses(self) -> bool:
+    def is_validation_chosen(self) -> bool:
         """Whether validation slices chose anything of it, or of a member."""
         members = self.record.ensemble.members.values() if self.record.ensemble else ()
         return self.recipe.chooses or any(member.chooses for member in members)
 
-    def beside(self, name: str, given: Path | None) -> Path:
+    def made_from(self, name: str, given: Path | None) -> Path:
         """What the run was made from: `given`, else the file of this name beside it. RunError without it."""
         path = given or self.folder.parent / name
         if not path.exists():
@@ -162,7 +162,7 @@ class Run:
             recipe = Recipe.model_validate(
                 yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
             )
-            record = Record.model_validate_json((folder / "run.json").read_text(encoding="utf-8"))
+            record = RunRecord.model_validate_json((folder / "run.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{folder}: not a run; make one with `gliascope train`") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from gliascope.errors import RecipeError
 from gliascope.recipes.load import load_recipe
-from gliascope.recipes.ranges import problems
+from gliascope.recipes.ranges import describe_errors
 from gliascope.recipes.schema import Recipe
 
 # Fields that change what a frozen part makes of a view: another value is another set of activations.
@@ -130,7 +130,7 @@ def load_space(path: Path) -> Space:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     except ValidationError as error:
-        raise RecipeError(f"{path}: {problems(error, Space)}; expected like docs/tune.md") from None
+        raise RecipeError(f"{path}: {describe_errors(error, Space)}; expected like docs/tune.md") from None
 
 
 def override(key: str, value: Any) -> str:

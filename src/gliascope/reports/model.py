@@ -4,7 +4,7 @@ from pydantic import Field
 
 from gliascope.evaluation.estimate import Value
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.recipes.run import Ensemble, Training
+from gliascope.recipes.run import EnsembleRecord, Training
 from gliascope.uncertainty.calibrator import CalibratorInfo
 
 
@@ -40,6 +40,6 @@ class PredictionTable(Value):
 class RunFacts(Training):
     """How the model was trained: what run.json says, and the recipe's seed."""
 
-    ensemble: Ensemble | None = Field(default=None, description="the members; null for a single model")
+    ensemble: EnsembleRecord | None = Field(default=None, description="the members; null for a single model")
     seed: int
     deterministic: bool

@@ -20,7 +20,7 @@ from gliascope.recipes.run import EpochMetrics
 from gliascope.reports.document import Document, Text
 from gliascope.reports.model import OnnxModel, PredictionTable, RunFacts, TrainedModel
 from gliascope.reports.uncertainty import Calibration, PredictionSets, Verdicts
-from gliascope.splits.ledger import Looks
+from gliascope.splits.ledger import EarlierEvaluations
 from gliascope.splits.validation import ValidationUse
 from gliascope.uncertainty.calibrator import CalibratorInfo
 
@@ -37,8 +37,9 @@ class ProtocolReport(Untested, Metrics):
     description: str = Field(description="one sentence, such as what is kept apart from training")
     leaky: bool = Field(description="whether copies or patients are on both sides by design")
     deployed: bool = Field(description="whether it tests the deployed model, and no other of its recipe")
-    earlier_evaluations: Looks = Field(
-        default=Looks(), description="how many other models were tested on the same slices before"
+    earlier_evaluations: EarlierEvaluations = Field(
+        default=EarlierEvaluations(),
+        description="how many other models were tested on the same slices before",
     )
     reliability: tuple[ReliabilityBin, ...] = Field(description="bins of the reliability diagram")
     subgroups: dict[str, dict[str, Subgroup]] = Field(

@@ -26,7 +26,7 @@ Change = Callable[[Pixels, float, int], Pixels]
 
 
 @dataclass(frozen=True, slots=True)
-class Disturbance:
+class Corruption:
     """title: on pages. imitates: where it comes from, and what a strength is. told: format of a strength.
 
     strengths: the mildest first, which need not be the smallest number. Of any disturbance, 0 is the slice as
@@ -46,9 +46,9 @@ def disturb(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
     seed: of what is drawn (the noise, the side that a head turns to), alike for all strengths. Colours are
     disturbed as one grey would be. Raises GliascopeError for an unknown name, listing the choices.
     """
-    if name not in DISTURBANCES:
-        raise GliascopeError(f"unknown disturbance {name!r}; choose from {', '.join(DISTURBANCES)}")
-    return DISTURBANCES[name].change(pixels, strength, seed) if strength else pixels
+    if name not in CORRUPTIONS:
+        raise GliascopeError(f"unknown disturbance {name!r}; choose from {', '.join(CORRUPTIONS)}")
+    return CORRUPTIONS[name].change(pixels, strength, seed) if strength else pixels
 
 
 def noise(pixels: Pixels, strength: float, seed: int) -> Pixels:
@@ -123,49 +123,49 @@ def downsampling(pixels: Pixels, strength: float, _seed: int) -> Pixels:
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-DISTURBANCES = {
-    "noise": Disturbance(
+CORRUPTIONS = {
+    "noise": Corruption(
         "Noise",
         "Gaussian noise, as of a short scan or a weak coil. Its standard deviation in % of white.",
         "{:g} %", (2, 5, 10, 15, 25), noise,
     ),
-    "blur": Disturbance(
+    "blur": Corruption(
         "Blur",
         "A Gaussian blur, as of a thick slice or smoothing. Its standard deviation in % of the shorter side.",
         "{:g} %", (0.25, 0.5, 1, 2, 4), blur,
     ),
-    "bias_field": Disturbance(
+    "bias_field": Corruption(
         "Bias field",
         "A smooth change of brightness, as coils make it. How much brighter one place is than another.",
         "{:g} %", (20, 40, 80, 160, 320), bias_field,
     ),
-    "darker": Disturbance(
+    "darker": Corruption(
         "Darker gamma",
         "Another window or another screenshot. Grey levels to this power, above 1.",
         "{:g}", (1.25, 1.5, 2, 2.5, 3), gamma,
     ),
-    "brighter": Disturbance(
+    "brighter": Corruption(
         "Brighter gamma",
         "The same the other way. Grey levels to this power, below 1.",
         "{:g}", (0.8, 0.65, 0.5, 0.4, 0.3), gamma,
     ),
-    "rotation": Disturbance(
+    "rotation": Corruption(
         "Rotation",
         "A head that lies askew. Degrees, to either side.",
         "{:g}°", (5, 10, 15, 20, 30), rotation,
     ),
-    "motion_ghost": Disturbance(
+    "motion_ghost": Corruption(
         "Motion ghost",
         "Faint copies along one direction, as of pulsation or a moving head. How much of every fourth "
         "line of k-space is missing; above 1, it is inverted.",
         "{:g}", (0.25, 0.5, 0.75, 1, 1.5), motion_ghost,
     ),
-    "jpeg": Disturbance(
+    "jpeg": Corruption(
         "JPEG",
         "Lossy files, as of slides and web pages. Pillow’s quality: the lower, the coarser.",
         "q {:g}", (50, 30, 20, 10, 5), jpeg,
     ),
-    "downsampling": Disturbance(
+    "downsampling": Corruption(
         "Low resolution",
         "A coarse matrix or a thumbnail, enlarged again. Pixels left along the shorter side.",
         "{:g} px", (128, 96, 64, 48, 32), downsampling,

@@ -9,20 +9,20 @@ from typing import Protocol, TypeVar
 
 from gliascope.runtime.progress import progress
 
-AHEAD = 2  # items for each other process: one at work, one that waits, so that none ever does
+PREFETCH = 2  # items for each other process: one at work, one that waits, so that none ever does
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Workers(Protocol):
+class Executor(Protocol):
     """Who works on many items: this process (`Here`), or a cluster."""
 
     @property
     def count(self) -> int:
         """How many items they are given at once."""
 
-    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """The same function, done by them.
 
         To be called by up to `count` threads at once; what it raises comes back as it was.
@@ -33,12 +33,12 @@ class Workers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class ThreadExecutor:
     """Threads of this process."""
 
     count: int
 
-    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """The function itself."""
         return function
 
@@ -54,21 +54,21 @@ def cores() -> int:
     return max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's, on this machine
 
 
-def parallel_map(
+def map_with_progress(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     description: str,
-    workers: Workers | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order, and show how far it is."""
     with progress(description, len(items)) as advance:
-        for result in in_order(function, items, workers):
+        for result in map_in_order(function, items, executor):
             yield result
             advance(1)
 
 
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: Workers | None = None
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], executor: Executor | None = None
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order; by default on all cores.
 
@@ -76,23 +76,23 @@ def in_order(
     cluster; a bounded window, so that results wait in memory only as far as the slowest item holds up the
     order. The function is called as it is: what of it workers do is what `Workers.give` made.
     """
-    workers = workers or Here(cores())
-    if workers.count == 1:
+    executor = executor or ThreadExecutor(cores())
+    if executor.count == 1:
         yield from map(function, items)
         return
-    pool = ThreadPoolExecutor(workers.count)
+    pool = ThreadPoolExecutor(executor.count)
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) >= 4 * workers.count:
+            if len(pending) >= 4 * executor.count:
                 yield _first(pending)
         while pending:
             yield _first(pending)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while running := [future for future in pending if not future.done()]:
-            workers.stop()  # again: one may just have been about to start
+            executor.stop()  # again: one may just have been about to start
             wait(running, timeout=1)
 
 

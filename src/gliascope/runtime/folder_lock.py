@@ -19,7 +19,7 @@ _LEFT = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)|\.tmp\w{6}")
 
 
 @contextmanager
-def claim(folder: Path, wait: bool = False) -> Iterator[Path]:
+def folder_lock(folder: Path, wait: bool = False) -> Iterator[Path]:
     """Keep other processes of ours out of `folder`; yield where its finished blocks may be kept.
 
     Temporary files that a killed process left right in `folder` are removed. What is kept is found by the
@@ -54,23 +54,23 @@ def claim(folder: Path, wait: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def claim_file(path: Path, *beside: str) -> Iterator[Path]:
+def file_lock(path: Path, *beside: str) -> Iterator[Path]:
     """The same for a file, and those of these names that are written beside it."""
     path = Path(os.path.abspath(path))  # noqa: PTH100
     check_writable(path.parent)
     own = path.with_name(safe_name(f".{path.name}{KEPT}"))
-    with claim(own) as kept:
+    with folder_lock(own) as kept:
         _sweep(path.parent, tuple(map(temporary_name, (path.name, *beside))))
         yield kept
     with suppress(OSError):  # an interrupted process made it
         own.rmdir()
 
 
-def release(folders: Iterable[Path]) -> None:
+def remove_stale_locks(folders: Iterable[Path]) -> None:
     """Remove locks that dead processes left in folders where nobody may work again."""
     for folder in folders:
         if (folder / LOCK).exists():
-            with suppress(BusyError), claim(folder):
+            with suppress(BusyError), folder_lock(folder):
                 pass
 
 

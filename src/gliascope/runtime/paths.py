@@ -7,7 +7,7 @@ from typing import Any
 from gliascope.errors import GliascopeError
 
 
-def place(name: str) -> Path:
+def to_path(name: str) -> Path:
     """A path; of a URL (`s3://`, `gs://`, `https://` …) one that is read and listed by the same methods.
 
     The latter is no `Path` to `isinstance`. Raises GliascopeError for what fsspec does not know or has no

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from gliascope.runtime.executors import AHEAD, Here, Workers, cores
+from gliascope.runtime.executors import PREFETCH, Executor, ThreadExecutor, cores
 
-WORTH = 4000  # files; of fewer, threads have done most before processes have started
+MIN_FILES = 4000  # files; of fewer, threads have done most before processes have started
 IDLE = 10  # seconds without work after which one ends; where this process was killed, half a minute later
 
 Item = TypeVar("Item")
@@ -17,32 +17,32 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def readers(workers: Workers | None, files: int) -> Iterator[Workers]:
+def decoding_executor(executor: Executor | None, files: int) -> Iterator[Executor]:
     """Who decodes so many files: `workers`, or without them this machine's cores."""
-    if workers is not None:
-        yield workers
-    elif cores() == 1 or files < WORTH:
-        yield Here(cores())
+    if executor is not None:
+        yield executor
+    elif cores() == 1 or files < MIN_FILES:
+        yield ThreadExecutor(cores())
     else:
-        made = Processes(cores())
+        made = ProcessExecutor(cores())
         try:
             yield made
         finally:
             made.stop()
 
 
-class Processes:
+class ProcessExecutor:
     """So many processes, which end with `stop`."""
 
     def __init__(self, count: int) -> None:
         from loky import ProcessPoolExecutor  # unlike the standard library's, it needs no `if __name__ == …`
 
-        self.count = AHEAD * count
+        self.count = PREFETCH * count
         self._pool = ProcessPoolExecutor(count, timeout=IDLE)
         with _no_ctrl_c():
             self._pool.submit(int)  # starts them all
 
-    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """`function` in another process. Raises ChildProcessError where that dies."""
 
         def given(item: Item) -> Result:

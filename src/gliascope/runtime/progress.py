@@ -42,7 +42,7 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_notes() -> Iterator[None]:
     """Print no notes meanwhile: of work that is done again later, and says so then."""
     before = _quiet.set(True)
     try:

@@ -14,7 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from gliascope import __version__
 from gliascope.errors import GliascopeError
-from gliascope.runtime.executors import AHEAD
+from gliascope.runtime.executors import PREFETCH
 
 AUTO = "auto"
 
@@ -22,15 +22,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Cluster:
+class RayExecutor:
     """The machines of the cluster that this process is connected to, a task a core."""
 
     def __init__(self) -> None:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self.count = AHEAD * max(1, int(resources.get("CPU", 1)))
+        self.count = PREFETCH * max(1, int(resources.get("CPU", 1)))
         self._running: set[Any] = set()
 
-    def give(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """`function` as a task of the cluster; where its worker dies, it is tried again by another.
 
         Function, items and results must be picklable. Raises ConnectionError where the cluster fails,
@@ -65,7 +65,7 @@ class Cluster:
 
 
 @contextmanager
-def connect(address: str) -> Iterator[Cluster]:
+def connect(address: str) -> Iterator[RayExecutor]:
     """The cluster at an address; AUTO: that of RAY_ADDRESS or this machine, which is made if there is none.
 
     Raises GliascopeError where none answers.
@@ -86,7 +86,7 @@ def connect(address: str) -> Iterator[Cluster]:
             f"{address}: no Ray cluster there ({reason}); `ray start --head` makes one"
         ) from None
     try:
-        yield Cluster()
+        yield RayExecutor()
     finally:
         ray.shutdown()
 

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class RowFile:
+class ResumableArray:
     """A .npy file of `rows` rows and, beside it, a byte a row that says whether it is there.
 
     All that is done to it may be done twice, and by several processes at once, as long as a row has the same
@@ -24,7 +24,7 @@ class RowFile:
     path: Path
     rows: int
 
-    def done(self) -> NDArray[np.bool_]:
+    def written_rows(self) -> NDArray[np.bool_]:
         """Which rows are there."""
         try:
             marks = self._marks.read_bytes() if self.path.exists() else b""

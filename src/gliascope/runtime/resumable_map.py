@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from gliascope.runtime.executors import Workers, in_order
+from gliascope.runtime.executors import Executor, map_in_order
 from gliascope.runtime.files import atomic_file
 from gliascope.runtime.progress import note, progress
 
@@ -17,28 +17,28 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Block(Generic[Item]):
+class Chunk(Generic[Item]):
     """Some files that follow each other. `key` names what they hold, as far as the file system tells."""
 
     key: str
     items: tuple[Item, ...]
 
 
-def blocks(
+def chunks(
     items: Iterable[Item],
-    place: Callable[[Item], Path],
-    made_by: str,
+    path_of: Callable[[Item], Path],
+    settings: str,
     also: Callable[[Item], object] = lambda _: "",
-) -> Iterator[Block[Item]]:
+) -> Iterator[Chunk[Item]]:
     """Cut `items`, each of the file `place(item)`, into blocks.
 
     made_by: all that the result depends on beside the files, which count by path, size and the times of
     their last changes: equal or not, so that clocks may jump. also: what it depends on for one item alone.
     """
     pending: list[Item] = []
-    size, content = 0, _content(made_by)
+    size, content = 0, _content(settings)
     for item in items:
-        path = place(item)
+        path = path_of(item)
         pending.append(item)
         try:
             stat = path.stat()
@@ -48,52 +48,52 @@ def blocks(
         size += facts[0]
         content.update(f"{path}\0{facts}\0{also(item)}\0".encode("utf-8", "surrogateescape"))
         if len(pending) == FILES or size >= BYTES:
-            yield Block(content.hexdigest(), tuple(pending))
-            pending, size, content = [], 0, _content(made_by)
+            yield Chunk(content.hexdigest(), tuple(pending))
+            pending, size, content = [], 0, _content(settings)
     if pending:
-        yield Block(content.hexdigest(), tuple(pending))
+        yield Chunk(content.hexdigest(), tuple(pending))
 
 
-def by_blocks(
-    made: Iterable[Block[Item]],
-    work: Callable[[Block[Item]], bytes],
-    kept: Path | None,
+def resumable_map(
+    made: Iterable[Chunk[Item]],
+    work: Callable[[Chunk[Item]], bytes],
+    folder: Path | None,
     description: str,
-    workers: Workers | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield key and `work(block)` of each block, in order; with `kept`, found there where it is there.
 
     kept: a folder. made: is gone through twice, first to count. workers: who works on the blocks, by default
     the threads of this process. What they made is kept by this process, as soon as it is there.
     """
-    done_by_them = workers.give(work) if workers else work
+    done_by_them = executor.wrap(work) if executor else work
 
-    def one(block: Block[Item]) -> tuple[Block[Item], bytes]:
-        content = _load(kept / block.key) if kept else None
+    def one(block: Chunk[Item]) -> tuple[Chunk[Item], bytes]:
+        content = _load(folder / block.key) if folder else None
         if content is None:
             content = done_by_them(block)
-            if kept:
-                _save(kept / block.key, content)
+            if folder:
+                _save(folder / block.key, content)
         return block, content
 
     total = done = 0
     for block in made:
         total += len(block.items)
-        done += len(block.items) if kept and (kept / block.key).exists() else 0
+        done += len(block.items) if folder and (folder / block.key).exists() else 0
     if done:
         note(f"{description}: {done} of {total} files were done before an interruption")
     with progress(description, total) as advance:
-        for block, content in in_order(one, made, workers):
+        for block, content in map_in_order(one, made, executor):
             yield block.key, content
             advance(len(block.items))
 
 
-def found_again(keys: Iterable[str], kept: Path) -> Iterator[bytes]:
+def read_results(keys: Iterable[str], folder: Path) -> Iterator[bytes]:
     """What `by_blocks` has kept in that folder, again. Raises OSError where it is not there any more."""
     for key in keys:
-        content = _load(kept / key)
+        content = _load(folder / key)
         if content is None:
-            raise FileNotFoundError(errno.ENOENT, "was removed while it was needed", str(kept / key))
+            raise FileNotFoundError(errno.ENOENT, "was removed while it was needed", str(folder / key))
         yield content
 
 

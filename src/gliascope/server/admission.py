@@ -3,7 +3,7 @@
 from gliascope.server.refusal import Refusal
 
 
-class Places:
+class Admission:
     """A bounded number of places, one a slice from when it is taken until it is answered.
 
     capacity: places there are, or fewer where the engine would need more than half of so many seconds for
@@ -17,9 +17,9 @@ class Places:
         self.used = 0
         self.pace = 0.1  # rather slow, until the engine has shown how fast it is
 
-    def hold(self) -> "Hold":
+    def hold(self) -> "AdmittedRequest":
         """Nothing yet; give it back by leaving its `with` block."""
-        return Hold(self)
+        return AdmittedRequest(self)
 
     def answered(self, slices: int, seconds: float) -> None:
         """Let the pace follow what the engine does, over some twenty batches."""
@@ -37,14 +37,14 @@ class Places:
         return min(max(round(self.used * self.pace / 2), 1), 60)
 
 
-class Hold:
+class AdmittedRequest:
     """The places of one request."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Admission) -> None:
         self._places = places
         self._held = 0
 
-    def __enter__(self) -> "Hold":
+    def __enter__(self) -> "AdmittedRequest":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Prepared
-from gliascope.io.kinds import have_say
-from gliascope.preprocessing.preprocess import Preprocessing, seen
+from gliascope.inference.predict import PreparedSlice
+from gliascope.io.kinds import counted_slices
+from gliascope.preprocessing.preprocess import Preprocessing, visible_box
 from gliascope.server.saliency import saliency_png
 from gliascope.server.schemas import SliceFinding, StudyFinding
 
 
-class Studies:
+class StudyNames:
     """Names for studies that only this server can tell: a patient is not found again by guessing UIDs."""
 
     def __init__(self, salt: bytes) -> None:
@@ -26,23 +26,23 @@ class Studies:
 
 
 def slice_finding(
-    one: Prepared, finding: Finding, file: str, studies: Studies, maps_by: Preprocessing | None
+    one: PreparedSlice, finding: Finding, file: str, studies: StudyNames, maps_by: Preprocessing | None
 ) -> SliceFinding:
     """Of a slice of the client's `file`; with its map if given the model's preprocessing, `maps_by`."""
-    height, width = one.item.pixels.shape[:2]
+    height, width = one.slice.pixels.shape[:2]
     saliency = None
     if maps_by is not None and finding.map is not None:
-        picture = saliency_png(finding.map, (height, width), seen(one.item.pixels, maps_by))
+        picture = saliency_png(finding.map, (height, width), visible_box(one.slice.pixels, maps_by))
         saliency = base64.b64encode(picture).decode("ascii")
     return SliceFinding(
         file=file,
-        slice=one.item.index,
-        study=None if one.item.study is None else studies.name(one.item.study),
+        slice=one.slice.index,
+        study=None if one.slice.study is None else studies.name(one.slice.study),
         width=width,
         height=height,
-        plane=one.item.plane,
-        modality=one.item.modality,
-        kind=one.item.kind,
+        plane=one.slice.plane,
+        modality=one.slice.modality,
+        kind=one.slice.kind,
         saliency=saliency,
         **_said(finding),
     )
@@ -51,7 +51,7 @@ def slice_finding(
 def study_finding(finding: Finding, slices: Sequence[SliceFinding]) -> StudyFinding:
     """Of a study, of which these are the slices; those without a say in it are not counted."""
     first = slices[0]
-    counted = sum(have_say([one.kind for one in slices]))
+    counted = sum(counted_slices([one.kind for one in slices]))
     return StudyFinding(
         file=first.file,
         study=first.study or "",

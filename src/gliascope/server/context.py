@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 
 from gliascope.errors import GliascopeError
 from gliascope.io import limits
-from gliascope.server.admission import Places
-from gliascope.server.answers import Studies
+from gliascope.server.admission import Admission
+from gliascope.server.answers import StudyNames
 from gliascope.server.audit_log import AuditLog, quiet_libraries
 from gliascope.server.decoding import Decoder
 from gliascope.server.jobs import Jobs
@@ -44,7 +44,7 @@ class Context:
         self.metrics = Metrics()
         self.audit = None if settings.audit_log is None else AuditLog(settings.audit_log)
         self.rate = RateLimiter(settings.rate)
-        self.places = Places(settings.queue_slices, settings.request_seconds)
+        self.places = Admission(settings.queue_slices, settings.request_seconds)
         self.keys = None if settings.keys is None else KeyRing.load(settings.keys)
         self.models = Models(sources, settings.batch_slices, self._on_run)
         self.studies = _studies(settings)
@@ -127,13 +127,13 @@ def _context(request: Request) -> Context:
     return context
 
 
-Here = Annotated[Context, Depends(_context)]
+RequestContext = Annotated[Context, Depends(_context)]
 """A route's parameter."""
 
 
-def _studies(settings: Settings) -> Studies:
+def _studies(settings: Settings) -> StudyNames:
     given = settings.salt
-    return Studies(secrets.token_bytes(32) if given is None else given.get_secret_value().encode())
+    return StudyNames(secrets.token_bytes(32) if given is None else given.get_secret_value().encode())
 
 
 def _upload_limits(settings: Settings) -> UploadLimits:

@@ -13,10 +13,10 @@ from pathlib import Path
 from pebble import ProcessExpired, ProcessPool
 
 from gliascope.errors import DamagedFileError, ReadError
-from gliascope.inference.predict import Prepared
+from gliascope.inference.predict import PreparedSlice
 from gliascope.io import FORMATS
-from gliascope.io.scales import Scale
-from gliascope.io.series import Member
+from gliascope.io.scales import SeriesScale
+from gliascope.io.series import SeriesMember
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server import worker
 from gliascope.server.refusal import Refusal
@@ -54,8 +54,8 @@ class Decoder:
             self._free.put_nowait(one)
 
     async def decode(
-        self, path: Path, preprocessing: Preprocessing, scale: Scale | None = None
-    ) -> list[Prepared]:
+        self, path: Path, preprocessing: Preprocessing, scale: SeriesScale | None = None
+    ) -> list[PreparedSlice]:
         """Do as `inference.predict.prepare`, with arrays mapped from files that lie beside `path`.
 
         Of what the file says, only what a Finding shows comes back: no patient, no label, no mask.
@@ -68,10 +68,10 @@ class Decoder:
         assert isinstance(answer, list)  # noqa: S101
         return worker.restore(path, preprocessing, attempt, answer)
 
-    async def measure(self, path: Path, folders: tuple[str, ...]) -> Member | None:
+    async def measure(self, path: Path, folders: tuple[str, ...]) -> SeriesMember | None:
         """Do as `data.read.series.member` for a file that the client has in `folders`. Raises as `decode`."""
         _, answer = await self._ask(path, partial(worker.measure, folders=folders))
-        assert answer is None or isinstance(answer, Member)  # noqa: S101
+        assert answer is None or isinstance(answer, SeriesMember)  # noqa: S101
         return answer
 
     async def _ask(self, path: Path, task: _Task) -> tuple[int, worker.Answer]:

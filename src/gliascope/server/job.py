@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Prepared
-from gliascope.preprocessing.preprocess import Preprocessing, seen
+from gliascope.inference.predict import PreparedSlice
+from gliascope.preprocessing.preprocess import Preprocessing, visible_box
 from gliascope.server.refusal import Refusal
 from gliascope.server.saliency import saliency_png, slice_png
 from gliascope.server.schemas import ErrorBody, Prediction, Progress
@@ -68,12 +68,12 @@ class Job:
             message = f"a job may have {self.most_slices} slices; send fewer files at a time"
             raise Refusal(413, "too_many_slices", message)
 
-    def keep(self, number: int, one: Prepared, finding: Finding) -> None:
+    def keep(self, number: int, one: PreparedSlice, finding: Finding) -> None:
         """Write what the slice's picture and map need."""
-        (self.folder / f"{number}.png").write_bytes(slice_png(one.item.pixels))
+        (self.folder / f"{number}.png").write_bytes(slice_png(one.slice.pixels))
         if self.maps_by and finding.map is not None:
-            box = seen(one.item.pixels, self.maps_by)
-            shape = one.item.pixels.shape[:2]
+            box = visible_box(one.slice.pixels, self.maps_by)
+            shape = one.slice.pixels.shape[:2]
             np.savez(self.folder / f"{number}.npz", map=finding.map, shape=shape, box=box)
 
     def answered(self, slices: int) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path, PurePath, PurePosixPath
 from starlette.concurrency import run_in_threadpool
 
 from gliascope.io.mask_files import (
-    NOT_HERE,
-    NamesTogether,
+    PICTURE_MISSING,
+    UploadedNames,
+    candidate_pictures,
     is_surely_mask,
-    mask_of,
+    mask_error,
     may_be_mask,
     name_order,
-    pictures,
-    size_of,
+    sorted_shape,
 )
 from gliascope.io.slices import Slice
 from gliascope.server.uploads import Upload
@@ -37,7 +37,7 @@ class Masks:
                 if one.name not in names[-1:]:
                     names.append(one.name)
         self._sizes: dict[Path, asyncio.Future[list[int] | None]] = {}
-        together = NamesTogether(self._named)
+        together = UploadedNames(self._named)
 
         def place(upload: Upload) -> tuple[int, ...]:
             name = PurePosixPath(upload.name)
@@ -50,18 +50,18 @@ class Masks:
         name = PurePosixPath(upload.name)
         if not slices or not await run_in_threadpool(may_be_mask, name, slices):
             return
-        for picture in pictures(name, lambda folder: self._below.get(folder, [])):
+        for picture in candidate_pictures(name, lambda folder: self._below.get(folder, [])):
             path = self._named.get(PurePosixPath(picture))
-            if path and await self._size(path) == size_of(slices):
-                raise mask_of(upload.path, str(picture))
+            if path and await self._size(path) == sorted_shape(slices):
+                raise mask_error(upload.path, str(picture))
         if is_surely_mask(name, slices):
-            raise mask_of(upload.path, NOT_HERE)
+            raise mask_error(upload.path, PICTURE_MISSING)
 
     def decoded(self, upload: Upload, slices: Sequence[Slice]) -> None:
         """Of every file, also of one that cannot be read: it has no slices."""
         size = self._size(upload.path)
         if not size.done():
-            size.set_result(size_of(slices) if slices else None)
+            size.set_result(sorted_shape(slices) if slices else None)
 
     def _size(self, path: Path) -> "asyncio.Future[list[int] | None]":
         if path not in self._sizes:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gliascope.errors import BundleError, GliascopeError
 from gliascope.inference.bundle import Bundle, read_card
-from gliascope.inference.predict import Predictor, Prepared
+from gliascope.inference.predict import Predictor, PreparedSlice
 from gliascope.io.slices import Slice
 from gliascope.server.batching import Batcher
 from gliascope.server.refusal import Refusal
@@ -120,7 +120,7 @@ class Models:
 
     def _load(self, source: Source) -> Model:
         bundle, card = _read(source.path)
-        predictor = Predictor.of(bundle)
+        predictor = Predictor.load(bundle)
         _try(predictor, source.path)
         batcher = Batcher(
             predictor.engine, self._batch, lambda slices, seconds: self._on_run(source.name, slices, seconds)
@@ -160,7 +160,7 @@ def _try(predictor: Predictor, path: Path) -> None:
     """Let it predict a black slice: a graph may load and still not be what bundle.json says."""
     black = np.zeros(predictor.info.preprocessing.shape, dtype=np.uint8)
     try:
-        predictor.findings([Prepared(Slice(black, path, 0, "png"), black)])
+        predictor.findings([PreparedSlice(Slice(black, path, 0, "png"), black)])
     except Exception as error:  # the runtime's own exceptions share no base class
         message = str(error).splitlines()[0]
         raise BundleError(f"{path}: the model does not run ({message}); make the bundle again") from None

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope.inference.overlay import placed
+from gliascope.inference.overlay import enlarge_map
 from gliascope.preprocessing.head import Box
 
 COLOUR = (255, 96, 0)
@@ -25,7 +25,7 @@ def saliency_png(activation: NDArray[np.float32], shape: tuple[int, int], box: B
     `box` is what of the slice the network saw, as `preprocess.seen` tells. The strongest place is opaque;
     what speaks against the class, or was not seen, is transparent.
     """
-    strength = placed(np.maximum(activation, 0), shape, box)
+    strength = enlarge_map(np.maximum(activation, 0), shape, box)
     peak = float(strength.max())
     if peak > 0:
         # In place: a slice may have 64 million pixels.

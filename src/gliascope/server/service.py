@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Predictor, Prepared
-from gliascope.io import may_share
-from gliascope.io.scales import Scale
-from gliascope.io.series import Member, Series
+from gliascope.inference.predict import Predictor, PreparedSlice
+from gliascope.io import may_be_in_series
+from gliascope.io.scales import SeriesScale
+from gliascope.io.series import SeriesCollector, SeriesMember
 from gliascope.runtime.executors import cores
-from gliascope.server.answers import Studies, slice_finding, study_finding
+from gliascope.server.answers import StudyNames, slice_finding, study_finding
 from gliascope.server.decoding import Decoder
 from gliascope.server.masks import Masks
 from gliascope.server.metrics import Metrics
@@ -38,7 +38,7 @@ class Watch(Protocol):
     def decoded(self, slices: int) -> None:
         """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
 
-    def keep(self, number: int, one: Prepared, finding: Finding) -> None:
+    def keep(self, number: int, one: PreparedSlice, finding: Finding) -> None:
         """The slice in this place of the Prediction, if the Order says so; in a thread."""
 
     def answered(self, slices: int) -> None:
@@ -70,7 +70,7 @@ def at_level(model: Model, level: float | None) -> Predictor:
 class Service:
     """Decodes in other processes, runs the graph in its thread, assesses and draws in threads."""
 
-    def __init__(self, decoder: Decoder, metrics: Metrics, studies: Studies, batch: int) -> None:
+    def __init__(self, decoder: Decoder, metrics: Metrics, studies: StudyNames, batch: int) -> None:
         self.decoder = decoder
         self.metrics = metrics
         self.studies = studies
@@ -100,7 +100,7 @@ class _Answering:
         self.slices: list[SliceFinding] = []
         self.findings: list[Finding] = []
         self.rejects: list[Reject] = []
-        self.scales: dict[Path, Scale] = {}
+        self.scales: dict[Path, SeriesScale] = {}
         self.unreadable: dict[Path, ReadError] = {}
 
     async def run(self) -> Prediction:
@@ -126,21 +126,21 @@ class _Answering:
         sharing = await run_in_threadpool(_may_share, self.order.uploads)
         if len(sharing) < 2:
             return
-        series, width = Series(), 2 * self.service.decoder.limits.workers
+        series, width = SeriesCollector(), 2 * self.service.decoder.limits.workers
         async with aclosing(in_order(self._measure, each(sharing), width)) as members:
             async for member in members:
                 series.add(member)
         self.scales = {Path(name): scale for name, _, scale in series.scales()}
 
-    async def _measure(self, upload: Upload) -> Member | None:
+    async def _measure(self, upload: Upload) -> SeriesMember | None:
         try:
             return await self.service.decoder.measure(upload.path, PurePosixPath(upload.name).parent.parts)
         except ReadError as error:
             self.unreadable[upload.path] = error
             return None
 
-    async def _decode(self, upload: Upload) -> list[Prepared]:
-        prepared: list[Prepared] = []
+    async def _decode(self, upload: Upload) -> list[PreparedSlice]:
+        prepared: list[PreparedSlice] = []
         path, wanted = upload.path, self.order.predictor.info.preprocessing
         try:
             if path in self.unreadable:
@@ -158,15 +158,15 @@ class _Answering:
         self.watch.decoded(len(prepared))
         return prepared
 
-    async def _check_mask(self, upload: Upload, prepared: list[Prepared]) -> None:
-        slices = [one.item for one in prepared]
+    async def _check_mask(self, upload: Upload, prepared: list[PreparedSlice]) -> None:
+        slices = [one.slice for one in prepared]
         self.masks.decoded(upload, slices)
         await self.masks.check(upload, slices)
 
-    async def _answer(self, batch: list[Prepared]) -> tuple[list[SliceFinding], list[Finding]]:
+    async def _answer(self, batch: list[PreparedSlice]) -> tuple[list[SliceFinding], list[Finding]]:
         first = self.taken
         self.taken += len(batch)
-        outputs = await self.order.model.batcher.run(np.stack([one.ready for one in batch]))
+        outputs = await self.order.model.batcher.run(np.stack([one.input for one in batch]))
 
         def assess() -> tuple[list[SliceFinding], list[Finding]]:
             findings = self.order.predictor.assess(batch, outputs)
@@ -180,10 +180,10 @@ class _Answering:
         drawn = self.order.saliency or self.order.keep
         return await self.service.draw(assess) if drawn else assess()
 
-    def _tell(self, one: Prepared, finding: Finding) -> SliceFinding:
+    def _tell(self, one: PreparedSlice, finding: Finding) -> SliceFinding:
         self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()
         maps_by = self.order.predictor.info.preprocessing if self.order.saliency else None
-        return slice_finding(one, finding, self.names[one.item.path], self.service.studies, maps_by)
+        return slice_finding(one, finding, self.names[one.slice.path], self.service.studies, maps_by)
 
     def _studies(self) -> list[StudyFinding]:
         members: dict[str | None, list[SliceFinding]] = {}
@@ -203,12 +203,12 @@ class _Answering:
 
 
 def _may_share(uploads: Sequence[Upload]) -> list[Upload]:
-    return [upload for upload in uploads if may_share(upload.path)]
+    return [upload for upload in uploads if may_be_in_series(upload.path)]
 
 
-def _unlink(upload: Upload, prepared: list[Prepared]) -> None:
+def _unlink(upload: Upload, prepared: list[PreparedSlice]) -> None:
     """Let the disk have the files back as soon as nobody maps them: small files may hold large slices."""
     upload.path.unlink(missing_ok=True)
-    mapped = prepared[0].ready if prepared else None
+    mapped = prepared[0].input if prepared else None
     if isinstance(mapped, np.memmap) and mapped.filename:
         Path(mapped.filename).unlink(missing_ok=True)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import ReadError
-from gliascope.inference.predict import Prepared, prepare
+from gliascope.inference.predict import PreparedSlice, prepare
 from gliascope.io import isolated, read
 from gliascope.io import limits as read_limits
-from gliascope.io.scales import Scale
-from gliascope.io.series import Member, member
+from gliascope.io.scales import SeriesScale
+from gliascope.io.series import SeriesMember, series_member
 from gliascope.io.slices import Slice
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server.multipart import open_private
@@ -53,7 +53,7 @@ class Failure:
     disk_full: bool = False
 
 
-Answer = list[Facts] | Member | Failure | None
+Answer = list[Facts] | SeriesMember | Failure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +124,17 @@ def work(path: Path, task: Callable[[Path, int], Answer], attempt: int, alarm: f
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def decode(path: Path, attempt: int, preprocessing: Preprocessing, scale: Scale | None) -> list[Facts]:
+def decode(path: Path, attempt: int, preprocessing: Preprocessing, scale: SeriesScale | None) -> list[Facts]:
     """Prepare a file; the arrays are left beside it for `restore`, under the number of the attempt."""
     prepared = prepare(path, preprocessing, scale)
-    arrays = chain((one.ready for one in prepared), (one.item.pixels for one in prepared))
+    arrays = chain((one.input for one in prepared), (one.slice.pixels for one in prepared))
     _write(_beside(path, attempt), arrays)
-    return [_facts(one.item) for one in prepared]
+    return [_facts(one.slice) for one in prepared]
 
 
-def measure(path: Path, attempt: int, folders: tuple[str, ...]) -> Member | None:
+def measure(path: Path, attempt: int, folders: tuple[str, ...]) -> SeriesMember | None:
     """What the file, which the client has in `folders`, says of the scale of its series."""
-    return member(str(path), read(path), folders)
+    return series_member(str(path), read(path), folders)
 
 
 def _failure(path: Path, error: Exception) -> Failure:
@@ -150,7 +150,9 @@ def _failure(path: Path, error: Exception) -> Failure:
     return Failure("decoding failed", type(error).__name__, disk_full=full)
 
 
-def restore(path: Path, preprocessing: Preprocessing, attempt: int, facts: list[Facts]) -> list[Prepared]:
+def restore(
+    path: Path, preprocessing: Preprocessing, attempt: int, facts: list[Facts]
+) -> list[PreparedSlice]:
     """What `work` left, mapped and read-only; one open file, for a process may have but so many."""
     content: NDArray[np.uint8] = np.memmap(_beside(path, attempt), np.uint8, "r")
     start = len(facts) * math.prod(preprocessing.shape)
@@ -171,7 +173,7 @@ def restore(path: Path, preprocessing: Preprocessing, attempt: int, facts: list[
             notes=one.notes,
             kind=one.kind,
         )
-        prepared.append(Prepared(item, ready[number]))
+        prepared.append(PreparedSlice(item, ready[number]))
         start += size
     return prepared
 

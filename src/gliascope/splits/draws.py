@@ -5,12 +5,12 @@ import hashlib
 import polars as pl
 
 # One slice and no other, copies apart: copies in it would all be drawn alike, were they told by their pixels.
-OF_SLICE = pl.concat_str("source", "path", "index", separator="\n").min()
+SLICE_KEY = pl.concat_str("source", "path", "index", separator="\n").min()
 # The smallest pixel hash of the group. Not that of a blank slice: all volumes may hold the same.
-OF_GROUP = pl.coalesce(pl.col("pixel_hash").filter(~pl.col("blank")).min(), OF_SLICE)
+GROUP_KEY = pl.coalesce(pl.col("pixel_hash").filter(~pl.col("blank")).min(), SLICE_KEY)
 
 
-def position(frame: pl.DataFrame, seed: int, key: pl.Expr = OF_GROUP) -> pl.Series:
+def draw_position(frame: pl.DataFrame, seed: int, key: pl.Expr = GROUP_KEY) -> pl.Series:
     """Place of each row's group, 0 to 1, in a row of all slices of the group's class.
 
     A group counts for its commonest label. Groups are ordered by a hash of the seed and of their key.
@@ -27,12 +27,12 @@ def position(frame: pl.DataFrame, seed: int, key: pl.Expr = OF_GROUP) -> pl.Seri
     return frame.select("group").join(drawn, on="group", how="left", maintain_order="left")["position"]
 
 
-def halves(frame: pl.DataFrame) -> pl.Series:
+def hash_halves(frame: pl.DataFrame) -> pl.Series:
     """One of two halves for each row, bool: that of its group, by a hash of the group's key alone.
 
     A group is of the same half under every protocol, seed and repeat.
     """
-    groups = frame.group_by("group", maintain_order=True).agg(key=OF_GROUP)
+    groups = frame.group_by("group", maintain_order=True).agg(key=GROUP_KEY)
     half = groups.select("group", half=_hashed("half").str.slice(-1).is_in([*"02468ace"]))
     return frame.select("group").join(half, on="group", how="left", maintain_order="left")["half"]
 

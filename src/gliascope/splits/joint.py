@@ -6,7 +6,7 @@ import polars as pl
 
 from gliascope.errors import SplitError
 from gliascope.splits.split import COLUMNS, Split
-from gliascope.splits.validation import CHOOSES, uses
+from gliascope.splits.validation import CHOOSES, validation_roles
 
 KEY = ["source", "path", "index"]
 _FIRST = ["train", "val", "test"]  # of the parts that a slice has, the one that counts
@@ -36,5 +36,5 @@ def joint_split(splits: Sequence[Split]) -> Split:
 
 def _without_choosing(frame: pl.DataFrame) -> pl.DataFrame:
     """Count what may choose in this split to the half that does not calibrate."""
-    chose = uses(frame, chooses=True) == CHOOSES
+    chose = validation_roles(frame, chooses=True) == CHOOSES
     return frame.with_columns(calibrates=frame["calibrates"] & ~chose.fill_null(value=False))

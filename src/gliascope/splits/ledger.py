@@ -19,7 +19,7 @@ LEDGER = "ledger.jsonl"
 SHARED = "GLIASCOPE_LEDGER"  # names one more file, for looks from result folders that lie apart
 
 
-class Look(BaseModel):
+class LedgerEntry(BaseModel):
     """One line of the ledger: who looked at which test subset, and when."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,13 +29,13 @@ class Look(BaseModel):
     name: str = Field(description="of the recipe, or of the file that predictions came from")
     model: str = Field(description="SHA-256 of the exported model, or of the file of predictions")
     protocol: str
-    round: str = Field(description="of a protocol with several, like fold 2; else empty")
+    fold: str = Field(description="of a protocol with several, like fold 2; else empty")
     test: str = Field(description="hash of the content of the test slices, whatever their labels and order")
     slices: int = Field(ge=1)
     times: int = Field(default=1, ge=1, description="more than 1 where training watched the test subset")
 
 
-class Looks(BaseModel):
+class EarlierEvaluations(BaseModel):
     """What a report says of earlier looks at the test subset of a protocol.
 
     models: how many other models were scored on the same slices before. first: date of the first such look.
@@ -56,23 +56,23 @@ class Looks(BaseModel):
         )
 
 
-def look(verb: str, name: str, model: str, split: Split, times: int = 1) -> Look:
+def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1) -> LedgerEntry:
     """Make the line for `model`, scored now on the test subset of `split`."""
-    slices = sorted(split.part("test")["pixel_hash"])
-    return Look(
+    slices = sorted(split.subset("test")["pixel_hash"])
+    return LedgerEntry(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         verb=verb,
         name=name,
         model=model,
         protocol=split.protocol,
-        round=split.round,
+        fold=split.fold,
         test=hashlib.blake2b("\t".join(slices).encode(), digest_size=10).hexdigest(),
         slices=len(slices),
         times=times,
     )
 
 
-def enter(folder: Path, looks: Sequence[Look]) -> dict[str, Looks]:
+def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEvaluations]:
     """Append `looks` to the ledger in `folder`, and to the shared one; return earlier looks, by protocol.
 
     Earlier looks are those in the ledgers of `folder`, of the folders beside it, and in the file that the
@@ -83,29 +83,29 @@ def enter(folder: Path, looks: Sequence[Look]) -> dict[str, Looks]:
     shared = [Path(os.environ[SHARED])] if os.environ.get(SHARED) else []
     beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
     earlier = {one for file in dict.fromkeys([*beside, *shared]) for one in read_ledger(file)}
-    own = {one.model for one in looks}
+    own = {one.model for one in entries}
     found = {}
-    for protocol in dict.fromkeys(one.protocol for one in looks):
-        tests = {one.test for one in looks if one.protocol == protocol}
+    for protocol in dict.fromkeys(one.protocol for one in entries):
+        tests = {one.test for one in entries if one.protocol == protocol}
         others = [one for one in earlier if one.test in tests and one.model not in own]
-        found[protocol] = Looks(
+        found[protocol] = EarlierEvaluations(
             models=len({one.model for one in others}), first=min((one.date for one in others), default=None)
         )
-    _append(folder / LEDGER, looks)
+    _append(folder / LEDGER, entries)
     for file in shared:
         try:
-            _append(file, looks)
+            _append(file, entries)
         except OSError as error:  # after the work: what was measured is not lost for it
             note(f"{SHARED}: {file} cannot be written ({error.strerror}); the look is in {folder} alone")
     return found
 
 
-def read_ledger(file: Path) -> list[Look]:
+def read_ledger(file: Path) -> list[LedgerEntry]:
     """Lines of a ledger; none where there is no file. What cannot be read is passed over, and said so."""
     found = []
     for number, line in enumerate(_lines(file), start=1):
         try:
-            found.append(Look.model_validate_json(line))
+            found.append(LedgerEntry.model_validate_json(line))
         except ValidationError:
             note(f"{file}: line {number} is no look at a test subset; it is not counted")
     return found
@@ -121,7 +121,7 @@ def _lines(file: Path) -> Iterable[str]:
         return []
 
 
-def _append(file: Path, looks: Sequence[Look]) -> None:
+def _append(file: Path, looks: Sequence[LedgerEntry]) -> None:
     """Add the lines in one write, so that two processes do not mix theirs."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as stream:

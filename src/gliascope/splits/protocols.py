@@ -9,17 +9,17 @@ import polars as pl
 from gliascope.audit.leaks import has_copy
 from gliascope.errors import SplitError
 from gliascope.runtime.progress import note
-from gliascope.splits.draws import OF_GROUP, OF_SLICE, position
+from gliascope.splits.draws import GROUP_KEY, SLICE_KEY, draw_position
 
 VALIDATION = TEST = 0.15
-OF_TRAINING = 0.1  # for validation, where the test set has been taken already
+VALIDATION_SHARE = 0.1  # for validation, where the test set has been taken already
 FOLDS = 5
 
-Rounds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
+Folds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class ProtocolInput:
     """frame: catalogue rows with group numbers; pairs: near copies, if there was an audit; seed: of draws;
     validation: share of a given training part.
     """
@@ -27,7 +27,7 @@ class Material:
     frame: pl.DataFrame
     pairs: pl.DataFrame | None
     seed: int
-    validation: float = OF_TRAINING
+    validation: float = VALIDATION_SHARE
 
     @property
     def merged(self) -> pl.Series:
@@ -43,13 +43,13 @@ class Protocol:
     more than slices. leaky: not to be believed.
     """
 
-    assign: Callable[[Material], Rounds]
+    assign: Callable[[ProtocolInput], Folds]
     description: str
     disjoint: Literal["groups", "copies", "slices"]
     leaky: bool = False
 
 
-def _official(material: Material) -> Rounds:
+def _official(material: ProtocolInput) -> Folds:
     """The source's own test set; its own validation set, else one cut by group from what is left."""
     frame = material.frame
     if not has_test_folder(frame):
@@ -60,7 +60,7 @@ def _official(material: Material) -> Rounds:
     return {"": _with_validation(frame, parts, material)}
 
 
-def _official_clean(material: Material) -> Rounds:
+def _official_clean(material: ProtocolInput) -> Folds:
     if material.pairs is None:
         raise SplitError("protocol 'official-clean' needs the audit's copies; add --audit DIR")
     frame, parts = material.frame, _official(material)[""]
@@ -68,17 +68,17 @@ def _official_clean(material: Material) -> Rounds:
     return {"": _parts(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
 
 
-def _grouped(material: Material) -> Rounds:
+def _grouped(material: ProtocolInput) -> Folds:
     return {"": _on(material.merged, material.frame, lambda frame: _cut(frame, material.seed))}
 
 
-def _folds(material: Material) -> Rounds:
+def _folds(material: ProtocolInput) -> Folds:
     """Each fold of the CSV, else of FOLDS drawn by group, tests once."""
     frame, used = material.frame, material.merged
     # The file may name another copy than the one that was kept.
     fold = frame.select(pl.col("fold").drop_nulls().first().over("pixel_hash")).to_series()
     if fold.is_null().all():
-        drawn = position(frame.filter(used), material.seed)
+        drawn = draw_position(frame.filter(used), material.seed)
         fold = fold.scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
     used &= fold.is_not_null()
     rounds = {}
@@ -93,7 +93,7 @@ def _shares(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
     return frame["group"].is_in(frame["group"].filter(test).unique().implode())
 
 
-def _leave_source_out(material: Material) -> Rounds:
+def _leave_source_out(material: ProtocolInput) -> Folds:
     """Each source tests once; what shares a group with it does not train.
 
     All rounds have the same classes: those that two sources have. A round whose training then lacks one, or
@@ -144,13 +144,13 @@ def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
     return used & ~frame["label"].is_in(alone["label"].implode())
 
 
-def _random(material: Material) -> Rounds:
+def _random(material: ProtocolInput) -> Folds:
     """Slice by slice, copies or not."""
     alone = material.frame.with_columns(group=pl.int_range(pl.len()))
-    return {"": _cut(alone, material.seed, key=OF_SLICE)}
+    return {"": _cut(alone, material.seed, key=SLICE_KEY)}
 
 
-def _round(material: Material, used: pl.Series, test: pl.Series) -> pl.Series:
+def _round(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Series:
     """Test where `test`, validation cut by group from the rest; null where not used."""
     frame = material.frame
     parts = _parts(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
@@ -159,7 +159,7 @@ def _round(material: Material, used: pl.Series, test: pl.Series) -> pl.Series:
     )
 
 
-def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: Material) -> pl.Series:
+def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: ProtocolInput) -> pl.Series:
     """Cut a validation part from the training part."""
     train = parts == "train"
     drawn = _cut(frame.filter(train), material.seed, test=0.0, validation=material.validation)
@@ -182,10 +182,10 @@ def _cut(
     *,
     test: float = TEST,
     validation: float = VALIDATION,
-    key: pl.Expr = OF_GROUP,
+    key: pl.Expr = GROUP_KEY,
 ) -> pl.Series:
     """Draw test, validation and training parts by whole groups, stratified by class."""
-    drawn = position(frame, seed, key)
+    drawn = draw_position(frame, seed, key)
     return _parts(
         frame,
         pl.when(drawn < test)

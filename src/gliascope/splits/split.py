@@ -14,15 +14,21 @@ from gliascope.audit.copy_groups import group_slices
 from gliascope.audit.decisions import Decisions, apply_labels
 from gliascope.classes import TUMOR_KINDS
 from gliascope.dataset.catalog import Catalog, read_table, write_table
-from gliascope.dataset.merge import set_aside
+from gliascope.dataset.merge import exclusion_reasons
 from gliascope.errors import GliascopeError, SplitError
 from gliascope.runtime.progress import note
-from gliascope.splits.draws import halves
-from gliascope.splits.protocols import OF_TRAINING, PROTOCOLS, Material, check_protocols, default_protocols
+from gliascope.splits.draws import hash_halves
+from gliascope.splits.protocols import (
+    PROTOCOLS,
+    VALIDATION_SHARE,
+    ProtocolInput,
+    check_protocols,
+    default_protocols,
+)
 from gliascope.splits.split_errors import empty_subset, untrained_class
-from gliascope.splits.validation import uses
+from gliascope.splits.validation import validation_roles
 
-PARTS = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
 UNAUDITED = "No audit was given, so near copies are not kept together: they may be on both sides."
 COLUMNS = [
     "protocol", "round", "seed", "decisions", "audited",
@@ -46,7 +52,7 @@ class Split:
         return str(self.frame["protocol"][0])
 
     @property
-    def round(self) -> str:
+    def fold(self) -> str:
         """Which of the protocol's rounds this is, like "fold 2"; empty where it has only one."""
         return str(self.frame["round"][0])
 
@@ -88,21 +94,21 @@ class Split:
         merged = pl.col("label").replace(dict.fromkeys(TUMOR_KINDS, "tumor"))
         return Split(self.frame.with_columns(label=merged))
 
-    def part(self, name: str) -> pl.DataFrame:
+    def subset(self, name: str) -> pl.DataFrame:
         """Rows of one part, in catalogue order."""
         return self.frame.filter(pl.col("part") == name)
 
     def class_numbers(self, name: str) -> NDArray[np.int64]:
         """Index into `classes` of each row of one part, (slices,)."""
-        return np.searchsorted(self.classes, self.part(name)["label"].to_list()).astype(np.int64)
+        return np.searchsorted(self.classes, self.subset(name)["label"].to_list()).astype(np.int64)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """By part: hash of the content and label of its slices, in any order."""
         found = {}
-        for name in PARTS:
+        for name in SUBSETS:
             content = hashlib.blake2b(digest_size=10)
-            for row in self.part(name).select("pixel_hash", "label").sort(pl.all()).iter_rows():
+            for row in self.subset(name).select("pixel_hash", "label").sort(pl.all()).iter_rows():
                 content.update("\t".join(row).encode())
             found[name] = content.hexdigest()
         return found
@@ -115,7 +121,7 @@ class Split:
         """
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)
         used = self.frame.filter(pl.col("part") != "test")
-        used = used.with_columns(use=uses(used, chooses=True).fill_null(""))
+        used = used.with_columns(use=validation_roles(used, chooses=True).fill_null(""))
         for row in used.select("pixel_hash", "label", "part", "use").sort(pl.all()).iter_rows():
             content.update("\t".join(row).encode())
         return content.hexdigest()
@@ -151,7 +157,7 @@ def split(
     seed: int = 0,
     audit: Audit | None = None,
     decisions: Decisions | None = None,
-    validation: float = OF_TRAINING,
+    validation: float = VALIDATION_SHARE,
     repeats: int = 1,
 ) -> list[Split]:
     """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
@@ -170,17 +176,17 @@ def split(
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
     frame = frame.with_columns(group=pl.Series(group_slices(frame, pairs)), audited=pl.lit(audit is not None))
-    frame = frame.with_columns(calibrates=halves(frame))
+    frame = frame.with_columns(calibrates=hash_halves(frame))
     if decisions:
         frame = apply_labels(frame, decisions.frame)
-        frame = frame.with_columns(set_aside=set_aside(frame))
+        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
     # A localizer or a map trains nothing and tests nothing, also where a protocol takes copies and all.
     frame = frame.filter(pl.col("kind").is_null())
     facts = frame.with_columns(decisions=pl.lit(decisions.summary if decisions else None, pl.String))
     splits: list[Split] = []
     for protocol in protocols:
         for repeat in range(repeats):
-            rounds = PROTOCOLS[protocol].assign(Material(frame, pairs, seed + repeat, validation))
+            rounds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation))
             drawn = [
                 _split(facts, protocol, _round(name, repeat), seed + repeat, parts)
                 for name, parts in rounds.items()
@@ -226,14 +232,14 @@ def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None
     return pl.concat([kept, same])
 
 
-def check_split(split: Split, parts: Sequence[str] = PARTS) -> None:
+def check_split(split: Split, parts: Sequence[str] = SUBSETS) -> None:
     """Raise SplitError where one of these subsets is empty, or training lacks a class of the others."""
     if split.frame.is_empty():
         raise SplitError(
             "no slice is left to divide: all are set aside, as contradicting labels, files that cannot be "
             "read or kinds that train nothing; `gliascope scan` counts them and says where they are listed"
         )
-    name = f"{split.protocol!r}" + (f", {split.round}" if split.round else "")
+    name = f"{split.protocol!r}" + (f", {split.fold}" if split.fold else "")
     counts = split.frame.group_by("label", "part").len()
     for label in split.classes:
         present = set(counts.filter(pl.col("label") == label)["part"])

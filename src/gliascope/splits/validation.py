@@ -58,7 +58,7 @@ class Validation:
         )
 
 
-def uses(frame: pl.DataFrame, chooses: bool) -> pl.Series:
+def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
     """What each row of a split does: one of CHOOSES, CALIBRATES and TRAINED; null outside validation.
 
     chooses: whether an epoch or settings are chosen on validation slices. Then the groups of one half
@@ -84,15 +84,15 @@ def uses(frame: pl.DataFrame, chooses: bool) -> pl.Series:
     ).to_series()
 
 
-def divide(frame: pl.DataFrame, chooses: bool) -> Validation:
+def divide_validation(frame: pl.DataFrame, chooses: bool) -> Validation:
     """Divide the validation subset of a split's frame, as `uses` says."""
-    use = uses(frame, chooses)
+    use = validation_roles(frame, chooses)
     return Validation(*(frame.filter(use == name) for name in (CHOOSES, CALIBRATES, TRAINED)))
 
 
-def without_calibrating(frame: pl.DataFrame, chooses: bool) -> pl.DataFrame:
+def exclude_calibrating(frame: pl.DataFrame, chooses: bool) -> pl.DataFrame:
     """Rows of a split's frame that training may see: where validation chooses, no others of it."""
-    use = uses(frame, chooses)
+    use = validation_roles(frame, chooses)
     return frame.filter(use.is_null() | (use == CHOOSES)) if chooses else frame
 
 

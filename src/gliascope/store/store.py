@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from gliascope import __version__
-from gliascope.dataset.catalog import FILE, read_file
+from gliascope.dataset.catalog import FILE_COLUMNS, read_catalogued
 from gliascope.dataset.scan import pixel_hash
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess
-from gliascope.runtime.executors import Workers, parallel_map
+from gliascope.runtime.executors import Executor, map_with_progress
 from gliascope.runtime.files import check_writable
-from gliascope.runtime.paths import place
-from gliascope.runtime.process_pool import readers
+from gliascope.runtime.paths import to_path
+from gliascope.runtime.process_pool import decoding_executor
 from gliascope.runtime.progress import note
-from gliascope.runtime.resumable_array import RowFile
+from gliascope.runtime.resumable_array import ResumableArray
 
 PIXELS = "pixels.npy"
-PIECE = 100  # slices; a kill loses no more a core
+SLICES_PER_TASK = 100  # slices; a kill loses no more a core
 NAMED = 5
 IN_THE_GRAPH = {"centre", "mean", "std"}  # of preprocessing: what the exported graph does, to no stored pixel
 
@@ -57,7 +57,7 @@ class Store:
     preprocessing: Preprocessing
     pixels: NDArray[np.uint8]
     hashes: NDArray[np.str_]
-    lost: NDArray[np.int64]
+    missing: NDArray[np.int64]
 
     @property
     def key(self) -> str:
@@ -66,14 +66,14 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process of ours maps the file again, rather than being sent the pixels."""
-        return Store.open, (self.folder, self.preprocessing, self.hashes, self.lost)
+        return Store.open, (self.folder, self.preprocessing, self.hashes, self.missing)
 
     @classmethod
     def open(
         cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], lost: NDArray[np.int64]
     ) -> "Store":
         """Map the pixels that are in `folder`."""
-        return cls(folder, preprocessing, RowFile(folder / PIXELS, len(hashes)).open(), hashes, lost)
+        return cls(folder, preprocessing, ResumableArray(folder / PIXELS, len(hashes)).open(), hashes, lost)
 
     def serves(self, preprocessing: Preprocessing) -> bool:
         """Whether slices are stored the same way under `preprocessing`."""
@@ -89,15 +89,15 @@ class Store:
         rows = np.searchsorted(self.hashes, wanted).clip(max=len(self.hashes) - 1)
         if (self.hashes[rows] != wanted).any():
             raise GliascopeError(f"{self.folder}: this store is of another catalogue; run `gliascope store`")
-        if np.isin(rows, self.lost).any():
+        if np.isin(rows, self.missing).any():
             raise GliascopeError(
                 f"{self.folder}: slices were lost since the scan; run `gliascope scan` again"
             )
         return rows.astype(np.int64)
 
-    def without_lost(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def drop_missing(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of a catalogue or split (column pixel_hash) whose slices are not lost."""
-        return frame.filter(~pl.col("pixel_hash").is_in(self.hashes[self.lost].tolist()))
+        return frame.filter(~pl.col("pixel_hash").is_in(self.hashes[self.missing].tolist()))
 
 
 def cache_folder() -> Path:
@@ -147,7 +147,7 @@ def clear_cache() -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | None = None) -> Store:
+def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor | None = None) -> Store:
     """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
 
     After an interruption it goes on where it stopped, and processes that need the same one share the work. A
@@ -161,19 +161,19 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, workers: Workers | 
     content.update(preprocessing.model_dump_json(exclude=IN_THE_GRAPH).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    lost = _fill(RowFile(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, workers)
+    lost = _fill(ResumableArray(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, executor)
     return Store.open(folder, preprocessing, hashes, lost)
 
 
 def _fill(
-    file: RowFile,
+    file: ResumableArray,
     frame: pl.DataFrame,
     hashes: NDArray[np.str_],
     preprocessing: Preprocessing,
-    workers: Workers | None,
+    workers: Executor | None,
 ) -> NDArray[np.int64]:
     """Store what is missing, each slice from the first file that still holds it; rows that none does."""
-    done = file.done()
+    done = file.written_rows()
     if done.all():
         return np.empty(0, dtype=np.int64)
     if done.any():
@@ -181,16 +181,18 @@ def _fill(
     check_cache()
     file.create(np.uint8, preprocessing.shape, reserve=True)
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
-    places = frame.select(*FILE, "index", "pixel_hash", row=pl.Series(rows))
+    places = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
-    with readers(workers, int((~done).sum())) as them:
-        decode = them.give(partial(_decode, preprocessing=preprocessing))
+    with decoding_executor(workers, int((~done).sum())) as them:
+        decode = them.wrap(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
         for some in (places.unique("row", keep="first", maintain_order=True), places):
             pieces = _pieces(some.filter(~pl.Series(done)[some["row"]]))
             # Other processes of a training may fill the same store: each has an order of its own.
             order = np.random.default_rng(os.getpid()).permutation(len(pieces))
-            for stored, reasons in parallel_map(work, [pieces[number] for number in order], "store", them):
+            for stored, reasons in map_with_progress(
+                work, [pieces[number] for number in order], "store", them
+            ):
                 done[stored] = True
                 failed |= reasons
     if failed:
@@ -200,18 +202,21 @@ def _fill(
 
 def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
     """Files with what is asked of each (lists: index, pixel_hash and row), together about PIECE slices."""
-    grouped = places.group_by(FILE, maintain_order=True).agg("index", "pixel_hash", "row")
+    grouped = places.group_by(FILE_COLUMNS, maintain_order=True).agg("index", "pixel_hash", "row")
     slices = pl.col("row").list.len()
-    pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // PIECE)
+    pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // SLICES_PER_TASK)
     return pieces.partition_by("piece", maintain_order=True, include_key=False)
 
 
 def _store(
-    piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: RowFile
+    piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: ResumableArray
 ) -> tuple[list[int], dict[str, str]]:
     """The rows that are there now, and what is wrong with files that hold something else than they did."""
-    done = file.done()
-    files = [_File(row[: len(FILE)], list(zip(*row[len(FILE) :], strict=True))) for row in piece.iter_rows()]
+    done = file.written_rows()
+    files = [
+        _File(row[: len(FILE_COLUMNS)], list(zip(*row[len(FILE_COLUMNS) :], strict=True)))
+        for row in piece.iter_rows()
+    ]
     missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in files]
     missing = [one for one in missing if one.asked]
     pixels, failed = decode(missing) if missing else ({}, {})
@@ -225,9 +230,9 @@ def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
     pixels: dict[int, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
     for one in piece:
-        name = str(place(one.file[0]) / one.file[1])
+        name = str(to_path(one.file[0]) / one.file[1])
         try:
-            slices = {item.index: item.pixels for item in read_file(*one.file)}
+            slices = {item.index: item.pixels for item in read_catalogued(*one.file)}
         except ReadError as error:
             failed[name] = error.reason
             continue

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.runtime.executors import Workers
+from gliascope.runtime.executors import Executor
 from gliascope.runtime.progress import note
-from gliascope.splits.split import PARTS, Split, check_split
+from gliascope.splits.split import SUBSETS, Split, check_split
 from gliascope.store.store import Store, store
 
 
@@ -15,7 +15,7 @@ def store_splits(
     frame: pl.DataFrame,
     splits: Sequence[Split],
     preprocessing: Preprocessing,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
 ) -> tuple[Store, list[Split]]:
     """Find or build a Store, and drop from the splits the slices whose files were lost since the scan.
 
@@ -49,11 +49,11 @@ def store_splits(
 
 
 def _without_lost(split: Split, images: Store) -> Split:
-    left = Split(images.without_lost(split.frame))
+    left = Split(images.drop_missing(split.frame))
     if lost := split.frame.height - left.frame.height:
         # `tune` and ensembles have splits without test slices.
-        check_split(left, [name for name in PARTS if name in set(split.frame["part"])])
-        counts = [f"{split.part(name).height - left.part(name).height} of {name}" for name in PARTS]
-        named = f"protocol {left.protocol} {left.round}".rstrip()
+        check_split(left, [name for name in SUBSETS if name in set(split.frame["part"])])
+        counts = [f"{split.subset(name).height - left.subset(name).height} of {name}" for name in SUBSETS]
+        named = f"protocol {left.protocol} {left.fold}".rstrip()
         note(f"{named} goes on without {lost} slices: {', '.join(counts)}")
     return left

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from gliascope.errors import GliascopeError
-from gliascope.runtime.executors import parallel_map
+from gliascope.runtime.executors import map_with_progress
 from gliascope.runtime.files import atomic_folder
 from gliascope.synthetic.atlas import atlas
 from gliascope.synthetic.lesions import LESIONS
@@ -84,7 +84,7 @@ def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int 
         for job in jobs:
             for name in job.names()[:1] + job.masks()[:1]:
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
-        for _ in parallel_map(lambda job: _write(target, job, size), jobs, "Phantoms"):
+        for _ in map_with_progress(lambda job: _write(target, job, size), jobs, "Phantoms"):
             pass
         (target / "NOTICE.txt").write_text(_NOTICE, encoding="utf-8")
         groups = [(name, job.group) for job in jobs for name in job.names()]

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliascope.models.weights import fingerprint
+from gliascope.models.weights import weights_hash
 from gliascope.runtime.progress import progress
-from gliascope.runtime.resumable_array import RowFile
+from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import cache_folder
-from gliascope.training.distributed import share
+from gliascope.training.distributed import own_share
 from gliascope.training.environment import engine
-from gliascope.training.inputs import Device, Fresh, Host, Rows, batch
+from gliascope.training.inputs import Device, Host, OnTheFlyInputs, Rows, batch
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -32,13 +32,13 @@ class Activations:
     finds what is done.
     """
 
-    def __init__(self, inputs: Fresh, frozen: str, fabric: "Fabric") -> None:
+    def __init__(self, inputs: OnTheFlyInputs, frozen: str, fabric: "Fabric") -> None:
         self.inputs, self.fabric, self.device = inputs, fabric, inputs.device
         self.recipe, self.store = inputs.recipe, inputs.store
         assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)
         content = hashlib.blake2b(digest_size=10)
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
-        network = (self.recipe.backbone, frozen, fingerprint(inputs.prefix.network), str(self.recipe.seed))
+        network = (self.recipe.backbone, frozen, weights_hash(inputs.prefix.network), str(self.recipe.seed))
         # The augmentation before it is torch's in any case.
         made_by = (engine(self.device), inputs.prefix.engine)
         pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
@@ -51,12 +51,12 @@ class Activations:
 
         What other parts, folds or protocols have computed is found; what is missing is computed.
         """
-        file = RowFile(self.folder / f"{self._name(view)}.npy", len(self.store.hashes))
+        file = ResumableArray(self.folder / f"{self._name(view)}.npy", len(self.store.hashes))
         missing = _missing(file, rows)
         with progress(f"frozen part, {file.path.stem.replace('-', ' ')}", len(rows)) as advance:
             advance(len(rows) - len(missing))
             self.fabric.barrier()
-            self._compute(view, share(self.fabric, missing), file, advance)
+            self._compute(view, own_share(self.fabric, missing), file, advance)
             self.fabric.barrier()
             # A host whose cache is its own lacks what others have computed, and what is done may have changed
             # while processes looked.
@@ -72,12 +72,12 @@ class Activations:
         return f"test-{hashlib.blake2b(shown, digest_size=4).hexdigest()}"
 
     @torch.inference_mode()
-    def _compute(self, view: int, rows: Rows, file: RowFile, advance: Callable[[int], None]) -> None:
+    def _compute(self, view: int, rows: Rows, file: ResumableArray, advance: Callable[[int], None]) -> None:
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         # Others may be at the same view: each has its own order, and leaves out what is there meanwhile.
         for number in np.random.default_rng(os.getpid()).permutation(len(batches)):
             batch_rows = batches[number]
-            some = batch_rows[~file.done()[batch_rows]]
+            some = batch_rows[~file.written_rows()[batch_rows]]
             if len(some):
                 file.write(some, self._batch(view, some).half().cpu().numpy())
             advance(len(batch_rows))
@@ -86,11 +86,11 @@ class Activations:
         return batch(self.inputs, np.full(len(rows), view), rows)
 
 
-def _missing(file: RowFile, rows: Rows) -> Rows:
-    return np.setdiff1d(rows, np.flatnonzero(file.done()))
+def _missing(file: ResumableArray, rows: Rows) -> Rows:
+    return np.setdiff1d(rows, np.flatnonzero(file.written_rows()))
 
 
-class Cached:
+class CachedActivations:
     """The same, from activations computed once; view by view, for the rows given."""
 
     def __init__(self, activations: Activations, views: Sequence[int], rows: Rows) -> None:

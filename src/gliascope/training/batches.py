@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import RecipeError
-from gliascope.training.data import Material, Part
-from gliascope.training.distributed import share
+from gliascope.training.data import Subset, TrainingData
+from gliascope.training.distributed import own_share
 from gliascope.training.inputs import Host, Rows
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Batches:
     Raises RecipeError where a batch, or a part that is scored, has too few slices for so many processes.
     """
 
-    def __init__(self, fabric: "Fabric", material: Material, number: int) -> None:
+    def __init__(self, fabric: "Fabric", material: TrainingData, number: int) -> None:
         self.fabric, self.material, self.number = fabric, material, number
         self.recipe, self.train = material.recipe, material.train
         size = self.recipe.stages[number].batch_size
@@ -57,11 +57,11 @@ class Batches:
     def shares(self, epoch: int) -> Iterator[tuple[int, Rows]]:
         """Size of each batch, and the places that this process has in it."""
         for places in self.order(epoch):
-            yield len(places), share(self.fabric, places)
+            yield len(places), own_share(self.fabric, places)
 
-    def scored(self, part: Part) -> list[Rows]:
+    def scored(self, part: Subset) -> list[Rows]:
         """The places in a part that this process scores, by SCORED or more, but less than twice that."""
-        places = share(self.fabric, np.arange(len(part.rows)))
+        places = own_share(self.fabric, np.arange(len(part.rows)))
         return np.array_split(places, max(1, len(places) // SCORED))
 
     def views(self, epoch: int) -> NDArray[np.int64]:

@@ -122,11 +122,11 @@ def restore(
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Put back what `load_progress` read."""
-    module.load_state_dict(below(tensors, "model."))
+    module.load_state_dict(with_prefix(tensors, "model."))
     if average is not None:
-        average.load_state_dict(below(tensors, "average."))
+        average.load_state_dict(with_prefix(tensors, "average."))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for key, value in below(tensors, "optimizer.").items():
+    for key, value in with_prefix(tensors, "optimizer.").items():
         number, name = key.split(".", 1)
         parameter = parameters[int(number)]
         # Fused optimisers pair elements by memory order: the state must lie as its parameter does.
@@ -134,6 +134,6 @@ def restore(
         optimizer.state[parameter][name] = torch.empty_like(like, device=parameter.device).copy_(value)
 
 
-def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names start with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

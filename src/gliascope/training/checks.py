@@ -3,7 +3,7 @@
 import torch
 
 from gliascope.models.classifier import build_classifier
-from gliascope.models.freezing import frozen
+from gliascope.models.freezing import frozen_layers
 from gliascope.recipes import Recipe
 from gliascope.training.distributed import create_fabric
 from gliascope.training.losses import Criterion
@@ -20,5 +20,5 @@ def check_trainable(recipe: Recipe, classes: int = 2, devices: int = 1) -> None:
     classifier = build_classifier(recipe, classes)
     Criterion(recipe.loss, torch.ones(classes))(torch.zeros(1, classes), torch.zeros(1, dtype=torch.int64))
     for stage in recipe.stages:
-        frozen(classifier, stage.freeze)
+        frozen_layers(classifier, stage.freeze)
         create_optimizer(classifier, stage, torch.zeros(()))

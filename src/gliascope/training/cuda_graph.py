@@ -18,7 +18,7 @@ class _Recording:
 
 
 @dataclass(slots=True)
-class Replay:
+class CudaGraphRunner:
     """`function(kind, tensors)` as a CUDA graph for each kind and shape of tensors; as it is elsewhere.
 
     A small batch of a deep network costs its GPU less time than the CPU takes to launch hundreds of kernels.

@@ -12,7 +12,7 @@ from gliascope.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Subset:
     """Slices of one part of a split: store rows and class numbers, both int64 (slices,), and files."""
 
     rows: NDArray[np.int64]
@@ -20,9 +20,9 @@ class Part:
     paths: Sequence[str]
 
     @classmethod
-    def of(cls, split: Split, store: Store, name: str) -> "Part":
+    def of(cls, split: Split, store: Store, name: str) -> "Subset":
         """One part of a split. Raises GliascopeError where the store is of another catalogue."""
-        frame = split.part(name)
+        frame = split.subset(name)
         rows, labels = store.rows(frame["pixel_hash"]), split.class_numbers(name)
         # Not the catalogue's order, which follows that of the sources on the command line.
         order = np.lexsort((labels, rows))
@@ -30,13 +30,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingData:
     """What a recipe is trained on. With `cache`, what a frozen part makes of a view is kept on disk."""
 
     recipe: Recipe
     store: Store
     classes: int
-    train: Part
-    val: Part
-    test: Part
+    train: Subset
+    val: Subset
+    test: Subset
     cache: bool = True

@@ -34,7 +34,7 @@ def create_fabric(devices: int = 1) -> "Fabric":
     return Fabric(accelerator="auto", devices=devices, strategy="ddp_spawn")
 
 
-def settle(fabric: "Fabric") -> None:
+def set_threads(fabric: "Fabric") -> None:
     """Set up a process that others train beside: more threads than cores slow each other down."""
     if fabric.world_size > 1:
         keep_freed_memory()
@@ -43,6 +43,6 @@ def settle(fabric: "Fabric") -> None:
         torch.set_num_threads(max(1, cores() // beside))
 
 
-def share(fabric: "Fabric", places: NDArray[np.int64]) -> NDArray[np.int64]:
+def own_share(fabric: "Fabric", places: NDArray[np.int64]) -> NDArray[np.int64]:
     """What this process does of work that all processes share."""
     return places[fabric.global_rank :: fabric.world_size]

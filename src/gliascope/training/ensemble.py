@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gliascope.export.onnx import check, to_onnx
-from gliascope.export.tta import Deployed, average
+from gliascope.export.tta import DeployedNetwork, average_views
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.preprocessing.preprocess import FILTERS, Preprocessing
 from gliascope.recipes.run import Run
@@ -77,7 +77,7 @@ class JointModel(nn.Module):
         What the answer is the mean of: the members' probabilities or their logits.
     """
 
-    def __init__(self, members: Sequence[Deployed], given: Preprocessing, of: Average) -> None:
+    def __init__(self, members: Sequence[DeployedNetwork], given: Preprocessing, of: Average) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.inputs = nn.ModuleList(MemberInput(given, member.preprocessing) for member in members)
@@ -101,7 +101,7 @@ class JointModel(nn.Module):
         """
         answers = [member(shown(pixels)) for member, shown in zip(self.members, self.inputs, strict=True)]
         logits, features, *maps = zip(*answers, strict=False)
-        joint = [average(torch.stack(logits), self.of), torch.cat(features, dim=1)]
+        joint = [average_views(torch.stack(logits), self.of), torch.cat(features, dim=1)]
         if "maps" in self.outputs:
             joint.append(torch.stack(maps[0]).mean(0))
         return tuple(joint)
@@ -128,7 +128,7 @@ def join(name: str, runs: Sequence[Run], given: Preprocessing, of: Average = "pr
         before.
     """
     bundles = [Bundle.load(one.model) for one in runs]
-    members = [Deployed(load_classifier(one), one.recipe).eval() for one in runs]
+    members = [DeployedNetwork(load_classifier(one), one.recipe).eval() for one in runs]
     for member, bundle in zip(members, bundles, strict=True):
         # The weights alone do not make the network: another version of timm may build it differently.
         check(member, member.outputs, bundle)
@@ -166,7 +166,7 @@ def _shared(model: bytes) -> bytes:
     return content
 
 
-def _have_mean_map(members: Sequence[Deployed]) -> bool:
+def _have_mean_map(members: Sequence[DeployedNetwork]) -> bool:
     """Whether all members have class activation maps, of one shape and of the same square of a picture."""
     if not all("maps" in member.outputs for member in members):
         return False

@@ -10,7 +10,7 @@ from importlib import metadata
 import torch
 
 from gliascope.recipes import Precision
-from gliascope.recipes.run import Git
+from gliascope.recipes.run import GitState
 from gliascope.runtime.executors import cores
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -41,7 +41,7 @@ def set_determinism(deterministic: bool) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def mixed(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+def autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
     """bf16 where that is enough, or float32, as a recipe asks."""
     return torch.autocast(device.type, torch.bfloat16, enabled=_in_bf16(device, precision))
 
@@ -58,7 +58,7 @@ def engine(device: torch.device, precision: Precision = "auto") -> str:
     return f"torch {torch.__version__} {name} {'bf16' if _in_bf16(device, precision) else 'float32'}"
 
 
-def describe(device: torch.device) -> Mapping[str, str | int]:
+def describe_environment(device: torch.device) -> Mapping[str, str | int]:
     """Versions and hardware, for the Run's record. Holds no host or user name."""
     record: dict[str, str | int] = {
         "python": platform.python_version(),
@@ -70,11 +70,11 @@ def describe(device: torch.device) -> Mapping[str, str | int]:
     return record | {name: metadata.version(name) for name in _PACKAGES}
 
 
-def git_state() -> Git | None:
+def git_state() -> GitState | None:
     """Of the current folder, without names; None outside a repository, before a first commit, without git."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain")
-    return None if commit is None or changes is None else Git(commit=commit.strip(), dirty=bool(changes))
+    return None if commit is None or changes is None else GitState(commit=commit.strip(), dirty=bool(changes))
 
 
 def _git(*arguments: str) -> str | None:

@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 from gliascope.errors import RecipeError
 from gliascope.models.classifier import Normalise
-from gliascope.models.weights import fingerprint, pretrained_backbone
+from gliascope.models.weights import pretrained_backbone, weights_hash
 from gliascope.recipes import Recipe
 from gliascope.runtime.progress import progress
-from gliascope.runtime.resumable_array import RowFile
+from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import Store, cache_folder
-from gliascope.training.environment import engine, mixed
+from gliascope.training.environment import autocast, engine
 
 BATCH = 64
 
 
-def features(
+def backbone_features(
     store: Store, rows: NDArray[np.int64], recipe: Recipe, device: torch.device
 ) -> NDArray[np.float32]:
     """Mean and maximum over the place of each channel of the recipe's pretrained backbone, untrained further.
@@ -31,11 +31,11 @@ def features(
     backbone = pretrained_backbone(recipe.backbone, recipe.weights).eval()
     content = hashlib.blake2b(digest_size=10)
     pixels = (store.key, store.preprocessing.model_dump_json())
-    for part in (*pixels, recipe.backbone, fingerprint(backbone), engine(device)):
+    for part in (*pixels, recipe.backbone, weights_hash(backbone), engine(device)):
         content.update(part.encode() + b"\n")
     content.update(store.hashes[rows].tobytes())
-    file = RowFile(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))
-    if not file.done().all():
+    file = ResumableArray(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))
+    if not file.written_rows().all():
         _compute(store, rows, backbone, device, file)
     array: NDArray[np.float32] = file.open()
     return array
@@ -43,18 +43,18 @@ def features(
 
 @torch.inference_mode()
 def _compute(
-    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, file: RowFile
+    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, file: ResumableArray
 ) -> None:
     backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = Normalise(store.preprocessing).to(device)
-    missing = np.flatnonzero(~file.done())
+    missing = np.flatnonzero(~file.written_rows())
     with progress("features", len(rows)) as advance:
         advance(len(rows) - len(missing))
         size = BATCH if device.type == "cpu" else 4 * BATCH
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
             images = normalise(torch.from_numpy(store.pixels[rows[batch]]).to(device))
-            with mixed(device):
+            with autocast(device):
                 maps = backbone(images.contiguous(memory_format=torch.channels_last))
             pooled = _pool(maps.float())
             file.write(batch, pooled.cpu().numpy())

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from gliascope.export.onnx import to_onnx
 from gliascope.inference.engine import open_session
 from gliascope.recipes import Precision
-from gliascope.training.environment import engine, mixed
+from gliascope.training.environment import autocast, engine
 
 EXPORTED = 2000  # images, from which exporting (ten seconds) pays
 
 
-class Prefix:
+class FrozenBackbone:
     """Frozen layers: network input (n, 3, size, size) to their activations.
 
     images: how many it will be given. On a CPU ONNX Runtime runs it where that many pay for the export, in
@@ -39,7 +39,7 @@ class Prefix:
     def __call__(self, images: Tensor) -> Tensor:
         """Float32, or bf16 where `mixed` makes it so."""
         if not self.exported:
-            with mixed(self.device, self.precision):
+            with autocast(self.device, self.precision):
                 return self.network(images)  # type: ignore[no-any-return]
         if self._session is None:
             example = images[:1].repeat(2, 1, 1, 1)  # the exporter would take 1 for fixed

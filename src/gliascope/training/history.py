@@ -41,7 +41,7 @@ def chosen_epoch(history: Sequence[Epoch], keep: Literal["best", "last"]) -> int
     return max(range(len(history)), key=lambda row: (history[row].val_accuracy, -history[row].val_loss))
 
 
-def is_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
+def is_stage_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
     """Whether a stage with these epochs is at its end, or has waited too long for a better one."""
     if len(rows) == stage.epochs:
         return True

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliascope.export.tta import view
+from gliascope.export.tta import apply_tta_view
 from gliascope.models.classifier import Normalise
 from gliascope.recipes import Recipe, TestView
 from gliascope.store.store import Store
 from gliascope.training.augment import augment, draws
-from gliascope.training.frozen_backbone import Prefix
+from gliascope.training.frozen_backbone import FrozenBackbone
 
 Rows = NDArray[np.int64]
 Host = tuple[NDArray[np.generic], ...]
@@ -29,7 +29,7 @@ def deployed_views(recipe: Recipe, all_of_them: bool = True) -> list[int]:
     return [0 if view == TestView() else -1 - number for number, view in enumerate(recipe.tta.views)]
 
 
-def shown(views: Rows) -> int:
+def view_kind(views: Rows) -> int:
     """What kind of views a batch shows: one test-time view, by its number, or 1: training views."""
     first = int(views[0])
     return 1 if first > 0 or (views != first).any() else first
@@ -52,10 +52,10 @@ class Inputs(Protocol):
 
 def batch(inputs: Inputs, views: Rows, rows: Rows) -> Tensor:
     """Both steps at once."""
-    return inputs.compute(shown(views), to_device(inputs.load(views, rows), inputs.device))
+    return inputs.compute(view_kind(views), to_device(inputs.load(views, rows), inputs.device))
 
 
-class Fresh:
+class OnTheFlyInputs:
     """Network input made on the spot: numbered views of slices, then the frozen part, if any.
 
     View 0 is plain, 1 and on are augmented, -1 and down are the recipe's test-time views, in order; a batch
@@ -66,7 +66,7 @@ class Fresh:
         self,
         store: Store,
         recipe: Recipe,
-        prefix: Prefix | None,
+        prefix: FrozenBackbone | None,
         device: torch.device,
         resident: Tensor | None = None,
     ) -> None:
@@ -83,16 +83,16 @@ class Fresh:
     def compute(self, kind: int, loaded: Device) -> Tensor:
         """(n, 3, size, size), or the frozen part's activations of it."""
         pixels, uniform, plain = loaded
-        whole = self.normalise.to_unit(pixels if self.resident is None else self.resident[pixels])
+        whole = self.normalise.scale_to_unit(pixels if self.resident is None else self.resident[pixels])
         if kind < 0:
-            images = self.normalise.centre(view(whole, self.recipe.tta.views[-1 - kind]))
+            images = self.normalise.centre_crop(apply_tta_view(whole, self.recipe.tta.views[-1 - kind]))
         elif kind == 0:
-            images = self.normalise.centre(whole)
+            images = self.normalise.centre_crop(whole)
         else:
             size = self.recipe.preprocessing.input_size
             images = augment(whole, self.recipe.augmentation, uniform, size)
             if self.recipe.views:  # numbered from 0
-                images = images.where(~plain[:, None, None, None], self.normalise.centre(whole))
+                images = images.where(~plain[:, None, None, None], self.normalise.centre_crop(whole))
         images = self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
         return images if self.prefix is None else self.prefix(images)
 
@@ -100,7 +100,7 @@ class Fresh:
         """Nothing is held."""
 
 
-def resident(store: Store, device: torch.device) -> Tensor | None:
+def pixels_on_device(store: Store, device: torch.device) -> Tensor | None:
     """The store's pixels in a GPU's memory; None where they would take more than a quarter, and on a CPU."""
     if device.type != "cuda" or store.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
         return None
@@ -115,7 +115,7 @@ def to_device(arrays: Host, device: torch.device) -> Device:
     return tuple(tensors)
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Yield items while a thread makes the next one."""
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:

@@ -9,15 +9,15 @@ from gliascope.errors import DivergedError
 from gliascope.models.classifier import Classifier
 from gliascope.runtime.files import write_text
 from gliascope.training.checkpoints import (
-    below,
     load_progress,
     load_weights,
     restore,
     save_progress,
     save_weights,
+    with_prefix,
 )
-from gliascope.training.data import Material
-from gliascope.training.history import Epoch, chosen_epoch, is_over, log
+from gliascope.training.data import TrainingData
+from gliascope.training.history import Epoch, chosen_epoch, is_stage_over, log
 from gliascope.training.stage import StageTraining
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_history(folder: Path) -> list[Epoch]:
 def fit(
     fabric: "Fabric",
     classifier: Classifier,
-    material: Material,
+    material: TrainingData,
     folder: Path,
     watch: Callable[[Sequence[Epoch]], None] = lambda _: None,
 ) -> None:
@@ -51,16 +51,16 @@ def fit(
         watch(history)
     for number, stage in enumerate(material.recipe.stages):
         done = [epoch for epoch in history if epoch.stage == number]
-        if is_over(stage, done):
+        if is_stage_over(stage, done):
             continue
         if saved and done:
-            classifier.load_state_dict(below(saved[1], "model."))
+            classifier.load_state_dict(with_prefix(saved[1], "model."))
         elif number > 0:
             _start_stage(fabric, folder, number, classifier)
         fabric.to_device(classifier)
         training = StageTraining(fabric, classifier, material, number)
         if saved and done:
-            restore(saved[1], classifier, training.average, training.optimizer)
+            restore(saved[1], classifier, training.averaged_network, training.optimizer)
         for epoch in _epochs_or_diverged(training, done, folder):
             history.append(epoch)
             _keep(training, history, folder)
@@ -71,10 +71,10 @@ def _keep(training: StageTraining, history: list[Epoch], folder: Path) -> None:
     """Write what the last epoch has come to: one process does, the others wait for it."""
     if training.fabric.is_global_zero:
         if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
-            save_weights(folder / "chosen.safetensors", training.kept)
+            save_weights(folder / "chosen.safetensors", training.chosen_network)
         log(folder, history, training.losses)
         state = {"history": [asdict(row) for row in history]}
-        save_progress(folder, training.classifier, training.average, training.optimizer, state)
+        save_progress(folder, training.classifier, training.averaged_network, training.optimizer, state)
     training.fabric.barrier()
 
 

@@ -12,14 +12,14 @@ from gliascope.export.onnx import export
 from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
-from gliascope.recipes.run import Record, Results, Run
-from gliascope.splits.split import PARTS, Split
-from gliascope.splits.validation import without_calibrating
+from gliascope.recipes.run import Run, RunRecord, RunResults
+from gliascope.splits.split import SUBSETS, Split
+from gliascope.splits.validation import exclude_calibrating
 from gliascope.store.store import Store
 from gliascope.training.checkpoints import PREVIOUS, load_weights
-from gliascope.training.data import Material, Part
-from gliascope.training.distributed import create_fabric, settle
-from gliascope.training.environment import describe, git_state, set_determinism
+from gliascope.training.data import Subset, TrainingData
+from gliascope.training.distributed import create_fabric, set_threads
+from gliascope.training.environment import describe_environment, git_state, set_determinism
 from gliascope.training.history import chosen_epoch
 from gliascope.training.loop import fit, load_history
 
@@ -47,16 +47,16 @@ def train(
     run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
-    seen = Split(without_calibrating(split.frame, recipe.chooses))
-    train_part, val, test = (Part.of(seen, store, name) for name in PARTS)
-    material = Material(recipe, store, len(split.classes), train_part, val, test, cache)
+    seen = Split(exclude_calibrating(split.frame, recipe.chooses))
+    train_part, val, test = (Subset.of(seen, store, name) for name in SUBSETS)
+    material = TrainingData(recipe, store, len(split.classes), train_part, val, test, cache)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
     fabric.launch(partial(_fit, run=run, material=material))
     if not fabric.is_global_zero:
         return run
     classifier = build_classifier(recipe, len(split.classes))
     load_weights(folder / "chosen.safetensors", classifier)
-    results = Results(
+    results = RunResults(
         chosen=chosen_epoch(load_history(folder), run.recipe.keep),
         seconds=round(time.perf_counter() - began, 1),
         parameters=sum(p.numel() for p in classifier.parameters()),
@@ -70,9 +70,9 @@ def train(
     return run
 
 
-def _fit(fabric: "Fabric", run: Run, material: Material) -> None:
+def _fit(fabric: "Fabric", run: Run, material: TrainingData) -> None:
     """What every process does."""
-    settle(fabric)
+    set_threads(fabric)
     set_determinism(run.recipe.deterministic)
     if fabric.is_global_zero:
         run.save()
@@ -92,8 +92,8 @@ def _open(new: Run) -> Run:
     return old
 
 
-def _record(recipe: Recipe, split: Split, store: Store, fabric: "Fabric") -> Record:
-    return Record(
+def _record(recipe: Recipe, split: Split, store: Store, fabric: "Fabric") -> RunRecord:
+    return RunRecord(
         version=__version__,
         classes=split.classes,
         protocol=split.protocol,
@@ -105,7 +105,7 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: "Fabric") -> Rec
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         git=git_state(),
         weights_licence=_licence(recipe),
-        environment={**describe(fabric.device), "processes": fabric.world_size},
+        environment={**describe_environment(fabric.device), "processes": fabric.world_size},
     )
 
 

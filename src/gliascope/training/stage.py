@@ -11,34 +11,34 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gliascope.errors import DivergedError
-from gliascope.export.tta import average
+from gliascope.export.tta import average_views
 from gliascope.models.classifier import Classifier
-from gliascope.models.cut import cut
-from gliascope.models.freezing import frozen
+from gliascope.models.cut import cut_network
+from gliascope.models.freezing import frozen_layers
 from gliascope.recipes import Stage
 from gliascope.runtime.progress import progress
-from gliascope.training.activations import Activations, Cached
+from gliascope.training.activations import Activations, CachedActivations
 from gliascope.training.batches import Batches
-from gliascope.training.cuda_graph import Replay
-from gliascope.training.data import Material, Part
-from gliascope.training.environment import mixed
-from gliascope.training.frozen_backbone import Prefix
-from gliascope.training.history import Epoch, is_over
+from gliascope.training.cuda_graph import CudaGraphRunner
+from gliascope.training.data import Subset, TrainingData
+from gliascope.training.environment import autocast
+from gliascope.training.frozen_backbone import FrozenBackbone
+from gliascope.training.history import Epoch, is_stage_over
 from gliascope.training.inputs import (
     Device,
-    Fresh,
     Host,
     Inputs,
-    ahead,
+    OnTheFlyInputs,
     batch,
     deployed_views,
-    resident,
-    shown,
+    pixels_on_device,
+    prefetch,
     to_device,
+    view_kind,
 )
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.optimizers import create_optimizer
-from gliascope.training.weight_averaging import Average
+from gliascope.training.weight_averaging import EMA
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
 class StageTraining:
     """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
 
-    def __init__(self, fabric: "Fabric", classifier: Classifier, material: Material, number: int) -> None:
+    def __init__(self, fabric: "Fabric", classifier: Classifier, material: TrainingData, number: int) -> None:
         self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
         self.recipe = material.recipe
         self.stage: Stage = self.recipe.stages[number]
         self.batches = Batches(fabric, material, number)
-        fixed = frozen(classifier, self.stage.freeze)
+        fixed = frozen_layers(classifier, self.stage.freeze)
         classifier.requires_grad_(True)
-        prefix, tail = cut(classifier, fixed.cut) if fixed.cut else (None, classifier)
+        prefix, tail = cut_network(classifier, fixed.cut) if fixed.cut else (None, classifier)
         if prefix is not None:
             fabric.to_device(prefix.eval().requires_grad_(False))
         self.still = [classifier.get_submodule(name) for name in fixed.modules]
@@ -65,25 +65,27 @@ class StageTraining:
         self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
         counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.classes)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
-        self.averaged = Average(classifier, self.recipe.ema) if self.recipe.ema else None
+        self.averaged = EMA(classifier, self.recipe.ema) if self.recipe.ema else None
         self.deployed: nn.Module = tail
         if self.averaged is not None:
-            self.deployed = cut(self.kept, fixed.cut)[1] if fixed.cut else self.kept
+            self.deployed = (
+                cut_network(self.chosen_network, fixed.cut)[1] if fixed.cut else self.chosen_network
+            )
         self.rate = torch.zeros((), device=fabric.device)
         self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.rate))
         alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
-        self.step = Replay(self._step, recorded=alone_on_gpu)
+        self.step = CudaGraphRunner(self._step, recorded=alone_on_gpu)
         self.losses = torch.zeros(0)
 
     @property
-    def average(self) -> nn.Module | None:
+    def averaged_network(self) -> nn.Module | None:
         """The network of averaged weights, where the recipe wants one."""
         return self.averaged.module if self.averaged else None
 
     @property
-    def kept(self) -> nn.Module:
+    def chosen_network(self) -> nn.Module:
         """The network that validation has seen."""
-        return self.classifier if self.average is None else self.average
+        return self.classifier if self.averaged_network is None else self.averaged_network
 
     def _inputs(self, frozen_part: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
         """What training, validation and watching the test part are fed."""
@@ -91,20 +93,30 @@ class StageTraining:
         prefix = None
         if frozen_part is not None:
             images = (recipe.views or self.stage.epochs) * len(material.store.hashes)
-            prefix = Prefix(frozen_part, device, images, recipe.precision)
-        fresh = Fresh(material.store, recipe, prefix, device, resident(material.store, device))
+            prefix = FrozenBackbone(frozen_part, device, images, recipe.precision)
+        fresh = OnTheFlyInputs(
+            material.store, recipe, prefix, device, pixels_on_device(material.store, device)
+        )
         if prefix is None or not material.cache:
             return fresh, fresh, fresh
         activations = Activations(fresh, str(name), self.fabric)
-        train = Cached(activations, range(recipe.views), material.train.rows) if recipe.views else fresh
-        val = fresh if recipe.augmented_validation else Cached(activations, self._shown, material.val.rows)
-        test = Cached(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
+        train = (
+            CachedActivations(activations, range(recipe.views), material.train.rows)
+            if recipe.views
+            else fresh
+        )
+        val = (
+            fresh
+            if recipe.augmented_validation
+            else CachedActivations(activations, self._shown, material.val.rows)
+        )
+        test = CachedActivations(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
         return train, val, test
 
     def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
         """Train until the stage is over; `done` are its epochs so far."""
         rows = list(done)
-        while not is_over(self.stage, rows):
+        while not is_stage_over(self.stage, rows):
             began, epoch = time.perf_counter(), len(rows)
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
             self._agree()
@@ -125,7 +137,7 @@ class StageTraining:
     def _agree(self) -> None:
         """Give all processes the batch statistics of the first, which are kept: each saw its share alone."""
         if self.fabric.world_size > 1:
-            for buffer in self.kept.buffers():
+            for buffer in self.chosen_network.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def _diverged(self, epoch: int, train_loss: float, val_loss: float) -> DivergedError:
@@ -157,7 +169,7 @@ class StageTraining:
         for module in self.still:
             module.eval()
         with progress(f"epoch {epoch + 1} of {self.stage.epochs}", len(train.rows)) as advance:
-            for number, (size, kind, loaded) in enumerate(ahead(self._batches(epoch))):
+            for number, (size, kind, loaded) in enumerate(prefetch(self._batches(epoch))):
                 step = epoch * steps + number
                 rate = self.stage.schedule.rate(self.stage.lr, step, steps, self.stage.epochs) * slow
                 self.rate.fill_(rate)
@@ -179,7 +191,7 @@ class StageTraining:
         for number, (size, mine) in enumerate(self.batches.shares(epoch), epoch * self.batches.steps):
             loaded = self.inputs.load(views[mine], train.rows[mine])
             mixed_with = self.batches.mixed_with(number, len(mine))
-            yield size, shown(views[mine]), (train.labels[mine], *mixed_with, *loaded)
+            yield size, view_kind(views[mine]), (train.labels[mine], *mixed_with, *loaded)
 
     def _step(self, kind: tuple[int, int], given: Device) -> Device:
         """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
@@ -197,7 +209,7 @@ class StageTraining:
         for number, (images, own, other) in enumerate(zip(*split, strict=True), 1):
             last = number == len(split[0])
             with self.fabric.no_backward_sync(self.tail, enabled=not last):
-                with mixed(self.fabric.device, self.recipe.precision):
+                with autocast(self.fabric.device, self.recipe.precision):
                     logits = self.tail(images).float()
                 # Processes average their gradients: this makes that the mean over the whole batch.
                 loss = self._losses(logits, own, other, share).sum() * (self.fabric.world_size / size)
@@ -216,16 +228,16 @@ class StageTraining:
         return losses if share is None else losses.lerp(self.criterion(logits, others), 1 - share)
 
     @torch.inference_mode()
-    def _score(self, part: Part, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
+    def _score(self, part: Subset, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
         """Cross-entropy and accuracy of the deployed network over some views, on a part."""
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
         for places in self.batches.scored(part):
             rows = part.rows[places]
             images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
-            with mixed(self.fabric.device, self.recipe.precision):
+            with autocast(self.fabric.device, self.recipe.precision):
                 logits = [self.deployed(view) for view in images]
-            merged = average(torch.stack(logits).float(), self.recipe.tta.average)
+            merged = average_views(torch.stack(logits).float(), self.recipe.tta.average)
             targets = self.fabric.to_device(torch.from_numpy(part.labels[places]))
             sums[0] += cross_entropy(merged, targets, reduction="sum")
             sums[1] += (merged.argmax(1) == targets).sum()

@@ -10,14 +10,14 @@ from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe
 from gliascope.splits.split import Split
 from gliascope.store.store import Store
-from gliascope.training.data import Material, Part
+from gliascope.training.data import Subset, TrainingData
 from gliascope.training.distributed import create_fabric
 from gliascope.training.environment import set_determinism
 from gliascope.training.history import Epoch
 from gliascope.training.loop import fit, load_history
 
 
-def validate(
+def train_and_validate(
     recipe: Recipe,
     split: Split,
     store: Store,
@@ -31,9 +31,9 @@ def validate(
     it takes to go on: the same call does. Raises DivergedError for a loss that is not finite.
     """
     set_determinism(recipe.deterministic)
-    nothing = Part(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
-    train, val = (Part.of(split, store, name) for name in ("train", "val"))
-    material = Material(recipe, store, len(split.classes), train, val, nothing, cache)
+    nothing = Subset(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
+    train, val = (Subset.of(split, store, name) for name in ("train", "val"))
+    material = TrainingData(recipe, store, len(split.classes), train, val, nothing, cache)
     classifier = build_classifier(recipe, len(split.classes))
     fabric = create_fabric()
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.

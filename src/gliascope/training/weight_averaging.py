@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class Average:
+class EMA:
     """Exponential moving average of a network's weights and buffers.
 
     After n steps the past weighs min(decay, (1 + n) / (10 + n)), so that a short training is not held back by

@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.commands.external_models.class_mapping import fit_classes
+from gliascope.commands.external_models.class_mapping import map_classes
 from gliascope.commands.external_models.evaluate import evaluate_onnx, evaluate_predictions
-from gliascope.commands.external_models.onnx_model import Graph, GraphOptions
-from gliascope.commands.external_models.prediction_table import Table, TableModel
+from gliascope.commands.external_models.onnx_model import OnnxGraph, OnnxOptions
+from gliascope.commands.external_models.prediction_table import EvaluatedTable, ProbabilityTable
 from gliascope.commands.predictions import load_predictions, to_scores
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
@@ -65,7 +65,7 @@ def report(folder: Path) -> dict:
 def test_a_table_gets_the_report_of_its_probabilities(
     catalog: Catalog, splits: list[Split], tmp_path: Path
 ) -> None:
-    frame = splits[0].part("test")
+    frame = splits[0].subset("test")
     table(frame).sample(fraction=1, shuffle=True, seed=1).write_csv(tmp_path / "told.csv")
     evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     told = guesses(frame)
@@ -115,10 +115,10 @@ def test_each_protocol_has_thresholds_of_its_own_validation_slices(catalog: Cata
 def test_without_the_files_the_catalogue_is_enough(
     catalog: Catalog, splits: list[Split], official_source: Path, tmp_path: Path
 ) -> None:
-    frame = splits[0].part("test")
+    frame = splits[0].subset("test")
     table(frame).write_csv(tmp_path / "told.csv")
-    found = Table.read(tmp_path / "told.csv", catalog)
-    model = TableModel(found, fit_classes(list(found.columns), splits, found.file)[1])
+    found = ProbabilityTable.read(tmp_path / "told.csv", catalog)
+    model = EvaluatedTable(found, map_classes(list(found.columns), splits, found.file)[1])
     whole = model.pictures(frame.head(2))
     assert [picture.shape for picture in whole] == [(48, 48)] * 2
     shutil.rmtree(official_source)
@@ -132,7 +132,7 @@ def test_without_the_files_the_catalogue_is_enough(
 def test_a_path_is_as_long_as_it_takes(
     catalog: Catalog, splits: list[Split], tmp_path: Path, form: str
 ) -> None:
-    told = table(splits[0].part("test"))
+    told = table(splits[0].subset("test"))
     change = {
         "absolute": lambda path: str(tmp_path / path),
         "from below the source": lambda path: path.removeprefix("source/"),
@@ -142,8 +142,8 @@ def test_a_path_is_as_long_as_it_takes(
     told = told.with_columns(filename=pl.Series([change(path) for path in told["path"]])).drop("path")
     (tmp_path / "beside").mkdir()
     told.write_csv(tmp_path / "beside" / "told.csv")
-    found = Table.read(tmp_path / "beside" / "told.csv", catalog)
-    assert found.rows["path"].sort().to_list() == splits[0].part("test")["path"].sort().to_list()
+    found = ProbabilityTable.read(tmp_path / "beside" / "told.csv", catalog)
+    assert found.rows["path"].sort().to_list() == splits[0].subset("test")["path"].sort().to_list()
 
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
@@ -176,7 +176,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 def test_tables_that_do_not_fit_are_refused(
     catalog: Catalog, splits: list[Split], tmp_path: Path, change: Change, message: str
 ) -> None:
-    change(table(splits[0].part("test"))).write_csv(tmp_path / "told.csv")
+    change(table(splits[0].subset("test"))).write_csv(tmp_path / "told.csv")
     with pytest.raises(ForeignError, match=message):
         evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -193,7 +193,7 @@ def test_what_is_no_table_is_named(catalog: Catalog, splits: list[Split], tmp_pa
 def test_a_model_that_tells_tumour_from_none_is_asked_no_more(
     catalog: Catalog, splits: list[Split], tmp_path: Path
 ) -> None:
-    told = table(splits[0].part("test"))
+    told = table(splits[0].subset("test"))
     tumour = pl.sum_horizontal("glioma", "meningioma", "pituitary")
     told.select("path", "notumor", tumour.alias("tumor")).write_csv(tmp_path / "binary.csv")
     told.write_csv(tmp_path / "kinds.csv")
@@ -219,7 +219,7 @@ def test_slices_of_a_volume_are_told_apart_by_their_index(tmp_path: Path) -> Non
                 nibabel.save(image, tmp_path / "source" / part / label / f"{number}.nii.gz")
     catalog = scan([tmp_path / "source"])
     splits = split(catalog, ["official"])
-    frame = splits[0].part("test")
+    frame = splits[0].subset("test")
     told = table(frame, ("glioma", "no_tumor"))
     told.write_csv(tmp_path / "told.csv")
     with pytest.raises(ForeignError, match=r"holds 3 slices; add a column `index`"):
@@ -298,8 +298,8 @@ STATED = {"size": 24, "mean": [0.5, 0.4, 0.3], "std": [0.25, 0.2, 0.2]}
 def test_a_graph_gets_slices_as_it_takes_them(
     tmp_path: Path, shape: list[int | str], dtype: int, channel: int | None
 ) -> None:
-    graph = Graph(
-        graph_file(tmp_path / "m.onnx", shape, dtype, channel=channel), GraphOptions(CLASSES, STATED)
+    graph = OnnxGraph(
+        graph_file(tmp_path / "m.onnx", shape, dtype, channel=channel), OnnxOptions(CLASSES, STATED)
     )
     colours = channel is not None
     assert graph.preprocessing.channels == ("rgb" if colours else "grey")
@@ -315,7 +315,7 @@ def test_a_graph_gets_slices_as_it_takes_them(
 
 def test_bytes_go_in_as_they_are_and_the_central_square_is_cut(tmp_path: Path) -> None:
     file = graph_file(tmp_path / "m.onnx", ["n", 24, 24], TensorProto.UINT8)
-    graph = Graph(file, GraphOptions(CLASSES, {"size": 32, "centre": 24}))
+    graph = OnnxGraph(file, OnnxOptions(CLASSES, {"size": 32, "centre": 24}))
     pixels = np.zeros((2, 32, 32), np.uint8)
     pixels[:, 4:28, 4:28] = 1
     pixels[1] *= 2
@@ -336,7 +336,7 @@ def test_what_outputs_are_is_told_from_them(
 ) -> None:
     classes = CLASSES if outputs == 4 else ("no_tumor", "tumor")
     file = graph_file(tmp_path / "m.onnx", ["n", 1, 24, 24], outputs=outputs, ending=ending)
-    graph = Graph(file, GraphOptions(classes, {"mean": [0.5] * 3, "std": [0.1] * 3}))
+    graph = OnnxGraph(file, OnnxOptions(classes, {"mean": [0.5] * 3, "std": [0.1] * 3}))
     pixels = (
         np.random.default_rng(0).integers(0, 256, (5, 24, 24)).astype(np.uint8)
         // np.arange(1, 6, dtype=np.uint8)[:, None, None]
@@ -363,36 +363,36 @@ def test_graphs_that_do_not_fit_the_options_are_refused(
     tmp_path: Path, shape: list[int | str], options: dict, message: str
 ) -> None:
     with pytest.raises(ForeignError, match=message):
-        Graph(graph_file(tmp_path / "m.onnx", shape), GraphOptions(CLASSES, options))
+        OnnxGraph(graph_file(tmp_path / "m.onnx", shape), OnnxOptions(CLASSES, options))
 
 
 def test_graphs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(ForeignError, match=r"junk\.onnx: cannot be opened"):
-        Graph(tmp_path / "junk.onnx", GraphOptions(CLASSES))
+        OnnxGraph(tmp_path / "junk.onnx", OnnxOptions(CLASSES))
     file = graph_file(tmp_path / "m.onnx", ["n", 1, 24, 24], TensorProto.UINT8)
     with pytest.raises(ForeignError, match="takes bytes"):
-        Graph(file, GraphOptions(CLASSES, {"mean": [0, 0, 0], "std": [1, 1, 1]}))
+        OnnxGraph(file, OnnxOptions(CLASSES, {"mean": [0, 0, 0], "std": [1, 1, 1]}))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
     with pytest.raises(ForeignError, match="none with a column for each of a, b, c"):
-        Graph(file, GraphOptions(("a", "b", "c")))(pixels)
+        OnnxGraph(file, OnnxOptions(("a", "b", "c")))(pixels)
     with pytest.raises(ForeignError, match="say --outputs logits"):
-        Graph(file, GraphOptions(CLASSES, outputs="probabilities"))(pixels)
+        OnnxGraph(file, OnnxOptions(CLASSES, outputs="probabilities"))(pixels)
     sigmoids = graph_file(tmp_path / "s.onnx", ["n", 1, 24, 24], ending="Sigmoid")
     for outputs in (None, "probabilities"):  # to take them for logits would be no remedy
         with pytest.raises(ForeignError, match=r"as sigmoids do.*softmax at its end, or without") as caught:
-            Graph(sigmoids, GraphOptions(CLASSES, outputs=outputs))(pixels)
+            OnnxGraph(sigmoids, OnnxOptions(CLASSES, outputs=outputs))(pixels)
         assert ("say --outputs logits" in str(caught.value)) == (outputs is None)
     softmax = graph_file(tmp_path / "p.onnx", ["n", 1, 24, 24], ending="Softmax")
-    Graph(softmax, GraphOptions(CLASSES))(pixels)
+    OnnxGraph(softmax, OnnxOptions(CLASSES))(pixels)
     with pytest.raises(ForeignError, match=r"gives probabilities.* and no logits; leave out --outputs"):
-        Graph(softmax, GraphOptions(CLASSES, outputs="logits"))(pixels)
+        OnnxGraph(softmax, OnnxOptions(CLASSES, outputs="logits"))(pixels)
 
 
 def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split], tmp_path: Path) -> None:
     file = graph_file(tmp_path / "m.onnx", ["n", 3, 24, 24], channel=1)
     stated = {"mean": [0.5] * 3, "std": [0.1] * 3}
-    evaluate_onnx(file, GraphOptions(CLASSES, stated), catalog, splits, tmp_path / "out")
+    evaluate_onnx(file, OnnxOptions(CLASSES, stated), catalog, splits, tmp_path / "out")
     found = report(tmp_path / "out")
     assert found["protocols"]["official"]["n"] == 16
     assert found["protocols"]["official"]["operating"]["sensitivity"]["chosen"] is not None
@@ -400,7 +400,7 @@ def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split]
     assert used == Preprocessing(channels="rgb", size=24, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1))
     assert found["model"]["outputs"] == "y: logits of glioma, meningioma, no_tumor, pituitary"
     # Its classes in another order are the same classes.
-    turned = GraphOptions(CLASSES[::-1], stated)
+    turned = OnnxOptions(CLASSES[::-1], stated)
     evaluate_onnx(file, turned, catalog, splits, tmp_path / "turned")
     confusion = np.array(report(tmp_path / "turned")["protocols"]["official"]["confusion"])
     assert (confusion[:, ::-1] == found["protocols"]["official"]["confusion"]).all()
@@ -448,12 +448,12 @@ def test_the_command_reads_its_options(catalog: Catalog, splits: list[Split], tm
 def test_a_table_is_read_by_its_own_name_and_as_spreadsheets_write_it(
     catalog: Catalog, splits: list[Split], tmp_path: Path
 ) -> None:
-    told = table(splits[0].part("test"))
+    told = table(splits[0].subset("test"))
     swapped = told.rename({"glioma": "notumor", "notumor": "glioma"})
     swapped.write_csv(tmp_path / "told2.csv")
     text = told.write_csv(separator=";").replace(".png", "PNG").replace("0.", "0,").replace("PNG", ".png")
     (tmp_path / "told[2].csv").write_bytes(text.encode("utf-16"))
-    found = Table.read(tmp_path / "told[2].csv", catalog)
+    found = ProbabilityTable.read(tmp_path / "told[2].csv", catalog)
     assert found.columns["glioma"] == "glioma"
     assert found.rows.height == 16
     kept = found.rows.join(told, on="path", suffix="_told")

@@ -22,7 +22,7 @@ from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.subgroups import Subgroup
 from gliascope.evaluation.verdicts import Histogram, evaluate_verdicts
 from gliascope.inference.bundle import BundleInfo
-from gliascope.recipes.run import Ensemble
+from gliascope.recipes.run import EnsembleRecord
 from gliascope.reports.pages.card import model_card
 from gliascope.reports.pages.checklist import FOR_YOU, IN_PART, MET, NOT_APPLICABLE, answers, counts
 from gliascope.reports.pages.claim import ITEMS, SECTIONS
@@ -213,7 +213,7 @@ def test_only_what_the_report_holds_is_met(report: Report) -> None:
     assert (found[22], found[29], found[32]) == (MET,) * 3
     assert (found[20], found[27], found[33]) == (IN_PART, NOT_APPLICABLE, FOR_YOU)
     assert states(report, audit=None)[20] == FOR_YOU
-    joined = RUN.model_copy(update={"ensemble": Ensemble(average="logits", members={})})
+    joined = RUN.model_copy(update={"ensemble": EnsembleRecord(average="logits", members={})})
     assert states(report, run=joined)[27] == MET
     folds = summarise_folds({str(seed): simulated(seed) for seed in (0, 1)})
     outside = {"leave-source-out": protocol(folds=Folds(**dict(folds), repeats=None))}

@@ -15,7 +15,7 @@ _BINARY = {NO_TUMOR, "tumor"}
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class ClassMapping:
     """How a model's probabilities become those of `classes`: matrix (its classes, ours) of 0 and 1."""
 
     classes: tuple[str, ...]
@@ -27,7 +27,9 @@ class Merge:
         return merged
 
 
-def fit_classes(classes: Sequence[str], splits: Sequence[Split], file: Path) -> tuple[list[Split], Merge]:
+def map_classes(
+    classes: Sequence[str], splits: Sequence[Split], file: Path
+) -> tuple[list[Split], ClassMapping]:
     """Splits of the task that a model answers, and how its classes become theirs.
 
     A model that only tells tumour from none is asked no more; where the labels tell no more, the
@@ -44,6 +46,6 @@ def fit_classes(classes: Sequence[str], splits: Sequence[Split], file: Path) -> 
             "name its classes as the catalogue does, or leave such slices out by `scan --labels`"
         )
     merged = tuple(sorted(set(names)))
-    return splits, Merge(
+    return splits, ClassMapping(
         merged, np.array([[one == name for one in merged] for name in names], dtype=np.float64)
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from gliascope.audit import Audit
-from gliascope.commands.evaluate import report_on
-from gliascope.commands.external_models.class_mapping import fit_classes
-from gliascope.commands.external_models.onnx_model import Graph, GraphModel, GraphOptions
-from gliascope.commands.external_models.prediction_table import Table, TableModel
+from gliascope.commands.evaluate import evaluate_models
+from gliascope.commands.external_models.class_mapping import map_classes
+from gliascope.commands.external_models.onnx_model import EvaluatedOnnxModel, OnnxGraph, OnnxOptions
+from gliascope.commands.external_models.prediction_table import EvaluatedTable, ProbabilityTable
 from gliascope.dataset.catalog import Catalog
 from gliascope.runtime.files import check_writable
 from gliascope.splits.split import Split
@@ -24,14 +24,14 @@ def evaluate_predictions(
     Raises ForeignError for a CSV that is no such table, lacks a class, or lacks a slice that is tested.
     """
     check_writable(folder)
-    table = Table.read(file, catalog)
-    splits, merge = fit_classes(list(table.columns), splits, file)
-    report_on([(TableModel(table, merge), splits)], catalog, splits, folder, audit)
+    table = ProbabilityTable.read(file, catalog)
+    splits, merge = map_classes(list(table.columns), splits, file)
+    evaluate_models([(EvaluatedTable(table, merge), splits)], catalog, splits, folder, audit)
 
 
 def evaluate_onnx(
     file: Path,
-    options: GraphOptions,
+    options: OnnxOptions,
     catalog: Catalog,
     splits: Sequence[Split],
     folder: Path,
@@ -42,9 +42,9 @@ def evaluate_onnx(
     Raises ForeignError for a graph that cannot be run, or does not fit what is stated.
     """
     check_writable(folder)
-    splits, merge = fit_classes(options.classes, splits, file)
-    graph = Graph(file, options)
+    splits, merge = map_classes(options.classes, splits, file)
+    graph = OnnxGraph(file, options)
     asked = pl.concat([split.frame.filter(pl.col("part") != "train") for split in splits])
     used = catalog.frame.join(asked, on="pixel_hash", how="semi", maintain_order="left")
     images, splits = store_splits(used, splits, graph.preprocessing)
-    report_on([(GraphModel(graph, merge, images), splits)], catalog, splits, folder, audit)
+    evaluate_models([(EvaluatedOnnxModel(graph, merge, images), splits)], catalog, splits, folder, audit)

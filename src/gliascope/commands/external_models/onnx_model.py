@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from gliascope.classes import canonical
-from gliascope.commands.evaluated_model import Answers, Memory, ModelReport
-from gliascope.commands.external_models.class_mapping import Merge
+from gliascope.commands.evaluated_model import CachedOutputs, ModelPredictions, ModelReport
+from gliascope.commands.external_models.class_mapping import ClassMapping
 from gliascope.errors import ForeignError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.recipes.ranges import problems
+from gliascope.recipes.ranges import describe_errors
 from gliascope.reports.model import OnnxModel
 from gliascope.store.store import Store
 
@@ -33,7 +33,7 @@ _SUM_TOLERANCE = 1e-3  # of probabilities in half precision
 
 
 @dataclass(frozen=True, slots=True)
-class GraphOptions:
+class OnnxOptions:
     """What a graph does not say of itself.
 
     classes: in the order of its outputs. preprocessing: keys of Preprocessing; what is left out follows from
@@ -45,7 +45,7 @@ class GraphOptions:
     outputs: str | None = None
 
     @classmethod
-    def parse(cls, classes: str | None, preprocessing: Sequence[str], outputs: str | None) -> "GraphOptions":
+    def parse(cls, classes: str | None, preprocessing: Sequence[str], outputs: str | None) -> "OnnxOptions":
         """Read a list with commas, KEY=VALUE each, and a word. Raises ForeignError for what is none."""
         if not classes:
             raise ForeignError(
@@ -66,7 +66,7 @@ class GraphOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class OnnxInput:
     """What a graph takes. dtype: uint8 is pixels as they are; channels: 1 or 3, None for an array without
     such an axis; last: whether that axis is the last; size: side in pixels and batch: slices, None for any.
     """
@@ -79,7 +79,7 @@ class Input:
     batch: int | None
 
     @classmethod
-    def of(cls, file: Path, session: Any) -> "Input":
+    def of(cls, file: Path, session: Any) -> "OnnxInput":
         """Read a session's input. Raises ForeignError for one that is no batch of slices."""
         inputs = session.get_inputs()
         shapes = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
@@ -108,7 +108,7 @@ class Input:
         try:
             found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
         except ValidationError as error:
-            raise ForeignError(f"{file}: preprocessing {problems(error, Preprocessing)}") from None
+            raise ForeignError(f"{file}: preprocessing {describe_errors(error, Preprocessing)}") from None
         if self.size not in (None, found.input_size):
             raise ForeignError(
                 f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"
@@ -136,13 +136,13 @@ class Input:
         return np.ascontiguousarray(values, dtype=self.dtype)
 
 
-class Graph:
+class OnnxGraph:
     """A session, the preprocessing of what it takes, and the meaning of what it gives.
 
     Raises ForeignError where it cannot be opened or run, or does not fit the options.
     """
 
-    def __init__(self, file: Path, options: GraphOptions) -> None:
+    def __init__(self, file: Path, options: OnnxOptions) -> None:
         self.file, self.classes = file, options.classes
         self.kind, self.output = options.outputs, ""  # known once it has run
         try:
@@ -150,7 +150,7 @@ class Graph:
         except Exception as error:  # the runtime's own exceptions share no base class
             reason = str(error).splitlines()[0]
             raise ForeignError(f"{file}: cannot be opened as an ONNX graph ({reason})") from None
-        self.input = Input.of(file, self.session)
+        self.input = OnnxInput.of(file, self.session)
         self.preprocessing = self.input.preprocessing(file, options.preprocessing)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
@@ -221,20 +221,20 @@ class Graph:
             return np.log(np.hstack([1 - values, values]) if single else values / total)
 
 
-class GraphModel:
+class EvaluatedOnnxModel:
     """A Graph on the slices that validate and test, its classes merged into those of a report."""
 
-    foreign = True
-    chooses = False
+    external = True
+    is_validation_chosen = False
 
-    def __init__(self, graph: Graph, merge: Merge, images: Store) -> None:
+    def __init__(self, graph: OnnxGraph, merge: ClassMapping, images: Store) -> None:
         self.graph, self.merge = graph, merge
         self.name, self.classes = graph.file.name, merge.classes
-        self.memory = Memory(images, graph)
+        self.memory = CachedOutputs(images, graph)
 
-    def answer(self, frame: pl.DataFrame, part: str) -> Answers:
+    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions:
         """What the graph says of these rows of a split."""
-        return Answers(self.merge(self.memory(frame, part).probabilities))
+        return ModelPredictions(self.merge(self.memory(frame, part).probabilities))
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""

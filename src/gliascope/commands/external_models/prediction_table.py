@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.classes import NO_TUMOR, TUMOR_KINDS, canonical
-from gliascope.commands.evaluated_model import Answers, ModelReport
-from gliascope.commands.external_models.class_mapping import Merge
-from gliascope.dataset.catalog import FILE, Catalog, read_file
+from gliascope.commands.evaluated_model import ModelPredictions, ModelReport
+from gliascope.commands.external_models.class_mapping import ClassMapping
+from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import THUMBNAIL
-from gliascope.dataset.table_file import PATHS, TableFile, number
+from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, number
 from gliascope.errors import ForeignError, ReadError
 from gliascope.reports.model import PredictionTable
 
@@ -25,7 +25,7 @@ SUM_TOLERANCE = 0.02  # two decimals of four classes
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ProbabilityTable:
     """A CSV of probabilities, matched with a catalogue.
 
     rows: path and index as in the catalogue, and a column a class; columns: each class's name in the file.
@@ -37,7 +37,7 @@ class Table:
     catalog: Catalog
 
     @classmethod
-    def read(cls, file: Path, catalog: Catalog) -> "Table":
+    def read(cls, file: Path, catalog: Catalog) -> "ProbabilityTable":
         """Read a CSV with a column of PATHS, for volumes one of INDICES, and one for each class.
 
         Paths are matched as `TableFile.match` says. A class may be named in any way that `scan` knows, behind
@@ -46,23 +46,25 @@ class Table:
         """
         table = TableFile.read(file, ForeignError)
         columns = _class_columns(file, table, catalog.classes)
-        path = table.find(PATHS)
+        path = table.find(PATH_COLUMNS)
         if path is None:
-            raise ForeignError(f"{file}: expected a column {' or '.join(PATHS[:4])} but got {table.names}")
+            raise ForeignError(
+                f"{file}: expected a column {' or '.join(PATH_COLUMNS[:4])} but got {table.names}"
+            )
         return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
 
 
-class TableModel:
+class EvaluatedTable:
     """What a Table says of slices, its classes merged into those of a report."""
 
-    foreign = True
-    chooses = False
+    external = True
+    is_validation_chosen = False
 
-    def __init__(self, table: Table, merge: Merge) -> None:
+    def __init__(self, table: ProbabilityTable, merge: ClassMapping) -> None:
         self.table, self.merge = table, merge
         self.name, self.classes = table.file.name, merge.classes
 
-    def answer(self, frame: pl.DataFrame, part: str) -> Answers | None:
+    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
         """Probabilities of these rows; None where a slice that validates has none.
 
         Raises ForeignError where one that is tested has none.
@@ -73,7 +75,7 @@ class TableModel:
         )
         missing = found.filter(pl.col(labels[0]).is_null())
         if missing.is_empty():
-            return Answers(self.merge(found.select(labels).to_numpy()))
+            return ModelPredictions(self.merge(found.select(labels).to_numpy()))
         if part == "val":
             return None
         path, index = missing.row(0)[:2]
@@ -86,8 +88,8 @@ class TableModel:
         """These slices as their files hold them; where those are gone, the catalogue's thumbnails."""
         key = ["path", "index"]
         rows = frame.select(key).join(self.table.catalog.frame, on=key, how="left", maintain_order="left")
-        pictured = self.table.catalog.pictured(rows)
-        return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE).iter_rows()]
+        pictured = self.table.catalog.with_thumbnails(rows)
+        return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE_COLUMNS).iter_rows()]
 
     def facts(self) -> ModelReport:
         """Which file it was, and how its columns were read."""
@@ -173,6 +175,6 @@ def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _picture(index: int, thumbnail: bytes, *file: Any) -> NDArray[np.uint8]:
     try:
-        return next(item.pixels for item in read_file(*file) if item.index == index)
+        return next(item.pixels for item in read_catalogued(*file) if item.index == index)
     except (ReadError, StopIteration):
         return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)

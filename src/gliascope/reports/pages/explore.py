@@ -38,7 +38,7 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
 
     All is told from the catalogue but the drawn slices, which are read again where their files still are.
     """
-    pictured = catalog.pictured()
+    pictured = catalog.with_thumbnails()
     frame, album = pictured.with_row_index("row"), Album(pictured)
     looks = [_look(label, frame.filter(label=label), album, seed) for label in catalog.classes]
     everywhere = np.average([look.histogram for look in looks], axis=0, weights=[x.slices for x in looks])
@@ -56,7 +56,7 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
         counts=count_slices(frame, ["source"]),
         parts=count_slices(frame, ["source", "official"]) if frame["official"].count() else [],
         facts=_facts(frame),
-        rejects=dict(catalog.rejects["reason"].value_counts().sort("reason").rows()),
+        rejects=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
         sizes={look.label: _sizes(frame, look.label, f"sizes-{n}") for n, look in enumerate(looks)},
         intensities={
             look.label: plots.intensities(look.histogram, everywhere, f"intensities-{n}")

@@ -50,7 +50,7 @@ class Galleries:
 
     def __init__(self, audit: Audit, catalog: Catalog) -> None:
         self._audit = audit
-        self.album = Album(catalog.pictured())
+        self.album = Album(catalog.with_thumbnails())
         numbers = audit.groups.with_row_index("pixels").select("pixels", "pixel_hash", group_number="group")
         self.slices = (
             catalog.frame.with_row_index("row")

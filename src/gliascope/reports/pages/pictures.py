@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliascope.dataset.catalog import FILE, read_file
+from gliascope.dataset.catalog import FILE_COLUMNS, read_catalogued
 from gliascope.dataset.scan import THUMBNAIL
 from gliascope.errors import ReadError
 
@@ -37,7 +37,7 @@ class Album:
         self._frame = frame
         self._picture = lru_cache(maxsize=None)(self._make)
         self._read = lru_cache(maxsize=VOLUMES)(
-            read_file
+            read_catalogued
         )  # slices of one volume often come one after another
 
     def __getitem__(self, row: int) -> Picture:
@@ -46,7 +46,7 @@ class Album:
     def _make(self, row: int) -> Picture:
         facts = self._frame.row(row, named=True)
         try:
-            pixels = self._read(*(facts[name] for name in FILE))[facts["index"]].pixels
+            pixels = self._read(*(facts[name] for name in FILE_COLUMNS))[facts["index"]].pixels
         except (ReadError, IndexError):  # gone or changed since the scan
             pixels = thumbnail(facts)
         return Picture(encode(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"])

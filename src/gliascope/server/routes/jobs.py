@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from gliascope.server.access import allowed
-from gliascope.server.context import Here
+from gliascope.server.context import RequestContext
 from gliascope.server.job import INPUTS, Job
 from gliascope.server.keys import Identity
 from gliascope.server.routes.openapi import FILES, errors
@@ -33,7 +33,9 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     responses=errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 507),
     openapi_extra=FILES,
 )
-async def submit(request: Request, here: Here, who: Who, model: Name = None, level: Level = None) -> Response:
+async def submit(
+    request: Request, here: RequestContext, who: Who, model: Name = None, level: Level = None
+) -> Response:
     """Leave files to be classified; ask for the answer at the address in Location."""
     here.check_open()
     chosen = here.models.get(model)
@@ -64,7 +66,7 @@ async def submit(request: Request, here: Here, who: Who, model: Name = None, lev
 
 
 @router.get("/{job}", response_model=Told, responses=errors(401, 403, 404, 429))
-async def ask(request: Request, here: Here, who: Who, job: Id) -> Response:
+async def ask(request: Request, here: RequestContext, who: Who, job: Id) -> Response:
     """How far the job is; its result once it is done."""
     found = here.jobs.get(job, who.name)
     told = await run_in_threadpool(found.tell, fetch=not request.state.head)
@@ -72,7 +74,7 @@ async def ask(request: Request, here: Here, who: Who, job: Id) -> Response:
 
 
 @router.delete("/{job}", status_code=204, responses=errors(401, 403, 404, 429))
-async def forget(here: Here, who: Who, job: Id) -> None:
+async def forget(here: RequestContext, who: Who, job: Id) -> None:
     """Cancel the job if it runs, and forget it."""
     await here.jobs.forget(here.jobs.get(job, who.name))
 
@@ -80,7 +82,7 @@ async def forget(here: Here, who: Who, job: Id) -> None:
 @router.get(
     "/{job}/slices/{number}/image", response_class=Response, responses=_PICTURE | errors(401, 403, 404, 429)
 )
-async def image(here: Here, who: Who, job: Id, number: Number) -> Response:
+async def image(here: RequestContext, who: Who, job: Id, number: Number) -> Response:
     """The slice as it was read: PNG, 8 bits, grey or RGB."""
     found = here.jobs.get(job, who.name)
     return Response(await here.service.draw(found.image, number), media_type="image/png")
@@ -91,7 +93,7 @@ async def image(here: Here, who: Who, job: Id, number: Number) -> Response:
     response_class=Response,
     responses=_PICTURE | errors(401, 403, 404, 429),
 )
-async def saliency(here: Here, who: Who, job: Id, number: Number) -> Response:
+async def saliency(here: RequestContext, who: Who, job: Id, number: Number) -> Response:
     """Where the model looked: RGBA PNG of the slice's size, the more opaque, the more it counted."""
     found = here.jobs.get(job, who.name)
     return Response(await here.service.draw(found.saliency, number), media_type="image/png")

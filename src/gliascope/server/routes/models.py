@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 
 from gliascope.classes import describe
 from gliascope.server.access import allowed
-from gliascope.server.context import Here
+from gliascope.server.context import RequestContext
 from gliascope.server.models import Model
 from gliascope.server.routes.openapi import errors
 from gliascope.server.routes.predict import Name
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1", tags=["models"])
 
 
 @router.get("/models", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 429))
-async def models(here: Here) -> list[ModelSummary]:
+async def models(here: RequestContext) -> list[ModelSummary]:
     """The models that can be chosen; the first is the default."""
     return [
         ModelSummary(
@@ -32,13 +32,13 @@ async def models(here: Here) -> list[ModelSummary]:
 
 
 @router.get("/model", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 404, 429))
-async def model(here: Here, model: Name = None) -> ModelFacts:
+async def model(here: RequestContext, model: Name = None) -> ModelFacts:
     """All that is known of a model: classes, thresholds, numbers, licences, its card."""
     return _facts(here.models.get(model))
 
 
 @router.post("/models/reload", dependencies=[Depends(allowed("admin"))], responses=errors(401, 403, 429))
-async def reload(request: Request, here: Here) -> Reloaded:
+async def reload(request: Request, here: RequestContext) -> Reloaded:
     """Load keys and models again from where they lie; a damaged one stays what it was."""
     return await here.reload(request.app)
 

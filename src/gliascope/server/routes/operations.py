@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gliascope.server.access import allowed
-from gliascope.server.context import Here
+from gliascope.server.context import RequestContext
 from gliascope.server.routes.openapi import METRICS, errors
 from gliascope.server.schemas import Health
 
@@ -19,13 +19,13 @@ async def document(request: Request) -> JSONResponse:
 
 
 @router.get("/healthz")
-async def healthz(here: Here) -> Health:
+async def healthz(here: RequestContext) -> Health:
     """200 as long as the server lives."""
     return Health(status=here.state)
 
 
 @router.get("/readyz", responses=errors(503))
-async def readyz(here: Here) -> Health:
+async def readyz(here: RequestContext) -> Health:
     """200 while the server takes work, 503 while it starts or stops."""
     here.check_open()
     return Health(status=here.state)
@@ -37,7 +37,7 @@ async def readyz(here: Here) -> Health:
     dependencies=[Depends(allowed("admin"))],
     responses=METRICS | errors(401, 403),
 )
-async def metrics(here: Here) -> Response:
+async def metrics(here: RequestContext) -> Response:
     """Counts and times, for Prometheus."""
     here.measure()
     return Response(here.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

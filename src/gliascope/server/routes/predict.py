@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Prepared
+from gliascope.inference.predict import PreparedSlice
 from gliascope.server.access import allowed
-from gliascope.server.admission import Hold
-from gliascope.server.context import Here
+from gliascope.server.admission import AdmittedRequest
+from gliascope.server.context import RequestContext
 from gliascope.server.requests import unless_gone
 from gliascope.server.routes.openapi import FILES, errors
 from gliascope.server.schemas import Prediction
@@ -30,7 +30,7 @@ Level = Annotated[
 class _Watch:
     """Holds a place for every slice."""
 
-    hold: Hold
+    hold: AdmittedRequest
     files: int
     slices: int = 0
 
@@ -39,7 +39,7 @@ class _Watch:
         self.slices += slices
         self.hold.reach(self.slices + self.files)
 
-    def keep(self, number: int, one: Prepared, finding: Finding) -> None:
+    def keep(self, number: int, one: PreparedSlice, finding: Finding) -> None:
         pass
 
     def answered(self, slices: int) -> None:
@@ -54,7 +54,7 @@ class _Watch:
 )
 async def predict(
     request: Request,
-    here: Here,
+    here: RequestContext,
     model: Name = None,
     saliency: Annotated[bool, Query(description="also where the model looked, slice by slice")] = False,
     level: Level = None,
