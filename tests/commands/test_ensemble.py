@@ -114,7 +114,7 @@ def test_seeds_become_one_bundle_with_a_report_of_its_own(
     assert report["chosen_epoch"] is None
     page = check_page((out / "report.html").read_text())
     assert "quick × 3 on source" in page.text
-    assert Bundle.load(out / "bundle").info.metrics["official"]["n"] == 16
+    assert Bundle.load(out / "bundle").info.metrics["official"].n == 16
 
     done = CliRunner().invoke(
         app, ["compare", *(str(run.parent) for run in runs[:2]), str(out), "--out", str(tmp_path / "c")]

@@ -151,7 +151,7 @@ def test_the_report_draws_it_there_on_its_stored_picture(values: dict[str, Any],
     answers = model.predict(frame, "test")
     assert isinstance(answers, ModelPredictions)
     scores = Scores(np.array([[0.1, 0.9]]), np.array([0]), np.array([0]), ("glioma", "no_tumor"))
-    (mistake,) = show_mistakes(Split(frame), model, scores, answers)
+    ((_, mistake),) = show_mistakes(Split(frame), model, scores, answers)
     assert mistake.overlay is not None
     picture = Image.open(BytesIO(mistake.overlay))
     side = wanted.input_size / CELLS

@@ -139,7 +139,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     assert {len(f["prediction_set"]) for f in findings} == {4}  # validation has too few groups for less
     told = {name: entry["n"] for name, entry in result["verdicts"]["by_verdict"].items()}
     assert told == {verdict: sum(f["verdict"] == verdict for f in findings) for verdict in told}
-    assert model.info.metrics["official"]["n"] == 16
+    assert model.info.metrics["official"].n == 16
     assert "Research use only" in (bundle / "MODEL_CARD.md").read_text()
 
 
