@@ -48,7 +48,7 @@ def test_the_decoder_may_die_and_the_job_goes_on(make):
 def test_the_decoder_may_hang_and_the_job_goes_on(make, monkeypatch):
     path = compressed(make, "JPEGLSLossless")
     read(path)
-    monkeypatch.setattr(isolated, "TIMEOUT", 0.2)
+    monkeypatch.setattr(isolated, "TIMEOUT_SECONDS", 0.2)
     isolated._thread.helper.process.send_signal(signal.SIGSTOP)
     with pytest.raises(DamagedFileError, match="decoder failed"):
         read(path)

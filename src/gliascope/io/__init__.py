@@ -124,7 +124,7 @@ def _open(path: Path) -> BinaryIO:
 def _format(path: Path, file: BinaryIO) -> tuple[Format, bytes]:
     """The format, and the bytes that tell it."""
     try:
-        head = file.read(signatures.HEAD)
+        head = file.read(signatures.HEAD_BYTES)
         file.seek(0)
     except Exception as error:
         raise ReadError(path, "cannot be read", one_line(error)) from None

@@ -16,7 +16,7 @@ _SEPARATE = 2  # TIFF 6.0, tag 284 (PlanarConfiguration)
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float"}
 
 
-def is_deep(image: Image.Image) -> bool:
+def is_16_bit(image: Image.Image) -> bool:
     """Whether this picture, not yet decoded, is colour or grey with transparency of 16 bits a channel."""
     raw = _raw_modes(image)
     return bool(raw) and all(mode.startswith(_KNOWN) for mode in raw)
@@ -45,7 +45,7 @@ def decode(image: Image.Image, content: bytes, index: int) -> Values:
     return colours
 
 
-def unsupported_deep(image: Image.Image) -> str:
+def unsupported_16_bit(image: Image.Image) -> str:
     """What Pillow would get wrong in this picture of 16 bits, in a few words; nothing if all is well."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or 16 not in image.tag_v2.get(258, ()):
         return ""
@@ -55,7 +55,7 @@ def unsupported_deep(image: Image.Image) -> str:
     return "16-bit colour in separate planes" if planes else ""
 
 
-def unknown_tiff(content: bytes) -> str:
+def describe_tiff(content: bytes) -> str:
     """What the first page of a TIFF holds, in a few words; nothing if it is no TIFF, or not a whole one."""
     try:
         directory = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if content[2:3] == b"+" else 8])

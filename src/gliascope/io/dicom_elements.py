@@ -13,13 +13,13 @@ from gliascope.errors import DamagedFileError
 _TEXT = {"DS", "IS", "LO", "SH", "CS", "ST", "LT", "UT", "UC", "UN"}
 
 
-def numbers(place: Dataset, name: str) -> list[float | None]:
+def numbers(dataset: Dataset, name: str) -> list[float | None]:
     """Values of an element: None for an empty one, NaN for one that is no finite number, [] if it is absent.
 
     Text is read as it stands in the file, since pydicom refuses a decimal comma or a closing null byte.
     """
     try:
-        element = place.get_item(name)
+        element = dataset.get_item(name)
     except KeyError:
         return []
     if element is None or element.value is None:
@@ -29,7 +29,7 @@ def numbers(place: Dataset, name: str) -> list[float | None]:
         if (element.VR or dictionary_VR(element.tag)) in _TEXT:
             value = bytes(value).decode("latin-1").split("\\")
         else:
-            value = place[name].value
+            value = dataset[name].value
     several = list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     return [_number(one) for one in several]
 
@@ -51,36 +51,36 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else math.nan
 
 
-def finite_numbers(place: Dataset, name: str) -> list[float]:
+def finite_numbers(dataset: Dataset, name: str) -> list[float]:
     """Values of an element that a file can do without; [] unless all are finite numbers."""
-    values = numbers(place, name)
+    values = numbers(dataset, name)
     return (
         [] if any(value is None or math.isnan(value) for value in values) else [float(v or 0) for v in values]
     )
 
 
-def first_number(path: Any, places: Sequence[Dataset], name: str) -> float | None:
+def first_number(path: Any, datasets: Sequence[Dataset], name: str) -> float | None:
     """First value of an element in the first place that states one; None where it is absent or empty.
 
     Raises DamagedFileError, naming the element, if that is no number.
     """
-    value = next((value for place in places for value in numbers(place, name) if value is not None), None)
+    value = next((value for place in datasets for value in numbers(place, name) if value is not None), None)
     if value is not None and math.isnan(value):
         remedy = f"{name}: correct that element, or export the file again"
         raise DamagedFileError(path, "a DICOM element is no number", remedy)
     return value
 
 
-def integer(place: Dataset, name: str) -> int | None:
+def integer(dataset: Dataset, name: str) -> int | None:
     """A whole number of one element, whatever value representation it claims; None if there is none."""
     try:
-        element = place.get_item(name)
+        element = dataset.get_item(name)
     except KeyError:
         return None
     value: Any = None if element is None else element.value
     binary = element is not None and (element.VR == "UN" or element.VR not in _TEXT)
     if binary and isinstance(value, bytes) and len(value) in (2, 4):
-        little = element.is_little_endian if isinstance(element, RawDataElement) else place.is_little_endian
+        little = element.is_little_endian if isinstance(element, RawDataElement) else dataset.is_little_endian
         return int.from_bytes(value, "little" if little is not False else "big")
-    found = next((one for one in numbers(place, name) if one is not None), None)
+    found = next((one for one in numbers(dataset, name) if one is not None), None)
     return int(found) if found is not None and math.isfinite(found) else None

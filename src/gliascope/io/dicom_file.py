@@ -12,9 +12,9 @@ from pydicom.filereader import read_dataset, read_preamble
 
 from gliascope.errors import DamagedFileError, NotAnImageError
 from gliascope.io import limits, signatures
-from gliascope.io.dicom_kind import name_kind
+from gliascope.io.dicom_kind import unsupported_kind
 
-PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _UNDEFINED = 0xFFFFFFFF
 _CHANNELS = {
@@ -34,7 +34,7 @@ def load(path: Path, file: BinaryIO) -> FileDataset:
     file = _from_start(file)
     deflated = _deflated(path, file)
     dataset = dcmread(deflated or file, force=True)
-    if not any(name in dataset for name in PIXELS):
+    if not any(name in dataset for name in PIXEL_KEYWORDS):
         _refuse_without_pixels(path, dataset)
     if deflated or "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
@@ -47,9 +47,9 @@ def load(path: Path, file: BinaryIO) -> FileDataset:
     return dataset
 
 
-def refuse_missing(path: Path, name: str, why: str = "") -> NoReturn:
+def refuse_missing(path: Path, name: str, reason: str = "") -> NoReturn:
     """Raise NotAnImageError for an element that the file lacks, naming it and the remedy."""
-    detail = "; ".join(filter(None, (_named(name), why, _REMEDY)))
+    detail = "; ".join(filter(None, (_named(name), reason, _REMEDY)))
     raise NotAnImageError(path, "DICOM element missing", detail)
 
 
@@ -67,9 +67,9 @@ def uid_name(identifier: str) -> str:
 
 def _from_start(file: BinaryIO) -> BinaryIO:
     """The file from where pydicom looks for its start, which is 128 bytes before DICM or at the data set."""
-    head = file.read(signatures.HEAD)
+    head = file.read(signatures.HEAD_BYTES)
     file.seek(0)
-    skipped = signatures.before_dicom(head)
+    skipped = signatures.dicom_offset(head)
     return BytesIO(file.read()[skipped:]) if skipped else file
 
 
@@ -80,7 +80,7 @@ def _refuse_without_pixels(path: Path, dataset: FileDataset) -> NoReturn:
     if len(dataset) == 0:
         raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
     kind = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
-    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or name_kind(dataset))
+    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or unsupported_kind(dataset))
 
 
 def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
@@ -101,7 +101,7 @@ def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
 
 def _complete(path: Path, dataset: FileDataset) -> None:
     """Set what decoding needs, from the rest of the file where that leaves one value only."""
-    keyword = next(name for name in PIXELS if name in dataset)
+    keyword = next(name for name in PIXEL_KEYWORDS if name in dataset)
     for name in ("Rows", "Columns"):
         if _integer(path, dataset, name) is None:
             refuse_missing(path, name)

@@ -73,7 +73,7 @@ def check_kind(path: Path, dataset: Dataset) -> None:
         raise NotAnImageError(path, kind if "slices" in kind else f"{kind}, not a slice", remedy)
 
 
-def name_kind(dataset: Dataset) -> str:
+def unsupported_kind(dataset: Dataset) -> str:
     """What `check_kind` would name it; nothing for a slice."""
     return _other_kind(dataset) or ""
 

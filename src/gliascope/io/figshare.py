@@ -32,7 +32,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     `cjdata.image` or a field is not understood, TooLargeError; what h5py raises on damaged
     content is left to the caller.
     """
-    head = file.read(signatures.HEAD)
+    head = file.read(signatures.HEAD_BYTES)
     file.seek(0)
     fields = _v5(path, file) if signatures.is_matlab5(head) else _v73(path, file)
     values, mask = fields.get("image"), fields.get("tumorMask")

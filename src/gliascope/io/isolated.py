@@ -19,7 +19,7 @@ from gliascope.errors import DamagedFileError
 from gliascope.io.intensity import Values
 from gliascope.runtime.paths import to_path
 
-TIMEOUT = 120.0
+TIMEOUT_SECONDS = 120.0
 """Seconds a file may take to decode."""
 
 _thread = threading.local()
@@ -29,7 +29,7 @@ def pixel_array(path: Path) -> Values:
     """Stored values of the DICOM file, as `pydicom.pixels.pixel_array` returns them.
 
     Each thread keeps one helper process, started at its first such file; that takes about half a second.
-    Raises DamagedFileError if the frames cannot be decoded, or not within TIMEOUT.
+    Raises DamagedFileError if the frames cannot be decoded, or not within TIMEOUT_SECONDS.
     """
     helper: _Helper | None = getattr(_thread, "helper", None)
     # A forked process must not talk to its parent's helper.
@@ -60,7 +60,7 @@ class _Helper:
         """Send a path, return the values or None. Raises OSError or ValueError if the process ended."""
         asked, answer = self.process.stdin, self.process.stdout
         assert asked is not None and answer is not None  # noqa: S101
-        alarm = threading.Timer(TIMEOUT, self.process.kill)
+        alarm = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
         alarm.start()
         try:
             asked.write(json.dumps(str(path.absolute())).encode() + b"\n")

@@ -14,7 +14,7 @@ from gliascope.errors import DamagedFileError, NotAnImageError
 from gliascope.io import intensity, limits
 from gliascope.io.facts import PLANES, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.nifti_geometry import geometry, slice_axis
+from gliascope.io.nifti_geometry import read_geometry, slice_axis
 from gliascope.io.scales import brain_windowed, to_slices
 from gliascope.io.slices import Slice
 
@@ -59,16 +59,16 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
             stream.read(_TRAILER)
         return values
 
-    return cut(path, header, stored)
+    return volume_slices(path, header, stored)
 
 
-def cut(path: Path, header: Any, stored: Callable[[], Values]) -> list[Slice]:
+def volume_slices(path: Path, header: Any, read_values: Callable[[], Values]) -> list[Slice]:
     """Slices of a volume, as `read` describes them, from its header and its stored values.
 
     `stored` gives the values, and is called once the header has been checked. Raises as `read`.
     """
     shape = _shape(path, header)
-    affine, sizes, known = geometry(path, header)
+    affine, sizes, known = read_geometry(path, header)
     with np.errstate(all="ignore"):  # sizes may be beyond any float's square
         turns = np.asarray(io_orientation(affine), np.intp)  # type: ignore[no-untyped-call]
     order = np.argsort(turns[:, 0])
@@ -76,7 +76,7 @@ def cut(path: Path, header: Any, stored: Callable[[], Values]) -> list[Slice]:
     sizes = sizes[order] * _TO_MM.get(header.get_xyzt_units()[0], 1.0)
     axis = slice_axis(canonical, sizes)
     _check(path, header, canonical, axis)
-    volume = apply_orientation(stored().reshape(shape), turns)  # type: ignore[no-untyped-call]
+    volume = apply_orientation(read_values().reshape(shape), turns)  # type: ignore[no-untyped-call]
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality, notes = _images(path, planes, header)
     columns, rows = np.delete(sizes, axis)

@@ -24,10 +24,10 @@ class Geometry(NamedTuple):
 
     affine: NDArray[np.float64]
     sizes: NDArray[np.float64]
-    known: bool
+    is_stated: bool
 
 
-def geometry(path: Path, header: Any) -> Geometry:
+def read_geometry(path: Path, header: Any) -> Geometry:
     """The sform, else the qform, else the voxel sizes.
 
     A transform counts if its code is set and it maps every axis to one of its own; what a writer left at zero
@@ -38,18 +38,18 @@ def geometry(path: Path, header: Any) -> Geometry:
     with np.errstate(all="ignore"):
         sizes = np.where(pixdim > 0, pixdim, np.linalg.norm(sform[:3, :3], axis=0))
     if codes["sform"] > 0 and _is_usable(sform):
-        return Geometry(sform, sizes, known=True)
+        return Geometry(sform, sizes, is_stated=True)
     qform = _qform(header, pixdim)
     if codes["qform"] > 0 and _is_usable(qform):
-        return Geometry(qform, pixdim, known=True)
+        return Geometry(qform, pixdim, is_stated=True)
     declared = [name for name, code in codes.items() if code > 0]
     if declared and not pixdim.all():
         remedy = f"{' and '.join(declared)} map an axis to nothing; convert the scan again, or set them"
         raise DamagedFileError(path, "orientation cannot be told", remedy)
     if not pixdim.all() and _is_usable(sform):
-        return Geometry(sform, sizes, known=False)  # all there is
+        return Geometry(sform, sizes, is_stated=False)  # all there is
     # As nibabel and FSL take such files: the first axis runs to the patient's left.
-    return Geometry(np.diag([*np.where(pixdim > 0, pixdim, 1.0) * (-1, 1, 1), 1.0]), pixdim, known=False)
+    return Geometry(np.diag([*np.where(pixdim > 0, pixdim, 1.0) * (-1, 1, 1), 1.0]), pixdim, is_stated=False)
 
 
 def _sform(header: Any) -> NDArray[np.float64]:

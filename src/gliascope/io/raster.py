@@ -14,7 +14,7 @@ from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 from gliascope.io import deep_colour, intensity, limits
 from gliascope.io.facts import digest
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.raster_support import name_unsupported, unsupported
+from gliascope.io.raster_support import name_unsupported, unsupported_coding
 from gliascope.io.scales import SPREAD, Histogram, IntensityFacts, SeriesScale, to_slices
 from gliascope.io.slices import Slice
 
@@ -50,7 +50,7 @@ def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[S
         size = str(error).partition(" exceeds")[0]
         raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
     except UnidentifiedImageError:
-        if (kind := deep_colour.unknown_tiff(content)) and not unsupported(content):
+        if (kind := deep_colour.describe_tiff(content)) and not unsupported_coding(content):
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}") from None
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
@@ -58,7 +58,7 @@ def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[S
     quantisation = _quantisation(image)
     modes, pages = [], list[Values]()
     for index, page in enumerate(_pages(path, image)):
-        if kind := deep_colour.unsupported_deep(page):
+        if kind := deep_colour.unsupported_16_bit(page):
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
         pages.append(_values(page, content, index))
@@ -112,7 +112,7 @@ def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
                 return
         limits.check_slice(path, image.height, image.width)
         mode = ImageMode.getmode(image.mode)
-        depth = 2 if deep_colour.is_deep(image) else np.dtype(mode.typestr).itemsize
+        depth = 2 if deep_colour.is_16_bit(image) else np.dtype(mode.typestr).itemsize
         total += image.height * image.width * len(mode.bands) * depth
         limits.check_total(path, index + 1, total)
         yield image
@@ -122,11 +122,11 @@ def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
 
 def _values(image: Image.Image, content: bytes, index: int) -> Values:
     """Decode to uint8, (height, width) or (height, width, 3), or to deeper values as stored."""
-    if deep_colour.is_deep(image):
+    if deep_colour.is_16_bit(image):
         return intensity.one_channel_if_grey(deep_colour.decode(image, content, index))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    return decoded_values(image, white_is_zero(image))
+    return image_values(image, white_is_zero(image))
 
 
 def white_is_zero(image: Image.Image) -> bool:
@@ -134,7 +134,7 @@ def white_is_zero(image: Image.Image) -> bool:
     return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO
 
 
-def decoded_values(image: Image.Image, inverted: bool) -> Values:
+def image_values(image: Image.Image, inverted: bool) -> Values:
     """Values of a decoded, upright image, (height, width[, 3]): uint8, or deeper grey as stored.
 
     inverted: whether 0 is white in deeper grey (`white_is_zero`).

@@ -32,14 +32,14 @@ def name_unsupported(reader: Callable[P, list[Slice]]) -> Callable[P, list[Slice
             raise
         except Exception:
             file.seek(0)
-            if kind := unsupported(file.read()):
+            if kind := unsupported_coding(file.read()):
                 raise NotAnImageError(path, _REASON, f"{kind}; {_REMEDY}") from None
             raise
 
     return read
 
 
-def unsupported(content: bytes) -> str | None:
+def unsupported_coding(content: bytes) -> str | None:
     """What an image is compressed by or made of that Pillow does not decode; None where it does."""
     if content[:2] == b"\xff\xd8":
         return _jpeg(content)

@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-HEAD = 4096
+HEAD_BYTES = 4096
 """Bytes of a file that are enough to tell its format."""
 
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
@@ -40,7 +40,7 @@ def is_bare_dicom(head: bytes) -> bool:
     Also behind a preamble that lacks its DICM, and behind DICM alone. Such a set has no magic number: ask
     this last.
     """
-    head = head[before_dicom(head) :]
+    head = head[dicom_offset(head) :]
     for order in "<>":
         group, element = struct.unpack(order + "HH", head[:4].ljust(4))
         if group in (0x0002, 0x0008) and element <= _LAST_FIRST_ELEMENT:
@@ -50,7 +50,7 @@ def is_bare_dicom(head: bytes) -> bool:
     return False
 
 
-def before_dicom(head: bytes) -> int:
+def dicom_offset(head: bytes) -> int:
     """Bytes before a bare DICOM data set: of DICM without preamble, or of a preamble without DICM."""
     if head[:4] == b"DICM":
         return 4
