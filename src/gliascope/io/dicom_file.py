@@ -80,7 +80,7 @@ def _refuse_without_pixels(path: Path, dataset: FileDataset) -> NoReturn:
     if len(dataset) == 0:
         raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
     kind = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
-    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or unsupported_kind(dataset))
+    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or unsupported_kind(dataset) or "")
 
 
 def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:

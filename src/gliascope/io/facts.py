@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 PLANES = ("sagittal", "coronal", "axial")
-"""Names of the planes that lie across the patient's left-right, front-back and head-foot axis, in this order."""
+"""Names of the planes that lie across the left-right, front-back and head-foot axis, in this order."""
 
 
 def pseudonym(identifier: str) -> str | None:

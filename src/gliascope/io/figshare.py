@@ -29,8 +29,8 @@ _FIELDS = ("image", "tumorMask", "label", "PID")
 def read(path: Path, file: BinaryIO) -> list[Slice]:
     """Read `cjdata.image` as one slice, with its label, tumour mask and patient (a pseudonym of PID).
 
-    The image is brought to 8 bits by the percentile range of its values. Label and PID may be text, numbers, or
-    a cell array of one text or number.
+    The image is brought to 8 bits by the percentile range of its values. Label and PID may be text, numbers,
+    or a cell array of one text or number.
 
     Parameters
     ----------

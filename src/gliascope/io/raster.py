@@ -45,8 +45,8 @@ def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[S
     file
         The open file.
     scale
-        Grey scale of the series that the file belongs to. It is used for files of a single page of grey deeper
-        than 8 bits.
+        Grey scale of the series that the file belongs to. It is used for files of a single page of grey of
+        more than 8 bits.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def scale_pages(
 
 
 def _quantisation(image: Image.Image) -> float | None:
-    """Return the mean of a JPEG's first quantisation table, which is that of luminance; None for other formats."""
+    """Return the mean of a JPEG's luminance quantisation table, its first; None for other formats."""
     tables: dict[int, list[int]] = getattr(image, "quantization", {})
     return statistics.fmean(tables[min(tables)]) if tables else None
 
