@@ -1,4 +1,7 @@
-"""A DICOM file as a data set that can be decoded: what is missing and can be only one thing is filled in."""
+"""Load a DICOM file as a data set that can be decoded.
+
+Missing elements are completed where the rest of the file leaves only one possible value.
+"""
 
 import zlib
 from io import BytesIO
@@ -22,14 +25,33 @@ _CHANNELS = {
     "YBR_PARTIAL_420": 3, "YBR_ICT": 3, "YBR_RCT": 3,
 }  # fmt: skip
 _SPELLINGS = {name.replace(" ", "").replace("_", ""): name for name in _CHANNELS}
-_REMEDY = "export the file again, or set it, e.g. by dcmodify"
+_REMEDY = "export the file again, or set the element, e.g. by dcmodify"
 
 
 def load(path: Path, file: BinaryIO) -> FileDataset:
-    """Parse the file; afterwards its transfer syntax is set, and never the deflated one, and so are SIZES.
+    """Parse a DICOM file and complete the elements that decoding needs.
 
-    A preamble without its DICM, or DICM without the preamble, is passed over. Raises NotAnImageError for what
-    has no pixels or lacks an element, which is named, DamagedFileError, TooLargeError.
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    file
+        The open file. A preamble without its `DICM`, or `DICM` without the preamble, is skipped.
+
+    Returns
+    -------
+    FileDataset
+        The data set with its transfer syntax set (never the deflated one), and with Rows, Columns,
+        SamplesPerPixel, BitsAllocated, BitsStored and the like as whole numbers.
+
+    Raises
+    ------
+    NotAnImageError
+        If there are no pixels, or an element is missing or not supported. The error names the element.
+    DamagedFileError
+        If the file is truncated or its elements contradict each other.
+    TooLargeError
+        If the inflated data set exceeds `limits.MAX_BYTES`.
     """
     file = _from_start(file)
     deflated = _deflated(path, file)
@@ -42,31 +64,41 @@ def load(path: Path, file: BinaryIO) -> FileDataset:
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
     pixels: Any = dataset.get_item("PixelData")
     if pixels is not None and getattr(pixels, "length", 0) == _UNDEFINED and _is_native(dataset):
-        refuse_missing(path, "TransferSyntaxUID", "the pixels are compressed, and nothing says how")
+        refuse_missing(path, "TransferSyntaxUID", "the file does not state how its pixels are compressed")
     _complete(path, dataset)
     return dataset
 
 
 def refuse_missing(path: Path, name: str, reason: str = "") -> NoReturn:
-    """Raise NotAnImageError for an element that the file lacks, naming it and the remedy."""
-    detail = "; ".join(filter(None, (_named(name), reason, _REMEDY)))
+    """Raise NotAnImageError for a missing element.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Keyword of the element. The message names it with its tag and a remedy.
+    reason
+        Further words for the message, such as the values to choose from.
+    """
+    detail = "; ".join(filter(None, (_with_tag(name), reason, _REMEDY)))
     raise NotAnImageError(path, "DICOM element missing", detail)
 
 
 def text_of(dataset: Dataset, name: str) -> str:
-    """An element as text, without what pads it; empty where there is none."""
+    """Return an element as text without padding; empty where it is absent."""
     value: Any = dataset.get(name)
     return "" if value is None else str(value).strip(" \0\t\r\n")
 
 
 def uid_name(identifier: str) -> str:
-    """Name of a registered UID; nothing for any other text, which may be anything."""
+    """Return the name of a registered UID; empty for any other text, so that errors do not quote it."""
     name = uid.UID(identifier).name
     return "" if name == identifier else name
 
 
 def _from_start(file: BinaryIO) -> BinaryIO:
-    """The file from where pydicom looks for its start, which is 128 bytes before DICM or at the data set."""
+    """Return the file without an incomplete preamble, which pydicom would not skip."""
     head = file.read(signatures.HEAD_BYTES)
     file.seek(0)
     skipped = signatures.dicom_offset(head)
@@ -74,20 +106,21 @@ def _from_start(file: BinaryIO) -> BinaryIO:
 
 
 def _refuse_without_pixels(path: Path, dataset: FileDataset) -> NoReturn:
+    """Raise the error that says why a data set has no pixels."""
     if len(dataset) == 0 and dataset.preamble:
-        # What pydicom returns where the file ends within an element.
+        # pydicom returns an empty data set where the file ends within an element.
         raise DamagedFileError(path, "DICOM truncated or damaged", "no element can be read")
     if len(dataset) == 0:
-        raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
+        raise NotAnImageError(path, "format not recognised", "it starts like DICOM, but holds no element")
     kind = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
     raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or unsupported_kind(dataset) or "")
 
 
 def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
-    """Inflate the data set of a deflated file, within the limit, which pydicom's own way does not know."""
-    found = str(uid.DeflatedExplicitVRLittleEndian).encode() in file.read(4096)
+    """Inflate the data set of a deflated file, up to the size limit, which pydicom would not check."""
+    may_be_deflated = str(uid.DeflatedExplicitVRLittleEndian).encode() in file.read(4096)
     file.seek(0)
-    if not found:
+    if not may_be_deflated:
         return None
     read_preamble(file, force=True)
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
@@ -100,7 +133,7 @@ def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
 
 
 def _complete(path: Path, dataset: FileDataset) -> None:
-    """Set what decoding needs, from the rest of the file where that leaves one value only."""
+    """Set each missing element that decoding needs, if the file leaves one possible value; else refuse."""
     keyword = next(name for name in PIXEL_KEYWORDS if name in dataset)
     for name in ("Rows", "Columns"):
         if _integer(path, dataset, name) is None:
@@ -116,7 +149,7 @@ def _complete(path: Path, dataset: FileDataset) -> None:
         _check_palette(path, dataset)
     frames = _integer(path, dataset, "NumberOfFrames")
     if frames == 0 or (frames is None and "NumberOfFrames" in dataset):
-        del dataset.NumberOfFrames  # one
+        del dataset.NumberOfFrames  # without it, there is one frame
     if keyword in _FLOAT_BITS:
         dataset.BitsAllocated = _FLOAT_BITS[keyword]
         return
@@ -126,10 +159,11 @@ def _complete(path: Path, dataset: FileDataset) -> None:
         if not _is_native(dataset) or colour == "YBR_FULL_422":
             dataset.PlanarConfiguration = 0
         else:
-            refuse_missing(path, "PlanarConfiguration", "colour by pixel or by plane")
+            refuse_missing(path, "PlanarConfiguration", "0 for colour by pixel, 1 for colour by plane")
 
 
 def _check_palette(path: Path, dataset: FileDataset) -> None:
+    """Refuse a palette with a missing table."""
     for table in (f"{shade}PaletteColorLookupTable" for shade in ("Red", "Green", "Blue")):
         if f"{table}Descriptor" not in dataset:
             refuse_missing(path, f"{table}Descriptor")
@@ -138,27 +172,27 @@ def _check_palette(path: Path, dataset: FileDataset) -> None:
 
 
 def _photometric(path: Path, dataset: FileDataset, channels: int | None) -> str:
-    """PhotometricInterpretation in the standard's spelling."""
+    """Return PhotometricInterpretation, and set it, in the standard's spelling."""
     written = text_of(dataset, "PhotometricInterpretation")
     if not written:
         refuse_missing(
             path, "PhotometricInterpretation", "MONOCHROME1 or MONOCHROME2" if channels == 1 else ""
         )
-    spelled = _SPELLINGS.get(written.upper().replace(" ", "").replace("_", ""))
-    if spelled is None:
-        detail = f"{_named('PhotometricInterpretation')} is not one of {', '.join(_CHANNELS)}; {_REMEDY}"
+    standard = _SPELLINGS.get(written.upper().replace(" ", "").replace("_", ""))
+    if standard is None:
+        detail = f"{_with_tag('PhotometricInterpretation')} is not one of {', '.join(_CHANNELS)}; {_REMEDY}"
         raise NotAnImageError(path, "DICOM element not supported", detail)
-    dataset.PhotometricInterpretation = spelled
-    return spelled
+    dataset.PhotometricInterpretation = standard
+    return standard
 
 
-def _complete_bits(path: Path, dataset: FileDataset, values: int) -> None:
-    """values: how many numbers the pixels are."""
+def _complete_bits(path: Path, dataset: FileDataset, count: int) -> None:
+    """Set BitsAllocated, BitsStored, HighBit and PixelRepresentation of pixels of `count` numbers."""
     stored, high = (_integer(path, dataset, name) for name in ("BitsStored", "HighBit"))
     allocated = _integer(path, dataset, "BitsAllocated")
     if allocated is None:
         length = len(dataset.PixelData or b"") if _is_native(dataset) else 0
-        fitting = [bits for bits in (8, 16, 32) if length in {values * bits // 8, values * bits // 8 + 1}]
+        fitting = [bits for bits in (8, 16, 32) if length in {count * bits // 8, count * bits // 8 + 1}]
         if len(fitting) != 1 or fitting[0] < (stored or 1):
             refuse_missing(path, "BitsAllocated")
         allocated = dataset.BitsAllocated = fitting[0]
@@ -171,16 +205,16 @@ def _complete_bits(path: Path, dataset: FileDataset, values: int) -> None:
             refuse_missing(path, "PixelRepresentation", "0 for unsigned values, 1 for signed ones")
         dataset.PixelRepresentation = 0
     if allocated not in (1, 8, 16, 32, 64):
-        named = _named("BitsAllocated")
-        raise NotAnImageError(path, "DICOM element not supported", f"{named} is {allocated}; {_REMEDY}")
+        detail = f"{_with_tag('BitsAllocated')} is {allocated}; {_REMEDY}"
+        raise NotAnImageError(path, "DICOM element not supported", detail)
     if not 1 <= stored <= allocated or dataset.PixelRepresentation not in (0, 1):
-        said = {name: dataset[name].value for name in ("BitsAllocated", "BitsStored", "PixelRepresentation")}
-        detail = ", ".join(f"{name} is {value}" for name, value in said.items())
+        names = ("BitsAllocated", "BitsStored", "PixelRepresentation")
+        detail = ", ".join(f"{name} is {dataset[name].value}" for name in names)
         raise DamagedFileError(path, "DICOM elements contradict each other", detail)
 
 
 def _is_unsigned(dataset: FileDataset, allocated: int, stored: int) -> bool:
-    """Whether the pixels can only be unsigned, or are the same numbers either way."""
+    """Whether the pixels can only be unsigned, or are the same numbers with and without a sign."""
     if stored <= 8 or dataset.SamplesPerPixel > 1 or dataset.PhotometricInterpretation == "PALETTE COLOR":
         return True
     if not _is_native(dataset) or allocated not in (16, 32):
@@ -193,16 +227,17 @@ def _is_unsigned(dataset: FileDataset, allocated: int, stored: int) -> bool:
 
 
 def _is_native(dataset: FileDataset) -> bool:
+    """Whether the pixels are not compressed."""
     syntax = uid.UID(dataset.file_meta.TransferSyntaxUID)
     return syntax.is_transfer_syntax and not syntax.is_encapsulated
 
 
 def _integer(path: Path, dataset: FileDataset, name: str) -> int | None:
-    """A whole number however it is written, and the element set to it; None where absent or empty."""
+    """Return an element as a whole number, and set it to that; None where it is absent or empty."""
     number: int | None = None
     try:
         value: Any = dataset.get(name)
-        if isinstance(value, bytes):  # its VR is UN, or none
+        if isinstance(value, bytes):  # its value representation (VR) is UN or missing
             value = _from_bytes(value, is_text=name == "NumberOfFrames", little=dataset.original_encoding[1])
         if isinstance(value, str):
             value = float(value.strip(" \0")) if value.strip(" \0") else None
@@ -214,7 +249,7 @@ def _integer(path: Path, dataset: FileDataset, name: str) -> int | None:
     except Exception:
         valid = False
     if not valid:
-        detail = f"{_named(name)} is no whole number; {_REMEDY}"
+        detail = f"{_with_tag(name)} is no whole number; {_REMEDY}"
         raise DamagedFileError(path, "DICOM element unreadable", detail)
     if number is not None:
         vr = "IS" if name == "NumberOfFrames" else "US"
@@ -228,6 +263,7 @@ def _from_bytes(value: bytes, is_text: bool, little: bool | None) -> str | int |
     return int.from_bytes(value, "little" if little else "big") if value else None
 
 
-def _named(name: str) -> str:
+def _with_tag(name: str) -> str:
+    """Return a keyword with its tag, such as "Rows (0028,0010)"."""
     tag = tag_for_keyword(name) or 0
     return f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -31,8 +31,8 @@ def apply_lut(table: Values, first: int, bits: int, values: Values) -> tuple[Val
     Examples
     --------
     >>> import numpy as np
-    >>> apply_lut(np.array([10, 20, 30], np.uint8), 100, 8, np.array([99, 101, 500]))
-    (array([10, 20, 30], dtype=uint8), 8)
+    >>> apply_lut(np.array([10, 20, 200], np.uint8), 100, 8, np.array([99, 101, 500]))
+    (array([ 10,  20, 200], dtype=uint8), 8)
     """
     rounded = np.rint(np.asarray(values, np.float64))
     index = np.nan_to_num(rounded - _first_value(first, len(table), rounded), nan=0.0)
