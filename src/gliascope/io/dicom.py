@@ -14,7 +14,8 @@ from pydicom.tag import BaseTag
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
 from gliascope.io import limits
 from gliascope.io.codestream import frame_size
-from gliascope.io.dicom_file import load, refuse_missing, text_of, uid_name
+from gliascope.io.dicom_complete import refuse_missing, text_of
+from gliascope.io.dicom_file import load, uid_name
 from gliascope.io.dicom_kind import check_kind, frame_kind
 from gliascope.io.dicom_pixels import decode_frames
 from gliascope.io.facts import pseudonym

@@ -138,17 +138,17 @@ def _padding(dataset: Dataset, stored: Values, raw: Values) -> NDArray[np.bool_]
     The two elements are compared by their bits, whatever sign their value representation gives them
     (PS3.3 C.7.5.1.1.2).
     """
-    found = np.zeros(stored.shape, np.bool_)
+    is_padding = np.zeros(stored.shape, np.bool_)
     for low, high in _padding_ranges(dataset, stored.dtype):
-        found |= (stored >= low) & (stored <= high)
+        is_padding |= (stored >= low) & (stored <= high)
         if raw is not stored:
-            found |= (raw >= low) & (raw <= high)
-    count = np.count_nonzero(found)
-    if not count or count == found.size:
+            is_padding |= (raw >= low) & (raw <= high)
+    count = np.count_nonzero(is_padding)
+    if not count or count == is_padding.size:
         return None
-    others = stored[~found]
-    beyond = min((others < stored[found].min()).mean(), (others > stored[found].max()).mean())
-    return found if beyond <= 0.01 or count >= _MIN_INNER_PADDING * found.size else None
+    measured = stored[~is_padding]
+    beyond = min((measured < stored[is_padding].min()).mean(), (measured > stored[is_padding].max()).mean())
+    return is_padding if beyond <= 0.01 or count >= _MIN_INNER_PADDING * is_padding.size else None
 
 
 def _padding_ranges(dataset: Dataset, dtype: np.dtype[Any]) -> Iterator[tuple[float, float]]:
