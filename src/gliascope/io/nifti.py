@@ -179,8 +179,8 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
     slope, intercept, notes = _slope_intercept(header)
 
     def real(stored: Values) -> Values:
-        # Plane by plane: the whole volume as floats could be four times as large. Values that overflow are not
-        # finite, and become the lowest value.
+        # Plane by plane: the whole volume as floats could be four times as large. Values that overflow
+        # are not finite, and become the lowest value.
         with np.errstate(over="ignore", invalid="ignore"):
             return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
 
