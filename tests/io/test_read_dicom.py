@@ -140,7 +140,7 @@ def test_limits_are_checked_before_decoding(make, ramp):
 
 def test_a_frame_larger_than_stated_is_refused_unread(make, ramp):
     path = make.dicom_pillow(ramp, frame=np.zeros((64, 64), np.uint8))
-    with pytest.raises(DamagedFileError, match="size stated"):
+    with pytest.raises(DamagedFileError, match="size that the file states"):
         read(path)
 
 

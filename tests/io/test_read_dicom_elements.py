@@ -101,7 +101,7 @@ def test_the_first_whole_window_counts(make, mr, centres, widths):
 def test_half_a_window_is_none_and_said(make, mr, window):
     (slice_,) = read(with_text(make, mr, window))
     assert np.array_equal(slice_.pixels, pixels(make.dicom(mr)))
-    assert "no window that is whole" in slice_.notes[0]
+    assert "state no valid window" in slice_.notes[0]
 
 
 def test_an_empty_window_is_none(make, mr):

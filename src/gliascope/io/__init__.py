@@ -1,4 +1,4 @@
-"""`read`: one file of any known format to a list of slices."""
+"""Read medical images: `read` turns a file of any known format into a list of slices."""
 
 import stat
 from collections.abc import Callable
@@ -16,14 +16,25 @@ from gliascope.runtime.paths import to_path
 
 __all__ = ["FORMATS", "Format", "may_be_in_series", "read"]
 
-Reader = Callable[..., list[Slice]]  # path, open file; and, where `shares`, the Scale of the series
+Reader = Callable[..., list[Slice]]
+"""Takes the path and the open file; for formats with `in_series`, also the `scale` of the series."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A family of formats: what its first bytes look like, and the module here whose `read` decodes it.
+    """A file format.
 
-    shares: told by the first bytes, whether a file's grey scale may be that of a series of files.
+    Attributes
+    ----------
+    name
+        Name of the format in messages.
+    signature
+        Whether a file is of this format, by its first `signatures.HEAD_BYTES` bytes.
+    module
+        Module of this package whose `read` decodes such a file.
+    in_series
+        Whether the file may share its grey scale with other files of a series, by its first bytes. None if no
+        file of this format does.
     """
 
     name: str
@@ -32,12 +43,12 @@ class Format:
     in_series: Callable[[bytes], bool] | None = None
 
     def reader(self) -> Reader:
-        """Import the module, late: its library takes a while to load and most sources need one only."""
+        """Return `read` of the module, imported on first use, since its library may be slow to load."""
         reader: Reader = import_module(f"{__name__}.{self.module}").read
         return reader
 
 
-# The first whose signature fits decodes the file. A new format is one line here and its module.
+# The first format whose signature matches reads the file. A new format needs one line here and its module.
 FORMATS = (
     Format("DICOM", signatures.is_dicom, "dicom", signatures.is_dicom),
     Format("image", signatures.is_raster, "raster", signatures.may_be_over_8_bits),
@@ -49,36 +60,63 @@ FORMATS = (
 
 
 def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[Slice]:
-    """Read one file, or what is in memory instead of one, as its slices.
+    """Read one file, or one image in memory, as a list of slices.
 
-    Told by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped), figshare's MATLAB.
+    The format is recognised by content: JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI (also gzipped) and the
+    MATLAB files of the figshare dataset. `raster.read`, `dicom.read`, `nifti.read` and `figshare.read`
+    describe what is particular to each.
 
-    scale: of the series that the file is one of; `series.read_together` finds it for several files.
+    Values of more than 8 bits are brought to 8 bits by the first of these that applies:
 
-    Each slice's `pixels` are uint8, grey (height, width) or RGB (height, width, 3), and may be read-only.
-    Its `notes` say what was read otherwise than the file says: a declared range that hides what it holds is
-    passed over (`intensity.hides`), and placeholders for what was not measured count for nothing.
-    Values deeper than 8 bits are brought to 8 by, in this order:
-
-    1. the window or VOI LUT that the file states (the first, if several), where all of the series state the
-       same: others were set slice by slice;
-    2. for CT in Hounsfield units (DICOM modality CT, rescaled or signed; NIfTI whose lower percentile is
-       below -500), the brain window, centre 40, width 80: air to bone would leave tissue five grey levels;
+    1. the window or VOI LUT that the file states (the first, if several), if all files of the series state
+    the
+       same one. Windows that differ were set slice by slice, and would make slices incomparable;
+    2. the brain window, centre 40 and width 80, for CT in Hounsfield units: DICOM of modality CT that is
+       rescaled or signed, and NIfTI whose lower percentile is below -500. A window from air to bone would
+       leave five grey levels to tissue;
     3. the 0.5 to 99.5 percentile of the finite values of the volume or series, so that one hot voxel does not
-       darken the rest and slices stay comparable. Voxels that are not finite count as the lowest value.
+       darken all others, and slices stay comparable. Values that are not finite become the lowest value.
 
-    "Of the series" means of this file where no `scale` is given; a single slice of a DICOM series then says
-    so in its `notes`.
+    A window or range that hides what the image holds is ignored (`intensity.hides_content`). Placeholders for
+    values that were not measured are left out.
 
-    What is no slice at all (a segmentation, a dose map, a mosaic) is refused by its kind; a localizer, a
-    derived map and a secondary capture carry theirs in `kind`: what they are worth, the study tells.
+    Parameters
+    ----------
+    path
+        A file, or an image in memory made by `gliascope.io.memory`.
+    scale
+        Grey scale of the series that the file belongs to, which `gliascope.io.series.read_series` finds for
+        several files. Without it, the file alone is taken for the series.
 
-    See `raster.read`, `dicom.read`, `nifti.read` and `figshare.read` for what each format adds, and `limits`
-    for the limits.
+    Returns
+    -------
+    list of Slice
+        `pixels` are uint8, grey (height, width) or RGB (height, width, 3), and may be read-only. `notes`
+        state what was read differently from what the file states. `kind` names localizers, derived maps and
+        secondary captures; other objects that are no slices, such as segmentations and dose maps, are
+        refused.
 
-    Raises ReadError: NotAnImageError if the content is none of these or holds no pixels, DamagedFileError if
-    it is truncated or inconsistent, TooLargeError if it is over a limit (told from the header, without
-    decoding), and ReadError itself if the file is missing or may not be read.
+    Raises
+    ------
+    NotAnImageError
+        If the content is of no known format, holds no pixels, or is no slice.
+    DamagedFileError
+        If the content is truncated or inconsistent.
+    TooLargeError
+        If the file exceeds a limit of `gliascope.io.limits`; this is checked before decoding.
+    ReadError
+        If the file is missing or cannot be opened.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.new("L", (256, 192)).save(Path(folder) / "slice.png")
+    ...     (slice_,) = read(Path(folder) / "slice.png")
+    >>> slice_.pixels.shape, slice_.format
+    ((192, 256), 'png')
     """
     if isinstance(path, InMemory):
         return path.slices(scale)
@@ -91,7 +129,7 @@ def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[
 
 
 def may_be_in_series(path: Path | InMemory) -> bool:
-    """Whether the grey scale of a file may be that of a series, from its first bytes."""
+    """Whether a file may share its grey scale with other files of a series, by its first bytes."""
     if isinstance(path, InMemory):
         return path.shares
     try:
@@ -103,6 +141,7 @@ def may_be_in_series(path: Path | InMemory) -> bool:
 
 
 def _open(path: Path) -> BinaryIO:
+    """Open a file after checking that it is a regular file within the size limit."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -117,14 +156,14 @@ def _open(path: Path) -> BinaryIO:
         raise ReadError(path, "not found") from None
     except PermissionError:
         raise ReadError(path, "no permission to read") from None
-    except Exception as error:  # ValueError: a null byte in the name; of a URL, whatever its driver raises
+    except Exception as error:  # ValueError for a null byte in the name; any error of the driver of a URL
         raise ReadError(path, "cannot be opened", one_line(error)) from None
 
 
 def _format(path: Path, file: BinaryIO) -> tuple[Format, bytes]:
-    """The format, and the bytes that tell it."""
+    """Return the format of an open file, and its first bytes."""
     try:
-        head = file.read(signatures.HEAD)
+        head = file.read(signatures.HEAD_BYTES)
         file.seek(0)
     except Exception as error:
         raise ReadError(path, "cannot be read", one_line(error)) from None

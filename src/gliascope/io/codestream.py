@@ -1,4 +1,7 @@
-"""What a compressed frame says about itself, read before a decoder acts on it."""
+"""Headers of compressed frames: size and coding of JPEG, JPEG-LS and JPEG 2000 streams.
+
+They are read before decoding, since decoders trust them: a false size may make a decoder crash.
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +12,7 @@ _SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 
 
 class FrameSize(NamedTuple):
-    """Size of one compressed frame."""
+    """Size of a compressed frame: height and width in pixels, and number of channels."""
 
     height: int
     width: int
@@ -17,7 +20,17 @@ class FrameSize(NamedTuple):
 
 
 class JpegCoding(NamedTuple):
-    """How a JPEG is coded: the second byte of its start-of-frame marker, and bits a sample."""
+    """Coding of a JPEG or JPEG-LS stream.
+
+    Attributes
+    ----------
+    marker
+        Second byte of the start-of-frame marker, which states the kind of compression.
+    bits
+        Bits of a sample.
+    size
+        Size of the frame.
+    """
 
     marker: int
     bits: int
@@ -25,34 +38,37 @@ class JpegCoding(NamedTuple):
 
 
 def frame_size(data: bytes) -> FrameSize | None:
-    """Size that a JPEG, JPEG-LS or JPEG 2000 stream declares; None if it declares none.
+    """Return the size that a JPEG, JPEG-LS or JPEG 2000 stream declares; None if it declares none.
 
-    From the start-of-frame segment (ITU-T T.81 B.2.2, T.87 C.2.2) or the SIZ segment (T.800 A.5.1).
+    References
+    ----------
+    ITU-T T.81, B.2.2 and T.87, C.2.2 (start-of-frame segment); T.800, A.5.1 (SIZ segment).
     """
-    start = _after_boxes(data)
+    start = _codestream_offset(data)
     if data[start : start + 4] == _J2K_START:
         return _jpeg_2000(data[start + 4 : start + 42])
     return _jpeg(data)
 
 
-def _after_boxes(data: bytes) -> int:
-    """Where the code stream starts in a JP2 file, which a frame should not be and at times is; else 0.
+def _codestream_offset(data: bytes) -> int:
+    """Return the offset of the JPEG 2000 code stream in a JP2 file; 0 for any other data.
 
-    A box of no length ends the walk: pydicom 3.0 walks the same way and never comes to an end there.
+    DICOM allows the code stream only, but some writers store a whole JP2 file. A box of length 0 ends the
+    search, since it would never advance (pydicom 3.0 loops for ever on such a box).
     """
-    at = 12 if data.startswith(_JP2) else 0
-    while at and at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4])
-        if data[at + 4 : at + 8] == b"jp2c":
-            return at + 8
-        at = at + length if length >= 8 else 0
+    offset = 12 if data.startswith(_JP2) else 0
+    while offset and offset + 8 <= len(data):
+        length = int.from_bytes(data[offset : offset + 4])
+        if data[offset + 4 : offset + 8] == b"jp2c":
+            return offset + 8
+        offset = offset + length if length >= 8 else 0
     return 0
 
 
 def _jpeg_2000(siz: bytes) -> FrameSize | None:
     if len(siz) < 38:
         return None
-    right, bottom, left, top = (int.from_bytes(siz[at : at + 4]) for at in (4, 8, 12, 16))
+    right, bottom, left, top = (int.from_bytes(siz[start : start + 4]) for start in (4, 8, 12, 16))
     return FrameSize(bottom - top, right - left, int.from_bytes(siz[36:38]))
 
 
@@ -62,17 +78,18 @@ def _jpeg(data: bytes) -> FrameSize | None:
 
 
 def jpeg_coding(data: bytes) -> JpegCoding | None:
-    """What the start-of-frame segment of a JPEG or JPEG-LS stream says; None if it has none."""
-    at = 2
-    while data[:2] == b"\xff\xd8" and at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    """Return what the start-of-frame segment of a JPEG or JPEG-LS stream states; None if there is none."""
+    offset = 2
+    while data[:2] == b"\xff\xd8" and offset + 10 <= len(data) and data[offset] == 0xFF:
+        marker = data[offset + 1]
         if marker in _SOF:
-            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-            return JpegCoding(marker, data[at + 4], FrameSize(height, width, data[at + 9]))
+            height = int.from_bytes(data[offset + 5 : offset + 7])
+            width = int.from_bytes(data[offset + 7 : offset + 9])
+            return JpegCoding(marker, data[offset + 4], FrameSize(height, width, data[offset + 9]))
         if marker == 0xFF:  # padding
-            at += 1
+            offset += 1
         elif marker in _STANDALONE:
-            at += 2
+            offset += 2
         else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+            offset += 2 + int.from_bytes(data[offset + 2 : offset + 4])
     return None

@@ -1,93 +1,101 @@
-"""A DICOM file as a data set that can be decoded: what is missing and can be only one thing is filled in."""
+"""Load a DICOM file as a data set that can be decoded.
+
+Missing elements are completed where the rest of the file leaves only one possible value.
+"""
 
 import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-import numpy as np
-from pydicom import DataElement, Dataset, FileDataset, dcmread, uid
-from pydicom.datadict import tag_for_keyword
+from pydicom import FileDataset, dcmread, uid
 from pydicom.filereader import read_dataset, read_preamble
 
 from gliascope.errors import DamagedFileError, NotAnImageError
 from gliascope.io import limits, signatures
-from gliascope.io.dicom_kind import name_kind
+from gliascope.io.dicom_complete import (
+    PIXEL_KEYWORDS,
+    complete_elements,
+    is_native,
+    refuse_missing,
+    text_of,
+)
+from gliascope.io.dicom_kind import unsupported_kind
 
-PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _UNDEFINED = 0xFFFFFFFF
-_CHANNELS = {
-    "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3,
-    "YBR_PARTIAL_420": 3, "YBR_ICT": 3, "YBR_RCT": 3,
-}  # fmt: skip
-_SPELLINGS = {name.replace(" ", "").replace("_", ""): name for name in _CHANNELS}
-_REMEDY = "export the file again, or set it, e.g. by dcmodify"
 
 
 def load(path: Path, file: BinaryIO) -> FileDataset:
-    """Parse the file; afterwards its transfer syntax is set, and never the deflated one, and so are SIZES.
+    """Parse a DICOM file and complete the elements that decoding needs.
 
-    A preamble without its DICM, or DICM without the preamble, is passed over. Raises NotAnImageError for what
-    has no pixels or lacks an element, which is named, DamagedFileError, TooLargeError.
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    file
+        The open file. A preamble without its `DICM`, or `DICM` without the preamble, is skipped.
+
+    Returns
+    -------
+    FileDataset
+        The data set with its transfer syntax set (never the deflated one), and with Rows, Columns,
+        SamplesPerPixel, BitsAllocated, BitsStored and the like as whole numbers.
+
+    Raises
+    ------
+    NotAnImageError
+        If there are no pixels, or an element is missing or not supported. The error names the element.
+    DamagedFileError
+        If the file is truncated or its elements contradict each other.
+    TooLargeError
+        If the inflated data set exceeds `limits.MAX_BYTES`.
     """
     file = _from_start(file)
     deflated = _deflated(path, file)
     dataset = dcmread(deflated or file, force=True)
-    if not any(name in dataset for name in PIXELS):
+    if not any(name in dataset for name in PIXEL_KEYWORDS):
         _refuse_without_pixels(path, dataset)
     if deflated or "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
     pixels: Any = dataset.get_item("PixelData")
-    if pixels is not None and getattr(pixels, "length", 0) == _UNDEFINED and _is_native(dataset):
-        refuse_missing(path, "TransferSyntaxUID", "the pixels are compressed, and nothing says how")
-    _complete(path, dataset)
+    if pixels is not None and getattr(pixels, "length", 0) == _UNDEFINED and is_native(dataset):
+        refuse_missing(path, "TransferSyntaxUID", "the file does not state how its pixels are compressed")
+    complete_elements(path, dataset)
     return dataset
 
 
-def refuse_missing(path: Path, name: str, why: str = "") -> NoReturn:
-    """Raise NotAnImageError for an element that the file lacks, naming it and the remedy."""
-    detail = "; ".join(filter(None, (_named(name), why, _REMEDY)))
-    raise NotAnImageError(path, "DICOM element missing", detail)
-
-
-def text_of(dataset: Dataset, name: str) -> str:
-    """An element as text, without what pads it; empty where there is none."""
-    value: Any = dataset.get(name)
-    return "" if value is None else str(value).strip(" \0\t\r\n")
-
-
 def uid_name(identifier: str) -> str:
-    """Name of a registered UID; nothing for any other text, which may be anything."""
+    """Return the name of a registered UID; empty for any other text, so that errors do not quote it."""
     name = uid.UID(identifier).name
     return "" if name == identifier else name
 
 
 def _from_start(file: BinaryIO) -> BinaryIO:
-    """The file from where pydicom looks for its start, which is 128 bytes before DICM or at the data set."""
-    head = file.read(signatures.HEAD)
+    """Return the file without an incomplete preamble, which pydicom would not skip."""
+    head = file.read(signatures.HEAD_BYTES)
     file.seek(0)
-    skipped = signatures.before_dicom(head)
+    skipped = signatures.dicom_offset(head)
     return BytesIO(file.read()[skipped:]) if skipped else file
 
 
 def _refuse_without_pixels(path: Path, dataset: FileDataset) -> NoReturn:
+    """Raise the error that says why a data set has no pixels."""
     if len(dataset) == 0 and dataset.preamble:
-        # What pydicom returns where the file ends within an element.
+        # pydicom returns an empty data set where the file ends within an element.
         raise DamagedFileError(path, "DICOM truncated or damaged", "no element can be read")
     if len(dataset) == 0:
-        raise NotAnImageError(path, "format not recognised", "looked like DICOM, but holds no element")
+        raise NotAnImageError(path, "format not recognised", "it starts like DICOM, but holds no element")
     kind = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
-    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or name_kind(dataset))
+    raise NotAnImageError(path, "DICOM without pixel data", uid_name(kind) or unsupported_kind(dataset) or "")
 
 
 def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
-    """Inflate the data set of a deflated file, within the limit, which pydicom's own way does not know."""
-    found = str(uid.DeflatedExplicitVRLittleEndian).encode() in file.read(4096)
+    """Inflate the data set of a deflated file, up to the size limit, which pydicom would not check."""
+    may_be_deflated = str(uid.DeflatedExplicitVRLittleEndian).encode() in file.read(4096)
     file.seek(0)
-    if not found:
+    if not may_be_deflated:
         return None
     read_preamble(file, force=True)
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
@@ -97,137 +105,3 @@ def _deflated(path: Path, file: BinaryIO) -> BinaryIO | None:
     inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), limits.MAX_BYTES + 1)
     limits.check_total(path, 1, len(inflated))
     return BytesIO(inflated)
-
-
-def _complete(path: Path, dataset: FileDataset) -> None:
-    """Set what decoding needs, from the rest of the file where that leaves one value only."""
-    keyword = next(name for name in PIXELS if name in dataset)
-    for name in ("Rows", "Columns"):
-        if _integer(path, dataset, name) is None:
-            refuse_missing(path, name)
-    channels = _integer(path, dataset, "SamplesPerPixel")
-    colour = _photometric(path, dataset, channels)
-    if channels is None:
-        channels = dataset.SamplesPerPixel = _CHANNELS[colour]
-    elif channels != _CHANNELS[colour]:
-        detail = f"SamplesPerPixel is {channels}, PhotometricInterpretation {colour}"
-        raise DamagedFileError(path, "DICOM elements contradict each other", detail)
-    if colour == "PALETTE COLOR":
-        _check_palette(path, dataset)
-    frames = _integer(path, dataset, "NumberOfFrames")
-    if frames == 0 or (frames is None and "NumberOfFrames" in dataset):
-        del dataset.NumberOfFrames  # one
-    if keyword in _FLOAT_BITS:
-        dataset.BitsAllocated = _FLOAT_BITS[keyword]
-        return
-    _complete_bits(path, dataset, dataset.Rows * dataset.Columns * channels * (frames or 1))
-    planar = _integer(path, dataset, "PlanarConfiguration")
-    if channels > 1 and planar is None:
-        if not _is_native(dataset) or colour == "YBR_FULL_422":
-            dataset.PlanarConfiguration = 0
-        else:
-            refuse_missing(path, "PlanarConfiguration", "colour by pixel or by plane")
-
-
-def _check_palette(path: Path, dataset: FileDataset) -> None:
-    for table in (f"{shade}PaletteColorLookupTable" for shade in ("Red", "Green", "Blue")):
-        if f"{table}Descriptor" not in dataset:
-            refuse_missing(path, f"{table}Descriptor")
-        if f"{table}Data" not in dataset and f"Segmented{table}Data" not in dataset:
-            refuse_missing(path, f"{table}Data")
-
-
-def _photometric(path: Path, dataset: FileDataset, channels: int | None) -> str:
-    """PhotometricInterpretation in the standard's spelling."""
-    written = text_of(dataset, "PhotometricInterpretation")
-    if not written:
-        refuse_missing(
-            path, "PhotometricInterpretation", "MONOCHROME1 or MONOCHROME2" if channels == 1 else ""
-        )
-    spelled = _SPELLINGS.get(written.upper().replace(" ", "").replace("_", ""))
-    if spelled is None:
-        detail = f"{_named('PhotometricInterpretation')} is not one of {', '.join(_CHANNELS)}; {_REMEDY}"
-        raise NotAnImageError(path, "DICOM element not supported", detail)
-    dataset.PhotometricInterpretation = spelled
-    return spelled
-
-
-def _complete_bits(path: Path, dataset: FileDataset, values: int) -> None:
-    """values: how many numbers the pixels are."""
-    stored, high = (_integer(path, dataset, name) for name in ("BitsStored", "HighBit"))
-    allocated = _integer(path, dataset, "BitsAllocated")
-    if allocated is None:
-        length = len(dataset.PixelData or b"") if _is_native(dataset) else 0
-        fitting = [bits for bits in (8, 16, 32) if length in {values * bits // 8, values * bits // 8 + 1}]
-        if len(fitting) != 1 or fitting[0] < (stored or 1):
-            refuse_missing(path, "BitsAllocated")
-        allocated = dataset.BitsAllocated = fitting[0]
-    if stored is None:
-        stored = dataset.BitsStored = allocated if high is None else high + 1
-    if high is None:
-        dataset.HighBit = stored - 1
-    if _integer(path, dataset, "PixelRepresentation") is None:
-        if not _is_unsigned(dataset, allocated, stored):
-            refuse_missing(path, "PixelRepresentation", "0 for unsigned values, 1 for signed ones")
-        dataset.PixelRepresentation = 0
-    if allocated not in (1, 8, 16, 32, 64):
-        named = _named("BitsAllocated")
-        raise NotAnImageError(path, "DICOM element not supported", f"{named} is {allocated}; {_REMEDY}")
-    if not 1 <= stored <= allocated or dataset.PixelRepresentation not in (0, 1):
-        said = {name: dataset[name].value for name in ("BitsAllocated", "BitsStored", "PixelRepresentation")}
-        detail = ", ".join(f"{name} is {value}" for name, value in said.items())
-        raise DamagedFileError(path, "DICOM elements contradict each other", detail)
-
-
-def _is_unsigned(dataset: FileDataset, allocated: int, stored: int) -> bool:
-    """Whether the pixels can only be unsigned, or are the same numbers either way."""
-    if stored <= 8 or dataset.SamplesPerPixel > 1 or dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return True
-    if not _is_native(dataset) or allocated not in (16, 32):
-        return False
-    order = "<" if dataset.original_encoding[1] else ">"
-    size = allocated // 8
-    data = dataset.PixelData or b""
-    numbers = np.frombuffer(data[: len(data) // size * size], f"{order}u{size}")
-    return bool(numbers.size) and int(numbers.max()) < 2 ** (stored - 1)
-
-
-def _is_native(dataset: FileDataset) -> bool:
-    syntax = uid.UID(dataset.file_meta.TransferSyntaxUID)
-    return syntax.is_transfer_syntax and not syntax.is_encapsulated
-
-
-def _integer(path: Path, dataset: FileDataset, name: str) -> int | None:
-    """A whole number however it is written, and the element set to it; None where absent or empty."""
-    number: int | None = None
-    try:
-        value: Any = dataset.get(name)
-        if isinstance(value, bytes):  # its VR is UN, or none
-            value = _from_bytes(value, is_text=name == "NumberOfFrames", little=dataset.original_encoding[1])
-        if isinstance(value, str):
-            value = float(value.strip(" \0")) if value.strip(" \0") else None
-        if value is not None:
-            number = int(value)
-            valid = number == float(value)
-        else:
-            valid = True
-    except Exception:
-        valid = False
-    if not valid:
-        detail = f"{_named(name)} is no whole number; {_REMEDY}"
-        raise DamagedFileError(path, "DICOM element unreadable", detail)
-    if number is not None:
-        vr = "IS" if name == "NumberOfFrames" else "US"
-        dataset[name] = DataElement(tag_for_keyword(name) or 0, vr, number)
-    return number
-
-
-def _from_bytes(value: bytes, is_text: bool, little: bool | None) -> str | int | None:
-    if is_text:
-        return value.decode("ascii")
-    return int.from_bytes(value, "little" if little else "big") if value else None
-
-
-def _named(name: str) -> str:
-    tag = tag_for_keyword(name) or 0
-    return f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"

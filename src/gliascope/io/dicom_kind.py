@@ -1,4 +1,8 @@
-"""What a DICOM file says it is: a slice of a head, a slice to mark, or something else altogether."""
+"""Kinds of DICOM objects: ordinary slices, slices of a kind to mark, and objects that are no slices.
+
+Slices to mark (localizers, derived maps, secondary captures) are read, and `Slice.kind` names their kind.
+Objects that are no slices of MR or CT are refused.
+"""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +15,7 @@ from gliascope.errors import NotAnImageError
 
 LOCALIZER, DERIVED_MAP, SECONDARY_CAPTURE = "localizer", "derived map", "secondary capture"
 
-# Storage SOP classes (PS3.4 B.5) below 1.2.840.10008.5.1.4.1.1, each with all that begin with it.
+# Storage SOP classes (PS3.4 B.5) below 1.2.840.10008.5.1.4.1.1; each entry includes the classes below it.
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _CAPTURES = "7"
 _CLASSES = {
@@ -22,7 +26,7 @@ _CLASSES = {
     "66.4": "segmentation", "66.7": "segmentation", "481": "radiotherapy object", "481.1": "X-ray image",
     "481.2": "dose map", "481.3": "structure set", "481.5": "radiotherapy plan",
 }  # fmt: skip
-# Defined terms of Modality (PS3.3 C.7.3.1.1.1) that no slice of MR or CT has. OT, and none, may be of any.
+# Defined terms of Modality (PS3.3 C.7.3.1.1.1) of other objects. OT and a missing Modality may be anything.
 _MODALITIES = {
     "SEG": "segmentation", "RTDOSE": "dose map", "RTSTRUCT": "structure set", "RTPLAN": "radiotherapy plan",
     "RTRECORD": "radiotherapy object", "RTIMAGE": "X-ray image", "PR": "presentation state",
@@ -37,8 +41,8 @@ _MODALITIES = {
 }  # fmt: skip
 _REMEDIES = {
     "mosaic of many slices": "convert the series to NIfTI or enhanced DICOM, e.g. by dcm2niix",
-    "segmentation": "give the images that it was drawn on",
-    "dose map": "give the images that it was planned on",
+    "segmentation": "give the images that the segmentation was drawn on",
+    "dose map": "give the images that the dose was planned on",
 }
 
 _LOCALIZER_TYPES = {"LOCALIZER", "SCOUT", "SURVEY", "TOPOGRAM"}
@@ -47,8 +51,8 @@ _LOCALIZER_WORDS = re.compile(
     r"|\b(?:3|three|tri)[ _-]?(?:pl|planes?)\b.*\bloc\b|\bplane[ _]loc\b",
     re.IGNORECASE,
 )
-# Values of ImageType that name a map by themselves, and those that do beside DERIVED only: an acquired
-# series may be PERFUSION, too. A reformatted slice (MPR) is a slice like any other.
+# Values of ImageType that mean a derived map, and values that do so only together with DERIVED, since an
+# acquired series may be PERFUSION, too. A reformatted slice (MPR) is an ordinary slice.
 _MAP_TYPES = {
     "ADC", "EADC", "DADC", "FA", "TRACEW", "CBF", "CBV", "MTT", "TTP", "TMAX", "RELCBF", "RELCBV", "RELMTT",
     "RELCCBV", "RCBF", "RCBV", "PBP", "GBP", "K2", "T1MAP", "T2MAP", "T2STARMAP", "R2STARMAP",
@@ -66,26 +70,47 @@ _MAP_WORDS = re.compile(
 
 
 def check_kind(path: Path, dataset: Dataset) -> None:
-    """Raise NotAnImageError, with the kind as the reason, for what is no slice of MR or CT."""
-    kind = _other_kind(dataset)
+    """Raise NotAnImageError for an object that is no slice of MR or CT; its reason names the kind."""
+    kind = unsupported_kind(dataset)
     if kind:
         remedy = _REMEDIES.get(kind, "only slices of MR and CT are classified")
         raise NotAnImageError(path, kind if "slices" in kind else f"{kind}, not a slice", remedy)
 
 
-def name_kind(dataset: Dataset) -> str:
-    """What `check_kind` would name it; nothing for a slice."""
-    return _other_kind(dataset) or ""
+def unsupported_kind(dataset: Dataset) -> str | None:
+    """Return the kind of an object that is no slice of MR or CT, such as "dose map"; None for a slice."""
+    types = set(_values(dataset, "ImageType"))
+    if "MOSAIC" in types or _siemens_mosaic(dataset):
+        return "mosaic of many slices"
+    if any(value.startswith(("SCREEN", "DOSE REPORT", "DOSE_INFO")) for value in types):
+        return "screenshot"
+    components = _storage(dataset).split(".")
+    for end in range(len(components), 0, -1):
+        if kind := _CLASSES.get(".".join(components[:end])):
+            return kind
+    return _MODALITIES.get(_text(dataset, "Modality").upper())
 
 
 def frame_kind(dataset: Dataset, index: int) -> str | None:
-    """`Slice.kind` of a frame: localizer, derived map, secondary capture; None for an ordinary slice.
+    """Return the kind of a frame, for `Slice.kind`.
 
-    By ImageType (of an enhanced object, also the frame's FrameType) and, since many devices leave that open,
-    by the words of SeriesDescription and ProtocolName. DERIVED and SECONDARY alone say nothing: whoever
-    exports or anonymises a slice may write them.
+    The kind is told by ImageType (in an enhanced object, also by the frame's FrameType). Many devices leave
+    these unspecific, so the words of SeriesDescription and ProtocolName count, too. The values DERIVED and
+    SECONDARY alone mean nothing, since software that exports or anonymises a slice may write them.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    index
+        The frame, from 0.
+
+    Returns
+    -------
+    str or None
+        LOCALIZER, DERIVED_MAP or SECONDARY_CAPTURE; None for an ordinary slice.
     """
-    types = {value for place in _places(dataset, index) for value in place}
+    types = {value for values in _frame_types(dataset, index) for value in values}
     described = " ".join(_text(dataset, name) for name in ("SeriesDescription", "ProtocolName"))
     if types & _LOCALIZER_TYPES or _LOCALIZER_WORDS.search(described):
         return LOCALIZER
@@ -99,48 +124,39 @@ def frame_kind(dataset: Dataset, index: int) -> str | None:
     return SECONDARY_CAPTURE if capture else None
 
 
-def _other_kind(dataset: Dataset) -> str | None:
-    types = set(_values(dataset, "ImageType"))
-    if "MOSAIC" in types or _siemens_mosaic(dataset):
-        return "mosaic of many slices"
-    if any(value.startswith(("SCREEN", "DOSE REPORT", "DOSE_INFO")) for value in types):
-        return "screenshot"
-    components = _storage(dataset).split(".")
-    for end in range(len(components), 0, -1):
-        if kind := _CLASSES.get(".".join(components[:end])):
-            return kind
-    return _MODALITIES.get(_text(dataset, "Modality").upper())
-
-
 def _siemens_mosaic(dataset: Dataset) -> bool:
-    """Whether Siemens' private element says so, which anonymised files may still hold beside no ImageType."""
+    """Whether Siemens' private element states a mosaic; anonymised files may keep it and lose ImageType."""
     creator: Any = dataset.get((0x0051, 0x0010))
     note: Any = dataset.get((0x0051, 0x1016))
     return creator is not None and note is not None and "MOSAIC" in str(note.value).upper()
 
 
 def _storage(dataset: Dataset) -> str:
-    """SOP class below the storage root; empty for any other."""
+    """Return the SOP class without the prefix of storage classes; empty for any other class."""
     meta = getattr(dataset, "file_meta", None) or Dataset()
     identifier = _text(dataset, "SOPClassUID") or _text(meta, "MediaStorageSOPClassUID")
     return identifier.removeprefix(_STORAGE) if identifier.startswith(_STORAGE) else ""
 
 
-def _places(dataset: Dataset, index: int) -> Iterator[list[str]]:
+def _frame_types(dataset: Dataset, index: int) -> Iterator[list[str]]:
+    """Yield ImageType, and each FrameType that applies to the frame."""
     yield _values(dataset, "ImageType")
-    for name, at in (("PerFrameFunctionalGroupsSequence", index), ("SharedFunctionalGroupsSequence", 0)):
+    for name, position in (
+        ("PerFrameFunctionalGroupsSequence", index),
+        ("SharedFunctionalGroupsSequence", 0),
+    ):
         items = dataset.get(name) or []
-        if at < len(items):
+        if position < len(items):
             for group in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence"):
-                yield from (_values(item, "FrameType") for item in items[at].get(group) or [])
+                yield from (_values(item, "FrameType") for item in items[position].get(group) or [])
 
 
 def _values(dataset: Dataset, name: str) -> list[str]:
-    """Values of a text element in upper case; empty where it is absent or cannot be read."""
+    """Return the values of a text element in upper case; empty where it is absent or cannot be read."""
     value: Any = _get(dataset, name)
     values = [] if value is None else [value] if isinstance(value, str) else value
     try:
-        return [str(one).strip(" \0").upper() for one in values]
+        return [str(value).strip(" \0").upper() for value in values]
     except TypeError:
         return []
 
@@ -153,5 +169,5 @@ def _text(dataset: Dataset, name: str) -> str:
 def _get(dataset: Dataset, name: str) -> Any:
     try:
         return dataset.get(name)
-    except Exception:  # of a value that is none of its VR; whether the pixels can be read is another matter
+    except Exception:  # a malformed value: the pixels may be readable all the same
         return None

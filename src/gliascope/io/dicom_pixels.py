@@ -1,33 +1,24 @@
 """Frames of a DICOM data set, from stored values to uint8."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset
 
 from gliascope.errors import DamagedFileError
 from gliascope.io import dicom_tables, intensity
-from gliascope.io.dicom_elements import finite_numbers, first_number, numbers
+from gliascope.io.dicom_elements import finite_numbers
+from gliascope.io.dicom_grey import FrameElements, GreyFrame, grey_frame
 from gliascope.io.dicom_values import stored_values
 from gliascope.io.facts import digest, plane_of, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.scales import (
-    BRAIN,
-    FULL,
-    VOI_LUT,
-    WINDOW,
-    Histogram,
-    IntensityFacts,
-    IntensityRange,
-    SeriesScale,
-)
+from gliascope.io.scales import FULL, Histogram, IntensityFacts, IntensityRange, SeriesScale
 
 Spacing = tuple[float, float] | None
+"""Spacing (row, column) in mm; None where unknown."""
 
 _GROUPS = (
     "PixelMeasuresSequence",
@@ -39,192 +30,141 @@ _GROUPS = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Pixels of a frame, its spacing (row, column) in mm, and its plane."""
+    """Pixels of a frame, uint8, with their spacing (row, column) in mm and the plane of the frame."""
 
     pixels: Pixels
     spacing: Spacing
     plane: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Grey:
-    """A frame whose values are to be scaled.
-
-    real: the values after modality LUT or rescale, NaN where padded. declared: ranges that the file declares
-    to be shown of them, in the order of the standard. counts: of the values.
-    """
-
-    real: Callable[[], Values]
-    declared: tuple[IntensityRange, ...]
-    counts: Histogram
-
-
 def decode_frames(
     path: Path, dataset: FileDataset, scale: SeriesScale | None = None
 ) -> tuple[list[Frame], IntensityFacts | None, tuple[str, ...]]:
-    """Decode all frames; also what they say of the scale of their series (None if all are colour), and notes.
+    """Decode all frames of a data set to uint8.
 
-    Grey goes through the modality LUT or rescale, then the first of these that all frames declare alike: VOI
-    LUT; first window; for CT in Hounsfield units (rescaled or signed) the brain window; for unsigned values
-    of up to 8 bits, which are meant for display as they are, their full range; else `Counts.spread` of all.
-    "All" are the frames of the file or, where a `scale` is given, of its series. A range that hides what they
-    all hold (`intensity.hides`) is passed over, and a note says so, but a
-    CT of nothing but air is rightly black. Padding and other placeholders count for nothing and are black.
-    MONOCHROME1 is inverted. Colour, also by palette, becomes RGB; deeper than 8 bits it is spread like grey.
-    What a frame's functional groups say of rescale, window, spacing and plane goes before what the data set
-    says (PS3.3 C.7.6.16).
+    **Grey.** Values go through the modality LUT or the rescale. They are then brought to 8 bits by the first
+    of these ranges that all frames declare alike: the VOI LUT; the first window; the brain window, for CT in
+    Hounsfield units (rescaled or signed); the full range of the stored bits, for unsigned values of up to 8
+    bits, which are meant for display as they are; else the percentile range of all values. A range that hides
+    what all frames hold (`intensity.hides_content`) is ignored with a note, except that a CT of nothing but
+    air stays black. Padding and other placeholders are left out and become black. MONOCHROME1 is inverted.
 
-    Raises DamagedFileError; what pydicom raises on damaged content is left to the caller.
+    **Colour.** Colour, also by a palette, becomes RGB. Colour of more than 8 bits is scaled as grey is.
+
+    **Frames.** "All frames" are those of this file or, where `scale` is given, of its series. Rescale,
+    window, spacing and orientation of a frame's functional groups take precedence over those of the data set.
+
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    dataset
+        The data set, as `dicom_file.load` returns it.
+    scale
+        Grey scale of the series that the file belongs to.
+
+    Returns
+    -------
+    frames
+        All frames in order.
+    intensity
+        What the file states about the grey scale of its series; None if all frames are colour.
+    notes
+        What was read differently from what the file states.
+
+    Raises
+    ------
+    DamagedFileError
+        If no value is finite.
+    Exception
+        Whatever pydicom raises on damaged content.
+
+    References
+    ----------
+    DICOM PS3.3, C.7.6.16 (functional groups), C.11.1 (modality LUT), C.11.2 (VOI LUT).
     """
     stored, padding, notes = stored_values(path, dataset)
-    places = [[*_functional_groups(dataset, index), dataset] for index in range(len(stored))]
-    shown: Sequence[Pixels | _Grey] = _colours(dataset, stored, notes) or [
-        _grey(path, dataset, one, None if padding is None else padding[index], places[index], notes)
-        for index, one in enumerate(stored)
+    elements = [
+        FrameElements(path, dataset, [*_functional_groups(dataset, index), dataset], notes)
+        for index in range(len(stored))
     ]
-    grey = _together(dataset, [one for one in shown if isinstance(one, _Grey)])
-    chosen = scale or (grey.own_scale if grey else None)
-    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    result = []
-    for one, place in zip(shown, places, strict=True):
-        if isinstance(one, _Grey):
-            range_ = chosen.of(one.declared) if chosen else None
-            if range_ is None:
-                raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-            pixels = range_.show(one.real(), inverted)
-        else:
-            pixels = ~one if inverted else one
-        result.append(Frame(pixels, _spacing(place), _plane(place)))
+    frames: Sequence[Pixels | GreyFrame] = _colour_frames(dataset, stored, notes) or [
+        grey_frame(elements[index], values, None if padding is None else padding[index])
+        for index, values in enumerate(stored)
+    ]
+    facts = _intensity_facts(dataset, [frame for frame in frames if isinstance(frame, GreyFrame)])
+    chosen = scale or (facts.own_scale if facts else None)
+    pixels = [_to_pixels(path, dataset, frame, chosen) for frame in frames]
     notes += chosen.notes if chosen else ()
-    return result, grey, tuple(dict.fromkeys(notes))
+    result = [
+        Frame(image, _spacing(one.datasets), _plane(one.datasets))
+        for image, one in zip(pixels, elements, strict=True)
+    ]
+    return result, facts, tuple(dict.fromkeys(notes))
 
 
-def _together(dataset: Dataset, shown: Sequence[_Grey]) -> IntensityFacts | None:
-    """What the file says of the scale of its series."""
-    if not shown:
+def _to_pixels(path: Path, dataset: Dataset, frame: Pixels | GreyFrame, scale: SeriesScale | None) -> Pixels:
+    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    if not isinstance(frame, GreyFrame):
+        return ~frame if inverted else frame
+    range_ = scale.of(frame.declared) if scale else None
+    if range_ is None:
+        raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
+    return range_.show(frame.real_values(), inverted)
+
+
+def _intensity_facts(dataset: Dataset, frames: Sequence[GreyFrame]) -> IntensityFacts | None:
+    """Return what the file states about the grey scale of its series."""
+    if not frames:
         return None
-    counts = Histogram.sum([one.counts for one in shown])
+    histogram = Histogram.sum([frame.histogram for frame in frames])
     uid, series = (str(dataset.get(name) or "").strip() for name in ("SOPInstanceUID", "SeriesInstanceUID"))
-    # A localizer or phase images among the slices are no part of what they share.
-    kind = list(dataset.get("ImageType") or [])[2:3]
-    about = [str(dataset.get(name) or "") for name in ("Modality", "PhotometricInterpretation")]
-    grey = IntensityFacts(
-        digest(series, *about, *map(str, kind)) if series else None,
-        frozenset(one.declared for one in shown),
-        counts,
+    # Localizers and phase images in a series do not share the scale of its other slices.
+    image_kind = list(dataset.get("ImageType") or [])[2:3]
+    elements = [str(dataset.get(name) or "") for name in ("Modality", "PhotometricInterpretation")]
+    facts = IntensityFacts(
+        digest(series, *elements, *map(str, image_kind)) if series else None,
+        frozenset(frame.declared for frame in frames),
+        histogram,
         dataset.get("Modality") == "CT",
-        digest(uid, counts.values.tobytes().hex(), counts.counts.tobytes().hex()),
+        digest(uid, histogram.values.tobytes().hex(), histogram.counts.tobytes().hex()),
     )
-    return replace(grey, own_scale=grey.scale())
+    return replace(facts, own_scale=facts.scale())
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
-    """Yield where an enhanced object may state things of frame `index`, the most particular first."""
-    for name, at in (("PerFrameFunctionalGroupsSequence", index), ("SharedFunctionalGroupsSequence", 0)):
+    """Yield the functional groups of a frame, its own before the shared ones, in an enhanced object."""
+    for name, position in (
+        ("PerFrameFunctionalGroupsSequence", index),
+        ("SharedFunctionalGroupsSequence", 0),
+    ):
         items = dataset.get(name) or []
-        if at < len(items):
+        if position < len(items):
             for group in _GROUPS:
-                yield from (items[at].get(group) or [])[:1]
+                yield from (items[position].get(group) or [])[:1]
 
 
-def _colours(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pixels | _Grey]:
-    """Frames in colour; none if the file is grey, or its palette hides what is stored."""
+def _colour_frames(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pixels | GreyFrame]:
+    """Return frames in colour; none if the file is grey.
+
+    Colour of more than 8 bits, and values whose palette hides them, are returned to be scaled as grey is.
+    """
     if stored.ndim == 4:
         bits = int(dataset.BitsStored)
-        several = [intensity.one_channel_if_grey(one) for one in stored]
+        images = [intensity.one_channel_if_grey(values) for values in stored]
         fits = bits <= 8 and stored.max() < 2**bits
-        if fits and any(one.ndim == 3 for one in several):
-            return [_full_range(one, bits) for one in several]
+        if fits and any(image.ndim == 3 for image in images):
+            return [_full_range(image, bits) for image in images]
         declared = (IntensityRange(FULL, (0, 2**bits - 1)),) if fits else ()
-        return [_Grey(partial(np.asarray, one), declared, Histogram.of(one)) for one in several]
+        return [GreyFrame(partial(np.asarray, image), declared, Histogram.of(image)) for image in images]
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return []
-    coloured = [dicom_tables.apply_palette(dataset, one) for one in stored]
+    coloured = [dicom_tables.apply_palette(dataset, values) for values in stored]
     pixels = [_full_range(intensity.one_channel_if_grey(colours), bits) for colours, bits in coloured]
     if not intensity.hides_content(list(stored), pixels):
         return pixels
     notes.append("the palette shows next to nothing: passed over")
-    return [_Grey(partial(np.asarray, one), (), Histogram.of(one)) for one in stored]
-
-
-def _grey(
-    path: Path,
-    dataset: Dataset,
-    stored: Values,
-    padding: NDArray[np.bool_] | None,
-    places: Sequence[Dataset],
-    notes: list[str],
-) -> _Grey:
-    slope, intercept = _rescale(path, dataset, places, notes)
-
-    def modality(values: Values) -> Values:
-        """Apply the modality LUT, else the rescale (PS3.3 C.11.1)."""
-        if tables := dataset.get("ModalityLUTSequence"):
-            return dicom_tables.apply_dicom_lut(dataset, tables[0], values)[0]
-        if (slope, intercept) == (1.0, 0.0):
-            return values
-        with np.errstate(over="ignore", invalid="ignore"):
-            real = np.multiply(values, slope, dtype=np.float64) + intercept
-        real[~(np.abs(real) <= np.finfo(np.float32).max)] = np.nan
-        return real
-
-    def real() -> Values:
-        values = modality(stored)
-        return values if padding is None else np.where(padding, np.nan, values)
-
-    counted = stored if padding is None else stored[~padding]
-    # The sign of a table's first value is told by all the values.
-    by_table = "ModalityLUTSequence" in dataset
-    counts = Histogram.of(modality(counted)) if by_table else Histogram.of(counted, modality)
-    rescaled = by_table or (slope, intercept) != (1.0, 0.0)
-    return _Grey(real, _declared(dataset, stored, rescaled, places, notes), counts)
-
-
-def _declared(
-    dataset: Dataset, stored: Values, rescaled: bool, places: Sequence[Dataset], notes: list[str]
-) -> tuple[IntensityRange, ...]:
-    """What the file declares to be shown of grey values, most binding first."""
-    ranges = list[IntensityRange]()
-    if tables := dataset.get("VOILUTSequence"):
-        entries, first, bits = dicom_tables.read_lut(dataset, tables[0].LUTDescriptor, tables[0].LUTData)
-        ranges.append(IntensityRange(VOI_LUT, (first, bits, *map(int, entries))))
-    function = next((str(p.VOILUTFunction).upper() for p in places if p.get("VOILUTFunction")), "LINEAR")
-    if window := _window(places, function, notes):
-        ranges.append(IntensityRange(WINDOW, window, function))
-    if dataset.get("Modality") == "CT" and (rescaled or stored.dtype.kind == "i"):
-        ranges.append(IntensityRange(BRAIN, intensity.BRAIN_WINDOW, "LINEAR"))
-    bits = int(dataset.BitsStored) if stored.dtype.kind == "u" else 16
-    if bits <= 8 and stored.max() < 2**bits and not rescaled:
-        ranges.append(IntensityRange(FULL, (0, 2**bits - 1)))
-    return tuple(ranges)
-
-
-def _window(places: Sequence[Dataset], function: str, notes: list[str]) -> tuple[float, float] | None:
-    """Centre and width of the first window that is whole and possible, in the first place that states one."""
-    least = 1 if function == "LINEAR" else 1e-6
-    for place in places:
-        centres, widths = numbers(place, "WindowCenter"), numbers(place, "WindowWidth")
-        for centre, width in zip(centres, widths, strict=False):
-            if centre is not None and width is not None and math.isfinite(centre) and width >= least:
-                return centre, width
-        if any(number is not None for number in (*centres, *widths)):
-            notes.append("WindowCenter and WindowWidth state no window that is whole and possible")
-    return None
-
-
-def _rescale(
-    path: Path, dataset: Dataset, places: Sequence[Dataset], notes: list[str]
-) -> tuple[float, float]:
-    """Slope and intercept; without a slope it is 1, without an intercept 0."""
-    if "ModalityLUTSequence" in dataset:
-        return 1.0, 0.0
-    slope, intercept = (
-        first_number(path, places, "RescaleSlope"),
-        first_number(path, places, "RescaleIntercept"),
-    )
-    if slope == 0:
-        notes.append("RescaleSlope is 0, which would make all values equal: read as 1")
-    return slope or 1.0, intercept or 0.0
+    return [GreyFrame(partial(np.asarray, values), (), Histogram.of(values)) for values in stored]
 
 
 def _full_range(values: Values, bits: int) -> Pixels:
@@ -233,15 +173,16 @@ def _full_range(values: Values, bits: int) -> Pixels:
     return intensity.scale_linearly(values, 0, 2**bits - 1)
 
 
-def _spacing(places: Sequence[Dataset]) -> Spacing:
+def _spacing(datasets: Sequence[Dataset]) -> Spacing:
+    """Return PixelSpacing, else ImagerPixelSpacing."""
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        for place in places:
-            found = spacing_in_mm(finite_numbers(place, name))
-            if found:
-                return found
+        for dataset in datasets:
+            spacing = spacing_in_mm(finite_numbers(dataset, name))
+            if spacing:
+                return spacing
     return None
 
 
-def _plane(places: Sequence[Dataset]) -> str | None:
-    found = (plane_of(finite_numbers(place, "ImageOrientationPatient")) for place in places)
-    return next((name for name in found if name), None)
+def _plane(datasets: Sequence[Dataset]) -> str | None:
+    planes = (plane_of(finite_numbers(dataset, "ImageOrientationPatient")) for dataset in datasets)
+    return next((plane for plane in planes if plane), None)

@@ -1,4 +1,4 @@
-"""Look-up tables of DICOM: modality, VOI and palette."""
+"""Look-up tables (LUTs) of DICOM: modality, values of interest (VOI) and palette."""
 
 from typing import Any
 
@@ -13,21 +13,61 @@ _COLOURS = ("Red", "Green", "Blue")
 
 
 def apply_dicom_lut(dataset: Dataset, item: Dataset, values: Values) -> tuple[Values, int]:
-    """Map values by a modality or VOI LUT (PS3.3 C.11.1.1, C.11.2.1.1); return entries and their bits.
+    """Map values by a modality or VOI LUT.
 
-    pydicom's own `apply_voi` (3.0) wraps around at 256 in tables of more 8-bit entries than that.
+    pydicom's own `apply_voi` (3.0) is not used: it wraps around in tables of more than 256 entries of 8 bits.
+
+    Parameters
+    ----------
+    dataset
+        The data set that holds the table.
+    item
+        Item of ModalityLUTSequence or VOILUTSequence.
+    values
+        Stored values, or real values after the modality LUT, of any shape.
+
+    Returns
+    -------
+    entries
+        Entries of the table, uint8 or uint16, in the shape of `values`.
+    bits
+        Bits that the entries span.
+
+    References
+    ----------
+    DICOM PS3.3, C.11.1.1 and C.11.2.1.1.
     """
     return apply_lut(*read_lut(dataset, item.LUTDescriptor, item.LUTData), values)
 
 
 def read_lut(dataset: Dataset, descriptor: Any, data: Any) -> tuple[Values, int, int]:
-    """Entries of a table, uint16 or uint8, the value that the first is for, and their bits, as stated."""
+    """Read a look-up table.
+
+    Parameters
+    ----------
+    dataset
+        The data set that holds the table, for its byte order.
+    descriptor
+        Value of the table's descriptor: number of entries (0 for 65,536), first value mapped, bits of an
+        entry.
+    data
+        Value of the table's data: bytes, or words.
+
+    Returns
+    -------
+    table
+        Entries, uint8 or uint16 (n,).
+    first
+        The value that the first entry is for, as the file states it.
+    bits
+        Bits of an entry, as the file states them.
+    """
     count, first, bits = (int(number) for number in descriptor)
     return _table(dataset, data, count % 2**16 or 2**16, bits), first, bits
 
 
 def apply_palette(dataset: Dataset, stored: Values) -> tuple[Values, int]:
-    """Colours of stored values by the palette (PS3.3 C.7.6.3.1.5), and their bits."""
+    """Return the colours of stored values by the palette, (..., 3), and their bits (PS3.3, C.7.6.3.1.5)."""
     if "RedPaletteColorLookupTableData" not in dataset:  # segmented
         colours = apply_color_lut(stored, dataset)[..., :3]
         return colours, lut_bits(colours, int(dataset.RedPaletteColorLookupTableDescriptor[2]))
@@ -41,7 +81,7 @@ def apply_palette(dataset: Dataset, stored: Values) -> tuple[Values, int]:
 
 
 def _table(dataset: Dataset, data: Any, count: int, bits: int) -> Values:
-    """Entries, without sign; two of 8 bits may be packed in a word."""
+    """Return unsigned entries. Two entries of 8 bits may be packed in one word."""
     little = dataset.original_encoding[1] is not False
     if not isinstance(data, bytes):
         words = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF

@@ -1,7 +1,10 @@
-"""The files of the figshare brain tumour dataset: MATLAB files with one struct `cjdata`.
+"""Reader of the figshare brain tumour dataset: MATLAB files with one struct `cjdata`.
 
-Cheng, "brain tumor dataset", figshare, doi:10.6084/m9.figshare.1512427. They are v7.3 (HDF5); other programs
-save them as v5.
+The dataset has MATLAB v7.3 files (HDF5). Copies that other programs saved as v5 are read, too.
+
+References
+----------
+Cheng, "brain tumor dataset", figshare, doi:10.6084/m9.figshare.1512427.
 """
 
 import sys
@@ -19,33 +22,57 @@ from gliascope.io.scales import to_slices
 from gliascope.io.slices import Slice
 
 _LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
-_LONGEST = 1000  # characters of a text in a cell
+_MAX_CELL_SIZE = 1000  # characters of a text in a cell
 _FIELDS = ("image", "tumorMask", "label", "PID")
 
 
 def read(path: Path, file: BinaryIO) -> list[Slice]:
-    """Read `cjdata.image` with its label, patient (a pseudonym of PID) and tumour mask, as one slice.
+    """Read `cjdata.image` as one slice, with its label, tumour mask and patient (a pseudonym of PID).
 
-    Grey is scaled by `intensity.spread`. Label and PID may be text, numbers, or a cell of one of them.
+    The image is brought to 8 bits by the percentile range of its values. Label and PID may be text, numbers,
+    or a cell array of one text or number.
 
-    Raises ReadError if h5py is missing (it comes with `gliascope[data]`), NotAnImageError if there is no
-    `cjdata.image` or a field is not understood, TooLargeError; what h5py raises on damaged
-    content is left to the caller.
+    Parameters
+    ----------
+    path
+        Name of the file in the slice and in errors.
+    file
+        The open file.
+
+    Returns
+    -------
+    list of Slice
+        The one slice.
+
+    Raises
+    ------
+    ReadError
+        If h5py is not installed (`gliascope[data]` installs it).
+    NotAnImageError
+        If there is no `cjdata.image`, or a field has a type that is not understood.
+    DamagedFileError
+        If `cjdata.image` is no grey image, or the mask has another shape.
+    TooLargeError
+        If the file exceeds a limit.
+    Exception
+        Whatever h5py raises on damaged content; `gliascope.io.read` turns it into DamagedFileError.
     """
-    head = file.read(signatures.HEAD)
+    head = file.read(signatures.HEAD_BYTES)
     file.seek(0)
     fields = _v5(path, file) if signatures.is_matlab5(head) else _v73(path, file)
     values, mask = fields.get("image"), fields.get("tumorMask")
     if values is None:
         raise NotAnImageError(
-            path, "file without cjdata.image", "of MATLAB and HDF5 files, only figshare's are known"
+            path,
+            "file without cjdata.image",
+            "of MATLAB and HDF5 files, only those of the figshare dataset can be read",
         )
     if isinstance(values, str) or values.ndim != 2 or values.dtype.kind not in "uif":
-        what = "text" if isinstance(values, str) else f"{values.dtype} {values.shape}"
-        raise DamagedFileError(path, "cjdata.image is no grey image", what)
+        kind = "text" if isinstance(values, str) else f"{values.dtype} {values.shape}"
+        raise DamagedFileError(path, "cjdata.image is no grey image", kind)
     limits.check_slice(path, *values.shape)
     if mask is not None and not isinstance(mask, str) and mask.size == 0:
-        mask = None  # MATLAB's way to say that there is none
+        mask = None  # an empty array is how MATLAB states that there is no mask
     if mask is not None and (isinstance(mask, str) or mask.shape != values.shape):
         raise DamagedFileError(path, "cjdata.tumorMask does not fit cjdata.image")
     patient = _text(path, fields, "PID")
@@ -63,7 +90,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
 
 
 def _label(path: Path, fields: dict[str, Field]) -> str | None:
-    """The class that a number stands for, or that a text names."""
+    """Return the class that the label states as a number or by name; None where there is none."""
     text = _text(path, fields, "label")
     if not text:
         return None
@@ -71,7 +98,7 @@ def _label(path: Path, fields: dict[str, Field]) -> str | None:
 
 
 def _text(path: Path, fields: dict[str, Field], name: str) -> str | None:
-    """A text, or a whole number as text; None where there is none."""
+    """Return a field as text, whether it is a text or a whole number; None where it is absent or empty."""
     value = fields.get(name)
     if value is None or (not isinstance(value, str) and value.size == 0):
         return None
@@ -83,17 +110,18 @@ def _text(path: Path, fields: dict[str, Field], name: str) -> str | None:
     return str(int(number))
 
 
-def _refuse(path: Path, name: str, what: str) -> NoReturn:
+def _refuse(path: Path, name: str, kind: str) -> NoReturn:
     remedy = "save it as text or a whole number"
-    raise NotAnImageError(path, f"cjdata.{name} is not understood", f"{what}; {remedy}")
+    raise NotAnImageError(path, f"cjdata.{name} is not understood", f"{kind}; {remedy}")
 
 
 def _v5(path: Path, file: BinaryIO) -> dict[str, Field]:
+    """Read the fields of `cjdata` from a MATLAB v5 file."""
     return read_struct(path, file.read(), "cjdata") or {}
 
 
 def _v73(path: Path, file: BinaryIO) -> dict[str, Field]:
-    """MATLAB stores columns first, so arrays are transposed."""
+    """Read the fields of `cjdata` from HDF5. Arrays are transposed, since MATLAB stores columns first."""
     try:
         import h5py
     except ImportError:
@@ -101,16 +129,16 @@ def _v73(path: Path, file: BinaryIO) -> dict[str, Field]:
         raise ReadError(path, "h5py is not installed", remedy) from None
 
     with h5py.File(file, "r") as content:
-        found = {name: _array(path, content, name) for name in _FIELDS}
+        fields = {name: _array(path, content, name) for name in _FIELDS}
         return {
             name: _as_text(value) if name in ("PID", "label") else value.T
-            for name, value in found.items()
+            for name, value in fields.items()
             if value is not None
         }
 
 
 def _as_text(value: Any) -> Field:
-    """MATLAB's text, which is an array of character codes, or another program's; numbers as they are."""
+    """Return a text, which MATLAB stores as an array of character codes, as str, and numbers unchanged."""
     if isinstance(value, bytes | str):
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     array = np.asarray(value)
@@ -123,16 +151,18 @@ def _as_text(value: Any) -> Field:
 
 
 def _array(path: Path, content: Any, name: str) -> Any:
-    """`cjdata.<name>` as an array, checked before it is read; None if there is none."""
+    """Return `cjdata.<name>` as an array, checked before it is read; None if it is absent or empty."""
     import h5py
 
     dataset = content.get(f"cjdata/{name}")
     if not isinstance(dataset, h5py.Dataset):
         return None
-    # HDF5 can point at any other file of this machine; an image has no need to.
+    # An HDF5 file can refer to any other file of this machine, which must not be read.
     if dataset.file != content or dataset.external or dataset.is_virtual:
-        raise NotAnImageError(path, f"cjdata.{name} is kept in another file")
-    if dataset.size == 0 or dataset.attrs.get("MATLAB_empty"):  # its values are then the lengths
+        raise NotAnImageError(
+            path, f"cjdata.{name} is stored in another file", "save the file again with all its data inside"
+        )
+    if dataset.size == 0 or dataset.attrs.get("MATLAB_empty"):  # MATLAB then stores the lengths as values
         return None
     if dataset.ndim == 2:
         limits.check_slice(path, *dataset.shape)
@@ -140,6 +170,6 @@ def _array(path: Path, content: Any, name: str) -> Any:
     value = dataset[()]
     if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference and value.size == 1:  # a cell
         inside = content[value.flat[0]]
-        if isinstance(inside, h5py.Dataset) and inside.dtype.kind != "O" and inside.size < _LONGEST:
+        if isinstance(inside, h5py.Dataset) and inside.dtype.kind != "O" and inside.size < _MAX_CELL_SIZE:
             return inside[()]
     return value

@@ -1,8 +1,8 @@
-"""DICOM frames decoded in another process, which may die of them.
+"""Decode DICOM frames in a helper process, since the decoder may crash on damaged frames.
 
-GDCM is the only freely licensed decoder of JPEG Lossless and JPEG-LS that pydicom knows, and on damaged
-frames it now and then ends the process it runs in (a few in a thousand randomly damaged files: an uncaught
-C++ exception, or a write out of bounds). One such file must not stop a job of thousands, nor a server.
+GDCM is the only freely licensed decoder of JPEG Lossless and JPEG-LS that pydicom supports. Of randomly
+damaged files, a few in a thousand make GDCM end its process (an uncaught C++ exception, or a write out of
+bounds). One such file must not end a run over thousands of files, nor a server.
 """
 
 import json
@@ -19,57 +19,66 @@ from gliascope.errors import DamagedFileError
 from gliascope.io.intensity import Values
 from gliascope.runtime.paths import to_path
 
-TIMEOUT = 120.0
-"""Seconds a file may take to decode."""
+TIMEOUT_SECONDS = 120.0
+"""Most seconds that one file may take to decode."""
 
 _thread = threading.local()
 
 
 def pixel_array(path: Path) -> Values:
-    """Stored values of the DICOM file, as `pydicom.pixels.pixel_array` returns them.
+    """Return the stored values of a DICOM file, as `pydicom.pixels.pixel_array` returns them.
 
-    Each thread keeps one helper process, started at its first such file; that takes about half a second.
-    Raises DamagedFileError if the frames cannot be decoded, or not within TIMEOUT.
+    Each thread has one helper process, which starts in about half a second when the thread first calls this.
+
+    Raises
+    ------
+    DamagedFileError
+        If the frames cannot be decoded, or not within TIMEOUT_SECONDS.
     """
     helper: _Helper | None = getattr(_thread, "helper", None)
-    # A forked process must not talk to its parent's helper.
+    # A forked process must not use its parent's helper.
     if helper is None or helper.owner != os.getpid() or helper.process.poll() is not None:
         helper = _thread.helper = _Helper()
     try:
-        values = helper.ask(path)
+        values = helper.decode(path)
     except (OSError, ValueError):
         helper.close()
         _thread.helper = None
-        raise DamagedFileError(path, "DICOM truncated or damaged", "the decoder failed on it") from None
+        raise DamagedFileError(
+            path, "DICOM truncated or damaged", "the decoder crashed or took too long"
+        ) from None
     if values is None:
         raise DamagedFileError(path, "DICOM truncated or damaged", "the decoder refused it")
     return values
 
 
 class _Helper:
-    """The process at the other end of two pipes; it ends when they are closed."""
+    """A helper process, reached by two pipes; it ends when they are closed."""
 
     def __init__(self) -> None:
-        # What decoders print is noise at best and names the patient at worst.
+        # Standard error is discarded: what decoders print there may name the patient.
         command = [sys.executable, "-P", "-m", __name__]
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere)  # noqa: S603
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null)  # noqa: S603
         self.owner = os.getpid()
 
-    def ask(self, path: Path) -> Values | None:
-        """Send a path, return the values or None. Raises OSError or ValueError if the process ended."""
-        asked, answer = self.process.stdin, self.process.stdout
-        assert asked is not None and answer is not None  # noqa: S101
-        alarm = threading.Timer(TIMEOUT, self.process.kill)
+    def decode(self, path: Path) -> Values | None:
+        """Return the values of a file; None if it cannot be decoded.
+
+        Raises OSError or ValueError if the process ended, also because the time was up.
+        """
+        requests, responses = self.process.stdin, self.process.stdout
+        assert requests is not None and responses is not None  # noqa: S101
+        alarm = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
         alarm.start()
         try:
-            asked.write(json.dumps(str(path.absolute())).encode() + b"\n")
-            asked.flush()
-            reply: Any = json.loads(answer.readline())
-            if reply is None:
+            requests.write(json.dumps(str(path.absolute())).encode() + b"\n")
+            requests.flush()
+            response: Any = json.loads(responses.readline())
+            if response is None:
                 return None
-            dtype, shape = np.dtype(reply[0]), tuple(reply[1])
-            data = answer.read(dtype.itemsize * int(np.prod(shape)))
+            dtype, shape = np.dtype(response[0]), tuple(response[1])
+            data = responses.read(dtype.itemsize * int(np.prod(shape)))
             return np.frombuffer(data, dtype).reshape(shape)
         finally:
             alarm.cancel()
@@ -79,19 +88,19 @@ class _Helper:
         self.process.communicate()
 
     def __del__(self) -> None:
-        # The thread is over. In a forked process these are but copies of the parent's ends.
+        # The thread has ended. A forked process holds only copies of the pipes, and must leave them open.
         if getattr(self, "owner", None) == os.getpid():
             self.close()
 
 
 def _serve() -> None:
-    """Answer each path on standard input by a line (dtype and shape, or null) and the values' bytes."""
+    """Decode each path read from standard input; write a line (dtype and shape, or null), then the values."""
     from pydicom.pixels.utils import pixel_array as decode
 
     from gliascope.io.dicom_file import load
 
-    # Decoders print to standard output too, which is the pipe.
-    answer = os.fdopen(os.dup(1), "wb")
+    # Decoders may print to standard output: let that go to standard error, and keep the pipe for responses.
+    responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         try:
@@ -99,11 +108,11 @@ def _serve() -> None:
             with path.open("rb") as file:
                 values = decode(load(path, file), allow_excess_frames=False)
         except Exception:
-            answer.write(b"null\n")
+            responses.write(b"null\n")
         else:
-            answer.write(json.dumps([values.dtype.str, values.shape]).encode() + b"\n")
-            answer.write(values.tobytes())
-        answer.flush()
+            responses.write(json.dumps([values.dtype.str, values.shape]).encode() + b"\n")
+            responses.write(values.tobytes())
+        responses.flush()
 
 
 if __name__ == "__main__":

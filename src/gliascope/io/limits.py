@@ -1,21 +1,24 @@
-"""How much one file may ask for. The only place that says so; every format checks here before it decodes."""
+"""Limits on the size of one file. Every reader checks them before it decodes.
+
+Each function raises an error of `gliascope.errors` that names the file and the size found.
+"""
 
 from pathlib import Path
 
 from gliascope.errors import DamagedFileError, TooLargeError
 
 MAX_MEGAPIXELS = 64
-"""Millions of pixels in one slice."""
+"""Most millions of pixels in one slice."""
 
 MAX_BYTES = 512 * 2**20
-"""Bytes of one file, on disk and, apart from that, of its decoded values."""
+"""Most bytes of one file on disk, and most bytes of its decoded values."""
 
 MAX_SLICES = 16_384
-"""Slices in one file: a volume of single pixels is small in bytes and still a flood of objects."""
+"""Most slices in one file: a volume of 1 x 1 slices is small in bytes, but each slice is a Python object."""
 
 
 def check_file(path: Path, size: int) -> None:
-    """Refuse an empty file (DamagedFileError) and one over MAX_BYTES on disk (TooLargeError)."""
+    """Raise DamagedFileError for an empty file, TooLargeError for one of over MAX_BYTES bytes."""
     if size == 0:
         raise DamagedFileError(path, "empty file")
     if size > MAX_BYTES:
@@ -23,7 +26,7 @@ def check_file(path: Path, size: int) -> None:
 
 
 def check_slice(path: Path, height: int, width: int) -> None:
-    """Refuse a slice without pixels (DamagedFileError) or over MAX_MEGAPIXELS (TooLargeError)."""
+    """Raise DamagedFileError for a slice without pixels, TooLargeError for one of over MAX_MEGAPIXELS."""
     if height < 1 or width < 1:
         raise DamagedFileError(path, "impossible size", f"{width} x {height} pixels")
     if height * width > MAX_MEGAPIXELS * 1_000_000:
@@ -31,7 +34,24 @@ def check_slice(path: Path, height: int, width: int) -> None:
 
 
 def check_total(path: Path, slices: int, size: int) -> None:
-    """Refuse no slices (DamagedFileError), and over MAX_SLICES or MAX_BYTES decoded (TooLargeError)."""
+    """Check the number of slices in a file, and the size of its decoded values.
+
+    Parameters
+    ----------
+    path
+        The file, for the error.
+    slices
+        Number of slices that the file declares.
+    size
+        Bytes of all decoded values.
+
+    Raises
+    ------
+    DamagedFileError
+        If there is no slice.
+    TooLargeError
+        If there are more than MAX_SLICES slices or MAX_BYTES bytes.
+    """
     if slices < 1:
         raise DamagedFileError(path, "impossible size", f"{slices} slices")
     if slices > MAX_SLICES:

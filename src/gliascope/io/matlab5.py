@@ -1,8 +1,11 @@
-"""One struct of a MATLAB v5 file (`save -v6` and `-v7`), for figshare's reader; v7.3 files are HDF5.
+"""Reader of one struct in a MATLAB v5 file (`save -v6` and `-v7`). Files of v7.3 are HDF5.
 
-Only what a struct of arrays needs. SciPy's reader follows cells in cells as deep as they go, which a file may
-be made to end the process with.
-Format: MathWorks, "MAT-File Format", chapter 1.
+It reads structs of arrays only. SciPy's reader is not used because it follows nested cells to any depth, so
+that a crafted file can end the process.
+
+References
+----------
+MathWorks, "MAT-File Format", chapter 1.
 """
 
 import struct
@@ -20,19 +23,39 @@ from gliascope.io import limits
 _HEADER = 128
 _MATRIX, _COMPRESSED, _UTF8 = 14, 15, 16
 _CELL, _STRUCT, _CHARS, _COMPLEX = 1, 2, 4, 0x0800
-# By the numbers of stored types (miINT8 …) and of classes (mxDOUBLE …).
+# NumPy's names of the types in which values are stored (miINT8 …) and of the classes of arrays (mxDOUBLE …).
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
            16: "u1", 17: "u2", 18: "u4"}  # fmt: skip
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 
 Field = NDArray[Any] | str
+"""Value of a field of a struct: numbers in the shape that MATLAB gives them, or a text."""
 
 
 def read_struct(path: Path, content: bytes, name: str) -> dict[str, Field] | None:
-    """Fields of the 1 x 1 struct of that name; None where there is none.
+    """Read the 1 x 1 struct of a given name.
 
-    Texts are `str`, numbers arrays of MATLAB's shape; of a cell, its first. Fields of other classes are left
-    out. Raises DamagedFileError where the file ends too soon, TooLargeError.
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    content
+        The whole file.
+    name
+        Name of the struct.
+
+    Returns
+    -------
+    dict or None
+        The value of each field; of a cell array, the value of its first cell. Fields of other kinds, such as
+        complex numbers and structs, are left out. None if the file has no such struct.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file ends too soon or a struct has no field names.
+    TooLargeError
+        If the values exceed `limits.MAX_BYTES`.
     """
     order = "<" if content[126:128] == b"IM" else ">"
     for kind, data in _elements(path, content[_HEADER:], order):
@@ -41,28 +64,31 @@ def read_struct(path: Path, content: bytes, name: str) -> dict[str, Field] | Non
             unpacked = zlib.decompressobj().decompress(data, limits.MAX_BYTES + 1)
             limits.check_total(path, 1, len(unpacked))
             _, matrix = next(_elements(path, unpacked, order), (0, b""))
-        parts = [part for _, part in _elements(path, matrix, order)]
-        if len(parts) > 4 and parts[2] == name.encode() and _class(parts[0], order) == _STRUCT:
-            return _fields(path, parts, order)
+        elements = [element for _, element in _elements(path, matrix, order)]
+        if len(elements) > 4 and elements[2] == name.encode() and _class(elements[0], order) == _STRUCT:
+            return _fields(path, elements, order)
     return None
 
 
-def _fields(path: Path, parts: list[bytes], order: str) -> dict[str, Field]:
-    (length,) = struct.unpack(order + "i", parts[3])
+def _fields(path: Path, elements: list[bytes], order: str) -> dict[str, Field]:
+    """Return the fields of a struct; elements: flags, sizes, name, name length, names, then the values."""
+    (length,) = struct.unpack(order + "i", elements[3])
     if length < 1:
-        raise DamagedFileError(path, "MATLAB file truncated or damaged", "a struct without names")
-    names = [parts[4][at : at + length].split(b"\0")[0].decode() for at in range(0, len(parts[4]), length)]
-    found = {key: _value(path, part, order) for key, part in zip(names, parts[5:], strict=False)}
-    return {key: value for key, value in found.items() if value is not None}
+        raise DamagedFileError(path, "MATLAB file truncated or damaged", "a struct without field names")
+    starts = range(0, len(elements[4]), length)
+    names = [elements[4][start : start + length].split(b"\0")[0].decode() for start in starts]
+    values = {key: _value(path, matrix, order) for key, matrix in zip(names, elements[5:], strict=False)}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _value(path: Path, matrix: bytes, order: str) -> Field | None:
-    parts = list(_elements(path, matrix, order))
-    if len(parts) > 3 and _class(parts[0][1], order) == _CELL:
-        parts = list(_elements(path, parts[3][1], order))
-    if len(parts) < 4:
+    """Return the value of an array or of the first cell of a cell array; None for other kinds."""
+    elements = list(_elements(path, matrix, order))
+    if len(elements) > 3 and _class(elements[0][1], order) == _CELL:
+        elements = list(_elements(path, elements[3][1], order))
+    if len(elements) < 4:
         return None
-    (_, flags), (_, sizes), _, (kind, data) = parts[:4]
+    (_, flags), (_, sizes), _, (kind, data) = elements[:4]
     class_ = _class(flags, order)
     shape = np.frombuffer(sizes, f"{order}i4")
     if kind == _UTF8 and class_ == _CHARS:
@@ -78,21 +104,21 @@ def _value(path: Path, matrix: bytes, order: str) -> Field | None:
 
 
 def _class(flags: bytes, order: str) -> int:
-    """Of an array's flags; 0, which is none, for complex numbers."""
+    """Return the class of an array from its flags; 0, which is no class, for complex numbers."""
     (first,) = struct.unpack(order + "I", flags[:4])
     return 0 if first & _COMPLEX else int(first & 0xFF)
 
 
 def _elements(path: Path, data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each data element."""
-    at = 0
-    while at + 8 <= len(data):
-        kind, size = struct.unpack(order + "II", data[at : at + 8])
-        if kind >> 16:  # a small one, of four bytes at most
-            kind, size, start, at = kind & 0xFFFF, kind >> 16, at + 4, at + 8
+    """Yield the type and content of each data element."""
+    offset = 0
+    while offset + 8 <= len(data):
+        kind, size = struct.unpack(order + "II", data[offset : offset + 8])
+        if kind >> 16:  # a small element, of four bytes at most
+            kind, size, start, offset = kind & 0xFFFF, kind >> 16, offset + 4, offset + 8
         else:
-            start = at + 8
-            at = start + (size if kind == _COMPRESSED else -(-size // 8) * 8)
+            start = offset + 8
+            offset = start + (size if kind == _COMPRESSED else -(-size // 8) * 8)
         if start + size > len(data):
             raise DamagedFileError(path, "MATLAB file truncated or damaged", "it ends within an array")
         yield kind, data[start : start + size]

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 volumes in one file, plain or gzipped, through nibabel's headers."""
+"""Reader of NIfTI-1 and NIfTI-2 volumes in one file, plain or gzipped, by nibabel's headers."""
 
 import gzip
 import math
@@ -14,74 +14,109 @@ from gliascope.errors import DamagedFileError, NotAnImageError
 from gliascope.io import intensity, limits
 from gliascope.io.facts import PLANES, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.nifti_geometry import geometry, slice_axis
+from gliascope.io.nifti_geometry import read_geometry, slice_axis
 from gliascope.io.scales import brain_windowed, to_slices
 from gliascope.io.slices import Slice
 
 _TO_MM = {"meter": 1000.0, "micron": 0.001}
 _COLOURS = (("R", "G", "B"), ("R", "G", "B", "A"))
-_TRAILER = 2**20
+_MAX_TRAILER = 2**20  # bytes
 _LABELS, _STATISTICS = 1002, range(2, 25)
-"""Intent codes (nifti1.h)."""
+"""Intent codes of label maps and statistical maps (nifti1.h)."""
 
 
 def read(path: Path, file: BinaryIO) -> list[Slice]:
-    """Read a volume as slices in the plane it was acquired in, shown in radiological convention.
+    """Read a volume as slices in the plane in which it was acquired, in radiological convention.
 
-    The slices lie across the axis along which voxels are the longest, if they are at least twice as long as
-    along the others and 2 mm; else they are axial, from inferior to superior, as in volumes acquired in 3-D.
+    Parameters
+    ----------
+    path
+        Name of the file in slices and errors.
+    file
+        The open file.
 
-    The array is brought to the closest canonical orientation (RAS+: first axis to the patient's right, second
-    to anterior, third to superior) by flips and swaps of axes only. Axial slice k is then
-    `volume[::-1, ::-1, k].T`: anterior is up, and the patient's right on the left of the image. Others are
-    shown by the same rule: superior is up, anterior on the left in sagittal ones. A volume one voxel thick is
-    one slice in its own plane. The orientation is the sform's or the qform's (`nifti_geometry.geometry`);
-    `plane` is None where the file states neither.
+    Returns
+    -------
+    list of Slice
+        One slice for each plane of the volume, as `volume_slices` describes them.
 
-    Values that look like Hounsfield units (`placeholders.hounsfield`) are CT and get the brain window; all
-    else is scaled by `intensity.spread` over the whole volume, so that slices stay comparable, without
-    placeholders, which are black. RGB voxels are kept. `kind` is "segmentation" of a label map and "derived
-    map" of a statistical one, by the header's intent code.
-
-    Raises NotAnImageError for a header without pixels, a 4-D volume (a time series, DWI) or values that
-    are no grey or colour; DamagedFileError, TooLargeError; what nibabel raises on damaged content
-    is left to the caller.
+    Raises
+    ------
+    NotAnImageError
+        For a header without its image, a 4-D volume (a time series, DWI), or values that are neither grey nor
+        RGB.
+    DamagedFileError
+        If the header states an impossible size or orientation.
+    TooLargeError
+        If the volume exceeds a limit; this is checked before its values are read.
+    Exception
+        Whatever nibabel raises on damaged content; `gliascope.io.read` turns it into DamagedFileError.
     """
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     stream: Any = gzip.GzipFile(fileobj=file) if packed else file
     header = _header(path, stream)
 
-    def stored() -> Values:
+    def read_values() -> Values:
         values: Values = header.raw_data_from_fileobj(stream)
         if packed:
-            # gzip compares its checksum at the end of the stream only.
-            stream.read(_TRAILER)
+            # gzip checks its checksum only when the stream is read to its end.
+            stream.read(_MAX_TRAILER)
         return values
 
-    return cut(path, header, stored)
+    return volume_slices(path, header, read_values)
 
 
-def cut(path: Path, header: Any, stored: Callable[[], Values]) -> list[Slice]:
-    """Slices of a volume, as `read` describes them, from its header and its stored values.
+def volume_slices(path: Path, header: Any, read_values: Callable[[], Values]) -> list[Slice]:
+    """Cut a volume into slices and bring them to uint8.
 
-    `stored` gives the values, and is called once the header has been checked. Raises as `read`.
+    **Plane.** Slices lie across the axis along which voxels are by far the longest (`slice_axis`). Without
+    such an axis, as in volumes acquired in 3-D, they are axial, from inferior to superior.
+
+    **Orientation.** The array is brought to the closest canonical orientation (RAS+: first axis to the
+    patient's right, second to anterior, third to superior) by flips and swaps of axes only. Axial slice k is
+    then `volume[::-1, ::-1, k].T`: anterior is up, the patient's right is on the left of the image. In
+    coronal and sagittal slices superior is up; anterior is on the left of sagittal slices.
+
+    **Grey.** Values that look like Hounsfield units (`placeholders.is_hounsfield`) are taken for CT and get
+    the brain window. All others are brought to 8 bits by the percentile range of the whole volume, so that
+    its slices stay comparable. Placeholders are left out of the range and become black. RGB voxels are kept.
+
+    Parameters
+    ----------
+    path
+        Name of the file in slices and errors.
+    header
+        Header of nibabel.
+    read_values
+        Returns the stored values. It is called after the header has been checked.
+
+    Returns
+    -------
+    list of Slice
+        `plane` is None where the file states no orientation. `kind` is "segmentation" for a label map and
+        "derived map" for a statistical map, by the header's intent code.
+
+    Raises
+    ------
+    NotAnImageError, DamagedFileError, TooLargeError
+        As `read`.
     """
     shape = _shape(path, header)
-    affine, sizes, known = geometry(path, header)
-    with np.errstate(all="ignore"):  # sizes may be beyond any float's square
+    affine, sizes, is_stated = read_geometry(path, header)
+    with np.errstate(all="ignore"):  # the squares of sizes may overflow
         turns = np.asarray(io_orientation(affine), np.intp)  # type: ignore[no-untyped-call]
     order = np.argsort(turns[:, 0])
     canonical = [shape[axis] for axis in order]
     sizes = sizes[order] * _TO_MM.get(header.get_xyzt_units()[0], 1.0)
     axis = slice_axis(canonical, sizes)
     _check(path, header, canonical, axis)
-    volume = apply_orientation(stored().reshape(shape), turns)  # type: ignore[no-untyped-call]
+    volume = apply_orientation(read_values().reshape(shape), turns)  # type: ignore[no-untyped-call]
     planes = np.moveaxis(volume, axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     images, modality, notes = _images(path, planes, header)
     columns, rows = np.delete(sizes, axis)
     spacing = spacing_in_mm((rows, columns))
-    plane = PLANES[axis] if known else None
+    plane = PLANES[axis] if is_stated else None
     intent = int(header["intent_code"])
     kind = "segmentation" if intent == _LABELS else "derived map" if intent in _STATISTICS else None
     return [
@@ -101,7 +136,7 @@ def cut(path: Path, header: Any, stored: Callable[[], Values]) -> list[Slice]:
 
 
 def _header(path: Path, stream: Any) -> Any:
-    """Parse the fixed part of the header; extensions are passed over."""
+    """Parse the fixed part of the header and ignore its extensions."""
     block = stream.read(nib.Nifti2Header.sizeof_hdr)
     kind: Any = nib.Nifti2Header if block[4:7] in (b"n+2", b"ni2") else nib.Nifti1Header
     header = kind(block[: kind.sizeof_hdr], check=False)
@@ -111,6 +146,7 @@ def _header(path: Path, stream: Any) -> Any:
 
 
 def _shape(path: Path, header: Any) -> tuple[int, int, int]:
+    """Return the number of voxels along three axes; refuse volumes of more than three."""
     shape = [int(length) for length in header.get_data_shape()]
     if any(length < 1 for length in shape):
         raise DamagedFileError(path, "impossible size", " x ".join(map(str, shape)))
@@ -122,26 +158,30 @@ def _shape(path: Path, header: Any) -> tuple[int, int, int]:
 
 
 def _check(path: Path, header: Any, canonical: list[int], axis: int) -> None:
-    """Refuse what is too large or of no use, from the header alone; slices are cut along `axis`."""
+    """Refuse, by the header alone, a volume that is too large or whose values are neither grey nor RGB."""
     dtype = header.get_data_dtype()
     if dtype.names not in _COLOURS and (dtype.kind not in "uif" or dtype.itemsize > 8):
         raise NotAnImageError(path, "values are neither grey nor RGB", f"data type {dtype}")
     width, height = np.delete(canonical, axis)
     limits.check_slice(path, int(height), int(width))
-    # The offset counts too: gzip would have to unpack all that is before it.
+    # The offset of the values counts too, since gzip must unpack all bytes before it.
     size = math.prod(canonical) * dtype.itemsize + int(header.get_data_offset())
     limits.check_total(path, canonical[axis], size)
 
 
 def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str | None, list[str]]:
-    """Bring `planes` (slices, height, width) of stored values to uint8; "CT" or None; notes."""
+    """Bring stored values (slices, height, width) to uint8.
+
+    Returns the images, the modality ("CT" or None) and notes for the slices.
+    """
     if planes.dtype.names:
         return [_colour(plane) for plane in planes], None, []
     slope, intercept, notes = _slope_intercept(header)
 
     def real(stored: Values) -> Values:
-        # Plane by plane: the whole volume as floats could be four times as large.
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as the lowest value
+        # Plane by plane: the whole volume as floats could be four times as large. Values that overflow
+        # are not finite, and become the lowest value.
+        with np.errstate(over="ignore", invalid="ignore"):
             return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
 
     if windowed := brain_windowed(planes, real):
@@ -150,7 +190,7 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
 
 
 def _slope_intercept(header: Any) -> tuple[float | None, float, list[str]]:
-    """scl_slope and scl_inter; no slope where it is 0 or no number, which the standard takes for "none"."""
+    """Return scl_slope, scl_inter and notes; no slope where it is 0 or not finite, which means unscaled."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     notes = []
     if not math.isfinite(intercept):

@@ -1,4 +1,4 @@
-"""How the voxels of a NIfTI volume lie, as far as its header tells, and in which plane it is cut."""
+"""Orientation and voxel sizes of a NIfTI volume, from its header, and the axis that its slices lie across."""
 
 import math
 from pathlib import Path
@@ -11,45 +11,69 @@ from numpy.typing import NDArray
 
 from gliascope.errors import DamagedFileError
 
-_THICK, _THICK_MM = 2.0, 2.0
-"""How much longer than the others, and in mm, the voxels of a volume acquired in slices are across them."""
+_THICK_RATIO, _THICK_MM = 2.0, 2.0
+"""A volume counts as acquired in slices if the longest side of its voxels is at least this many times the
+second longest, and at least this many mm."""
 
 
 class Geometry(NamedTuple):
-    """How the voxels of a volume lie.
+    """Orientation and voxel sizes of a volume.
 
-    affine: voxels to places in RAS+. sizes: of voxels along the axes as stored, in the file's unit, 0 where
-    it states none. known: whether the file says how the axes lie, or that is only assumed.
+    Attributes
+    ----------
+    affine
+        Matrix (4, 4) from voxel indices to patient coordinates, RAS+, in the file's unit of length.
+    sizes
+        Voxel sizes (3,) along the axes as stored, in the file's unit; 0 where the file states none.
+    is_stated
+        Whether the file states the orientation of the axes; if not, `affine` assumes one.
     """
 
     affine: NDArray[np.float64]
     sizes: NDArray[np.float64]
-    known: bool
+    is_stated: bool
 
 
-def geometry(path: Path, header: Any) -> Geometry:
-    """The sform, else the qform, else the voxel sizes.
+def read_geometry(path: Path, header: Any) -> Geometry:
+    """Read the orientation and the voxel sizes from a NIfTI header.
 
-    A transform counts if its code is set and it maps every axis to one of its own; what a writer left at zero
-    is passed over. Raises DamagedFileError where that leaves nothing.
+    The orientation is that of the sform, else of the qform. A transform is used only if its code is set and
+    it maps each axis to a different one, since some writers leave it at zero. Without either, the first axis
+    is assumed to run to the patient's left, as nibabel and FSL do.
+
+    Parameters
+    ----------
+    path
+        The file, for the error.
+    header
+        Header of nibabel.
+
+    Returns
+    -------
+    Geometry
+        Affine, voxel sizes, and whether the orientation is stated.
+
+    Raises
+    ------
+    DamagedFileError
+        If transforms are declared but unusable, and a voxel size is missing.
     """
     pixdim, sform = _pixdim(header), _sform(header)
     codes = {name: int(header[f"{name}_code"]) for name in ("sform", "qform")}
     with np.errstate(all="ignore"):
         sizes = np.where(pixdim > 0, pixdim, np.linalg.norm(sform[:3, :3], axis=0))
     if codes["sform"] > 0 and _is_usable(sform):
-        return Geometry(sform, sizes, known=True)
+        return Geometry(sform, sizes, is_stated=True)
     qform = _qform(header, pixdim)
     if codes["qform"] > 0 and _is_usable(qform):
-        return Geometry(qform, pixdim, known=True)
+        return Geometry(qform, pixdim, is_stated=True)
     declared = [name for name, code in codes.items() if code > 0]
     if declared and not pixdim.all():
         remedy = f"{' and '.join(declared)} map an axis to nothing; convert the scan again, or set them"
-        raise DamagedFileError(path, "orientation cannot be told", remedy)
+        raise DamagedFileError(path, "orientation is unusable", remedy)
     if not pixdim.all() and _is_usable(sform):
-        return Geometry(sform, sizes, known=False)  # all there is
-    # As nibabel and FSL take such files: the first axis runs to the patient's left.
-    return Geometry(np.diag([*np.where(pixdim > 0, pixdim, 1.0) * (-1, 1, 1), 1.0]), pixdim, known=False)
+        return Geometry(sform, sizes, is_stated=False)  # its code is not set, but nothing else is there
+    return Geometry(np.diag([*np.where(pixdim > 0, pixdim, 1.0) * (-1, 1, 1), 1.0]), pixdim, is_stated=False)
 
 
 def _sform(header: Any) -> NDArray[np.float64]:
@@ -58,7 +82,7 @@ def _sform(header: Any) -> NDArray[np.float64]:
 
 
 def _qform(header: Any, pixdim: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the quaternion and the voxel sizes, where those not stated count as 1; NaN if it is no rotation."""
+    """Return the qform's affine, with missing voxel sizes as 1; NaN if its quaternion is no rotation."""
     with np.errstate(all="ignore"):
         vector = np.array([header[f"quatern_{name}"] for name in "bcd"], np.float64)
         square = float(vector @ vector)
@@ -73,7 +97,7 @@ def _qform(header: Any, pixdim: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pixdim(header: Any) -> NDArray[np.float64]:
-    """Voxel sizes as stored; 0 where the file states none."""
+    """Return the voxel sizes in the order of the stored axes; 0 where the file states none."""
     with np.errstate(all="ignore"):
         sizes = np.abs(header["pixdim"][1:4].astype(np.float64))
     sizes[~np.isfinite(sizes)] = 0
@@ -81,7 +105,7 @@ def _pixdim(header: Any) -> NDArray[np.float64]:
 
 
 def _is_usable(affine: NDArray[np.float64]) -> bool:
-    """Whether every axis is mapped to one of its own."""
+    """Whether an affine is finite and maps each axis to a different one."""
     if not np.isfinite(affine).all():
         return False
     with np.errstate(all="ignore"):
@@ -89,10 +113,31 @@ def _is_usable(affine: NDArray[np.float64]) -> bool:
 
 
 def slice_axis(canonical: list[int], sizes: NDArray[np.float64]) -> int:
-    """The canonical axis that slices lie across, for so many voxels of such sizes in mm."""
+    """Choose the axis that the slices of a volume lie across.
+
+    Parameters
+    ----------
+    canonical
+        Number of voxels along the axes of RAS+ (left-right, back-front, foot-head).
+    sizes
+        Voxel sizes in mm along the same axes; 0 where unknown.
+
+    Returns
+    -------
+    int
+        The axis of one voxel, if there is one; else the axis along which voxels are by far the longest
+        (volumes acquired in slices); else 2, for axial slices.
+
+    Examples
+    --------
+    >>> slice_axis([256, 24, 256], np.array([0.9, 5.0, 0.9]))
+    1
+    >>> slice_axis([160, 256, 256], np.array([1.0, 1.0, 1.0]))
+    2
+    """
     if 1 in canonical and canonical[2] != 1:
         return canonical.index(1)
     _, second, longest = sorted(sizes)
-    if sizes.min() > 0 and longest >= max(_THICK * second, _THICK_MM):
+    if sizes.min() > 0 and longest >= max(_THICK_RATIO * second, _THICK_MM):
         return int(sizes.argmax())
     return 2

@@ -38,13 +38,13 @@ def pillow_values(path: Path, image: Any) -> tuple[Values, tuple[str, ...]]:
     limits.check_slice(path, image.height, image.width)
     if image.format == "TIFF" and _page_count(image) > 1:
         raise InputError(f"{path}: a TIFF of several pages; give predict_study the path of the file")
-    if deep_colour.is_deep(image):
+    if deep_colour.is_16_bit(image):
         raise InputError(f"{path}: Pillow keeps 8 of its 16 bits a channel; give the path of the file")
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
     notes = () if orientation == 1 else (f"turned as the image's EXIF orientation, {orientation}, says",)
     inverted = raster.white_is_zero(image)
-    return raster.decoded_values(ImageOps.exif_transpose(image), inverted), notes
+    return raster.image_values(ImageOps.exif_transpose(image), inverted), notes
 
 
 def _page_count(image: Any) -> int:
@@ -113,4 +113,5 @@ def from_nibabel(path: Path, image: Any) -> list[Slice]:
     scaled = is_stored and (values.slope, values.inter) != (1, 0)
     header["scl_slope"] = values.slope if scaled else np.nan
     header["scl_inter"] = values.inter if scaled else np.nan
-    return nifti.cut(path, header, values.get_unscaled if is_stored else lambda: np.asanyarray(values))
+    read_values = values.get_unscaled if is_stored else lambda: np.asanyarray(values)
+    return nifti.volume_slices(path, header, read_values)

@@ -1,4 +1,4 @@
-"""JPEG, PNG, BMP, TIFF and WebP, through Pillow."""
+"""Reader of JPEG, PNG, BMP, TIFF and WebP files, by Pillow."""
 
 import statistics
 import warnings
@@ -14,34 +14,56 @@ from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 from gliascope.io import deep_colour, intensity, limits
 from gliascope.io.facts import digest
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.raster_support import name_unsupported, unsupported
+from gliascope.io.raster_support import name_unsupported, unsupported_coding
 from gliascope.io.scales import SPREAD, Histogram, IntensityFacts, SeriesScale, to_slices
 from gliascope.io.slices import Slice
 
-# Tried in this order. Pillow imports the first three by itself, and all others at once unless they are here.
+# Tried in this order. Naming TIFF's and WebP's plugins keeps Pillow from importing all of its plugins.
 _FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _UNSUPPORTED = "TIFF of a kind that is not supported"
 _REMEDY = "save it as grey of 16 bits or of 32-bit floats"
 _WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262 (PhotometricInterpretation)
 
-# Process-wide, because `warnings.catch_warnings` is not safe in threads. What Pillow warns of here (a large
-# picture, odd metadata) ends as an error of ours or does not touch the pixels.
+# Process-wide, because `warnings.catch_warnings` is not safe in threads. Pillow warns of large images, which
+# raise TooLargeError below, and of unusual metadata, which do not change the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @name_unsupported
 def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[Slice]:
-    """Read one image file; a TIFF gives one slice a page, an animation its first frame.
+    """Read one image file: each page of a TIFF as a slice, the first frame of an animation.
 
-    Eight-bit images keep their values. Transparency is laid on black, palettes and CMYK become RGB, RGB with
-    three equal channels becomes grey, and the EXIF orientation is applied. Grey of 16 or 32 bits and colour
-    of 16 are scaled by `intensity.spread` over all pages (the channels together), placeholders in grey apart;
-    grey of a single page by the `scale` that it shares with others, where one is given.
+    Images of 8 bits keep their values. Transparent parts are laid on black, palettes and CMYK become RGB, RGB
+    with three equal channels becomes grey, and the EXIF orientation is applied. Deeper grey and colour are
+    brought to 8 bits on one scale for all pages (`scale_pages`).
 
-    Raises TooLargeError before decoding, NotAnImageError for what Pillow does not decode (64-bit floats,
-    colour in floats, JPEG of 12 bits or lossless, rare compressions); what Pillow raises on damaged content
-    is left to the caller.
+    Parameters
+    ----------
+    path
+        Name of the file in slices and errors.
+    file
+        The open file.
+    scale
+        Grey scale of the series that the file belongs to. It is used for files of a single page of grey of
+        more than 8 bits.
+
+    Returns
+    -------
+    list of Slice
+        One slice a page, in order.
+
+    Raises
+    ------
+    TooLargeError
+        If the image exceeds a limit; this is checked before decoding.
+    NotAnImageError
+        If Pillow cannot decode this kind of image: 64-bit floats, colour in floats, JPEG of 12 bits or
+        lossless, rare compressions.
+    DamagedFileError
+        If the header cannot be read.
+    Exception
+        Whatever Pillow raises on damaged content; `gliascope.io.read` turns it into DamagedFileError.
     """
     content = file.read()
     try:
@@ -50,7 +72,7 @@ def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[S
         size = str(error).partition(" exceeds")[0]
         raise TooLargeError(path, f"over {limits.MAX_MEGAPIXELS} megapixels a slice", size) from None
     except UnidentifiedImageError:
-        if (kind := deep_colour.unknown_tiff(content)) and not unsupported(content):
+        if (kind := deep_colour.describe_tiff(content)) and not unsupported_coding(content):
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}") from None
         raise DamagedFileError(path, "image truncated or damaged", "unreadable header") from None
     # A JPEG with embedded previews opens as MPO; its first picture is the image itself.
@@ -58,7 +80,7 @@ def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[S
     quantisation = _quantisation(image)
     modes, pages = [], list[Values]()
     for index, page in enumerate(_pages(path, image)):
-        if kind := deep_colour.unsupported_deep(page):
+        if kind := deep_colour.unsupported_16_bit(page):
             raise NotAnImageError(path, _UNSUPPORTED, f"{kind}; {_REMEDY}")
         modes.append(page.mode)  # decoding may change it
         pages.append(_values(page, content, index))
@@ -72,18 +94,38 @@ def read(path: Path, file: BinaryIO, scale: SeriesScale | None = None) -> list[S
 def scale_pages(
     path: Path, pages: list[Values], scale: SeriesScale | None = None
 ) -> tuple[list[Pixels], IntensityFacts | None]:
-    """Bring pages, (height, width[, 3]), to uint8: those of uint8 as they are, all deeper ones on one scale.
+    """Bring pages to uint8: pages of uint8 are kept, all deeper pages are put on one scale.
 
-    Also what a single page of deep grey says of its scale, which is `scale` where it is one of a series.
-    Raises DamagedFileError where no value of the deeper pages is finite.
+    The scale is the percentile range of all values together (of the three channels too). Placeholders among
+    grey values are left out and become black.
+
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    pages
+        Arrays (height, width) of grey or (height, width, 3) of RGB, of any dtype.
+    scale
+        Grey scale of the series that the file belongs to, used instead for a single page of deeper grey.
+
+    Returns
+    -------
+    pages
+        The pages in the same order and shape, uint8.
+    grey
+        Intensity facts of a single page of deeper grey, which several files may share; else None.
+
+    Raises
+    ------
+    DamagedFileError
+        If no value of the deeper pages is finite.
     """
     grey = None
     if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
-        counts = Histogram.of(pages[0])
-        if alone := counts.spread():
-            grey = IntensityFacts(
-                None, frozenset({()}), counts, False, digest(str(path)), SeriesScale(SPREAD, alone.numbers)
-            )
+        histogram = Histogram.of(pages[0])
+        if own := histogram.spread():
+            own_scale = SeriesScale(SPREAD, own.numbers)
+            grey = IntensityFacts(None, frozenset({()}), histogram, False, digest(str(path)), own_scale)
     if grey and (range_ := (scale or grey.own_scale or SeriesScale("")).of(())):
         return [range_.show(pages[0])], grey
     deep = [page for page in pages if page.dtype != np.uint8]
@@ -96,13 +138,13 @@ def scale_pages(
 
 
 def _quantisation(image: Image.Image) -> float | None:
-    """Mean of a JPEG's first quantisation table, the luminance's; None for other formats."""
+    """Return the mean of a JPEG's luminance quantisation table, its first; None for other formats."""
     tables: dict[int, list[int]] = getattr(image, "quantization", {})
     return statistics.fmean(tables[min(tables)]) if tables else None
 
 
 def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
-    """Yield the pages, each checked against the limits, not yet decoded."""
+    """Yield the pages, not yet decoded, after checking each against the limits."""
     total = 0
     for index in range(limits.MAX_SLICES + 1):
         if index:
@@ -112,7 +154,7 @@ def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
                 return
         limits.check_slice(path, image.height, image.width)
         mode = ImageMode.getmode(image.mode)
-        depth = 2 if deep_colour.is_deep(image) else np.dtype(mode.typestr).itemsize
+        depth = 2 if deep_colour.is_16_bit(image) else np.dtype(mode.typestr).itemsize
         total += image.height * image.width * len(mode.bands) * depth
         limits.check_total(path, index + 1, total)
         yield image
@@ -121,23 +163,33 @@ def _pages(path: Path, image: Image.Image) -> Iterator[Image.Image]:
 
 
 def _values(image: Image.Image, content: bytes, index: int) -> Values:
-    """Decode to uint8, (height, width) or (height, width, 3), or to deeper values as stored."""
-    if deep_colour.is_deep(image):
+    """Decode a page to uint8, (height, width) or (height, width, 3), or to deeper values as stored."""
+    if deep_colour.is_16_bit(image):
         return intensity.one_channel_if_grey(deep_colour.decode(image, content, index))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    return decoded_values(image, white_is_zero(image))
+    return image_values(image, white_is_zero(image))
 
 
 def white_is_zero(image: Image.Image) -> bool:
-    """Whether 0 is white in a TIFF; Pillow turns the values round at 8 bits only."""
+    """Whether the image is a TIFF in which 0 is white. Pillow inverts such values of 8 bits only."""
     return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == _WHITE_IS_ZERO
 
 
-def decoded_values(image: Image.Image, inverted: bool) -> Values:
-    """Values of a decoded, upright image, (height, width[, 3]): uint8, or deeper grey as stored.
+def image_values(image: Image.Image, inverted: bool) -> Values:
+    """Return the values of a decoded image.
 
-    inverted: whether 0 is white in deeper grey (`white_is_zero`).
+    Parameters
+    ----------
+    image
+        A decoded Pillow image, its EXIF orientation applied.
+    inverted
+        Whether 0 is white in grey of more than 8 bits (`white_is_zero`).
+
+    Returns
+    -------
+    ndarray
+        Grey (height, width) or RGB (height, width, 3) of uint8, or deeper grey (height, width) as stored.
     """
     if image.mode in _DEEP:
         values = np.array(image)

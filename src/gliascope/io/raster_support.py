@@ -1,4 +1,7 @@
-"""What Pillow cannot decode although it is whole: said to be unsupported, not damaged."""
+"""Recognition of images that Pillow cannot decode although they are whole.
+
+They are reported as not supported, with a remedy, and not as damaged.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -21,7 +24,10 @@ _BMP_COMPRESSIONS = frozenset({0, 1, 2, 3, 6})
 
 
 def name_unsupported(reader: Callable[P, list[Slice]]) -> Callable[P, list[Slice]]:
-    """Let `reader` raise NotAnImageError, naming the kind, where it fails on what Pillow cannot decode."""
+    """Decorate a reader so that it raises NotAnImageError where Pillow does not support the image's coding.
+
+    The error names the coding. Any other failure of the reader is raised as it is.
+    """
 
     @wraps(reader)
     def read(*arguments: P.args, **options: P.kwargs) -> list[Slice]:
@@ -32,15 +38,21 @@ def name_unsupported(reader: Callable[P, list[Slice]]) -> Callable[P, list[Slice
             raise
         except Exception:
             file.seek(0)
-            if kind := unsupported(file.read()):
+            if kind := unsupported_coding(file.read()):
                 raise NotAnImageError(path, _REASON, f"{kind}; {_REMEDY}") from None
             raise
 
     return read
 
 
-def unsupported(content: bytes) -> str | None:
-    """What an image is compressed by or made of that Pillow does not decode; None where it does."""
+def unsupported_coding(content: bytes) -> str | None:
+    """Name the compression or colour model of an image that Pillow cannot decode; None where it can.
+
+    Parameters
+    ----------
+    content
+        The whole file: JPEG, BMP or TIFF. Of other formats, Pillow decodes every coding.
+    """
     if content[:2] == b"\xff\xd8":
         return _jpeg(content)
     if content[:2] == b"BM":
@@ -67,7 +79,7 @@ def _tiff(content: bytes) -> str | None:
         compression, photometric = (
             directory.get(tag, default) for tag, default in ((_TIFF_COMPRESSION, 1), (_TIFF_PHOTOMETRIC, 1))
         )
-    except Exception:  # damaged after all
+    except Exception:  # the directory itself is damaged
         return None
     if compression not in TiffImagePlugin.COMPRESSION_INFO:
         return f"TIFF compression {compression}"

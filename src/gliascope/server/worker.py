@@ -106,7 +106,7 @@ def set_up(limits: DecodeLimits) -> None:
     # So that `read` tells from the header what the server does not take.
     read_limits.MAX_SLICES = min(read_limits.MAX_SLICES, limits.slices)
     # A helper that hangs is killed by its worker, which then lives on.
-    isolated.TIMEOUT = _HELPER_SHARE * limits.seconds
+    isolated.TIMEOUT_SECONDS = _HELPER_SHARE * limits.seconds
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
