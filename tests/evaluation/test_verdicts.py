@@ -3,7 +3,7 @@ import pytest
 
 from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
+from gliascope.evaluation.verdicts import evaluate_verdicts, outlier_histogram
 
 KINDS = ("accepted", "uncertain", "out of scope")
 
@@ -27,7 +27,7 @@ def test_shares_and_accuracy_by_verdict() -> None:
 
 def test_the_histogram_counts_all_and_has_the_threshold_as_an_edge() -> None:
     scores = np.array([0.5, 0.9, 1.0000001, 1.5, 30.0, 0.0])
-    found = histogram(scores)
+    found = outlier_histogram(scores)
     edges = np.array(found.edges)
     assert sum(found.counts) == 6
     assert np.isclose(edges, 1).any()

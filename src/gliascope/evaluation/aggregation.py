@@ -31,10 +31,10 @@ def aggregate(
     if outlier_scores is not None and (outlier_scores <= OOD_LIMIT).any():
         votes = votes[outlier_scores <= OOD_LIMIT]
     absent = classes.index(NO_TUMOR) if NO_TUMOR in classes else None
-    return METHODS[method or AGGREGATION](votes, absent)
+    return AGGREGATION_METHODS[method or DEFAULT_AGGREGATION](votes, absent)
 
 
-def study_score(outlier_scores: Floats) -> float:
+def study_outlier_score(outlier_scores: Floats) -> float:
     """Outlier score of a study, from those of its slices, (slices,): the lower median.
 
     It is past FARTHEST exactly where fewer than half of the slices are in scope.
@@ -69,7 +69,7 @@ def _top(probabilities: Floats, absent: int | None, slices: int | None = None) -
     return np.asarray(probabilities[np.argsort(-looks, kind="stable")[:count]].mean(axis=0))
 
 
-METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
+AGGREGATION_METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
     "mean": _mean,
     "noisy-or": _noisy_or,
     "top-1": partial(_top, slices=1),
@@ -78,7 +78,7 @@ METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
 }
 
 
-AGGREGATION = "top tenth"
+DEFAULT_AGGREGATION = "top tenth"
 
 
-DESCRIPTION = "the mean of the tenth of its slices in scope that look most like a tumour"
+AGGREGATION_DESCRIPTION = "the mean of the tenth of its slices in scope that look most like a tumour"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.evaluation.defined import divide, mean_defined
+from gliascope.evaluation.defined import divide_or_nan, mean_defined
 from gliascope.evaluation.intervals import group_draws
 from gliascope.evaluation.scores import Scores
 
@@ -18,7 +18,7 @@ ECE_BINS = 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gaps:
+class CalibrationGaps:
     """By how much each slice is more right than sure, and its bin, from 0 to ECE_BINS - 1; (n,) each."""
 
     gap: Floats
@@ -26,7 +26,7 @@ class Gaps:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cell:
+class ModelSums:
     """Sums over the slices of one model in each of its groups: slices, and the gap in each bin.
 
     groups: their codes, (k,); sums: (k, 1 + ECE_BINS).
@@ -42,24 +42,26 @@ def confidence_bin(confidences: Floats, bins: int) -> NDArray[np.int64]:
     return np.digitize(confidences, edges[1:-1], right=True).astype(np.int64)
 
 
-def top_gaps(scores: Scores) -> Gaps:
+def top_class_gaps(scores: Scores) -> CalibrationGaps:
     """Of the predicted class, in bins of equal width (Guo et al. 2017)."""
-    return Gaps(scores.correct - scores.confidences, confidence_bin(scores.confidences, ECE_BINS))
+    return CalibrationGaps(scores.correct - scores.confidences, confidence_bin(scores.confidences, ECE_BINS))
 
 
-def binned_error(scores: Scores, parts: list[Gaps]) -> float:
+def binned_error(scores: Scores, gaps: list[CalibrationGaps]) -> float:
     """Mean over models, and over parts (one, or one a class), of the error in each."""
-    totals = [cell.sums.sum(axis=0) for cell in _cells(scores, parts)]
+    totals = [cell.sums.sum(axis=0) for cell in _cells(scores, gaps)]
     return float(np.mean([np.abs(total[1:]).sum() / total[0] for total in totals]))
 
 
-def resampled_error(scores: Scores, parts: list[Gaps], resamples: int, seed: int) -> tuple[Floats, Floats]:
+def resampled_binned_error(
+    scores: Scores, gaps: list[CalibrationGaps], resamples: int, seed: int
+) -> tuple[Floats, Floats]:
     """`binned_error` on resampled groups, and as it would be were each model calibrated; (resamples,) each.
 
     The second is of the same resamples, around the gaps that they show on average. NaN where a resample has
     no slice of any model.
     """
-    cells = _cells(scores, parts)
+    cells = _cells(scores, gaps)
     found, chance = [], []
     for draws in group_draws(scores.group_count, len(scores), resamples, seed):
         errors = [_errors(draws[:, cell.groups] @ cell.sums, cell.sums) for cell in cells]
@@ -70,16 +72,16 @@ def resampled_error(scores: Scores, parts: list[Gaps], resamples: int, seed: int
     return np.concatenate(found), np.concatenate(chance)
 
 
-def _cells(scores: Scores, parts: list[Gaps]) -> list[Cell]:
+def _cells(scores: Scores, parts: list[CalibrationGaps]) -> list[ModelSums]:
     cells = []
-    for rows in scores.by_model:
+    for rows in scores.rows_by_model:
         groups, codes = np.unique(scores.group_codes[rows], return_inverse=True)
         slices = np.bincount(codes)
         for part in parts:
             places = codes * ECE_BINS + part.bins[rows]
             sums = np.bincount(places, part.gap[rows], minlength=len(groups) * ECE_BINS)
             cells.append(
-                Cell(groups, np.column_stack([slices, sums.reshape(-1, ECE_BINS)]).astype(np.float64))
+                ModelSums(groups, np.column_stack([slices, sums.reshape(-1, ECE_BINS)]).astype(np.float64))
             )
     return cells
 
@@ -89,4 +91,4 @@ def _errors(resampled: Floats, sums: Floats) -> Floats:
     slices, gaps = resampled[:, :1], resampled[:, 1:]
     total = sums.sum(axis=0)
     centred = gaps - slices * total[1:] / total[0]
-    return divide(np.abs(np.stack([gaps, centred])).sum(axis=2), np.stack([slices[:, 0]] * 2))
+    return divide_or_nan(np.abs(np.stack([gaps, centred])).sum(axis=2), np.stack([slices[:, 0]] * 2))

@@ -6,14 +6,14 @@ from pydantic import Field
 
 from gliascope.evaluation.binned import (
     ECE_BINS,
+    CalibrationGaps,
     Floats,
-    Gaps,
     binned_error,
     confidence_bin,
-    resampled_error,
-    top_gaps,
+    resampled_binned_error,
+    top_class_gaps,
 )
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
 from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
@@ -23,7 +23,7 @@ _TINY = np.finfo(np.float64).eps
 _MOST = {"ece": 1.0, "adaptive_ece": 1.0, "classwise_ece": 1.0, "nll": -float(np.log(_TINY)), "brier": 2.0}
 
 
-class CalibrationErrors(Value):
+class CalibrationErrors(FrozenModel):
     """How far probabilities are from what they say. Zero is perfect; intervals are over groups."""
 
     confidence: float = Field(description="mean probability of the predicted class")
@@ -48,12 +48,14 @@ def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -
     alike = bool(scores.correct.all() or not scores.correct.any())
 
     def number(name: str, value: float, samples: Floats, chance: Floats | None = None) -> Estimate:
-        interval = error_interval(value, samples, scores.group_count, _MOST[name], chance=chance, alike=alike)
+        interval = error_interval(
+            value, samples, scores.group_count, _MOST[name], chance=chance, all_same=alike
+        )
         return with_interval(value, interval)
 
     found = {}
     for name, parts in _binned(scores).items():
-        samples, chance = resampled_error(scores, parts, resamples, seed)
+        samples, chance = resampled_binned_error(scores, parts, resamples, seed)
         found[name] = number(name, binned_error(scores, parts), samples, chance)
     losses = _losses(scores)
     columns = np.stack([*losses.values(), np.ones(len(scores))], axis=1)
@@ -92,19 +94,19 @@ def ece_by_chance(
     return Estimate(value=float(np.mean(values)), low=low, high=high)
 
 
-def _binned(scores: Scores) -> dict[str, list[Gaps]]:
+def _binned(scores: Scores) -> dict[str, list[CalibrationGaps]]:
     """By error, what is binned: the predicted class, or each class in turn."""
     truth = np.eye(len(scores.classes))[scores.labels]
-    top = top_gaps(scores)
+    top = top_class_gaps(scores)
     equal = np.empty(len(scores), dtype=np.int64)
-    for rows in scores.by_model:
+    for rows in scores.rows_by_model:
         order = rows[np.argsort(scores.confidences[rows], kind="stable")]
         equal[order] = np.arange(len(rows)) * ECE_BINS // len(rows)
     own = [
-        Gaps(truth[:, index] - column, confidence_bin(column, ECE_BINS))
+        CalibrationGaps(truth[:, index] - column, confidence_bin(column, ECE_BINS))
         for index, column in enumerate(scores.probabilities.T)
     ]
-    return {"ece": [top], "adaptive_ece": [Gaps(top.gap, equal)], "classwise_ece": own}
+    return {"ece": [top], "adaptive_ece": [CalibrationGaps(top.gap, equal)], "classwise_ece": own}
 
 
 def _losses(scores: Scores) -> dict[str, Floats]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import group_draws, mean_interval, with_interval
 from gliascope.evaluation.metrics import Metrics, evaluate_scores
 from gliascope.evaluation.replicates import group_sums
@@ -18,7 +18,7 @@ FLIPS = 9_999
 _STREAM = 0xF11B
 
 
-class AgainstBest(Value):
+class AgainstBest(FrozenModel):
     """A model against the most accurate one, on the same slices."""
 
     best_only: int = Field(description="slices that only the best gets right")
@@ -33,7 +33,7 @@ class AgainstBest(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RankedModel:
     """One of the models that are compared. against_best: None of the best itself."""
 
     name: str
@@ -41,7 +41,7 @@ class Compared:
     against_best: AgainstBest | None
 
 
-def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[Compared]:
+def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[RankedModel]:
     """Rank models, the most accurate first; of equals, the higher balanced accuracy, then the order given.
 
     The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
@@ -57,15 +57,18 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
     )
     best = scores[ranked[0]]
     counts = [_against(best, scores[name]) for name in ranked[1:]]
-    p, p_groups = holm([one.p for one in counts]), holm([one.p_groups for one in counts])
+    p, p_groups = (
+        holm_correction([one.p for one in counts]),
+        holm_correction([one.p_groups for one in counts]),
+    )
     against = [
         one.model_copy(update={"p_holm": by_slices, "p_groups_holm": by_groups})
         for one, by_slices, by_groups in zip(counts, p, p_groups, strict=True)
     ]
-    return [Compared(name, results[name], one) for name, one in zip(ranked, [None, *against], strict=True)]
+    return [RankedModel(name, results[name], one) for name, one in zip(ranked, [None, *against], strict=True)]
 
 
-def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Estimate:
+def accuracy_gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Estimate:
     """How much more accurate one is than others are on average, on the same slices: {value, low, high}.
 
     The interval is the percentiles of the difference over resampled groups; None for fewer than two groups.
@@ -74,10 +77,14 @@ def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Est
     _check_paired({"the first": whole, **{f"member {n}": one for n, one in enumerate(members, start=1)}})
     if all(np.array_equal(whole.probabilities, one.probabilities) for one in members):
         return with_interval(0.0, (0.0, 0.0) if whole.group_count > 1 else None)  # of a model over itself
-    return paired(whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples)
+    return mean_paired_difference(
+        whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples
+    )
 
 
-def paired(scores: Scores, differences: NDArray[np.float64], resamples: int = 2000) -> Estimate:
+def mean_paired_difference(
+    scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
+) -> Estimate:
     """Mean of a difference between two answers to each slice, (n,), from -1 to 1: {value, low, high}.
 
     The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
@@ -89,7 +96,7 @@ def paired(scores: Scores, differences: NDArray[np.float64], resamples: int = 20
     return with_interval(value, mean_interval(value, samples, scores.group_count, -1, 1))
 
 
-def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:
+def mcnemar_test(first: Bools, second: Bools) -> tuple[int, int, float]:
     """McNemar's exact test of two classifiers on the same slices (McNemar 1947, Psychometrika 12:153).
 
     first, second: whether each is right, (n,). Returns how many slices only the first and only the second
@@ -104,7 +111,7 @@ def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:
     return only_first, only_second, p
 
 
-def flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
+def sign_flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
     """Two-sided p of Fisher's randomisation test: the sign of each group's difference is a coin's.
 
     differences: of two classifiers' right answers, summed within each group, (groups,). With groups of one
@@ -120,7 +127,7 @@ def flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
     return float((1 + extreme.sum()) / (FLIPS + 1))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_correction(p_values: Sequence[float]) -> list[float]:
     """Adjust for several tests: the chance of any false alarm is kept (Holm 1979, Scand. J. Stat. 6:65)."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -132,10 +139,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _against(best: Scores, other: Scores) -> AgainstBest:
     """Two models alone: there is nothing to correct p for."""
-    best_only, this_only, p = mcnemar(best.correct, other.correct)
+    best_only, this_only, p = mcnemar_test(best.correct, other.correct)
     difference = best.correct.astype(np.float64) - other.correct
-    p_groups = flip_test(group_sums(best, difference[:, None])[:, 0])
-    repeated = best.distinct() < len(best)
+    p_groups = sign_flip_test(group_sums(best, difference[:, None])[:, 0])
+    repeated = best.count_distinct() < len(best)
     p = p_groups if repeated else p
     return AgainstBest(
         best_only=best_only, this_only=this_only, p=p, p_groups=p_groups, p_holm=p, p_groups_holm=p_groups

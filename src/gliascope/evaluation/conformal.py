@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import (
     group_draws,
     mean_interval,
@@ -15,7 +15,7 @@ from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
 
 
-class SetMetrics(Value):
+class SetMetrics(FrozenModel):
     """What prediction sets do on a test set. Intervals are over groups."""
 
     coverage: Estimate = Field(
@@ -44,7 +44,7 @@ def evaluate_sets(
     return SetMetrics(
         coverage=with_interval(
             coverage,
-            share_interval(coverage, drawn / scores.group_count, scores.group_count, scores.distinct()),
+            share_interval(coverage, drawn / scores.group_count, scores.group_count, scores.count_distinct()),
         ),
         of_slices=float(covered.mean()),
         per_class={

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.evaluation.defined import Floats, mean_defined
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 from gliascope.evaluation.scores import Scores
 
-POINTS = 400  # of a curve, at most: more than a figure can show
-FEWEST = 50  # of the curve of one of many models
+MAX_POINTS = 400  # of a curve, at most: more than a figure can show
+MIN_MODEL_POINTS = 50  # of the curve of one of many models
 
 
 Points = tuple[tuple[float, float], ...]
 
 
-class ModelCurves(Value):
+class ModelCurves(FrozenModel):
     """Curves of one model for one class against the rest, from the highest threshold to the lowest."""
 
     roc: Points = Field(description="points (false positive rate, recall)")
@@ -48,12 +48,12 @@ def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
     found: dict[str, ClassCurves] = {}
     for index, label in enumerate(scores.classes):
         score, positive = scores.probabilities[:, index], scores.labels == index
-        models = scores.with_both(positive)
+        models = scores.rankable_rows(positive)
         if not models:
             continue
         roc = [_roc(score[rows], positive[rows]) for rows in models]
         precise = [_precision_recall(score[rows], positive[rows]) for rows in models]
-        points = max(FEWEST, POINTS // len(models))
+        points = max(MIN_MODEL_POINTS, MAX_POINTS // len(models))
         found[label] = ClassCurves(
             prevalence=float(np.mean([positive[rows].mean() for rows in models])),
             average_precision=_average_precision(scores, score, positive, resamples, seed),
@@ -87,7 +87,10 @@ def resampled_counts(
     """`counts_by_threshold` of each model on blocks of resampled groups, the same groups for all models."""
     for draws in group_draws(scores.group_count, len(scores), resamples, seed):
         weights = draws[:, scores.group_codes]
-        yield [counts_by_threshold(score[rows], positive[rows], weights[:, rows]) for rows in scores.by_model]
+        yield [
+            counts_by_threshold(score[rows], positive[rows], weights[:, rows])
+            for rows in scores.rows_by_model
+        ]
 
 
 def _average_precision(
@@ -95,15 +98,15 @@ def _average_precision(
 ) -> Estimate:
     from sklearn.metrics import average_precision_score
 
-    models = scores.with_both(positive)
+    models = scores.rankable_rows(positive)
     value = float(np.mean([average_precision_score(positive[rows], score[rows]) for rows in models]))
     blocks = [
         mean_defined(np.stack([_areas(up, down) for up, down in counts], axis=1))
         for counts in resampled_counts(scores, score, positive, resamples, seed)
     ]
     # As for AUROC, the rarer side limits what is known.
-    units = min(scores.side_groups(positive))
-    return with_interval(value, share_interval(value, np.concatenate(blocks), units, scores.distinct()))
+    units = min(scores.count_groups_by_side(positive))
+    return with_interval(value, share_interval(value, np.concatenate(blocks), units, scores.count_distinct()))
 
 
 def _areas(up: Floats, down: Floats) -> Floats:
@@ -154,7 +157,7 @@ def _average(curves: Sequence[Floats], step: bool = False) -> Floats:
     return averaged if step else np.concatenate([[[0.0, 0.0]], averaged])
 
 
-def _thin(points: Floats, most: int = POINTS) -> Points:
+def _thin(points: Floats, most: int = MAX_POINTS) -> Points:
     """At most so many of them, evenly, the ends among them; to six decimals."""
     kept = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(np.int64))
     return tuple((x, y) for x, y in points[kept].round(6).tolist())

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def divide(numerator: Floats, denominator: Floats) -> Floats:
+def divide_or_nan(numerator: Floats, denominator: Floats) -> Floats:
     """The quotient; NaN where the denominator is not above 0."""
     undefined = np.full(np.shape(numerator), np.nan)
     return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator > 0))
@@ -15,4 +15,4 @@ def divide(numerator: Floats, denominator: Floats) -> Floats:
 def mean_defined(values: Floats) -> Floats:
     """Mean over the last axis without its NaN; NaN where nothing else is left."""
     known = np.isfinite(values)
-    return divide(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+    return divide_or_nan(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))

@@ -10,19 +10,19 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-Defined = Annotated[float | None, BeforeValidator(_finite)]
+FiniteOrNone = Annotated[float | None, BeforeValidator(_finite)]
 """A number, or None (null in JSON) where it is undefined: JSON has neither NaN nor infinity."""
 
 
-class Value(BaseModel):
+class FrozenModel(BaseModel):
     """Base of all results: they cannot be changed, and a field that is not known is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Estimate(Value):
+class Estimate(FrozenModel):
     """A number with its 95 % confidence interval, as `evaluation.intervals` makes it."""
 
-    value: Defined = Field(description="null where the number is undefined")
-    low: Defined = Field(description="lower end; null where there are too few groups for an interval")
-    high: Defined = Field(description="upper end; null where there are too few groups for an interval")
+    value: FiniteOrNone = Field(description="null where the number is undefined")
+    low: FiniteOrNone = Field(description="lower end; null where there are too few groups for an interval")
+    high: FiniteOrNone = Field(description="upper end; null where there are too few groups for an interval")

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.evaluation.metrics import metric_values
 from gliascope.evaluation.scores import Scores
 
 
-class FoldMetrics(Value):
+class FoldMetrics(FrozenModel):
     """Numbers of one fold, or of one repeat."""
 
     name: str
@@ -19,14 +19,14 @@ class FoldMetrics(Value):
     balanced_accuracy: float
 
 
-class Spread(Value):
+class Spread(FrozenModel):
     """Mean and sample standard deviation. The latter is no standard error: folds share training slices."""
 
     mean: float
     sd: float
 
 
-class FoldSummary(Value):
+class FoldSummary(FrozenModel):
     """Numbers of each fold (or repeat), and how much they differ."""
 
     each: tuple[FoldMetrics, ...]

@@ -62,10 +62,10 @@ def clopper_pearson(successes: float, trials: float) -> tuple[float, float]:
 def share_interval(
     value: float,
     samples: NDArray[np.float64],
-    units: int,
+    groups: int,
     slices: int | None = None,
     *,
-    freedom: int | None = None,
+    degrees_of_freedom: int | None = None,
     inflation: float = 1.0,
 ) -> Interval:
     """Interval of a share, from its values on resamples (resamples,), NaN where undefined.
@@ -78,32 +78,32 @@ def share_interval(
     """
     from scipy.special import stdtrit
 
-    if units < 2 or not np.isfinite(value):
+    if groups < 2 or not np.isfinite(value):
         return None
     finite = samples[np.isfinite(samples)]
     variance = float(finite.var()) if len(finite) else 0.0
     if variance < _ROUNDING or value in (0, 1):  # nothing a binomial share could spread
-        low, high = clopper_pearson(value * units, units)
+        low, high = clopper_pearson(value * groups, groups)
         # The best over thresholds may vary, perfect as it is.
         least, most = np.quantile(np.append(finite, value), [TAIL, 1 - TAIL])
         return min(low, float(least)), max(high, float(most))
     # A variance known from few groups is itself uncertain: Korn & Graubard's factor (z / t)².
-    normal, student = stdtrit(np.inf, 1 - TAIL), stdtrit(freedom or units - 1, 1 - TAIL)
+    normal, student = stdtrit(np.inf, 1 - TAIL), stdtrit(degrees_of_freedom or groups - 1, 1 - TAIL)
     effective = value * (1 - value) / (inflation * variance) * float(normal / student) ** 2
     effective = max(min(effective, np.inf if slices is None else slices), 1.0)
     return clopper_pearson(value * effective, effective)
 
 
-def small_sample_inflation(samples: NDArray[np.float64], units: NDArray[np.int64]) -> float:
+def small_sample_inflation(samples: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
     """How much too small the bootstrap's variance of a mean over classes is, where a class has few groups.
 
     samples: each class's values on resamples, (resamples, classes), NaN where undefined; units: groups behind
     each, (classes,). Of m groups, resamples vary by (m - 1) / m of what new groups would (Davison & Hinkley
     1997, section 2.3); classes count by their share of the variance. Between 1 and 2.
     """
-    known = (units > 0) & np.isfinite(samples).any(axis=0)
+    known = (groups > 0) & np.isfinite(samples).any(axis=0)
     variances = np.array([column[np.isfinite(column)].var() for column in samples[:, known].T])
-    few = np.maximum(units[known], 2)
+    few = np.maximum(groups[known], 2)
     if not len(few) or not variances.sum() > _ROUNDING:
         return 1.0
     return float((variances * few / (few - 1)).sum() / variances.sum())
@@ -112,11 +112,11 @@ def small_sample_inflation(samples: NDArray[np.float64], units: NDArray[np.int64
 def error_interval(
     value: float,
     samples: NDArray[np.float64],
-    units: int,
-    most: float = 1.0,
+    groups: int,
+    maximum: float = 1.0,
     *,
     chance: NDArray[np.float64] | None = None,
-    alike: bool = False,
+    all_same: bool = False,
 ) -> Interval:
     """Interval of an error score (0 is perfect), from its values on resamples; None as above.
 
@@ -125,30 +125,30 @@ def error_interval(
     cannot show how many are not.
     """
     finite = samples[np.isfinite(samples)]
-    if units < 2 or not np.isfinite(value) or not len(finite):
+    if groups < 2 or not np.isfinite(value) or not len(finite):
         return None
     ends = np.quantile(finite, [TAIL, 1 - TAIL])
     low, high = float(min(*ends, 2 * value - ends[1])), float(max(*ends, 2 * value - ends[0]))
-    if alike or finite.var() < _ROUNDING:
-        unseen = most * (1 - clopper_pearson(units, units)[0])
+    if all_same or finite.var() < _ROUNDING:
+        unseen = maximum * (1 - clopper_pearson(groups, groups)[0])
         low, high = min(low, value - unseen), max(high, value + unseen)
     if chance is not None and value <= np.quantile(chance[np.isfinite(chance)], 1 - TAIL):
         low = 0.0
-    return min(max(low, 0.0), value), max(min(high, most), value)
+    return min(max(low, 0.0), value), max(min(high, maximum), value)
 
 
 def mean_interval(
-    value: float, samples: NDArray[np.float64], units: int, low: float, high: float
+    value: float, samples: NDArray[np.float64], groups: int, low: float, high: float
 ) -> Interval:
     """Percentile interval of a mean of values from `low` to `high`, from its values on resamples.
 
     Where resamples do not vary, what the groups leave open is joined to it, as above; None as above.
     """
-    if units < 2 or not np.isfinite(value):
+    if groups < 2 or not np.isfinite(value):
         return None
     first, last = np.quantile(samples, [TAIL, 1 - TAIL]).tolist()
     if samples.var() < _ROUNDING:
-        unseen = 1 - clopper_pearson(units, units)[0]
+        unseen = 1 - clopper_pearson(groups, groups)[0]
         first, last = value - unseen * (value - low), value + unseen * (high - value)
     return min(first, value), max(last, value)
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.comparison import flip_test, mcnemar
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.comparison import mcnemar_test, sign_flip_test
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 
 Floats = NDArray[np.float64]
@@ -24,7 +24,7 @@ TOLERANCE = 15 / 224
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class PeakPositions:
     """How one method's maps of n slices lie on their lesions, each (n,).
 
     distance: from the map's peak to the lesion, as a share of the slice's longer side; 0 within it, infinite
@@ -45,7 +45,7 @@ class Points:
         return np.asarray(self.distance == 0)
 
 
-class AgainstBaseline(Value):
+class AgainstBaseline(FrozenModel):
     """A method against the baseline, slice by slice."""
 
     method_only: int = Field(description="slices whose lesion only the method hits")
@@ -54,7 +54,7 @@ class AgainstBaseline(Value):
     p_groups: float = Field(description="of the same question by groups: their signs are flipped at random")
 
 
-class Localisation(Value):
+class Localisation(FrozenModel):
     """How the maps of one method lie on lesions. Intervals are over groups."""
 
     pointing: Estimate = Field(
@@ -62,11 +62,11 @@ class Localisation(Value):
     )
     inside: Estimate = Field(description="share of slices whose peak lies in the lesion itself")
     energy: Estimate = Field(description="mean share of what is above 0 that lies in the lesion")
-    silent: int = Field(description="maps that are nowhere above 0")
+    empty_maps: int = Field(description="maps that are nowhere above 0")
     against_baseline: AgainstBaseline | None = Field(default=None, description="null of the baseline itself")
 
 
-def locate(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
+def locate_peak(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
     """Distance and energy, as Points has them, of one map, (height, width), and its lesion, bool.
 
     A map that speaks for the class nowhere points nowhere: infinite distance, no energy.
@@ -99,8 +99,12 @@ def centre_of_head(shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
     return hill
 
 
-def summarise(
-    points: Mapping[str, Points], baseline: str, groups: NDArray[Any], resamples: int = 2000, seed: int = 0
+def summarise_localisation(
+    points: Mapping[str, PeakPositions],
+    baseline: str,
+    groups: NDArray[Any],
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Localisation]:
     """Figures of each method, with 95 % intervals over groups, and against the baseline.
 
@@ -114,16 +118,16 @@ def summarise(
             pointing=mean_share(one.hits.astype(np.float64), codes, resamples, seed),
             inside=mean_share(one.inside.astype(np.float64), codes, resamples, seed),
             energy=mean_share(one.energy, codes, resamples, seed),
-            silent=int(np.isinf(one.distance).sum()),
+            empty_maps=int(np.isinf(one.distance).sum()),
             against_baseline=None if name == baseline else _against(one.hits, base, codes),
         )
     return result
 
 
 def _against(hits: NDArray[np.bool_], base: NDArray[np.bool_], codes: NDArray[np.int64]) -> AgainstBaseline:
-    mine, its, p = mcnemar(hits, base)
+    mine, its, p = mcnemar_test(hits, base)
     sums = np.bincount(codes, weights=hits.astype(np.float64) - base).astype(np.float64)
-    return AgainstBaseline(method_only=mine, baseline_only=its, p=p, p_groups=flip_test(sums))
+    return AgainstBaseline(method_only=mine, baseline_only=its, p=p, p_groups=sign_flip_test(sums))
 
 
 def mean_share(values: Floats, codes: NDArray[np.int64], resamples: int, seed: int) -> Estimate:

@@ -6,25 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.binned import binned_error, top_gaps
+from gliascope.evaluation.binned import binned_error, top_class_gaps
 from gliascope.evaluation.defined import mean_defined
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import (
     error_interval,
     share_interval,
     small_sample_inflation,
     with_interval,
 )
-from gliascope.evaluation.replicates import replicate
+from gliascope.evaluation.replicates import resample_metrics
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.units import group_units, slice_units
+from gliascope.evaluation.units import count_groups, count_slices
 
-SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
-ERRORS = {"ece": 1.0, "brier": 2.0}  # and the highest that each can be
-CLASS_SHARES = ("precision", "recall", "f1", "specificity", "auroc")
+SHARE_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+ERROR_MAXIMA = {"ece": 1.0, "brier": 2.0}  # and the highest that each can be
+CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auroc")
 
 
-class ClassMetrics(Value):
+class ClassMetrics(FrozenModel):
     """How one class is told from all others."""
 
     support: int = Field(description="test slices of the class")
@@ -35,7 +35,7 @@ class ClassMetrics(Value):
     auroc: Estimate = Field(description="area under the ROC curve, this class against the rest")
 
 
-class Metrics(Value):
+class Metrics(FrozenModel):
     """All numbers of a test set. Intervals are over groups."""
 
     n: int = Field(description="test slices, each counted once for every model that was tested on it")
@@ -68,13 +68,17 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
     ECE: 15 equal-width bins of the top-1 confidence (Guo et al. 2017). Brier: the original sum over classes
     (Brier 1950), from 0 to 2; for two classes this is twice the form that runs from 0 to 1.
     """
-    values, samples, units = metric_values(scores), replicate(scores, resamples, seed), group_units(scores)
+    values, samples, units = (
+        metric_values(scores),
+        resample_metrics(scores, resamples, seed),
+        count_groups(scores),
+    )
 
-    slices, support = scores.distinct(), slice_units(scores)
+    slices, support = scores.count_distinct(), count_slices(scores)
     alike = bool(scores.correct.all() or not scores.correct.any())
     ranked: dict[str, Any] = {
         # As in designs with strata: groups less classes (Korn & Graubard 1998).
-        "freedom": max(1, scores.group_count - int((values["recall"] >= 0).sum())),
+        "degrees_of_freedom": max(1, scores.group_count - int((values["recall"] >= 0).sum())),
         "inflation": small_sample_inflation(samples["auroc"], units["auroc"]),
     }
 
@@ -84,7 +88,7 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
 
     def error(name: str, most: float) -> Estimate:
         value, chance = float(values[name]), samples.get(f"{name}_by_chance")
-        interval = error_interval(value, samples[name], int(units[name]), most, chance=chance, alike=alike)
+        interval = error_interval(value, samples[name], int(units[name]), most, chance=chance, all_same=alike)
         return with_interval(value, interval)
 
     def of_class(name: str, index: int) -> Estimate:
@@ -98,11 +102,11 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
         n=len(scores),
         groups=scores.group_count,
         classes=scores.classes,
-        **{name: share(name) for name in SHARES},
-        **{name: error(name, most) for name, most in ERRORS.items()},
+        **{name: share(name) for name in SHARE_METRICS},
+        **{name: error(name, most) for name, most in ERROR_MAXIMA.items()},
         per_class={
             label: ClassMetrics(
-                support=int(confusion[index].sum()), **{name: of_class(name, index) for name in CLASS_SHARES}
+                support=int(confusion[index].sum()), **{name: of_class(name, index) for name in CLASS_METRICS}
             )
             for index, label in enumerate(scores.classes)
         },
@@ -138,7 +142,7 @@ def metric_values(scores: Scores) -> dict[str, Any]:
         "balanced_accuracy": mean_defined(recall),
         "macro_f1": mean_defined(f1),
         "macro_auroc": mean_defined(auroc),
-        "ece": binned_error(scores, [top_gaps(scores)]),
+        "ece": binned_error(scores, [top_class_gaps(scores)]),
         "brier": ((scores.probabilities - truth) ** 2).sum(axis=1).mean(),
         "precision": precision,
         "recall": recall,
@@ -153,7 +157,7 @@ def _auroc(scores: Scores, index: int) -> float:
     from sklearn.metrics import roc_auc_score
 
     positive, score = scores.labels == index, scores.probabilities[:, index]
-    both = scores.with_both(positive)
+    both = scores.rankable_rows(positive)
     return float(np.mean([roc_auc_score(positive[rows], score[rows]) for rows in both])) if both else np.nan
 
 

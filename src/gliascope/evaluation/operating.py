@@ -11,17 +11,17 @@ from pydantic import Field
 from gliascope.classes import NO_TUMOR
 from gliascope.evaluation.curves import counts_by_threshold, resampled_counts
 from gliascope.evaluation.defined import Floats, mean_defined
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
 
-LEVEL = 0.95
-AIMS = ("specificity", "sensitivity")
+HELD_RATE = 0.95
+HELD_QUANTITIES = ("specificity", "sensitivity")
 _ROUNDING = 1e-9
 
 
-class ChosenThreshold(Value):
+class ChosenThreshold(FrozenModel):
     """A threshold that was chosen on validation slices, and what it does on the test slices."""
 
     threshold: float
@@ -29,7 +29,7 @@ class ChosenThreshold(Value):
     specificity: Estimate
 
 
-class OperatingPoint(Value):
+class OperatingPoint(FrozenModel):
     """The best of one rate (sensitivity or specificity) while the other is held at a level."""
 
     level: float = Field(description="that the held rate has at least")
@@ -44,7 +44,7 @@ class OperatingPoint(Value):
     )
 
 
-class OperatingPoints(Value):
+class OperatingPoints(FrozenModel):
     """Tumour or no tumour, at two stated rates."""
 
     specificity: OperatingPoint = Field(description="specificity is held; the value is the sensitivity")
@@ -63,27 +63,32 @@ def operating_points(
 
     None where there is no class `no_tumor`, or all slices are on one side.
     """
-    sides = tumour_side(test)
+    sides = tumour_scores(test)
     if sides is None:
         return None
     score, tumour = sides
-    models = test.with_both(tumour)
+    models = test.rankable_rows(tumour)
     if not models:
         return None
     alone = test.model_count == 1
-    known = None if validation is None or not alone else tumour_side(validation)
+    known = None if validation is None or not alone else tumour_scores(validation)
     resampled = [
-        [mean_defined(np.stack([_held(up, down, aim)[0] for up, down in counts], axis=1)) for aim in AIMS]
+        [
+            mean_defined(np.stack([_held(up, down, aim)[0] for up, down in counts], axis=1))
+            for aim in HELD_QUANTITIES
+        ]
         for counts in resampled_counts(test, score, tumour, resamples, seed)
     ]
     points = {}
-    for aim, samples in zip(AIMS, np.concatenate(resampled, axis=1), strict=True):
+    for aim, samples in zip(HELD_QUANTITIES, np.concatenate(resampled, axis=1), strict=True):
         best = [_best(score[rows], tumour[rows], aim) for rows in models]
         value = float(np.mean([of_model for of_model, _ in best]))
         # Both sides bear on it: one sets the threshold, the other is counted.
-        interval = share_interval(value, samples, min(test.side_groups(tumour)), test.distinct())
+        interval = share_interval(
+            value, samples, min(test.count_groups_by_side(tumour)), test.count_distinct()
+        )
         points[aim] = OperatingPoint(
-            level=LEVEL,
+            level=HELD_RATE,
             value=with_interval(value, interval),
             threshold=best[0][1] if alone else None,
             chosen=known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
@@ -91,7 +96,7 @@ def operating_points(
     return OperatingPoints(**points)
 
 
-def tumour_side(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
+def tumour_scores(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
     """Probability of a tumour of any kind, and whether there is one: (n,) each; None as above."""
     if NO_TUMOR not in scores.classes:
         return None
@@ -123,11 +128,11 @@ def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]
         specificity = 1 - down / down[:, -1:]
     if aim == "specificity":
         # The lower the threshold, the more is found: the last that holds. Above all scores, nothing is.
-        place = (specificity >= LEVEL - _ROUNDING).sum(axis=1) - 1
+        place = (specificity >= HELD_RATE - _ROUNDING).sum(axis=1) - 1
         wanted, otherwise = sensitivity, 0.0
     else:
         # The first that holds; the lowest threshold calls all a tumour, and so holds always.
-        place = np.argmax(sensitivity >= LEVEL - _ROUNDING, axis=1)
+        place = np.argmax(sensitivity >= HELD_RATE - _ROUNDING, axis=1)
         wanted, otherwise = specificity, 0.0
     values = np.where(place >= 0, wanted[np.arange(len(up)), place], otherwise)
     undefined = (up[:, -1] <= 0) | (down[:, -1] <= 0)
@@ -142,11 +147,11 @@ def _applied(
     columns = np.stack([tumour, tumour & called, ~tumour, ~tumour & ~called], axis=1).astype(np.float64)
     sums = group_sums(test, columns)
     draws = np.concatenate([d @ sums for d in group_draws(test.group_count, len(test), resamples, seed)])
-    positives, negatives = test.side_groups(tumour)
+    positives, negatives = test.count_groups_by_side(tumour)
     return ChosenThreshold(
         threshold=threshold,
-        sensitivity=_share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.distinct(tumour)),
-        specificity=_share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.distinct(~tumour)),
+        sensitivity=_share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.count_distinct(tumour)),
+        specificity=_share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.count_distinct(~tumour)),
     )
 
 

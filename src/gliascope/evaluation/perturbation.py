@@ -15,12 +15,12 @@ STEPS = 16
 BLUR = 0.045
 """Standard deviation of the blur that insertion starts from, as a share of the side: 10 pixels of 224."""
 
-Score = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+ScoreFunction = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 """Pictures (n, size, size[, 3]), uint8, to the probability of the class in question, (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class PerturbationCurves:
     """Probability of the class after each of STEPS equal parts of the pixels, (STEPS + 1,) each."""
 
     insertion: NDArray[np.float64]
@@ -35,7 +35,9 @@ class Curves:
         }
 
 
-def perturb(pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: Score) -> Curves:
+def perturbation_curves(
+    pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: ScoreFunction
+) -> PerturbationCurves:
     """Curves of one picture, uint8 (size, size[, 3]), in the order of its saliency map, (size, size).
 
     Deletion blackens pixels; insertion sharpens those of a blurred picture, so that no edge between shown and
@@ -52,7 +54,7 @@ def perturb(pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: Sco
     past = rank.reshape(saliency.shape) < (np.arange(STEPS + 1) / STEPS)[:, None, None]
     past = past[..., None] if pixels.ndim == 3 else past
     blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(BLUR * max(saliency.shape)))
-    return Curves(
+    return PerturbationCurves(
         insertion=score(np.where(past, pixels, np.asarray(blurred))),
         deletion=score(np.where(past, np.uint8(0), pixels)),
     )

@@ -5,25 +5,25 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.evaluation.binned import ECE_BINS, confidence_bin
-from gliascope.evaluation.estimate import Defined, Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FiniteOrNone, FrozenModel
 from gliascope.evaluation.intervals import clopper_pearson, with_interval
 from gliascope.evaluation.scores import Scores
 
 
-class ModelBin(Value):
+class ModelBin(FrozenModel):
     """What one of several models did in a bin."""
 
     confidence: float
     accuracy: float
 
 
-class ReliabilityBin(Value):
+class ReliabilityBin(FrozenModel):
     """The slices whose top confidence lies in one bin."""
 
     lower: float
     upper: float
     count: int
-    confidence: Defined = Field(description="mean; null in an empty bin")
+    confidence: FiniteOrNone = Field(description="mean; null in an empty bin")
     accuracy: Estimate = Field(description="with the Clopper-Pearson interval of the bin's number of groups")
     models: tuple[ModelBin | None, ...] = Field(
         default=(), description="of several models, each one's; null where it has no slice in the bin"
@@ -43,7 +43,7 @@ def reliability(scores: Scores, bins: int = ECE_BINS) -> list[ReliabilityBin]:
         count, groups = int(inside.sum()), len(np.unique(scores.group_codes[inside]))
         value = float(scores.correct[inside].mean()) if count else np.nan
         interval = clopper_pearson(value * groups, groups) if count else None
-        several = scores.by_model if scores.model_count > 1 else []
+        several = scores.rows_by_model if scores.model_count > 1 else []
         found.append(
             ReliabilityBin(
                 lower=number / bins,

@@ -8,15 +8,15 @@ Of several models, AUROC and ECE are the mean over models, each on its own rows 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.evaluation.binned import resampled_error, top_gaps
-from gliascope.evaluation.defined import divide, mean_defined
+from gliascope.evaluation.binned import resampled_binned_error, top_class_gaps
+from gliascope.evaluation.defined import divide_or_nan, mean_defined
 from gliascope.evaluation.intervals import group_draws
 from gliascope.evaluation.scores import Scores
 
 Floats = NDArray[np.float64]
 
 
-def replicate(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
+def resample_metrics(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
     """Metrics on resampled groups: (resamples,) each, (resamples, classes) for those of a class.
 
     NaN where a resample leaves a metric undefined. The same seed gives the same numbers.
@@ -30,9 +30,9 @@ def replicate(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
         aurocs.append(np.stack([class_auroc(scores, index, weights) for index in range(count)], axis=1))
     total, auroc = np.concatenate(totals), np.concatenate(aurocs)
     true, predicted, hits = total[:, : 3 * count].reshape(-1, 3, count).swapaxes(0, 1)
-    ece, by_chance = resampled_error(scores, [top_gaps(scores)], resamples, seed)
+    ece, by_chance = resampled_binned_error(scores, [top_class_gaps(scores)], resamples, seed)
     return {
-        **count_metrics(true, predicted, hits),
+        **metrics_from_counts(true, predicted, hits),
         "auroc": auroc,
         "macro_auroc": mean_defined(auroc),
         "brier": total[:, -1] / true.sum(axis=1),
@@ -44,7 +44,7 @@ def replicate(scores: Scores, resamples: int, seed: int) -> dict[str, Floats]:
 def class_auroc(scores: Scores, index: int, weights: Floats) -> Floats:
     """AUROC of a class against the rest under many weightings (resamples, n): the mean over models."""
     score, positive = scores.probabilities[:, index], scores.labels == index
-    found = [weighted_auroc(score[rows], positive[rows], weights[:, rows]) for rows in scores.by_model]
+    found = [weighted_auroc(score[rows], positive[rows], weights[:, rows]) for rows in scores.rows_by_model]
     return mean_defined(np.stack(found, axis=1))
 
 
@@ -70,18 +70,18 @@ def resampled_sums(scores: Scores, values: Floats, resamples: int, seed: int) ->
     return np.concatenate([drawn @ sums for drawn in draws])
 
 
-def count_metrics(true: Floats, predicted: Floats, hits: Floats) -> dict[str, Floats]:
+def metrics_from_counts(true: Floats, predicted: Floats, hits: Floats) -> dict[str, Floats]:
     """Metrics of counts by class, (resamples, classes) each; NaN for 0 / 0."""
     slices = true.sum(axis=1, keepdims=True)
-    recall = divide(hits, true)
+    recall = divide_or_nan(hits, true)
     # Of a class that no slice is of, nothing can be found: no recall, and so no F1, whatever is named so.
-    f1 = np.where(true > 0, divide(2 * hits, true + predicted), np.nan)
+    f1 = np.where(true > 0, divide_or_nan(2 * hits, true + predicted), np.nan)
     return {
         "accuracy": hits.sum(axis=1) / slices[:, 0],
-        "precision": divide(hits, predicted),
+        "precision": divide_or_nan(hits, predicted),
         "recall": recall,
         "f1": f1,
-        "specificity": divide(slices - true - predicted + hits, slices - true),
+        "specificity": divide_or_nan(slices - true - predicted + hits, slices - true),
         "balanced_accuracy": mean_defined(recall),
         "macro_f1": mean_defined(f1),
     }
@@ -99,4 +99,4 @@ def weighted_auroc(score: Floats, positive: NDArray[np.bool_], weights: Floats) 
     up = np.add.reduceat(weights * positive, starts, axis=1)
     down = np.add.reduceat(weights * ~positive, starts, axis=1)
     below = np.cumsum(down, axis=1) - down
-    return divide((up * (below + down / 2)).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
+    return divide_or_nan((up * (below + down / 2)).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))

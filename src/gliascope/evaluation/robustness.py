@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.evaluation.calibration import evaluate_calibration
-from gliascope.evaluation.comparison import paired
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.comparison import mean_paired_difference
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import share_interval, with_interval
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.replicates import resampled_sums
@@ -18,73 +18,80 @@ from gliascope.evaluation.verdicts import VerdictMetrics, evaluate_verdicts
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class VerdictScores:
     """Answers to a test set. verdicts: of each slice, or None where there is no Calibrator."""
 
     scores: Scores
     verdicts: Sequence[str] | None
 
-    def wrongly(self, verdict: str) -> NDArray[np.float64]:
+    def errors_with_verdict(self, verdict: str) -> NDArray[np.float64]:
         """1 where a slice has this verdict and the answer is wrong, else 0; (n,)."""
         return np.asarray((np.array(self.verdicts) == verdict) & ~self.scores.correct, dtype=np.float64)
 
 
-class RobustnessMetrics(Value):
+class RobustnessMetrics(FrozenModel):
     """Numbers of slices under one corruption. Intervals are over groups."""
 
     accuracy: Estimate
     balanced_accuracy: Estimate
     ece: Estimate = Field(description="expected calibration error")
     confidence: float = Field(description="mean probability of the predicted class")
-    loss: Estimate = Field(
+    accuracy_loss: Estimate = Field(
         description="how much accuracy is less than on the slices as they are, paired by slice"
     )
     verdicts: dict[str, VerdictMetrics] | None = Field(description="null for a model that gives no verdicts")
-    unnoticed: Estimate | None = Field(
+    accepted_errors: Estimate | None = Field(
         description="share of all slices whose answer is accepted and wrong; null without verdicts"
     )
-    unnoticed_more: Estimate | None = Field(
+    accepted_errors_increase: Estimate | None = Field(
         description="its increase over the slices as they are, paired by slice; null without verdicts"
     )
 
 
-def evaluate_disturbed(
-    disturbed: Judged, clean: Judged, kinds: Sequence[str], resamples: int = 2000
+def evaluate_corrupted(
+    corrupted: VerdictScores, clean: VerdictScores, verdict_names: Sequence[str], resamples: int = 2000
 ) -> RobustnessMetrics:
     """Compute the numbers of corrupted slices.
 
     clean: answers to the same slices, in the same order, as they are. kinds: the verdicts there are, that of
     an answer to go by first.
     """
-    scores, verdicts = disturbed.scores, disturbed.verdicts
+    scores, verdicts = corrupted.scores, corrupted.verdicts
     shares, calibration = evaluate_scores(scores, resamples), evaluate_calibration(scores, resamples)
     found = RobustnessMetrics(
         accuracy=shares.accuracy,
         balanced_accuracy=shares.balanced_accuracy,
         ece=calibration.ece,
         confidence=calibration.confidence,
-        loss=_more(disturbed, clean, clean.scores.correct.astype(np.float64) - scores.correct, resamples),
+        accuracy_loss=_more(
+            corrupted, clean, clean.scores.correct.astype(np.float64) - scores.correct, resamples
+        ),
         verdicts=None,
-        unnoticed=None,
-        unnoticed_more=None,
+        accepted_errors=None,
+        accepted_errors_increase=None,
     )
     if verdicts is None:
         return found
-    past, before = disturbed.wrongly(kinds[0]), clean.wrongly(kinds[0])
+    past, before = (
+        corrupted.errors_with_verdict(verdict_names[0]),
+        clean.errors_with_verdict(verdict_names[0]),
+    )
     return found.model_copy(
         update={
-            "verdicts": evaluate_verdicts(scores, verdicts, kinds, resamples),
-            "unnoticed": _share(scores, past, resamples),
-            "unnoticed_more": _more(disturbed, clean, past - before, resamples),
+            "verdicts": evaluate_verdicts(scores, verdicts, verdict_names, resamples),
+            "accepted_errors": _share(scores, past, resamples),
+            "accepted_errors_increase": _more(corrupted, clean, past - before, resamples),
         }
     )
 
 
-def _more(disturbed: Judged, clean: Judged, differences: NDArray[np.float64], resamples: int) -> Estimate:
+def _more(
+    disturbed: VerdictScores, clean: VerdictScores, differences: NDArray[np.float64], resamples: int
+) -> Estimate:
     """Mean difference; of slices as they are from themselves, there is none by definition."""
     if disturbed is clean:
         return Estimate(value=0.0, low=0.0, high=0.0)
-    return paired(disturbed.scores, differences, resamples)
+    return mean_paired_difference(disturbed.scores, differences, resamples)
 
 
 def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> Estimate:
@@ -92,5 +99,5 @@ def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> Estim
     columns = np.stack([member, np.ones(len(scores))], axis=1)
     sums = resampled_sums(scores, columns, resamples, seed=0)
     value = float(member.mean())
-    interval = share_interval(value, sums[:, 0] / sums[:, 1], scores.group_count, scores.distinct())
+    interval = share_interval(value, sums[:, 0] / sums[:, 1], scores.group_count, scores.count_distinct())
     return with_interval(value, interval)

@@ -55,22 +55,24 @@ class Scores:
         return len(self.labels)
 
     @classmethod
-    def join(cls, parts: Sequence["Scores"]) -> "Scores":
+    def join(cls, test_sets: Sequence["Scores"]) -> "Scores":
         """Put test sets of different models one after the other, each named by its place.
 
         Raises ValueError where their classes differ.
         """
-        if len({part.classes for part in parts}) > 1:
-            raise ValueError(f"expected equal classes but got {' and '.join(str(p.classes) for p in parts)}")
+        if len({part.classes for part in test_sets}) > 1:
+            raise ValueError(
+                f"expected equal classes but got {' and '.join(str(p.classes) for p in test_sets)}"
+            )
         return cls(
-            np.concatenate([part.probabilities for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.groups for part in parts]),
-            parts[0].classes,
-            np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+            np.concatenate([part.probabilities for part in test_sets]),
+            np.concatenate([part.labels for part in test_sets]),
+            np.concatenate([part.groups for part in test_sets]),
+            test_sets[0].classes,
+            np.repeat(np.arange(len(test_sets)), [len(part) for part in test_sets]),
         )
 
-    def at(self, which: NDArray[np.bool_]) -> "Scores":
+    def select(self, which: NDArray[np.bool_]) -> "Scores":
         """Those slices alone, in their order. Raises ValueError where there is none."""
         models = None if self.models is None else self.models[which]
         return Scores(self.probabilities[which], self.labels[which], self.groups[which], self.classes, models)
@@ -109,17 +111,17 @@ class Scores:
         return np.asarray(np.argsort(np.argsort(first))[codes], dtype=np.int64)
 
     @cached_property
-    def by_model(self) -> tuple[NDArray[np.int64], ...]:
+    def rows_by_model(self) -> tuple[NDArray[np.int64], ...]:
         """Rows of each model, in the order of `model_codes`."""
         return tuple(np.flatnonzero(self.model_codes == number) for number in range(self.model_count))
 
-    def with_both(self, positive: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    def rankable_rows(self, positive: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
         """Rows of each model that has positives, (n,), and negatives: no other can rank them."""
-        return [rows for rows in self.by_model if 0 < positive[rows].sum() < len(rows)]
+        return [rows for rows in self.rows_by_model if 0 < positive[rows].sum() < len(rows)]
 
-    def side_groups(self, positive: NDArray[np.bool_]) -> tuple[int, int]:
+    def count_groups_by_side(self, positive: NDArray[np.bool_]) -> tuple[int, int]:
         """How many groups have positives, (n,), and how many negatives, of models that have both."""
-        ranked = np.concatenate([np.empty(0, dtype=np.int64), *self.with_both(positive)])
+        ranked = np.concatenate([np.empty(0, dtype=np.int64), *self.rankable_rows(positive)])
         codes, side = self.group_codes[ranked], positive[ranked]
         return len(np.unique(codes[side])), len(np.unique(codes[~side]))
 
@@ -128,7 +130,7 @@ class Scores:
         """How many different models there are."""
         return int(self.model_codes.max()) + 1
 
-    def distinct(self, member: NDArray[np.bool_] | None = None) -> int:
+    def count_distinct(self, member: NDArray[np.bool_] | None = None) -> int:
         """How many slices there are (of the members, (n,)), those that several models answered once.
 
         Where the slices of a group were tested by several models, it has as many as the model with the most.

@@ -8,15 +8,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.classes import NO_TUMOR
-from gliascope.evaluation.aggregation import AGGREGATION, METHODS, OOD_LIMIT, aggregate, study_score
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.aggregation import (
+    AGGREGATION_METHODS,
+    DEFAULT_AGGREGATION,
+    OOD_LIMIT,
+    aggregate,
+    study_outlier_score,
+)
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.metrics import evaluate_scores
-from gliascope.evaluation.operating import tumour_side
+from gliascope.evaluation.operating import tumour_scores
 from gliascope.evaluation.replicates import Floats
 from gliascope.evaluation.scores import Scores
 
 
-class TumourDetection(Value):
+class TumourDetection(FrozenModel):
     """How studies with a tumour of any kind are told from those without, whatever kind is named."""
 
     sensitivity: Estimate
@@ -24,7 +30,7 @@ class TumourDetection(Value):
     auroc: Estimate
 
 
-class StudyMetrics(Value):
+class StudyMetrics(FrozenModel):
     """Numbers over studies, with intervals over groups."""
 
     accuracy: Estimate
@@ -33,7 +39,7 @@ class StudyMetrics(Value):
     tumor: TumourDetection | None = Field(description="null without a class no_tumor")
 
 
-class Studies(Value):
+class Studies(FrozenModel):
     """How whole studies are told, by each way to put the answers about their slices together."""
 
     n: int = Field(description="answers about studies: a study counts once for each model tested on it")
@@ -70,7 +76,7 @@ def evaluate_studies(
     known = np.array([study is not None for study in studies])
     if not known.any():
         return None
-    inside = scores.at(known)
+    inside = scores.select(known)
     names, known_as = np.unique([study for study in studies if study is not None], return_inverse=True)
     _, codes = np.unique(known_as * inside.model_count + inside.model_codes, return_inverse=True)
     members = [np.flatnonzero(codes == number) for number in range(int(codes.max()) + 1)]
@@ -82,14 +88,18 @@ def evaluate_studies(
     distances = None if outlier_scores is None else outlier_scores[known]
     apart = [None if distances is None else distances[rows] for rows in members]
     methods = {}
-    for method in METHODS:
+    for method in AGGREGATION_METHODS:
         told = [
             aggregate(inside.probabilities[rows], inside.classes, method, away)
             for rows, away in zip(members, apart, strict=True)
         ]
         answers = Scores(np.stack(told), labels, groups, inside.classes, models)
         methods[method] = _numbers(answers, resamples, seed)
-    far = None if distances is None else sum(study_score(distances[rows]) > OOD_LIMIT for rows in members)
+    far = (
+        None
+        if distances is None
+        else sum(study_outlier_score(distances[rows]) > OOD_LIMIT for rows in members)
+    )
     return Studies(
         n=len(members),
         distinct=len(names),
@@ -99,7 +109,7 @@ def evaluate_studies(
         median_slices=float(median(map(len, members))),
         classes={name: int((labels == number).sum()) for number, name in enumerate(inside.classes)},
         healthy_slices=_healthy(inside, labels[codes]),
-        aggregation=AGGREGATION,
+        aggregation=DEFAULT_AGGREGATION,
         methods=methods,
     )
 
@@ -133,7 +143,7 @@ def _numbers(scores: Scores, resamples: int, seed: int) -> StudyMetrics:
 
 
 def _tumour(scores: Scores, resamples: int, seed: int) -> TumourDetection | None:
-    sides = tumour_side(scores)
+    sides = tumour_scores(scores)
     if sides is None:
         return None
     score, tumour = sides

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
 
 
-class Subgroup(Value):
+class Subgroup(FrozenModel):
     """Numbers of the test slices that share one value of a fact, such as a source."""
 
     n: int
@@ -36,7 +36,7 @@ def evaluate_subgroups(
         named = np.array(["unknown" if value is None else value for value in values])
         if len(np.unique(named)) > 1:
             found[fact] = {
-                str(value): _numbers(scores.at(named == value), resamples) for value in np.unique(named)
+                str(value): _numbers(scores.select(named == value), resamples) for value in np.unique(named)
             }
     return found
 

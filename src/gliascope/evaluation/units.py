@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gliascope.evaluation.scores import Scores
 
 
-def group_units(scores: Scores) -> dict[str, Any]:
+def count_groups(scores: Scores) -> dict[str, Any]:
     """How many independent groups bear on each number: int, or int64 (classes,)."""
 
     def groups(member: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.int64]:
@@ -19,7 +19,9 @@ def group_units(scores: Scores) -> dict[str, Any]:
     true = groups(lambda c: scores.labels == c)
     other = groups(lambda c: scores.labels != c)
     # The rarer side limits AUROC: that many pairs of one positive and one negative group are independent.
-    pairs = np.array([min(scores.side_groups(scores.labels == c)) for c in range(len(scores.classes))])
+    pairs = np.array(
+        [min(scores.count_groups_by_side(scores.labels == c)) for c in range(len(scores.classes))]
+    )
     # An error in the smallest class moves a macro average most, as if every class were that small. A group
     # may have slices of several classes, and is one all the same.
     macro = min(int((true > 0).sum() * true[true > 0].min()), scores.group_count)
@@ -47,15 +49,15 @@ def _macro_pairs(pairs: NDArray[np.int64], scores: Scores) -> int:
     return min(int(classes * known.min()), scores.group_count)
 
 
-def slice_units(scores: Scores) -> dict[str, list[int]]:
+def count_slices(scores: Scores) -> dict[str, list[int]]:
     """How many slices bear on each number of a class, each once: (classes,)."""
     classes = range(len(scores.classes))
     true = [scores.labels == index for index in classes]
     named = [scores.predictions == index for index in classes]
     return {
-        "precision": [scores.distinct(one) for one in named],
-        "recall": [scores.distinct(one) for one in true],
-        "f1": [scores.distinct(one | other) for one, other in zip(true, named, strict=True)],
-        "specificity": [scores.distinct(~one) for one in true],
-        "auroc": [scores.distinct()] * len(true),
+        "precision": [scores.count_distinct(one) for one in named],
+        "recall": [scores.count_distinct(one) for one in true],
+        "f1": [scores.count_distinct(one | other) for one, other in zip(true, named, strict=True)],
+        "specificity": [scores.count_distinct(~one) for one in true],
+        "auroc": [scores.count_distinct()] * len(true),
     }

@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.evaluation.metrics import Metrics
 from gliascope.evaluation.scores import Scores
 from gliascope.uncertainty.temperature import TEMPERATURES
 
-FEW = 5
+FEW_GROUPS = 5
 """Groups of a class, below which its numbers say little."""
-NAMED = 8  # classes in one sentence
-MACRO = {"balanced_accuracy": "recall", "macro_f1": "f1", "macro_auroc": "auroc"}  # the mean of what
+MAX_NAMED = 8  # classes in one sentence
+MACRO_AVERAGES = {"balanced_accuracy": "recall", "macro_f1": "f1", "macro_auroc": "auroc"}  # the mean of what
 _TITLES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
 _NEAR = 0.01  # of a bound, in logarithms
 
 
-class Untested(Value):
+class Untested(FrozenModel):
     """What a test could not tell."""
 
     untested: tuple[str, ...] = Field(default=(), description="classes without test slices")
@@ -50,11 +50,11 @@ def find_untested(
         for index, label in enumerate(scores.classes)
     }
     untested = [label for label, count in groups.items() if not count]
-    few = {label: count for label, count in groups.items() if 0 < count < FEW}
+    few = {label: count for label, count in groups.items() if 0 < count < FEW_GROUPS}
     uncalibrated = [label for label in scores.classes if any(not counts.get(label) for counts in calibrated)]
     averaged = {
         name: [label for label, entry in result.per_class.items() if getattr(entry, of).value is not None]
-        for name, of in MACRO.items()
+        for name, of in MACRO_AVERAGES.items()
     }
     notes = [
         *_of_test(untested, averaged, scores.classes),
@@ -117,7 +117,7 @@ def _of_models(scores: Scores, ranked: Sequence[str]) -> list[str]:
     said = []
     for label in ranked:
         positive = scores.labels == scores.classes.index(label)
-        asked = len(scores.with_both(positive))
+        asked = len(scores.rankable_rows(positive))
         if asked < scores.model_count:
             said.append(f"{label} ({asked} of {scores.model_count})")
     return (
@@ -148,9 +148,9 @@ def _of_calibration(
 
 
 def _names(names: Sequence[str]) -> str:
-    if len(names) <= NAMED:
+    if len(names) <= MAX_NAMED:
         return _listed(names)
-    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+    return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} more"
 
 
 def _listed(names: Sequence[str]) -> str:

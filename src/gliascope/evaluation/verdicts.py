@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import share_interval, with_interval
 from gliascope.evaluation.replicates import Floats, resampled_sums
 from gliascope.evaluation.scores import Scores
 
-WIDTH = 0.02  # of a bin, in decades
+BIN_WIDTH = 0.02  # of a bin, in decades
 
 
-class VerdictMetrics(Value):
+class VerdictMetrics(FrozenModel):
     """How many slices have one verdict, and how many of these are right. Intervals are over groups."""
 
     n: int
@@ -22,7 +22,7 @@ class VerdictMetrics(Value):
     accuracy: Estimate = Field(description="among those with the verdict; null where there is none")
 
 
-class Histogram(Value):
+class Histogram(FrozenModel):
     """Counts of outlier scores on a logarithmic scale; past the edge at 1, slices are out of scope."""
 
     edges: tuple[float, ...]
@@ -30,7 +30,7 @@ class Histogram(Value):
 
 
 def evaluate_verdicts(
-    scores: Scores, verdicts: Sequence[str], kinds: Sequence[str], resamples: int = 2000, seed: int = 0
+    scores: Scores, verdicts: Sequence[str], names: Sequence[str], resamples: int = 2000, seed: int = 0
 ) -> dict[str, VerdictMetrics]:
     """Numbers of each verdict, in the order of `kinds`.
 
@@ -39,15 +39,15 @@ def evaluate_verdicts(
     """
     given = np.array(verdicts)
     found = {}
-    for kind in kinds:
+    for kind in names:
         member = given == kind
         right = member & scores.correct
         columns = np.stack([np.ones(len(scores)), member, right], axis=1).astype(np.float64)
         sums = resampled_sums(scores, columns, resamples, seed)
         n = int(member.sum())
         share, accuracy = n / len(scores), float(right.sum() / n) if n else np.nan
-        groups, slices = len(np.unique(scores.group_codes[member])), scores.distinct(member)
-        shares = share_interval(share, sums[:, 1] / sums[:, 0], scores.group_count, scores.distinct())
+        groups, slices = len(np.unique(scores.group_codes[member])), scores.count_distinct(member)
+        shares = share_interval(share, sums[:, 1] / sums[:, 0], scores.group_count, scores.count_distinct())
         right_of = share_interval(accuracy, _ratio(sums[:, 2], sums[:, 1]), groups, slices)
         found[kind] = VerdictMetrics(
             n=n, share=with_interval(share, shares), accuracy=with_interval(accuracy, right_of)
@@ -55,11 +55,11 @@ def evaluate_verdicts(
     return found
 
 
-def histogram(outlier_scores: NDArray[np.float64]) -> Histogram:
+def outlier_histogram(outlier_scores: NDArray[np.float64]) -> Histogram:
     """Count outlier scores (n,) in bins of a logarithmic scale, 1 among their edges."""
     logs = np.log10(np.maximum(outlier_scores, 0.01))
-    first, last = np.floor(logs.min() / WIDTH), np.floor(logs.max() / WIDTH) + 1
-    edges = np.arange(first, last + 1) * WIDTH
+    first, last = np.floor(logs.min() / BIN_WIDTH), np.floor(logs.max() / BIN_WIDTH) + 1
+    edges = np.arange(first, last + 1) * BIN_WIDTH
     return Histogram(edges=(10**edges).tolist(), counts=np.histogram(logs, edges)[0].tolist())
 
 

@@ -5,14 +5,14 @@ from typing import ClassVar
 from pydantic import Field
 
 from gliascope.evaluation.comparison import AgainstBest
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.reports.document import Document, Text
 from gliascope.reports.report import Leak
 
 ALPHA = 0.05
 
 
-class Latency(Value):
+class Latency(FrozenModel):
     """Milliseconds for one slice: the median, and the quartiles."""
 
     value: float
@@ -20,7 +20,7 @@ class Latency(Value):
     high: float
 
 
-class ComparedRun(Value):
+class ComparedRun(FrozenModel):
     """One run: how good it is, how it stands against the best, and what it costs."""
 
     name: Text
@@ -38,7 +38,7 @@ class ComparedRun(Value):
     leak: Leak | None
 
 
-class EnsembleGain(Value):
+class EnsembleGain(FrozenModel):
     """What an ensemble gains over those of its members that are compared, and what it costs."""
 
     name: Text

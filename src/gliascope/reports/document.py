@@ -8,20 +8,20 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from gliascope import RESEARCH_USE, __version__
 from gliascope.errors import ReportError, explain
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.runtime.files import write_text
 
 
-def encodable(text: object) -> object:
+def replace_unencodable(text: object) -> object:
     """Replace by "?" what UTF-8 cannot hold: file names that are not valid text on this system."""
     return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
 
 
-Text = Annotated[str, BeforeValidator(encodable)]
+Text = Annotated[str, BeforeValidator(replace_unencodable)]
 """Text that may come from a file's name."""
 
 
-class Document(Value):
+class Document(FrozenModel):
     """A JSON file that a command writes beside its page.
 
     `file` is its name in the folder of results, `command` the one that makes it.

@@ -5,16 +5,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.localisation import Localisation
 from gliascope.reports.document import Document, Text
 
 ALPHA = 0.05
-UNCHANGED = 0.5
+UNCHANGED_CORRELATION = 0.5
 """Correlation with the map of random weights from which on a map is called a defect."""
 
 
-class ExplainedRun(Value):
+class ExplainedRun(FrozenModel):
     """The run whose maps are held against lesions."""
 
     recipe: str
@@ -22,14 +22,14 @@ class ExplainedRun(Value):
     classes: tuple[str, ...]
 
 
-class HitRates(Value):
+class HitRates(FrozenModel):
     """The pointing game on some of the slices."""
 
     n: int
     hits: dict[str, float] = Field(description="share of slices whose lesion is hit, by method")
 
 
-class Perturbation(Value):
+class Perturbation(FrozenModel):
     """The probability of the class while pixels are shown, or taken away, the most salient first."""
 
     n: int
@@ -39,7 +39,7 @@ class Perturbation(Value):
     deletion_curve: tuple[float, ...]
 
 
-class Randomisation(Value):
+class Randomisation(FrozenModel):
     """How the maps of one method correlate with those of ever more random weights (Adebayo et al. 2018)."""
 
     n: int
@@ -47,14 +47,14 @@ class Randomisation(Value):
     steps: dict[str, float] = Field(description="mean Spearman correlation, by what is random from there on")
 
 
-class LesionSet(Value):
+class LesionSet(FrozenModel):
     """One set of slices with outlined lesions."""
 
     n: int
     groups: int = Field(description="patients, as far as they are known")
     area: float = Field(description="mean share of the slice that is lesion")
-    right: Estimate = Field(description="share of slices on which the model is right")
-    dropped: dict[str, int] = Field(description="slices that are left out, by reason")
+    accuracy: Estimate = Field(description="share of slices on which the model is right")
+    excluded: dict[str, int] = Field(description="slices that are left out, by reason")
     figures: dict[str, Localisation] = Field(description="by method, the baseline last")
     subsets: dict[str, HitRates] = Field(description="by class, and by whether the model is right")
     curves: dict[str, Perturbation] = Field(description="by method, the baseline, and a random order")
@@ -70,7 +70,7 @@ class Explanation(Document):
     run: ExplainedRun
     methods: dict[str, str] = Field(description="what each does; the page tells about the first")
     baseline: str
-    checked: bool = Field(description="whether slices that the run learned from were left out")
+    training_excluded: bool = Field(description="whether slices that the run learned from were left out")
     sets: dict[str, LesionSet]
     randomised: dict[str, Randomisation] = Field(description="by method")
     unchanged: tuple[str, ...] = Field(
@@ -78,18 +78,20 @@ class Explanation(Document):
     )
 
     @property
-    def first(self) -> str:
+    def main_method(self) -> str:
         """The method that the page tells about."""
         return next(iter(self.methods))
 
-    def beats(self, name: str) -> bool:
+    def beats_baseline(self, name: str) -> bool:
         """Whether the first method hits more lesions of a set than the baseline, beyond chance by groups."""
-        against = self.sets[name].figures[self.first].against_baseline
+        against = self.sets[name].figures[self.main_method].against_baseline
         if against is None:
             return False
         return against.method_only > against.baseline_only and max(against.p, against.p_groups) < ALPHA
 
 
-def unchanged(randomised: Mapping[str, Randomisation]) -> tuple[str, ...]:
+def unchanged_methods(randomised: Mapping[str, Randomisation]) -> tuple[str, ...]:
     """Methods whose map hardly changes when all weights are random."""
-    return tuple(name for name, row in randomised.items() if [*row.steps.values()][-1] >= UNCHANGED)
+    return tuple(
+        name for name, row in randomised.items() if [*row.steps.values()][-1] >= UNCHANGED_CORRELATION
+    )

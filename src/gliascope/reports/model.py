@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes.run import EnsembleRecord, Training
 from gliascope.uncertainty.calibrator import CalibratorInfo
 
 
-class TrainedModel(Value):
+class TrainedModel(FrozenModel):
     """A model that `gliascope train` made."""
 
     sha256: str = Field(description="of the ONNX graph")
@@ -19,7 +19,7 @@ class TrainedModel(Value):
     calibrator: CalibratorInfo | None = Field(description="its calibration; null where there is none")
 
 
-class OnnxModel(Value):
+class OnnxModel(FrozenModel):
     """An ONNX graph that was trained elsewhere."""
 
     sha256: str
@@ -29,7 +29,7 @@ class OnnxModel(Value):
     preprocessing: Preprocessing
 
 
-class PredictionTable(Value):
+class PredictionTable(FrozenModel):
     """A table of predictions of a model that is not known."""
 
     sha256: str = Field(description="of the table")

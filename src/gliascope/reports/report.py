@@ -8,7 +8,7 @@ from pydantic import Field
 from gliascope.audit.facts import AuditVerdict, SourceOverlap
 from gliascope.download.public import Origin
 from gliascope.evaluation.curves import ClassCurves
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.evaluation.folds import Folds
 from gliascope.evaluation.metrics import Metrics
 from gliascope.evaluation.operating import OperatingPoints
@@ -54,12 +54,12 @@ class ProtocolReport(Untested, Metrics):
     sets: PredictionSets | None = Field(default=None, description="null without a calibrated model")
     verdicts: Verdicts | None = Field(default=None, description="null without a calibrated model")
     validation: tuple[FoldValidation, ...] = Field(
-        default=(), description="by fold; empty for foreign models"
+        default=(), description="by fold; empty for external models"
     )
     folds: Folds | None = Field(default=None, description="null where one model is tested")
 
 
-class Mistake(Value):
+class Mistake(FrozenModel):
     """A wrong prediction."""
 
     file: Text
@@ -68,7 +68,7 @@ class Mistake(Value):
     probability: float
 
 
-class ClassCounts(Value):
+class ClassCounts(FrozenModel):
     """Slices by class of one source, or of one subset of the split."""
 
     name: Text
@@ -82,7 +82,7 @@ class ClassCounts(Value):
         return cls(name=name, slices=dict(slices), total=sum(slices.values()), groups=groups)
 
 
-class Leak(Value):
+class Leak(FrozenModel):
     """What choosing the epoch by test accuracy would have claimed, beside the honest choice."""
 
     epoch: int = Field(description="with the highest test accuracy, the first of equals")
@@ -110,14 +110,14 @@ class Report(Document):
     mistakes: tuple[Mistake, ...] = Field(
         default=(), description="of the headline, the most confident first, one of a group"
     )
-    recipe: str = Field(default="", description="YAML; empty for a foreign model")
-    run: RunFacts | None = Field(default=None, description="null for a foreign model")
+    recipe: str = Field(default="", description="YAML; empty for an external model")
+    run: RunFacts | None = Field(default=None, description="null for an external model")
     model: TrainedModel | OnnxModel | PredictionTable
     audit: AuditVerdict | None = Field(default=None, description="null where no audit was made")
     overlaps: tuple[SourceOverlap, ...] = Field(default=(), description="measured by the audit")
     decisions: str | None = Field(default=None, description="which of a person's decisions were applied")
     origins: dict[str, Origin] = Field(default={}, description="of sources that `fetch` brought, by name")
-    foreign: bool = Field(default=False, description="whether someone else trained the model")
+    external: bool = Field(default=False, description="whether someone else trained the model")
 
     @property
     def headline(self) -> ProtocolReport:

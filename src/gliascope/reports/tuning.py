@@ -5,12 +5,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Defined, Value
+from gliascope.evaluation.estimate import FiniteOrNone, FrozenModel
 from gliascope.recipes.space import Drawn
 from gliascope.reports.document import Document, Text
 
 
-class Axis(Value):
+class Axis(FrozenModel):
     """A field of the recipe that is varied: a range, or choices."""
 
     key: str
@@ -28,23 +28,23 @@ class Axis(Value):
         return (at - low) / (high - low)
 
     @property
-    def marks(self) -> list[tuple[float, str]]:
+    def ticks(self) -> list[tuple[float, str]]:
         """Positions that are labelled, and how."""
         if self.choices:
             return [(self.position(choice), choice) for choice in self.choices]
         return [(0.0, f"{self.low:.4g}"), (1.0, f"{self.high:.4g}")]
 
 
-class Trial(Value):
+class Trial(FrozenModel):
     """One trial."""
 
     number: int
-    value: Defined = Field(description="of the objective; of a pruned trial, what it had come to")
+    value: FiniteOrNone = Field(description="of the objective; of a pruned trial, what it had come to")
     pruned: bool
     epochs: int
     seconds: float
     values: dict[str, Drawn] = Field(description="by field of the recipe")
-    why: str = Field(default="", description="what ended it early")
+    ended_by: str = Field(default="", description="what ended it early")
 
 
 class Tuning(Document):

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from gliascope.evaluation.calibration import CalibrationErrors
 from gliascope.evaluation.conformal import SetMetrics
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.reliability import ReliabilityBin
 from gliascope.evaluation.verdicts import Histogram, VerdictMetrics
 
@@ -27,7 +27,7 @@ class Calibration(CalibrationErrors):
     )
 
 
-class SetsAtLevel(Value):
+class SetsAtLevel(FrozenModel):
     """Prediction sets of the deployed method at one level."""
 
     level: float
@@ -35,7 +35,7 @@ class SetsAtLevel(Value):
     size: Estimate
 
 
-class PredictionSets(Value):
+class PredictionSets(FrozenModel):
     """What prediction sets do on the test slices."""
 
     method: str = Field(description="that is deployed")
@@ -49,7 +49,7 @@ class PredictionSets(Value):
     curve: tuple[SetsAtLevel, ...] = Field(default=(), description="the deployed method at other levels")
 
 
-class Verdicts(Value):
+class Verdicts(FrozenModel):
     """How many findings are accepted, uncertain or out of scope, and how many of these are right."""
 
     by_verdict: dict[str, VerdictMetrics]

@@ -67,8 +67,8 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
         protocol=protocol.description if protocol else "",
         leaks=LeakTotals.of(facts.sources.values()),
         leak_pairs=galleries.pairs(galleries.leaks()),
-        shared_slices=galleries.shared_slices(),
-        shared_pairs=galleries.pairs(galleries.shared()),
+        shared_slices=galleries.count_shared_slices(),
+        shared_pairs=galleries.pairs(galleries.between_sources()),
         conflicts=conflicts.height,
         conflict_pairs=galleries.pairs(conflicts),
         label_issues=galleries.label_issues([name for name, folder in folders if folder.flagged]),
@@ -76,15 +76,15 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
         probes=probes,
         above_chance=sum(map(_exceeds_chance, probes.values())),
         patients=patient_sentences(facts.patients),
-        groups=[(group, galleries.files(group.paths)) for group in facts.groups.largest],
+        groups=[(group, galleries.file_pictures(group.paths)) for group in facts.groups.largest],
         quality_issues={kind: galleries.quality_issues(kind) for kind in facts.quality_issues},
-        doubtful=galleries.doubtful(),
+        doubtful=galleries.doubtful_pairs(),
         classes=catalog.classes,
-        balance=balance(catalog.frame),
+        balance=class_balance(catalog.frame),
     )
 
 
-def balance(frame: pl.DataFrame) -> list[ClassCounts]:
+def class_balance(frame: pl.DataFrame) -> list[ClassCounts]:
     """Slices by class of each source, then of all; then distinct ones, and what a merged set keeps."""
     rows = [(name, frame.filter(source=name)) for name in frame["source"].unique(maintain_order=True)]
     if len(rows) > 1:

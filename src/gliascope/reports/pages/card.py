@@ -1,7 +1,7 @@
 """MODEL_CARD.md: what a bundle is, what it was trained on, how good it is, and what it is not for."""
 
 from gliascope.inference.bundle import BundleInfo
-from gliascope.reports.pages.checklist import answers, counts
+from gliascope.reports.pages.checklist import check_items, count_states
 from gliascope.reports.pages.notes import merged_notes
 from gliascope.reports.pages.templates import render
 from gliascope.reports.report import Report
@@ -16,7 +16,7 @@ def model_card(info: BundleInfo, report: Report) -> str:
     import yaml
 
     name, headline = next(iter(report.protocols.items()))
-    found = answers(report)
+    found = check_items(report)
     return render(
         "MODEL_CARD.md.j2",
         info=info,
@@ -29,7 +29,7 @@ def model_card(info: BundleInfo, report: Report) -> str:
         - sum(subset.total for subset in report.subsets),
         caveats=caveats(report),
         claim=found,
-        counts=counts(found),
+        counts=count_states(found),
     )
 
 
@@ -77,7 +77,7 @@ def _of_data(report: Report) -> list[str]:
 
 def _of_tests(report: Report) -> list[str]:
     said = []
-    if report.foreign:
+    if report.external:
         said.append("It was trained elsewhere. If slices tested here trained it, the numbers are too high.")
     elif outside := report.protocols.get("leave-source-out"):
         right = outside.accuracy

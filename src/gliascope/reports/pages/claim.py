@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gliascope.reports.model import OnnxModel, TrainedModel
 from gliascope.reports.report import Report
 
-Test = Callable[[Report], object]
+Condition = Callable[[Report], object]
 """Whether a report has something: whatever is true."""
 
 
@@ -29,16 +29,16 @@ class Item:
     number: int
     section: str
     name: str
-    ask: str
-    where: tuple[str, ...] = ()
-    found: str = ""
-    left: str = ""
-    needs: Test = _always
-    exempt: Test | None = None
+    to_add: str
+    sections: tuple[str, ...] = ()
+    content: str = ""
+    remaining: str = ""
+    condition: Condition = _always
+    not_applicable: Condition | None = None
 
 
 def _own(report: Report) -> bool:
-    return not report.foreign
+    return not report.external
 
 
 def _preprocessing(report: Report) -> bool:
@@ -67,7 +67,7 @@ def _external(report: Report) -> bool:
 
 
 # Sections of report.html by id: the title, and whether it is there. A test holds them against the page.
-SECTIONS: dict[str, tuple[str, Test]] = {
+SECTIONS: dict[str, tuple[str, Condition]] = {
     "results": ("Results", _always),
     "believe": ("What to believe", lambda report: report.audit or report.decisions),
     "operating": (
@@ -126,7 +126,7 @@ ITEMS = (
     Item(
         19, "Data partitions", "How slices were assigned to parts", "how training and test data were parted",
         ("results", "data", "details"), "the protocol, slices and groups by part and class, the seed",
-        needs=lambda report: report.subsets and _own(report),
+        condition=lambda report: report.subsets and _own(report),
     ),
     Item(
         20, "Data partitions", "Whether parts share patients or copies",
@@ -138,20 +138,20 @@ ITEMS = (
     Item(21, "Testing data", "Planned size of the test set", "how many patients you meant to test, and why"),
     Item(
         22, "Model", "The model in full", "the architecture, from input to output",
-        ("details",), "the recipe; the graph itself is model.onnx", needs=lambda report: report.recipe,
+        ("details",), "the recipe; the graph itself is model.onnx", condition=lambda report: report.recipe,
     ),
     Item(
         23, "Model", "Software and versions", "libraries with their versions",
-        ("details",), "the run's environment", needs=lambda report: report.run,
+        ("details",), "the run's environment", condition=lambda report: report.run,
     ),
     Item(
         24, "Model", "Where the weights start from", "random weights, or whose",
-        ("details",), "backbone, weights and seed, in the recipe", needs=lambda report: report.recipe,
+        ("details",), "backbone, weights and seed, in the recipe", condition=lambda report: report.recipe,
     ),
     Item(
         25, "Training", "How it was trained", "augmentation, optimiser, schedule, and when training ended",
         ("training", "details"), "the recipe in full; loss, accuracy and learning rate by epoch",
-        needs=lambda report: report.recipe,
+        condition=lambda report: report.recipe,
     ),
     Item(
         26, "Training", "How the final model was chosen", "by what measure, on which slices",
@@ -161,7 +161,7 @@ ITEMS = (
     ),
     Item(
         27, "Training", "Ensembles", "the members, and how they are joined",
-        ("details",), "the members and what of them is averaged", needs=_ensemble, exempt=_own,
+        ("details",), "the members and what of them is averaged", condition=_ensemble, not_applicable=_own,
     ),
     Item(
         28, "Evaluation", "Measures of performance", "the measures, and why these",
@@ -184,7 +184,7 @@ ITEMS = (
     ),
     Item(
         32, "Evaluation", "Internal testing", "a test on slices like those it was trained on, kept apart",
-        ("results",), "the protocols side by side; leaky ones are called so", needs=_internal,
+        ("results",), "the protocols side by side; leaky ones are called so", condition=_internal,
     ),
     Item(
         33, "Evaluation", "External testing",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
-from gliascope.reports.pages.fonts import OWN, families_for, missing_letters, say_missing
+from gliascope.reports.pages.fonts import DEFAULT_FONT, collect_missing_letters, families_for, note_missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ class Drawing:
         """SVG to stand inside a page (Jinja asks for it): no prologue, no fixed size, ids of its own."""
         text = StringIO()
         # The page's reader has fonts of its own.
-        with missing_letters(), self._drawn(tuple(_PAGE)) as figure:
+        with collect_missing_letters(), self._drawn(tuple(_PAGE)) as figure:
             figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         svg = text.getvalue()
         svg = svg[svg.index("<svg") :]
@@ -72,16 +72,16 @@ class Drawing:
 
     def png(self) -> bytes:
         """A whole PNG file, with other fonts of this machine where Matplotlib's own lacks letters."""
-        content, missing = self._png([OWN])
+        content, missing = self._png([DEFAULT_FONT])
         if missing and len(families := families_for(missing)) > 1:
             content, missing = self._png(families)
         if missing:
-            say_missing(frozenset(missing))
+            note_missing(frozenset(missing))
         return content
 
     def _png(self, families: list[str]) -> tuple[bytes, set[int]]:
         content = BytesIO()
-        with missing_letters() as missing, self._drawn(_PICTURE, families) as figure:
+        with collect_missing_letters() as missing, self._drawn(_PICTURE, families) as figure:
             figure.savefig(content, format="png", dpi=DPI, facecolor=_PAPER, metadata={"Software": None})
         return content.getvalue(), missing
 
@@ -95,7 +95,7 @@ class Drawing:
         own = {
             "svg.hashsalt": self.name,
             "axes.prop_cycle": cycler(color=colours),
-            "font.family": families or [OWN],
+            "font.family": families or [DEFAULT_FONT],
         }
         with matplotlib.rc_context():
             matplotlib.rcdefaults()

@@ -26,12 +26,12 @@ _LOOKS = (("o", "-"), ("s", (0, (5, 2))), ("^", (0, (1, 1))), ("D", (0, (5, 1, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ExplainedSlice:
     """A slice of the gallery. images: JPEG or PNG files, the lesion first, then each method's map over it."""
 
     name: str
     label: str
-    said: str
+    predicted: str
     probability: float
     images: Mapping[str, bytes]
     hits: Mapping[str, bool]
@@ -41,8 +41,8 @@ class Seen:
 class Gallery:
     """Slices of one set that are shown: drawn at random, and the farthest misses of the first method."""
 
-    random: Sequence[Seen]
-    missed: Sequence[Seen]
+    random: Sequence[ExplainedSlice]
+    misses: Sequence[ExplainedSlice]
 
 
 def write_explanation(folder: Path, data: Explanation, galleries: Mapping[str, Gallery]) -> None:

@@ -11,16 +11,16 @@ from gliascope import __version__
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import THUMBNAIL
 from gliascope.reports.pages import plots
-from gliascope.reports.pages.pictures import Album, Picture, encode
+from gliascope.reports.pages.pictures import Album, Picture, encode_jpeg
 from gliascope.reports.pages.templates import render
 from gliascope.reports.report import ClassCounts
 
-DRAWN = 24
+SAMPLES_PER_CLASS = 24
 _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class ClassLook:
+class ClassAppearance:
     """What the slices of one class look like.
 
     mean: of the thumbnails, (64, 64). histogram: share of thumbnail pixels of each grey level, (256,).
@@ -52,11 +52,11 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
         frame=frame,
         looks=looks,
         classes=catalog.classes,
-        means={look.label: encode((look.mean * 255 / brightest).astype(np.uint8)) for look in looks},
+        means={look.label: encode_jpeg((look.mean * 255 / brightest).astype(np.uint8)) for look in looks},
         counts=count_slices(frame, ["source"]),
-        parts=count_slices(frame, ["source", "official"]) if frame["official"].count() else [],
+        subsets=count_slices(frame, ["source", "official"]) if frame["official"].count() else [],
         facts=_facts(frame),
-        rejects=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
+        unreadable=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
         sizes={look.label: _sizes(frame, look.label, f"sizes-{n}") for n, look in enumerate(looks)},
         intensities={
             look.label: plots.intensities(look.histogram, everywhere, f"intensities-{n}")
@@ -76,15 +76,15 @@ def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
     return rows
 
 
-def _look(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassLook:
+def _look(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassAppearance:
     mean = np.zeros(THUMBNAIL * THUMBNAIL)
     histogram = np.zeros(256)
     for part in frame.iter_slices(_CHUNK):
         pixels = np.frombuffer(b"".join(part["thumbnail"]), dtype=np.uint8).reshape(part.height, -1)
         mean += pixels.sum(axis=0, dtype=np.float64) / frame.height
         histogram += np.bincount(pixels.ravel(), minlength=256) / (frame.height * pixels.shape[1])
-    order = np.random.default_rng(seed).permutation(frame.height)[:DRAWN]
-    return ClassLook(
+    order = np.random.default_rng(seed).permutation(frame.height)[:SAMPLES_PER_CLASS]
+    return ClassAppearance(
         label,
         frame.height,
         mean.reshape(THUMBNAIL, THUMBNAIL),

@@ -9,13 +9,13 @@ from functools import cache
 
 from gliascope.runtime.progress import note
 
-OWN = "DejaVu Sans"
+DEFAULT_FONT = "DejaVu Sans"
 _BOXES = "Last Resort"  # comes with matplotlib, and has a box for every letter
 _MISSING = re.compile(r"Glyph (\d+) .*missing from")
 
 
 @contextmanager
-def missing_letters() -> Iterator[set[int]]:
+def collect_missing_letters() -> Iterator[set[int]]:
     """Code points that no font had while a figure was drawn, in place of a warning for each."""
     found: set[int] = set()
     logger = logging.getLogger("matplotlib.font_manager")  # of fonts without a bold face
@@ -36,7 +36,7 @@ def missing_letters() -> Iterator[set[int]]:
 
 def families_for(letters: set[int]) -> list[str]:
     """Font families to draw these code points with: matplotlib's own, then installed ones that add most."""
-    families, left = [OWN], set(letters)
+    families, left = [DEFAULT_FONT], set(letters)
     while left:
         name, charmap = max(_installed(), key=lambda font: len(left & font[1]()), default=("", frozenset))
         if not left & charmap():
@@ -47,7 +47,7 @@ def families_for(letters: set[int]) -> list[str]:
 
 
 @cache
-def say_missing(letters: frozenset[int]) -> None:
+def note_missing(letters: frozenset[int]) -> None:
     """Say once what cannot be drawn."""
     shown = "".join(map(chr, sorted(letters)[:8]))
     note(

@@ -10,7 +10,7 @@ from gliascope.audit.result import LABEL_ISSUE
 from gliascope.dataset.catalog import Catalog
 from gliascope.reports.pages.pictures import Album, Picture
 
-SHOWN = 24
+MAX_SHOWN = 24
 IDENTICAL = "identical"
 _WORDS = {IDENTICAL: "the same pixels", "none": "as it is", "flip": "mirrored", "crop": "cropped"}
 
@@ -25,7 +25,7 @@ class Pair:
     transform: str
 
     @property
-    def how(self) -> str:
+    def description(self) -> str:
         """What makes them alike, in words: "mirrored, turned by 90°" for "flip, turn 90"."""
         return ", ".join(
             f"turned by {step.removeprefix('turn ')}°" if step.startswith("turn ") else _WORDS.get(step, step)
@@ -34,11 +34,11 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class CaptionedPicture:
     """One slice, and what is said about it."""
 
     picture: Picture
-    text: str
+    caption: str
 
 
 class Galleries:
@@ -66,11 +66,11 @@ class Galleries:
         """Copies of which the source itself tests on one and trains on the other; the test slice is first."""
         return self._copies(self._test, self._training, pl.col("source") == pl.col("source_other"))
 
-    def shared(self) -> pl.DataFrame:
+    def between_sources(self) -> pl.DataFrame:
         """Copies that are in two sources."""
         return self._copies(self.slices, self.slices, pl.col("source") < pl.col("source_other"))
 
-    def shared_slices(self) -> int:
+    def count_shared_slices(self) -> int:
         """How many slices have a copy in another source."""
         sources = self.slices.select(b="pixels", source_other="source").unique()
         linked = self._links.select("a", "b").join(sources, on="b").select("a", "source_other").unique()
@@ -83,7 +83,7 @@ class Galleries:
         """Copies that carry two labels."""
         return self._copies(self.slices, self.slices, pl.col("label") < pl.col("label_other"))
 
-    def pairs(self, copies: pl.DataFrame, limit: int = SHOWN) -> list[Pair]:
+    def pairs(self, copies: pl.DataFrame, limit: int = MAX_SHOWN) -> list[Pair]:
         """The worst copies. Identical ones are shown only where there are no others: they look the same."""
         near = copies.filter(pl.col("transform") != IDENTICAL)
         turn = pl.int_range(pl.len()).over("transform")
@@ -97,7 +97,7 @@ class Galleries:
             .iter_rows()
         ]
 
-    def doubtful(self, limit: int = SHOWN) -> list[Pair]:
+    def doubtful_pairs(self, limit: int = MAX_SHOWN) -> list[Pair]:
         """Pairs that a person is asked about, one of any two groups."""
         one = self.slices.select("row", "path", "index", "group")
         other = one.select(row_other="row", other_path="path", other_index="index", group_other="group")
@@ -111,7 +111,7 @@ class Galleries:
         rows = asked.select("row", "row_other", "evidence").head(limit).iter_rows()
         return [Pair(self.album[row], self.album[other], evidence, "") for row, other, evidence in rows]
 
-    def label_issues(self, folders: Sequence[str]) -> list[tuple[str, int, list[Remark]]]:
+    def label_issues(self, folders: Sequence[str]) -> list[tuple[str, int, list[CaptionedPicture]]]:
         """Slices with a label issue, the least probable label first, by folder.
 
         Parameters
@@ -134,19 +134,21 @@ class Galleries:
         galleries.append(("Other folders" if folders else "All folders", others))
         return [(name, one.height, self._likely_classes(one)) for name, one in galleries if one.height]
 
-    def _likely_classes(self, issues: pl.DataFrame) -> list[Remark]:
-        rows = issues.head(SHOWN).select("row", "new_label").iter_rows()
-        return [Remark(self.album[row], f"looks like {label}" if label else "") for row, label in rows]
+    def _likely_classes(self, issues: pl.DataFrame) -> list[CaptionedPicture]:
+        rows = issues.head(MAX_SHOWN).select("row", "new_label").iter_rows()
+        return [
+            CaptionedPicture(self.album[row], f"looks like {label}" if label else "") for row, label in rows
+        ]
 
-    def quality_issues(self, kind: str, limit: int = SHOWN // 2) -> list[Remark]:
+    def quality_issues(self, kind: str, limit: int = MAX_SHOWN // 2) -> list[CaptionedPicture]:
         """The first slices with one kind of quality issue."""
         issues = self._with_rows(self._audit.quality_issues.filter(kind=kind).head(limit))
         return [
-            Remark(self.album[row], detail or "")
+            CaptionedPicture(self.album[row], detail or "")
             for row, detail in issues.select("row", "detail").iter_rows()
         ]
 
-    def files(self, paths: Sequence[str]) -> list[Picture]:
+    def file_pictures(self, paths: Sequence[str]) -> list[Picture]:
         """The first slice of each file."""
         rows = dict(self.slices.unique("path", keep="first").select("path", "row").iter_rows())
         return [self.album[rows[path]] for path in paths if path in rows]

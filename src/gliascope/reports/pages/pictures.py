@@ -16,7 +16,7 @@ from gliascope.dataset.scan import THUMBNAIL
 from gliascope.errors import ReadError
 
 SIDE = 160
-VOLUMES = 4
+CACHED_FILES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Picture:
     name: str
     label: str
     source: str
-    part: str | None
+    subset: str | None
 
 
 class Album:
@@ -36,7 +36,7 @@ class Album:
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
         self._picture = lru_cache(maxsize=None)(self._make)
-        self._read = lru_cache(maxsize=VOLUMES)(
+        self._read = lru_cache(maxsize=CACHED_FILES)(
             read_catalogued
         )  # slices of one volume often come one after another
 
@@ -49,7 +49,9 @@ class Album:
             pixels = self._read(*(facts[name] for name in FILE_COLUMNS))[facts["index"]].pixels
         except (ReadError, IndexError):  # gone or changed since the scan
             pixels = thumbnail(facts)
-        return Picture(encode(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"])
+        return Picture(
+            encode_jpeg(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"]
+        )
 
 
 def slice_name(facts: Mapping[str, Any]) -> str:
@@ -65,7 +67,7 @@ def thumbnail(facts: Mapping[str, Any]) -> NDArray[np.uint8]:
     return np.asarray(small.resize(size, Image.Resampling.BICUBIC))
 
 
-def encode(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
+def encode_jpeg(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
     """A JPEG file of uint8 (height, width[, 3]) pixels, made smaller where a side is longer than `side`."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)

@@ -105,7 +105,7 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PredictionExample:
     """A prediction to be looked at. pixels: uint8 (height, width[, 3]); probability: of `predicted`."""
 
     pixels: NDArray[np.uint8]
@@ -114,21 +114,21 @@ class Shown:
     probability: float
 
 
-def predictions(shown: Sequence[Shown], columns: int = 6) -> Drawing:
+def predictions(examples: Sequence[PredictionExample], columns: int = 6) -> Drawing:
     """Slices with their label and what the model said; a wrong one has a cross and a dashed frame."""
-    rows = -(-len(shown) // columns)
+    rows = -(-len(examples) // columns)
 
     def draw(figure: "Figure") -> None:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid[len(shown) :]:
+        for axes in grid[len(examples) :]:
             axes.set_axis_off()
-        for axes, item in zip(grid, shown, strict=False):
+        for axes, item in zip(grid, examples, strict=False):
             _prediction(axes, item)
 
     return Drawing("predictions", (2.2 * columns, 2.75 * rows), draw)
 
 
-def _prediction(axes: "Axes", item: Shown) -> None:
+def _prediction(axes: "Axes", item: PredictionExample) -> None:
     wrong = item.label != item.predicted
     axes.imshow(item.pixels, cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])

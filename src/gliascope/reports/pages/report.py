@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gliascope.evaluation.aggregation import DESCRIPTION
+from gliascope.evaluation.aggregation import AGGREGATION_DESCRIPTION
 from gliascope.reports.pages import trust
 from gliascope.reports.pages.card import caveats
-from gliascope.reports.pages.checklist import answers, counts
+from gliascope.reports.pages.checklist import check_items, count_states
 from gliascope.reports.pages.curves import QUANTITIES, leak_sentence, training_curve
 from gliascope.reports.pages.discrimination import precision_recall_curves, roc_curves
 from gliascope.reports.pages.drawing import Drawing
@@ -38,7 +38,7 @@ def write_report(folder: Path, report: Report, pictures: Sequence[MistakePicture
 def render_report(report: Report, pictures: Sequence[MistakePicture] = ()) -> str:
     """report.html as text. Raises ValueError if an image is neither PNG nor JPEG."""
     name, headline = next(iter(report.protocols.items()))
-    claim = answers(report)
+    claim = check_items(report)
     curves: dict[str, Drawing] = {}
     if report.curves:
         curves = {
@@ -62,11 +62,11 @@ def render_report(report: Report, pictures: Sequence[MistakePicture] = ()) -> st
         curves=curves,
         roc=roc_curves(headline.curves, headline) if headline.curves else None,
         precision_recall=precision_recall_curves(headline.curves) if headline.curves else None,
-        aggregation=DESCRIPTION,
+        aggregation=AGGREGATION_DESCRIPTION,
         leak=leak_sentence(report.leak) if report.leak else "",
         caveats=caveats(report),
         claim=claim,
-        counts=counts(claim),
+        counts=count_states(claim),
     )
 
 

@@ -12,7 +12,7 @@ from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.robustness import RobustnessMetrics
 from gliascope.reports.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
 from gliascope.reports.pages.output import write_document
-from gliascope.reports.pages.pictures import encode
+from gliascope.reports.pages.pictures import encode_jpeg
 from gliascope.reports.pages.templates import render
 from gliascope.reports.robustness import Corruption, Robustness
 
@@ -25,7 +25,7 @@ AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class CorruptedExample:
     """The slice that is shown, uint8 (height, width[, 3]), and what the model predicts of it.
 
     verdict: None for a model that gives none.
@@ -33,16 +33,16 @@ class Answer:
 
     pixels: NDArray[np.uint8]
     label: str
-    said: str
+    predicted: str
     probability: float
     verdict: str | None
 
 
-Shown = Mapping[str, Sequence[Answer]]
+Examples = Mapping[str, Sequence[CorruptedExample]]
 """By corruption: the slice as it is, then at each of its strengths."""
 
 
-def write_robustness(folder: Path, data: Robustness, shown: Shown) -> None:
+def write_robustness(folder: Path, data: Robustness, examples: Examples) -> None:
     """Write robustness.html and robustness.json, each atomically."""
     page = render(
         "robustness.html.j2",
@@ -50,17 +50,17 @@ def write_robustness(folder: Path, data: Robustness, shown: Shown) -> None:
         created=data.created,
         version=data.gliascope,
         data=data,
-        shown=shown,
+        examples=examples,
         clean_setting=AS_IT_IS,
-        curves={name: curve(name, one, data) for name, one in data.disturbances.items()},
-        picture=encode,
+        curves={name: curve(name, one, data) for name, one in data.corruptions.items()},
+        picture=encode_jpeg,
     )
     write_document(folder, data, page)
 
 
-def figures(data: Robustness, shown: Shown) -> dict[str, Drawing]:
+def figures(data: Robustness, examples: Examples) -> dict[str, Drawing]:
     """Drawings by name of file."""
-    return {"curves": sheet(data), "disturbances": strips(data, shown)}
+    return {"curves": curve_sheet(data), "corruptions": example_sheet(data, examples)}
 
 
 def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
@@ -72,13 +72,13 @@ def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
     return Drawing(f"curve-{name}", (4.4, 3.6), draw)
 
 
-def sheet(data: Robustness) -> Drawing:
+def curve_sheet(data: Robustness) -> Drawing:
     """The curves of all corruptions."""
-    rows = -(-len(data.disturbances) // ACROSS)
+    rows = -(-len(data.corruptions) // ACROSS)
 
     def draw(figure: "Figure") -> None:
         parts = figure.subfigures(rows, ACROSS, squeeze=False).ravel()
-        for part, one in zip(parts, data.disturbances.values(), strict=False):
+        for part, one in zip(parts, data.corruptions.values(), strict=False):
             _panels(part, one, data).set_title(one.title, loc="left", weight="bold")
         first = parts[0].axes[0]
         figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -86,22 +86,22 @@ def sheet(data: Robustness) -> Drawing:
     return Drawing("curves", (4.4 * ACROSS, 3.8 * rows + 0.4), draw)
 
 
-def strips(data: Robustness, shown: Shown) -> Drawing:
+def example_sheet(data: Robustness, examples: Examples) -> Drawing:
     """One slice under every strength of every corruption, a row each."""
-    tests = data.disturbances
-    across = max(map(len, shown.values()))
+    tests = data.corruptions
+    across = max(map(len, examples.values()))
 
     def draw(figure: "Figure") -> None:
         grid = figure.subplots(len(tests), across, squeeze=False)
         for row, (name, one) in zip(grid, tests.items(), strict=True):
             for axes in row:
                 axes.set_axis_off()
-            for axes, answer, setting in zip(row, shown[name], _settings(one), strict=False):
+            for axes, answer, setting in zip(row, examples[name], _settings(one), strict=False):
                 axes.imshow(answer.pixels, cmap="gray", vmin=0, vmax=255)
                 axes.set_title(setting, fontsize=9)
             row[0].set_title(one.title, fontsize=9, weight="bold")
 
-    return Drawing("disturbances", (1.5 * across, 1.75 * len(tests)), draw)
+    return Drawing("corruptions", (1.5 * across, 1.75 * len(tests)), draw)
 
 
 def _settings(one: Corruption) -> list[str]:
@@ -116,7 +116,7 @@ def _panels(figure: "Figure | SubFigure", one: Corruption, data: Robustness) -> 
     lines: list[tuple[str, Sequence[Estimate], dict[str, Any]]] = [
         ("accuracy", [grade.accuracy for grade in grades], {"color": ACCENT, "marker": "o"})
     ]
-    if data.judged:
+    if data.has_verdicts:
         accepted = [grade.verdicts["accepted"] for grade in grades if grade.verdicts]
         lines += [
             ("of the accepted", [found.accuracy for found in accepted],
@@ -141,7 +141,7 @@ def _panels(figure: "Figure | SubFigure", one: Corruption, data: Robustness) -> 
 
 
 def _highest_ece(data: Robustness) -> float:
-    numbers = [data.clean.ece, *(row.ece for one in data.disturbances.values() for row in one.strengths)]
+    numbers = [data.clean.ece, *(row.ece for one in data.corruptions.values() for row in one.strengths)]
     return max(_percentages(numbers)[2]) * 1.05 + 0.1
 
 

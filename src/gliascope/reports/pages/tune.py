@@ -109,7 +109,7 @@ def parallel_coordinates(data: Tuning) -> Drawing:
 
 def _scale(axes: "Axes", column: int, axis: Axis) -> None:
     axes.axvline(column, color=INK, alpha=0.5, lw=0.8)
-    for place, text in axis.marks:
+    for place, text in axis.ticks:
         beside = (4, 5 if place else -11)  # where most lines are not
         axes.annotate(_short(text), (column, place), xytext=beside, textcoords="offset points", fontsize=8)
 
