@@ -1,4 +1,4 @@
-"""Models that answered the same slices, against the best of them."""
+"""Comparison of models that predicted the same slices with the most accurate one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _STREAM = 0xF11B
 
 
 class AgainstBest(FrozenModel):
-    """A model against the most accurate one, on the same slices."""
+    """A model compared with the most accurate one, on the same slices."""
 
     best_only: int = Field(description="slices that only the best gets right")
     this_only: int = Field(description="slices that only this one gets right")
@@ -34,7 +34,7 @@ class AgainstBest(FrozenModel):
 
 @dataclass(frozen=True, slots=True)
 class RankedModel:
-    """One of the models that are compared. against_best: None of the best itself."""
+    """One of the models that are compared. `against_best` is None for the best itself."""
 
     name: str
     result: Metrics
@@ -42,10 +42,27 @@ class RankedModel:
 
 
 def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[RankedModel]:
-    """Rank models, the most accurate first; of equals, the higher balanced accuracy, then the order given.
+    """Rank models by accuracy and test each against the best.
 
-    The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
-    differ: then nothing is paired.
+    Of equally accurate models, the one with the higher balanced accuracy comes first, then the one given
+    first. The best is chosen on the same slices, which favours it.
+
+    Parameters
+    ----------
+    scores
+        By model name: its predictions of the same slices, in the same order.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    list of RankedModel
+        The most accurate first.
+
+    Raises
+    ------
+    ValueError
+        If labels, groups or classes differ, so that predictions are not paired.
     """
     _check_paired(scores)
     results = {name: evaluate_scores(one, resamples) for name, one in scores.items()}
@@ -69,10 +86,27 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
 
 
 def accuracy_gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Estimate:
-    """How much more accurate one is than others are on average, on the same slices: {value, low, high}.
+    """Compute how much more accurate one model is than the mean of others on the same slices.
 
-    The interval is the percentiles of the difference over resampled groups; None for fewer than two groups.
-    Raises ValueError where labels, groups or classes differ.
+    Parameters
+    ----------
+    whole
+        Predictions of the one model, such as an ensemble.
+    members
+        Predictions of the others, such as its members.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    Estimate
+        The difference in accuracy, with its percentile interval over groups; no interval for fewer than two
+        groups.
+
+    Raises
+    ------
+    ValueError
+        If labels, groups or classes differ.
     """
     _check_paired({"the first": whole, **{f"member {n}": one for n, one in enumerate(members, start=1)}})
     if all(np.array_equal(whole.probabilities, one.probabilities) for one in members):
@@ -85,9 +119,21 @@ def accuracy_gain(whole: Scores, members: Sequence[Scores], resamples: int = 200
 def mean_paired_difference(
     scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
 ) -> Estimate:
-    """Mean of a difference between two answers to each slice, (n,), from -1 to 1: {value, low, high}.
+    """Compute the mean of differences between two predictions of each slice, with its interval.
 
-    The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
+    Parameters
+    ----------
+    scores
+        Predictions whose groups are resampled.
+    differences
+        One of each slice, (n,), from -1 to 1.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    Estimate
+        The mean, with its percentile interval over groups; no interval for fewer than two groups.
     """
     sums = group_sums(scores, np.stack([differences, np.ones(len(scores))], axis=1))
     draws = group_draws(scores.group_count, len(scores), resamples, seed=0)
@@ -97,11 +143,28 @@ def mean_paired_difference(
 
 
 def mcnemar_test(first: Bools, second: Bools) -> tuple[int, int, float]:
-    """McNemar's exact test of two classifiers on the same slices (McNemar 1947, Psychometrika 12:153).
+    """Run McNemar's exact test of two classifiers on the same slices.
 
-    first, second: whether each is right, (n,). Returns how many slices only the first and only the second
-    gets right, and the two-sided p that a fair coin parts these discordant slices so unevenly; 1 where
-    there are none.
+    Parameters
+    ----------
+    first, second
+        Whether each classifier is correct, bool (n,).
+
+    Returns
+    -------
+    only_first, only_second : int
+        Slices that only the first, and only the second, classifies correctly.
+    p : float
+        Two-sided p-value of an even division of these discordant slices; 1 where there are none.
+
+    References
+    ----------
+    McNemar, Psychometrika 12:153, 1947.
+
+    Examples
+    --------
+    >>> mcnemar_test(np.array([True, True, True, False]), np.array([False, False, False, False]))
+    (3, 0, 0.25)
     """
     from scipy.stats import binomtest
 
@@ -112,11 +175,26 @@ def mcnemar_test(first: Bools, second: Bools) -> tuple[int, int, float]:
 
 
 def sign_flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
-    """Two-sided p of Fisher's randomisation test: the sign of each group's difference is a coin's.
+    """Run Fisher's randomisation test, which flips the sign of each group's difference at random.
 
-    differences: of two classifiers' right answers, summed within each group, (groups,). With groups of one
-    slice this is McNemar's test, but for the random draw: FLIPS of them, and the one observed (Phipson &
-    Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39), so p is at least 1 / (FLIPS + 1).
+    With groups of one slice this is McNemar's test, up to the random draws. Of these there are FLIPS, and the
+    observed signs count as one more, so p is at least 1 / (FLIPS + 1).
+
+    Parameters
+    ----------
+    differences
+        Correct predictions of one classifier less those of another, summed within each group, (groups,).
+    seed
+        Of the random signs.
+
+    Returns
+    -------
+    float
+        Two-sided p-value.
+
+    References
+    ----------
+    Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9:39, 2010.
     """
     telling = differences[differences != 0]
     if not len(telling):
@@ -128,7 +206,17 @@ def sign_flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """Adjust for several tests: the chance of any false alarm is kept (Holm 1979, Scand. J. Stat. 6:65)."""
+    """Adjust p-values by Holm's step-down method, which controls the family-wise error rate.
+
+    References
+    ----------
+    Holm, Scand. J. Stat. 6:65, 1979.
+
+    Examples
+    --------
+    >>> holm_correction([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
@@ -138,7 +226,7 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
 
 
 def _against(best: Scores, other: Scores) -> AgainstBest:
-    """Two models alone: there is nothing to correct p for."""
+    """Compare one model with the best; p-values are not yet corrected."""
     best_only, this_only, p = mcnemar_test(best.correct, other.correct)
     difference = best.correct.astype(np.float64) - other.correct
     p_groups = sign_flip_test(group_sums(best, difference[:, None])[:, 0])

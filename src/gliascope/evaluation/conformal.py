@@ -1,4 +1,4 @@
-"""What prediction sets do on a test set: how often they hold the truth, and how large they are."""
+"""Coverage and size of prediction sets on a test set."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from gliascope.evaluation.scores import Scores
 
 
 class SetMetrics(FrozenModel):
-    """What prediction sets do on a test set. Intervals are over groups."""
+    """Coverage and size of prediction sets on a test set. Intervals are over groups."""
 
     coverage: Estimate = Field(
         description="share of sets that hold the truth, every group counting alike, as for one slice of each"
@@ -32,7 +32,17 @@ class SetMetrics(FrozenModel):
 def evaluate_sets(
     scores: Scores, sets: NDArray[np.bool_], resamples: int = 2000, seed: int = 0
 ) -> SetMetrics:
-    """Measure coverage and size of prediction sets, bool (n, classes), on a test set."""
+    """Measure coverage and size of prediction sets.
+
+    Parameters
+    ----------
+    scores
+        The predictions of n slices.
+    sets
+        Which classes are in the set of each slice, bool (n, classes).
+    resamples, seed
+        Of the bootstrap over groups.
+    """
     n, count = sets.shape
     covered = sets[np.arange(n), scores.labels].astype(np.float64)
     size = sets.sum(axis=1).astype(np.float64)

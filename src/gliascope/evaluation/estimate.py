@@ -1,4 +1,7 @@
-"""The values that evaluation returns: frozen pydantic models, so that whoever stores one can read it back."""
+"""Base classes of the values that evaluation returns.
+
+They are frozen pydantic models, so whoever stores a result as JSON can read it back with the same class.
+"""
 
 import math
 from typing import Annotated, Any
@@ -15,13 +18,13 @@ FiniteOrNone = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class FrozenModel(BaseModel):
-    """Base of all results: they cannot be changed, and a field that is not known is an error."""
+    """Base of all results: instances cannot be changed, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Estimate(FrozenModel):
-    """A number with its 95 % confidence interval, as `evaluation.intervals` makes it."""
+    """A number with its 95 % confidence interval, as the functions of `evaluation.intervals` compute it."""
 
     value: FiniteOrNone = Field(description="null where the number is undefined")
     low: FiniteOrNone = Field(description="lower end; null where there are too few groups for an interval")

@@ -1,4 +1,4 @@
-"""How much the models of one protocol differ: those of its folds, and of repeats of these."""
+"""How much the models of one protocol differ: the models of its folds, and of repeats of all folds."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from gliascope.evaluation.scores import Scores
 
 
 class FoldMetrics(FrozenModel):
-    """Numbers of one fold, or of one repeat."""
+    """Metrics of one fold, or of one repeat."""
 
     name: str
     n: int = Field(description="test slices")
@@ -27,7 +27,7 @@ class Spread(FrozenModel):
 
 
 class FoldSummary(FrozenModel):
-    """Numbers of each fold (or repeat), and how much they differ."""
+    """Metrics of each fold (or repeat), and their spread."""
 
     each: tuple[FoldMetrics, ...]
     accuracy: Spread
@@ -35,13 +35,13 @@ class FoldSummary(FrozenModel):
 
 
 class Folds(FoldSummary):
-    """Numbers of each fold and, where folds were drawn several times, of each repeat of all folds."""
+    """Metrics of each fold and, where folds were drawn several times, of each repeat of all folds."""
 
     repeats: FoldSummary | None = Field(description="null where the folds were drawn once")
 
 
 def summarise_folds(folds: Mapping[str, Scores]) -> FoldSummary:
-    """Numbers of each fold by name, with mean and sample standard deviation over folds."""
+    """Compute the metrics of each fold, by its name, and their mean and sample standard deviation."""
     each = []
     for name, scores in folds.items():
         values = metric_values(scores)

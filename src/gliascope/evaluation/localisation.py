@@ -1,8 +1,8 @@
-"""Whether saliency maps lie on the lesion: arrays in, numbers out.
+"""Whether saliency maps point to the lesion.
 
-A saliency map is (height, width) of its slice; what is above 0 speaks for the class. Its peak is judged by
+A saliency map has the (height, width) of its slice; values above 0 support the class. Its peak is scored by
 the pointing game (Zhang et al., Top-Down Neural Attention by Excitation Backprop, IJCV 2018), all of it by
-the energy-based one (Wang et al., Score-CAM, CVPR Workshops 2020).
+the energy-based pointing game (Wang et al., Score-CAM, CVPR Workshops 2020).
 """
 
 from collections.abc import Mapping
@@ -25,10 +25,15 @@ TOLERANCE = 15 / 224
 
 @dataclass(frozen=True, eq=False)
 class PeakPositions:
-    """How one method's maps of n slices lie on their lesions, each (n,).
+    """How the maps of one method lie relative to the lesions of n slices.
 
-    distance: from the map's peak to the lesion, as a share of the slice's longer side; 0 within it, infinite
-    for a map that is nowhere above 0. energy: share of what is above 0 that lies in the lesion.
+    Attributes
+    ----------
+    distance
+        From the map's peak to the lesion, (n,), as a share of the slice's longer side: 0 within the lesion,
+        infinite for a map that is nowhere above 0.
+    energy
+        Share of the map's positive values that lies in the lesion, (n,).
     """
 
     distance: Floats
@@ -36,17 +41,17 @@ class PeakPositions:
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """Whether the peak lies at most TOLERANCE from the lesion."""
+        """Whether each peak lies at most TOLERANCE from the lesion, (n,)."""
         return np.asarray(self.distance <= TOLERANCE)
 
     @property
     def inside(self) -> NDArray[np.bool_]:
-        """Whether it lies in the lesion itself."""
+        """Whether each peak lies in the lesion itself, (n,)."""
         return np.asarray(self.distance == 0)
 
 
 class AgainstBaseline(FrozenModel):
-    """A method against the baseline, slice by slice."""
+    """A method compared with the baseline, slice by slice."""
 
     method_only: int = Field(description="slices whose lesion only the method hits")
     baseline_only: int = Field(description="slices whose lesion only the baseline hits")
@@ -55,7 +60,7 @@ class AgainstBaseline(FrozenModel):
 
 
 class Localisation(FrozenModel):
-    """How the maps of one method lie on lesions. Intervals are over groups."""
+    """How often the maps of one method point to lesions. Intervals are over groups."""
 
     pointing: Estimate = Field(
         description="share of slices whose peak lies at most the tolerance from the lesion"
@@ -67,10 +72,31 @@ class Localisation(FrozenModel):
 
 
 def locate_peak(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Distance and energy, as Points has them, of one map, (height, width), and its lesion, bool.
+    """Measure the distance from a map's peak to the lesion, and the map's energy within the lesion.
 
-    A map that speaks for the class nowhere points nowhere: infinite distance, no energy.
-    Raises ValueError where shapes differ or the mask is empty.
+    Parameters
+    ----------
+    saliency
+        The map, (height, width).
+    mask
+        The lesion, bool (height, width).
+
+    Returns
+    -------
+    distance, energy : float
+        As in `PeakPositions`; (infinity, 0) for a map that is nowhere above 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the mask is empty.
+
+    Examples
+    --------
+    >>> saliency, mask = np.zeros((10, 10), np.float32), np.zeros((10, 10), bool)
+    >>> saliency[2, 2], mask[2, 5] = 1, True
+    >>> locate_peak(saliency, mask)
+    (0.3, 0.0)
     """
     if saliency.shape != mask.shape:
         raise ValueError(f"expected `mask` of shape {saliency.shape} but got {mask.shape}")
@@ -87,9 +113,9 @@ def locate_peak(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple
 
 
 def centre_of_head(shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
-    """The map that looks at nothing: a Gaussian hill, (height, width), in the middle of the head's box.
+    """Return the baseline map, which ignores the image: a Gaussian hill in the middle of the head's box.
 
-    Its standard deviations are a quarter of the box's sides. A method that localises must beat it.
+    Its standard deviations are a quarter of the box's sides. A method that localises must beat this baseline.
     """
     top, bottom, left, right = box
     y, x = np.ogrid[: shape[0], : shape[1]]
@@ -106,9 +132,18 @@ def summarise_localisation(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Localisation]:
-    """Figures of each method, with 95 % intervals over groups, and against the baseline.
+    """Compute the localisation metrics of each method, and compare each with the baseline.
 
-    points: by method, all of the same n slices. groups: (n,), equal for slices that are not independent.
+    Parameters
+    ----------
+    points
+        By method: positions on the same n slices.
+    baseline
+        The key in `points` of the baseline method.
+    groups
+        Group of each slice, (n,); equal for slices that are not independent.
+    resamples, seed
+        Of the bootstrap over groups.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     base = points[baseline].hits
@@ -131,7 +166,17 @@ def _against(hits: NDArray[np.bool_], base: NDArray[np.bool_], codes: NDArray[np
 
 
 def mean_share(values: Floats, codes: NDArray[np.int64], resamples: int, seed: int) -> Estimate:
-    """Mean of values from 0 to 1, (n,), and its interval over groups numbered 0, 1, 2 …, (n,)."""
+    """Compute the mean of values from 0 to 1, with its interval over groups.
+
+    Parameters
+    ----------
+    values
+        The values, (n,).
+    codes
+        The groups, int64 (n,), numbered from 0 without gaps.
+    resamples, seed
+        Of the bootstrap over groups.
+    """
     sums, counts = np.bincount(codes, weights=values), np.bincount(codes).astype(np.float64)
     drawn = [
         (draws @ sums) / (draws @ counts) for draws in group_draws(len(counts), len(values), resamples, seed)

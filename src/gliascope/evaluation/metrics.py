@@ -1,4 +1,4 @@
-"""Scores in, numbers with 95 % intervals out."""
+"""Metrics of a test set, with 95 % intervals."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auroc")
 
 
 class ClassMetrics(FrozenModel):
-    """How one class is told from all others."""
+    """How well one class is distinguished from all others."""
 
     support: int = Field(description="test slices of the class")
     precision: Estimate
@@ -36,7 +36,7 @@ class ClassMetrics(FrozenModel):
 
 
 class Metrics(FrozenModel):
-    """All numbers of a test set. Intervals are over groups."""
+    """All metrics of a test set. Intervals are over groups."""
 
     n: int = Field(description="test slices, each counted once for every model that was tested on it")
     groups: int = Field(description="independent groups of slices: patients, or copies of one image")
@@ -54,19 +54,38 @@ class Metrics(FrozenModel):
 
 
 def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Metrics:
-    """Compute all numbers of a test set.
+    """Compute all metrics of a test set.
 
-    Every number but counts has a 95 % interval over groups (see `intervals`).
-    Value and ends are None where the number is undefined (recall, F1 and AUROC of a class without slices,
-    precision of a class never predicted), low and high where fewer than two groups bear on it. A class
-    without slices is in no macro average; slices that are taken for it are mistakes all the same. AUROC is
-    one class against the rest.
+    Every metric but counts has a 95 % interval over groups (see `evaluation.intervals`). A metric and its
+    interval are None where it is undefined: recall, F1 and AUROC of a class without slices, precision of a
+    class that is never predicted. The interval alone is None where the metric rests on fewer than two groups.
+    A class without slices is in no macro average; slices that are predicted as it are errors all the same.
 
-    Several models: what is counted slice by slice is counted over all rows, for each is decided by one model.
-    AUROC and ECE are the mean over models, each alone: scores of different models have no common scale.
+    Where several models were tested, counts are over all rows, for each row is the prediction of one model.
+    AUROC and ECE are the mean over models: scores of different models have no common scale.
 
-    ECE: 15 equal-width bins of the top-1 confidence (Guo et al. 2017). Brier: the original sum over classes
-    (Brier 1950), from 0 to 2; for two classes this is twice the form that runs from 0 to 1.
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    resamples, seed
+        Of the bootstrap over groups.
+
+    Notes
+    -----
+    AUROC is of one class against the rest. ECE has 15 equal-width bins of the top-1 confidence (Guo et al.
+    2017). The Brier score is the original sum over classes (Brier 1950), from 0 to 2; for two classes this is
+    twice the form that runs from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gliascope.evaluation.scores import Scores
+    >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    >>> scores = Scores(probabilities, np.array([0, 0, 1, 1]), np.arange(4), ("glioma", "no_tumor"))
+    >>> metrics = evaluate_scores(scores)
+    >>> metrics.accuracy.value, metrics.confusion
+    (0.75, ((2, 0), (1, 1)))
     """
     values, samples, units = (
         metric_values(scores),
@@ -115,7 +134,7 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
 
 
 def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
-    """Indices of the wrong predictions, most confident first, at most `limit`, and one of a group."""
+    """Return indices of wrong predictions, most confident first: at most `limit`, and one of each group."""
     wrong = np.flatnonzero(~scores.correct)
     wrong = wrong[np.argsort(-scores.confidences[wrong], kind="stable")]
     # np.unique returns the first place of each group, which is its most confident mistake.
@@ -124,7 +143,7 @@ def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
 
 
 def metric_values(scores: Scores) -> dict[str, Any]:
-    """The numbers themselves: floats, or (classes,) arrays; NaN where undefined."""
+    """Compute the metrics without intervals: floats, or (classes,) arrays; NaN where undefined."""
     from sklearn.metrics import accuracy_score, multilabel_confusion_matrix, precision_recall_fscore_support
 
     order = range(len(scores.classes))

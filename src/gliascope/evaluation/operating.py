@@ -1,7 +1,7 @@
-"""Operating points: what a classifier finds of the tumours at a stated rate of false alarms, and the reverse.
+"""Operating points: sensitivity at a fixed specificity, and the reverse.
 
-The question is tumour or no tumour, whatever kind. The score is the probability of all kinds together; a
-slice is called a tumour where it reaches the threshold.
+The question is tumour or no tumour, whatever its kind. The score is the summed probability of all tumour
+classes; a slice is called a tumour where the score reaches the threshold.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class ChosenThreshold(FrozenModel):
-    """A threshold that was chosen on validation slices, and what it does on the test slices."""
+    """A threshold chosen on validation slices, with its sensitivity and specificity on test slices."""
 
     threshold: float
     sensitivity: Estimate
@@ -30,7 +30,7 @@ class ChosenThreshold(FrozenModel):
 
 
 class OperatingPoint(FrozenModel):
-    """The best of one rate (sensitivity or specificity) while the other is held at a level."""
+    """The best value of one rate (sensitivity or specificity) while the other is held at a level."""
 
     level: float = Field(description="that the held rate has at least")
     value: Estimate = Field(
@@ -45,7 +45,7 @@ class OperatingPoint(FrozenModel):
 
 
 class OperatingPoints(FrozenModel):
-    """Tumour or no tumour, at two stated rates."""
+    """Tumour or no tumour, at two operating points."""
 
     specificity: OperatingPoint = Field(description="specificity is held; the value is the sensitivity")
     sensitivity: OperatingPoint = Field(description="sensitivity is held; the value is the specificity")
@@ -56,12 +56,24 @@ def operating_points(
 ) -> OperatingPoints | None:
     """Find both operating points.
 
-    The interval of each finds the threshold anew on each resample of groups. The threshold that was chosen
-    on `validation` is what a user gets; `value` alone had the test set to choose on.
-    Of several models, each has a threshold of its own: value is the mean over models, threshold and chosen
-    are None. Models with slices on one side alone are left out.
+    The interval of each finds the threshold anew on each resample of groups. `value` is optimistic, because
+    its threshold is chosen on the test set; `chosen` has a threshold from the validation set, as a user
+    would.
 
-    None where there is no class `no_tumor`, or all slices are on one side.
+    Parameters
+    ----------
+    test
+        The predictions of a test set. Where several models were tested, `value` is the mean over the models
+        that have slices with and without a tumour, and `threshold` and `chosen` are None.
+    validation
+        Predictions of the same model for the slices to choose a threshold on.
+    resamples, seed
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    OperatingPoints or None
+        None where there is no class `no_tumor`, or where all slices or none show a tumour.
     """
     sides = tumour_scores(test)
     if sides is None:
@@ -97,7 +109,14 @@ def operating_points(
 
 
 def tumour_scores(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
-    """Probability of a tumour of any kind, and whether there is one: (n,) each; None as above."""
+    """Return the probability of a tumour of any kind, and whether there is one.
+
+    Returns
+    -------
+    tuple of numpy.ndarray or None
+        float64 (n,) and bool (n,). None where there is no class `no_tumor`, or where all slices or none show
+        a tumour.
+    """
     if NO_TUMOR not in scores.classes:
         return None
     absent = scores.classes.index(NO_TUMOR)
@@ -109,7 +128,7 @@ def tumour_scores(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
 
 
 def _best(score: Floats, tumour: NDArray[np.bool_], aim: str) -> tuple[float, float]:
-    """The highest sensitivity at the aimed specificity, or the reverse, and its threshold."""
+    """Return the highest sensitivity at the fixed specificity (or the reverse), and its threshold."""
     up, down = counts_by_threshold(score, tumour, np.ones((1, len(score))))
     value, place = _held(up, down, aim)
     thresholds = np.unique(score)[::-1]
@@ -119,9 +138,9 @@ def _best(score: Floats, tumour: NDArray[np.bool_], aim: str) -> tuple[float, fl
 
 
 def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]]:
-    """Of each resample, the best of one rate where the aimed one is held, and the index of its threshold.
+    """Return each resample's best value of one rate while the other is held, and the threshold's index.
 
-    NaN where a side has no weight; index -1 stands for a threshold above all scores.
+    The value is NaN where a side has no weight; index -1 stands for a threshold above all scores.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         sensitivity = up / up[:, -1:]
@@ -142,7 +161,7 @@ def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]
 def _applied(
     test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, resamples: int, seed: int
 ) -> ChosenThreshold:
-    """Sensitivity and specificity on a test set at a threshold that it had no say in."""
+    """Sensitivity and specificity on a test set at a threshold that was chosen elsewhere."""
     called = score >= threshold
     columns = np.stack([tumour, tumour & called, ~tumour, ~tumour & ~called], axis=1).astype(np.float64)
     sums = group_sums(test, columns)

@@ -11,7 +11,7 @@ from gliascope.evaluation.scores import Scores
 
 
 class ModelBin(FrozenModel):
-    """What one of several models did in a bin."""
+    """Confidence and accuracy of one of several models in a bin."""
 
     confidence: float
     accuracy: float
@@ -31,10 +31,21 @@ class ReliabilityBin(FrozenModel):
 
 
 def reliability(scores: Scores, bins: int = ECE_BINS) -> list[ReliabilityBin]:
-    """Bins of a reliability diagram (Niculescu-Mizil & Caruana 2005) over the top-1 confidence.
+    """Compute the bins of a reliability diagram over the top-1 confidence.
 
-    Of several models, bins are of all together, in which one that is too sure and one that is too modest hide
-    each other; so each bin has the confidence and accuracy of each model, too.
+    Where several models were tested, a bin holds the slices of all. An overconfident and an underconfident
+    model then cancel each other out, so each bin also has the confidence and accuracy of each model.
+
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    bins
+        Number of equal-width bins.
+
+    References
+    ----------
+    Niculescu-Mizil & Caruana, ICML 2005.
     """
     index = confidence_bin(scores.confidences, bins)
     found = []

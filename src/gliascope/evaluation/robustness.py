@@ -1,4 +1,4 @@
-"""What a disturbance does to answers: how many go wrong, and how many of these are accepted all the same."""
+"""Metrics of corrupted slices: how many predictions become wrong, and how many errors are still accepted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +19,26 @@ from gliascope.evaluation.verdicts import VerdictMetrics, evaluate_verdicts
 
 @dataclass(frozen=True, slots=True)
 class VerdictScores:
-    """Answers to a test set. verdicts: of each slice, or None where there is no Calibrator."""
+    """The predictions of a test set, with verdicts.
+
+    Attributes
+    ----------
+    scores
+        The predictions of n slices.
+    verdicts
+        The verdict of each slice, n of them; None for a model without a calibrator.
+    """
 
     scores: Scores
     verdicts: Sequence[str] | None
 
     def errors_with_verdict(self, verdict: str) -> NDArray[np.float64]:
-        """1 where a slice has this verdict and the answer is wrong, else 0; (n,)."""
+        """Mark the slices that have this verdict and a wrong prediction: float64 (n,), 1 or 0."""
         return np.asarray((np.array(self.verdicts) == verdict) & ~self.scores.correct, dtype=np.float64)
 
 
 class RobustnessMetrics(FrozenModel):
-    """Numbers of slices under one corruption. Intervals are over groups."""
+    """Metrics of slices under one corruption at one strength. Intervals are over groups."""
 
     accuracy: Estimate
     balanced_accuracy: Estimate
@@ -51,10 +59,18 @@ class RobustnessMetrics(FrozenModel):
 def evaluate_corrupted(
     corrupted: VerdictScores, clean: VerdictScores, verdict_names: Sequence[str], resamples: int = 2000
 ) -> RobustnessMetrics:
-    """Compute the numbers of corrupted slices.
+    """Compute the metrics of corrupted slices.
 
-    clean: answers to the same slices, in the same order, as they are. kinds: the verdicts there are, that of
-    an answer to go by first.
+    Parameters
+    ----------
+    corrupted
+        Predictions of the corrupted slices.
+    clean
+        Predictions of the same slices as they are, in the same order.
+    verdict_names
+        All verdicts that there are, "accepted" first.
+    resamples
+        Of the bootstrap over groups.
     """
     scores, verdicts = corrupted.scores, corrupted.verdicts
     shares, calibration = evaluate_scores(scores, resamples), evaluate_calibration(scores, resamples)
@@ -88,14 +104,14 @@ def evaluate_corrupted(
 def _more(
     disturbed: VerdictScores, clean: VerdictScores, differences: NDArray[np.float64], resamples: int
 ) -> Estimate:
-    """Mean difference; of slices as they are from themselves, there is none by definition."""
+    """Mean difference, with its interval. It is 0 by definition where slices are compared with themselves."""
     if disturbed is clean:
         return Estimate(value=0.0, low=0.0, high=0.0)
     return mean_paired_difference(disturbed.scores, differences, resamples)
 
 
 def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> Estimate:
-    """Share of slices that are members, (n,) of 0 and 1."""
+    """Share of slices for which `member`, (n,) of 0 and 1, is 1."""
     columns = np.stack([member, np.ones(len(scores))], axis=1)
     sums = resampled_sums(scores, columns, resamples, seed=0)
     value = float(member.mean())

@@ -1,4 +1,4 @@
-"""Numbers of whole studies (volumes, or all slices of a patient), by each way to put slices together."""
+"""Metrics of whole studies (volumes, or all slices of a patient), for each method of aggregation."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -23,7 +23,7 @@ from gliascope.evaluation.scores import Scores
 
 
 class TumourDetection(FrozenModel):
-    """How studies with a tumour of any kind are told from those without, whatever kind is named."""
+    """How well studies with a tumour of any kind are distinguished from those without."""
 
     sensitivity: Estimate
     specificity: Estimate
@@ -31,7 +31,7 @@ class TumourDetection(FrozenModel):
 
 
 class StudyMetrics(FrozenModel):
-    """Numbers over studies, with intervals over groups."""
+    """Metrics over studies, with intervals over groups."""
 
     accuracy: Estimate
     balanced_accuracy: Estimate
@@ -40,7 +40,7 @@ class StudyMetrics(FrozenModel):
 
 
 class Studies(FrozenModel):
-    """How whole studies are told, by each way to put the answers about their slices together."""
+    """Metrics of whole studies, for each method of aggregating the predictions of their slices."""
 
     n: int = Field(description="answers about studies: a study counts once for each model tested on it")
     distinct: int = Field(description="studies")
@@ -65,13 +65,26 @@ def evaluate_studies(
     seed: int = 0,
     outlier_scores: Floats | None = None,
 ) -> Studies | None:
-    """How studies are told by each of `data.studies.METHODS`; None where none has two slices.
+    """Compute the metrics of studies for each of `aggregation.AGGREGATION_METHODS`.
 
-    studies: of which study each slice is; None where that is not known, and the slice is left out. A study
-    that several models were tested on is put together of each model's answers apart.
-    outlier_scores: (slices,), where they are known; slices out of scope then have no vote, as in `predict`.
+    The true label of a study is the tumour class that most of its slices show, or `no_tumor` where no slice
+    shows a tumour.
 
-    A study is of the kind of tumour that most of its slices show, and of none where no slice shows one.
+    Parameters
+    ----------
+    scores
+        The predictions of n slices. A study that several models were tested on counts once for each model.
+    studies
+        Study of each slice, n of them; None where it is unknown: that slice is left out.
+    resamples, seed
+        Of the bootstrap over groups.
+    outlier_scores
+        Of each slice, (n,), where they are known; slices out of scope are then left out, as in `predict`.
+
+    Returns
+    -------
+    Studies or None
+        None where no study has two slices.
     """
     known = np.array([study is not None for study in studies])
     if not known.any():
@@ -124,7 +137,7 @@ def _label(labels: NDArray[np.int64], classes: tuple[str, ...]) -> int:
 
 
 def _healthy(scores: Scores, of_study: NDArray[np.int64]) -> float | None:
-    """of_study: label of each slice's study, (n,)."""
+    """Share of slices labelled no_tumor in tumour studies. of_study: label of each slice's study, (n,)."""
     if NO_TUMOR not in scores.classes:
         return None
     absent = scores.classes.index(NO_TUMOR)

@@ -1,4 +1,4 @@
-"""One test set's numbers by what is known of its slices: source, modality, format."""
+"""Metrics of a test set by known facts of its slices: source, modality, format."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from gliascope.evaluation.scores import Scores
 
 
 class Subgroup(FrozenModel):
-    """Numbers of the test slices that share one value of a fact, such as a source."""
+    """Metrics of the test slices that share one value of a fact, such as a source."""
 
     n: int
     groups: int
@@ -26,10 +26,22 @@ class Subgroup(FrozenModel):
 def evaluate_subgroups(
     scores: Scores, facts: Mapping[str, Sequence[str | None]], resamples: int = 2000
 ) -> dict[str, dict[str, Subgroup]]:
-    """Numbers of each subgroup, by fact and by its value.
+    """Compute the metrics of each subgroup.
 
-    facts: values for the slices, in their order; None is shown as "unknown", and a fact with only one value
-    is left out. Numbers are as `evaluate_scores` gives them.
+    Parameters
+    ----------
+    scores
+        The predictions of n slices.
+    facts
+        By fact, such as "source": its value for each slice, n of them. None counts as "unknown"; a fact with
+        only one value is left out.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    dict
+        By fact, then by its value.
     """
     found: dict[str, dict[str, Subgroup]] = {}
     for fact, values in facts.items():

@@ -1,4 +1,4 @@
-"""How many independent groups, and how many slices, bear on each number of `evaluate_scores`."""
+"""Sample sizes: the number of independent groups, and of slices, behind each metric of `evaluate_scores`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,18 @@ from gliascope.evaluation.scores import Scores
 
 
 def count_groups(scores: Scores) -> dict[str, Any]:
-    """How many independent groups bear on each number: int, or int64 (classes,)."""
+    """Count the independent groups that each metric rests on.
+
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+
+    Returns
+    -------
+    dict
+        By metric: an int, or int64 (classes,) for a metric of each class.
+    """
 
     def groups(member: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.int64]:
         counts = [len(np.unique(scores.group_codes[member(c)])) for c in range(len(scores.classes))]
@@ -41,7 +52,7 @@ def count_groups(scores: Scores) -> dict[str, Any]:
 
 
 def _macro_pairs(pairs: NDArray[np.int64], scores: Scores) -> int:
-    """As for macro averages of counts; between two classes, both AUROCs are the same one."""
+    """Groups behind the macro AUROC. Between two classes, both AUROCs are the same number."""
     known = pairs[pairs > 0]
     if not len(known):
         return 0
@@ -50,7 +61,13 @@ def _macro_pairs(pairs: NDArray[np.int64], scores: Scores) -> int:
 
 
 def count_slices(scores: Scores) -> dict[str, list[int]]:
-    """How many slices bear on each number of a class, each once: (classes,)."""
+    """Count the slices that each per-class metric rests on, each slice once for all models.
+
+    Returns
+    -------
+    dict
+        By metric: a list with one count for each class.
+    """
     classes = range(len(scores.classes))
     true = [scores.labels == index for index in classes]
     named = [scores.predictions == index for index in classes]

@@ -1,4 +1,4 @@
-"""What a test could not tell: classes without slices, or with few; what calibration never saw."""
+"""Limits of a test: classes with no or few test slices, and classes that no calibration slice has."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ _NEAR = 0.01  # of a bound, in logarithms
 
 
 class Untested(FrozenModel):
-    """What a test could not tell."""
+    """What a test could not show."""
 
     untested: tuple[str, ...] = Field(default=(), description="classes without test slices")
     few: dict[str, int] = Field(
@@ -40,10 +40,19 @@ def find_untested(
     calibrated: Sequence[Mapping[str, int]] = (),
     temperatures: Sequence[float] = (),
 ) -> Untested:
-    """Find the classes of which a test, or calibration, saw nothing or little; notes name them.
+    """Find the classes with no or few slices in the test set or the calibration set; notes name them.
 
-    result: of `evaluate_scores` on `scores`. calibrated: slices by class that calibrated each model, and
-    temperatures, of those that have a Calibrator. Notes also name temperatures that stopped at a bound.
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    result
+        The metrics of `evaluate_scores` on `scores`.
+    calibrated
+        For each calibrated model, the number of calibration slices by class.
+    temperatures
+        The temperature of each model with a calibrator. A note names those that reached a bound of the
+        search.
     """
     groups = {
         label: len(np.unique(scores.group_codes[scores.labels == index]))
@@ -113,7 +122,7 @@ def _of_few(few: Mapping[str, int], result: Metrics) -> list[str]:
 
 
 def _of_models(scores: Scores, ranked: Sequence[str]) -> list[str]:
-    """Classes that not every model could be asked about."""
+    """Note the classes for which some models had no test slices."""
     said = []
     for label in ranked:
         positive = scores.labels == scores.classes.index(label)

@@ -1,4 +1,4 @@
-"""What verdicts do to a test set: how many slices are answered, and how well."""
+"""How verdicts divide a test set: how many slices have each verdict, and how many of these are correct."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ BIN_WIDTH = 0.02  # of a bin, in decades
 
 
 class VerdictMetrics(FrozenModel):
-    """How many slices have one verdict, and how many of these are right. Intervals are over groups."""
+    """How many slices have one verdict, and how many of these are correct. Intervals are over groups."""
 
     n: int
     share: Estimate = Field(description="of all slices")
@@ -32,10 +32,29 @@ class Histogram(FrozenModel):
 def evaluate_verdicts(
     scores: Scores, verdicts: Sequence[str], names: Sequence[str], resamples: int = 2000, seed: int = 0
 ) -> dict[str, VerdictMetrics]:
-    """Numbers of each verdict, in the order of `kinds`.
+    """Compute share and accuracy of each verdict.
 
-    verdicts: of each slice. accuracy: among those with the verdict; None where there is none. Of the
-    accepted, a point of the risk-coverage curve (El-Yaniv & Wiener, J. Mach. Learn. Res. 11:1605, 2010).
+    The accuracy of the accepted slices is a point of the risk-coverage curve.
+
+    Parameters
+    ----------
+    scores
+        The predictions of n slices.
+    verdicts
+        The verdict of each slice, n of them.
+    names
+        All verdicts that there are; the result has their order.
+    resamples, seed
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    dict of VerdictMetrics
+        By verdict. `accuracy` is None for a verdict that no slice has.
+
+    References
+    ----------
+    El-Yaniv & Wiener, J. Mach. Learn. Res. 11:1605, 2010.
     """
     given = np.array(verdicts)
     found = {}
@@ -56,7 +75,7 @@ def evaluate_verdicts(
 
 
 def outlier_histogram(outlier_scores: NDArray[np.float64]) -> Histogram:
-    """Count outlier scores (n,) in bins of a logarithmic scale, 1 among their edges."""
+    """Count outlier scores, (n,), in bins of a logarithmic scale; 1 is one of the edges."""
     logs = np.log10(np.maximum(outlier_scores, 0.01))
     first, last = np.floor(logs.min() / BIN_WIDTH), np.floor(logs.max() / BIN_WIDTH) + 1
     edges = np.arange(first, last + 1) * BIN_WIDTH

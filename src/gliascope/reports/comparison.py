@@ -1,4 +1,4 @@
-"""Runs side by side, as compare.json holds them."""
+"""The document compare.json: runs that were tested on the same slices, side by side."""
 
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ class Latency(FrozenModel):
 
 
 class ComparedRun(FrozenModel):
-    """One run: how good it is, how it stands against the best, and what it costs."""
+    """One run: its metrics, its comparison with the best, and its cost."""
 
     name: Text
     accuracy: Estimate
@@ -39,7 +39,7 @@ class ComparedRun(FrozenModel):
 
 
 class EnsembleGain(FrozenModel):
-    """What an ensemble gains over those of its members that are compared, and what it costs."""
+    """What an ensemble gains over those of its members that are compared, and its cost."""
 
     name: Text
     members: tuple[Text, ...] = Field(description="those that are compared")
@@ -74,7 +74,7 @@ class Comparison(Document):
 
 
 def equal_to_best(runs: tuple[ComparedRun, ...]) -> tuple[str, ...]:
-    """Names of the runs that no test tells from the best, after Holm's correction."""
+    """Return the names of the runs that no test distinguishes from the best, after Holm's correction."""
     return tuple(
         run.name
         for run in runs

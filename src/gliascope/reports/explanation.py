@@ -1,4 +1,4 @@
-"""Saliency maps against outlined lesions, as explain.json holds them."""
+"""The document explain.json: saliency maps compared with outlined lesions."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -15,7 +15,7 @@ UNCHANGED_CORRELATION = 0.5
 
 
 class ExplainedRun(FrozenModel):
-    """The run whose maps are held against lesions."""
+    """The run whose saliency maps are tested."""
 
     recipe: str
     folder: Text
@@ -23,14 +23,14 @@ class ExplainedRun(FrozenModel):
 
 
 class HitRates(FrozenModel):
-    """The pointing game on some of the slices."""
+    """The pointing game on a subset of the slices."""
 
     n: int
     hits: dict[str, float] = Field(description="share of slices whose lesion is hit, by method")
 
 
 class Perturbation(FrozenModel):
-    """The probability of the class while pixels are shown, or taken away, the most salient first."""
+    """Insertion and deletion curves, averaged over slices."""
 
     n: int
     insertion: float = Field(description="mean area under the insertion curve; more is better")
@@ -40,7 +40,12 @@ class Perturbation(FrozenModel):
 
 
 class Randomisation(FrozenModel):
-    """How the maps of one method correlate with those of ever more random weights (Adebayo et al. 2018)."""
+    """Correlation of one method's maps with those of a network of which ever more weights are random.
+
+    References
+    ----------
+    Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018.
+    """
 
     n: int
     seeds: int
@@ -61,7 +66,7 @@ class LesionSet(FrozenModel):
 
 
 class Explanation(Document):
-    """Whether saliency maps lie on lesions."""
+    """How well saliency maps localise lesions."""
 
     file: ClassVar[str] = "explain.json"
     command: ClassVar[str] = "explain"
@@ -79,11 +84,11 @@ class Explanation(Document):
 
     @property
     def main_method(self) -> str:
-        """The method that the page tells about."""
+        """The method that the page describes in full."""
         return next(iter(self.methods))
 
     def beats_baseline(self, name: str) -> bool:
-        """Whether the first method hits more lesions of a set than the baseline, beyond chance by groups."""
+        """Whether the main method hits more lesions of set `name` than the baseline, beyond chance."""
         against = self.sets[name].figures[self.main_method].against_baseline
         if against is None:
             return False
@@ -91,7 +96,7 @@ class Explanation(Document):
 
 
 def unchanged_methods(randomised: Mapping[str, Randomisation]) -> tuple[str, ...]:
-    """Methods whose map hardly changes when all weights are random."""
+    """Return the methods whose map hardly changes when all weights are random."""
     return tuple(
         name for name, row in randomised.items() if [*row.steps.values()][-1] >= UNCHANGED_CORRELATION
     )

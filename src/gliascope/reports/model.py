@@ -1,4 +1,4 @@
-"""What a report says of the model that was tested, and of the run that trained it."""
+"""The tested model, and the run that trained it, as report.json describes them."""
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ class TrainedModel(FrozenModel):
 
 
 class OnnxModel(FrozenModel):
-    """An ONNX graph that was trained elsewhere."""
+    """An ONNX graph that was trained outside of Gliascope."""
 
     sha256: str
     onnx_bytes: int
@@ -30,7 +30,7 @@ class OnnxModel(FrozenModel):
 
 
 class PredictionTable(FrozenModel):
-    """A table of predictions of a model that is not known."""
+    """A table of predictions of an unknown model."""
 
     sha256: str = Field(description="of the table")
     predictions: str = Field(description="name of the file")
@@ -38,7 +38,7 @@ class PredictionTable(FrozenModel):
 
 
 class RunFacts(Training):
-    """How the model was trained: what run.json says, and the recipe's seed."""
+    """How the model was trained: the facts of run.json, and the recipe's seed."""
 
     ensemble: EnsembleRecord | None = Field(default=None, description="the members; null for a single model")
     seed: int

@@ -1,4 +1,4 @@
-"""The report of a run, as report.json holds it."""
+"""The document report.json: the evaluation of one model."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
@@ -26,13 +26,13 @@ from gliascope.uncertainty.calibrator import CalibratorInfo
 
 
 class FoldValidation(ValidationUse):
-    """What the validation slices of one fold did."""
+    """How one fold used its validation slices."""
 
     fold: str = Field(description="empty where a protocol has no folds")
 
 
 class ProtocolReport(Untested, Metrics):
-    """One way to test, and what came out. The numbers of `Metrics` are of the test slices."""
+    """The test under one protocol. The numbers of `Metrics` are of the test slices."""
 
     description: str = Field(description="one sentence, such as what is kept apart from training")
     leaky: bool = Field(description="whether copies or patients are on both sides by design")
@@ -78,12 +78,12 @@ class ClassCounts(FrozenModel):
 
     @classmethod
     def of(cls, name: str, slices: Mapping[str, int], groups: int | None = None) -> Self:
-        """Add up the slices."""
+        """Create the row, with the total of `slices` by class."""
         return cls(name=name, slices=dict(slices), total=sum(slices.values()), groups=groups)
 
 
 class Leak(FrozenModel):
-    """What choosing the epoch by test accuracy would have claimed, beside the honest choice."""
+    """Accuracy if the epoch were chosen on the test set, and accuracy of the honest choice."""
 
     epoch: int = Field(description="with the highest test accuracy, the first of equals")
     accuracy: float = Field(description="on the test slices, at that epoch")
@@ -92,7 +92,7 @@ class Leak(FrozenModel):
 
 
 class Report(Document):
-    """All numbers of an evaluation, and what they are of."""
+    """All metrics of an evaluation, and what was evaluated."""
 
     file: ClassVar[str] = "report.json"
     command: ClassVar[str] = "evaluate"
@@ -121,17 +121,30 @@ class Report(Document):
 
     @property
     def headline(self) -> ProtocolReport:
-        """The first protocol's result."""
+        """The result of the first protocol."""
         return next(iter(self.protocols.values()))
 
     @property
     def calibrator(self) -> CalibratorInfo | None:
-        """How the model is calibrated, if it is."""
+        """The calibrator of the model; None where there is none."""
         return self.model.calibrator if isinstance(self.model, TrainedModel) else None
 
 
 def find_leak(curves: Sequence[EpochMetrics], chosen_epoch: int | None) -> Leak | None:
-    """What choosing the epoch by test accuracy would have claimed; None where the test was not watched."""
+    """Compare the epoch with the highest test accuracy with the chosen one.
+
+    Parameters
+    ----------
+    curves
+        Metrics by epoch.
+    chosen_epoch
+        From 1; None where none was chosen.
+
+    Returns
+    -------
+    Leak or None
+        None where training never evaluated the test slices.
+    """
     tested = {row.epoch: row.test_accuracy for row in curves if row.test_accuracy is not None}
     if chosen_epoch is None or chosen_epoch not in tested:
         return None

@@ -1,4 +1,4 @@
-"""Published systems, trained again, as systems.json holds them."""
+"""The document systems.json: published systems, trained again."""
 
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ Quantity = Literal["accuracy", "macro_auroc", "train_accuracy", "val_accuracy"]
 
 
 class PublishedNumber(FrozenModel):
-    """A number that a system said of itself, and ours beside it."""
+    """A number that a system published of itself, and ours."""
 
     name: str
     quantity: Quantity
@@ -23,7 +23,7 @@ class PublishedNumber(FrozenModel):
 
 
 class ProtocolNumbers(FrozenModel):
-    """What our training gives under one protocol."""
+    """Metrics of our training under one protocol."""
 
     n: int
     classes: tuple[str, ...]
@@ -65,7 +65,7 @@ class System(FrozenModel):
 
 
 class Reproduction(Document):
-    """What published systems give when they are trained again."""
+    """Results of published systems that were trained again."""
 
     file: ClassVar[str] = "systems.json"
     command: ClassVar[str] = "reproduce"
@@ -75,15 +75,15 @@ class Reproduction(Document):
 
     @property
     def recipes(self) -> list[TrainedRecipe | ExcludedRecipe]:
-        """Recipes of all systems."""
+        """The recipes of all systems."""
         return [recipe for system in self.systems for recipe in system.recipes]
 
     @property
     def trained(self) -> list[TrainedRecipe]:
-        """Recipes that were trained."""
+        """The recipes that were trained."""
         return [recipe for recipe in self.recipes if isinstance(recipe, TrainedRecipe)]
 
     @property
     def is_trial(self) -> bool:
-        """Whether any was trained on a sample only."""
+        """Whether any recipe was trained on a sample only."""
         return any(recipe.slices_per_class for recipe in self.trained)

@@ -1,4 +1,4 @@
-"""A model on corrupted slices, as robustness.json holds it."""
+"""The document robustness.json: a model tested on corrupted slices."""
 
 from typing import ClassVar
 
@@ -19,14 +19,14 @@ class RobustnessRun(FrozenModel):
 
 
 class Strength(RobustnessMetrics):
-    """Numbers of all slices under one strength of a corruption."""
+    """Metrics of all slices under one strength of a corruption."""
 
     strength: float
     setting: str = Field(description="the strength in words")
 
 
 class Corruption(FrozenModel):
-    """One corruption, at ever greater strengths."""
+    """One corruption, at increasing strengths."""
 
     title: str
     imitates: str = Field(description="what happens to real scans, in a sentence or two")
@@ -35,7 +35,7 @@ class Corruption(FrozenModel):
 
     @property
     def at_worst(self) -> Strength:
-        """The numbers where most accuracy is lost."""
+        """The metrics at the strength that costs most accuracy."""
         return next(one for one in self.strengths if one.strength == self.worst)
 
     @property
@@ -45,7 +45,7 @@ class Corruption(FrozenModel):
 
     @property
     def most_accepted_errors(self) -> Strength | None:
-        """Of the strengths at which more wrong answers are accepted than of slices as they are, the worst."""
+        """The strength with most accepted errors; None if none has significantly more than clean slices."""
         certain = [one for one in self.strengths if is_significant(one.accepted_errors_increase)]
         return max(
             certain, key=lambda one: (one.accepted_errors and one.accepted_errors.value) or 0.0, default=None
@@ -53,7 +53,7 @@ class Corruption(FrozenModel):
 
 
 class Robustness(Document):
-    """What corruptions do to a model's answers."""
+    """How corruptions change a model's predictions and verdicts."""
 
     file: ClassVar[str] = "robustness.json"
     command: ClassVar[str] = "robustness"
@@ -70,7 +70,7 @@ class Robustness(Document):
 
     @property
     def worst(self) -> Corruption:
-        """The corruption that costs most, at its worst strength."""
+        """The corruption that costs most accuracy, at its worst strength."""
         return max(self.corruptions.values(), key=lambda one: one.at_worst.accuracy_loss.value or 0.0)
 
     @property
@@ -80,7 +80,7 @@ class Robustness(Document):
 
     @property
     def detected(self) -> list[Corruption]:
-        """Those that cost accuracy, without more wrong answers being accepted."""
+        """Corruptions that cost accuracy, but do not make the verdicts accept more errors."""
         return [
             one
             for one in self.corruptions.values()
@@ -89,15 +89,15 @@ class Robustness(Document):
 
     @property
     def undetected(self) -> list[Corruption]:
-        """Those under which more wrong answers are accepted."""
+        """Corruptions under which the verdicts accept more errors."""
         return [one for one in self.corruptions.values() if one.most_accepted_errors]
 
 
 def worst_strength(strengths: tuple[Strength, ...]) -> float:
-    """The strength that costs most accuracy; of equals, the last."""
+    """Return the strength that costs most accuracy; of equals, the last."""
     return max(reversed(strengths), key=lambda one: one.accuracy_loss.value or 0.0).strength
 
 
 def is_significant(difference: Estimate | None) -> bool:
-    """Whether a difference is above 0 by more than chance explains."""
+    """Whether the interval of a difference lies above 0."""
     return difference is not None and difference.low is not None and difference.low > 0

@@ -1,4 +1,4 @@
-"""A search for a better recipe, as tune.json holds it."""
+"""The document tune.json: a search for a better recipe."""
 
 import math
 from typing import ClassVar, Literal
@@ -11,7 +11,7 @@ from gliascope.reports.document import Document, Text
 
 
 class Axis(FrozenModel):
-    """A field of the recipe that is varied: a range, or choices."""
+    """A field of the recipe that the search varies: a range, or choices."""
 
     key: str
     low: float | None = None
@@ -20,7 +20,7 @@ class Axis(FrozenModel):
     choices: tuple[str, ...] = Field(default=(), description="as text; empty for a range")
 
     def position(self, value: Drawn) -> float:
-        """Where a value lies, from 0 to 1."""
+        """Return where a value lies on the axis, from 0 to 1."""
         if self.choices:
             return self.choices.index(str(value)) / (len(self.choices) - 1)
         assert self.low is not None and self.high is not None  # noqa: S101 (a range has both)
@@ -29,14 +29,14 @@ class Axis(FrozenModel):
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Positions that are labelled, and how."""
+        """Positions on the axis that are labelled, with their labels."""
         if self.choices:
             return [(self.position(choice), choice) for choice in self.choices]
         return [(0.0, f"{self.low:.4g}"), (1.0, f"{self.high:.4g}")]
 
 
 class Trial(FrozenModel):
-    """One trial."""
+    """One trial of the search."""
 
     number: int
     value: FiniteOrNone = Field(description="of the objective; of a pruned trial, what it had come to")
@@ -78,12 +78,12 @@ class Tuning(Document):
         ]
 
     def trial(self, number: int | None) -> Trial | None:
-        """The trial with this number."""
+        """Return the trial with this number, or None."""
         return next((trial for trial in self.trials if trial.number == number), None)
 
     @property
     def standard_error(self) -> float | None:
-        """Of the best trial's accuracy, counted over groups, for a binomial share; None for a loss."""
+        """Standard error of the best trial's accuracy: of a binomial share over groups; None for a loss."""
         best = self.ranked[0].value
         if self.objective != "val_accuracy" or best is None:
             return None

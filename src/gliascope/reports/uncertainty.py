@@ -1,4 +1,4 @@
-"""What a report says of an answer's worth: calibration, prediction sets, verdicts."""
+"""Calibration, prediction sets and verdicts, as report.json holds them."""
 
 from pydantic import Field
 
@@ -10,13 +10,13 @@ from gliascope.evaluation.verdicts import Histogram, VerdictMetrics
 
 
 class Uncalibrated(CalibrationErrors):
-    """Of the probabilities as the graphs gave them."""
+    """Calibration errors of the probabilities before calibration."""
 
     reliability: tuple[ReliabilityBin, ...]
 
 
 class Calibration(CalibrationErrors):
-    """Of the probabilities that a user gets."""
+    """Calibration errors of the probabilities that a user gets."""
 
     temperatures: tuple[float, ...] = Field(
         default=(),
@@ -36,7 +36,7 @@ class SetsAtLevel(FrozenModel):
 
 
 class PredictionSets(FrozenModel):
-    """What prediction sets do on the test slices."""
+    """Coverage and size of prediction sets on the test slices."""
 
     method: str = Field(description="that is deployed")
     level: float = Field(description="that is deployed: the share of groups whose set is to hold the truth")
@@ -50,7 +50,7 @@ class PredictionSets(FrozenModel):
 
 
 class Verdicts(FrozenModel):
-    """How many findings are accepted, uncertain or out of scope, and how many of these are right."""
+    """How many findings are accepted, uncertain or out of scope, and how many of these are correct."""
 
     by_verdict: dict[str, VerdictMetrics]
     outlier_scores: Histogram

@@ -1,4 +1,4 @@
-"""The audit page, audit.html: an Audit explained to someone who has never heard of leakage."""
+"""The audit page, audit.html, written for readers who have never heard of leakage."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,8 +19,14 @@ from gliascope.splits.protocols import PROTOCOLS
 class LeakTotals:
     """Test slices of all sources together.
 
-    tested: all test slices. untransformed: those with a copy in training that needs no transform.
-    any_transform: those with a copy in training, also mirrored, turned or cropped.
+    Attributes
+    ----------
+    tested
+        All test slices.
+    untransformed
+        Those with a copy in training that needs no transform.
+    any_transform
+        Those with a copy in training, also mirrored, turned or cropped.
     """
 
     tested: int
@@ -85,7 +91,7 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
 
 
 def class_balance(frame: pl.DataFrame) -> list[ClassCounts]:
-    """Slices by class of each source, then of all; then distinct ones, and what a merged set keeps."""
+    """Count slices by class: of each source, of all, of distinct ones, and of the merged set."""
     rows = [(name, frame.filter(source=name)) for name in frame["source"].unique(maintain_order=True)]
     if len(rows) > 1:
         rows.append(("all sources", frame))

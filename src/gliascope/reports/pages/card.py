@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a bundle is, what it was trained on, how good it is, and what it is not for."""
+"""The model card, MODEL_CARD.md: what a bundle is, its training data, its metrics, and its limits."""
 
 from gliascope.inference.bundle import BundleInfo
 from gliascope.reports.pages.checklist import check_items, count_states
@@ -9,9 +9,12 @@ from gliascope.runtime.formats import count, percent, span
 
 
 def model_card(info: BundleInfo, report: Report) -> str:
-    """Write the card from bundle.json and report.json.
+    """Render the card from bundle.json and report.json.
 
-    Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019; at the end, CLAIM 2024.
+    References
+    ----------
+    The headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019. The checklist at the end
+    is CLAIM 2024 (Tejani et al., Radiol. Artif. Intell. 6:e240300, 2024).
     """
     import yaml
 
@@ -34,7 +37,7 @@ def model_card(info: BundleInfo, report: Report) -> str:
 
 
 def caveats(report: Report) -> list[str]:
-    """What to keep in mind of a model, a sentence or two each."""
+    """Return the limits of a model and its test, a sentence or two each."""
     closed = (
         "Whatever it is shown, it names one of its classes: another disease, another organ, no head at all."
     )

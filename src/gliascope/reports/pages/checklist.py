@@ -1,4 +1,4 @@
-"""How a report answers the items of CLAIM 2024."""
+"""Which items of CLAIM 2024 a report meets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,17 @@ STATES = (MET, IN_PART, FOR_YOU, NOT_APPLICABLE)
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """An item and how a report answers it. places: title by id of the sections to look at."""
+    """An item, and whether a report meets it.
+
+    Attributes
+    ----------
+    item
+        The item of CLAIM 2024.
+    state
+        One of STATES.
+    sections
+        Sections of the report that meet it: title by id.
+    """
 
     item: Item
     state: str
@@ -20,17 +30,17 @@ class ItemResult:
 
     @property
     def to_add(self) -> str:
-        """What the user has to add; empty where that is nothing."""
+        """What the user has to add; empty where nothing is missing."""
         return {FOR_YOU: self.item.to_add, IN_PART: self.item.remaining}.get(self.state, "")
 
 
 def check_items(report: Report) -> list[ItemResult]:
-    """The 44 items in their order."""
+    """Check the 44 items, in their order."""
     return [_answer(item, report) for item in ITEMS]
 
 
 def count_states(found: Sequence[ItemResult]) -> dict[str, int]:
-    """How many items are in each of STATES."""
+    """Count the items in each of STATES."""
     return {state: sum(answer.state == state for answer in found) for state in STATES}
 
 

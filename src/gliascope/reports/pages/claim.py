@@ -1,7 +1,8 @@
-"""CLAIM 2024, item by item: what of a report meets it, and what is left for whoever writes the paper.
+"""The items of CLAIM 2024: which parts of a report meet each, and what is left for the author of a paper.
 
 The Checklist for Artificial Intelligence in Medical Imaging (Tejani et al., Radiol. Artif. Intell. 6:e240300,
-2024). Its numbers and sections; names and questions are in our words, so cite and read the original.
+2024). Numbers and sections are those of the checklist; names and questions are in our words, so cite and read
+the original.
 """
 
 from collections.abc import Callable
@@ -20,10 +21,24 @@ def _always(report: Report) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item. ask: what the user says where the report does not meet it.
+    """One item of the checklist.
 
-    where: ids of SECTIONS that meet it, where they are shown and `needs` holds; found: what is in them; left:
-    what they leave to the user. exempt: whether the item does not apply.
+    Attributes
+    ----------
+    number, section, name
+        As in the checklist; the name in our words.
+    to_add
+        What the user has to write where the report does not meet the item.
+    sections
+        Ids in SECTIONS of the sections that meet it, where these exist and `condition` holds.
+    content
+        What those sections contain.
+    remaining
+        What is left to the user even then; empty for nothing.
+    condition
+        Whether the report meets the item; always true by default.
+    not_applicable
+        Whether the item does not apply; None for an item that always applies.
     """
 
     number: int

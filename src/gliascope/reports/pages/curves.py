@@ -1,4 +1,4 @@
-"""Training by epoch, as figures, and what choosing the epoch on the test set would have claimed."""
+"""Training curves by epoch, and the accuracy that choosing the epoch on the test set would have claimed."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +19,7 @@ Rows = Sequence[EpochMetrics]
 
 
 def training_curve(rows: Rows, quantity: str, chosen_epoch: int | None) -> Drawing:
-    """One of QUANTITIES by epoch, counted through all stages; boundaries between stages are dotted."""
+    """Draw one of QUANTITIES by epoch, counted through all stages; stage boundaries are dotted."""
 
     def draw(figure: "Figure") -> None:
         _curve(figure.add_subplot(), rows, quantity, chosen_epoch)
@@ -28,7 +28,7 @@ def training_curve(rows: Rows, quantity: str, chosen_epoch: int | None) -> Drawi
 
 
 def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
-    """All QUANTITIES side by side."""
+    """Draw all QUANTITIES side by side."""
 
     def draw(figure: "Figure") -> None:
         for axes, quantity in zip(figure.subplots(1, len(QUANTITIES)), QUANTITIES, strict=True):
@@ -41,7 +41,7 @@ def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
 
 
 def leak_sentence(found: Leak) -> str:
-    """The two choices in words."""
+    """Describe the two choices of an epoch in words."""
     from gliascope.runtime.formats import percent
 
     return (
@@ -73,7 +73,7 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
 
 
 def _parts(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) -> None:
-    """Training and validation, and the test part where it was watched: a leak, and drawn as one."""
+    """Training and validation curves, and the test curve where training evaluated it: a leak."""
     values = {
         part: [_or_nan(getattr(row, f"{part}_{quantity}", None)) for row in rows]
         for part in ("train", "val", "test")

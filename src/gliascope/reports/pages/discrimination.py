@@ -1,4 +1,4 @@
-"""How well a score ranks each class before the rest: ROC and precision-recall curves."""
+"""ROC and precision-recall curves of each class against the rest."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +23,7 @@ Kind = Literal["roc", "precision_recall"]
 
 
 def roc_curves(curves: Curves, result: Metrics) -> Drawing:
-    """Recall against false positives, a panel for each class; its areas are those of `result`."""
+    """Draw recall against false positive rate, a panel for each class; the areas are those of `result`."""
     areas = {name: result.per_class[name].auroc for name in curves}
 
     def draw(figure: "Figure") -> None:
@@ -38,7 +38,7 @@ def roc_curves(curves: Curves, result: Metrics) -> Drawing:
 
 
 def precision_recall_curves(curves: Curves) -> Drawing:
-    """Precision against recall, a panel for each class; dashed what naming it at random has."""
+    """Draw precision against recall, a panel for each class; the dashed line is chance."""
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
@@ -64,7 +64,7 @@ def _panels(figure: "Figure", count: int) -> "list[Axes]":
 
 
 def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, chance: Points, steps: str) -> None:
-    """The curve of a class, faint those of each model, and chance."""
+    """Draw the curve of a class, those of each model (faint), and chance."""
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(*zip(*chance, strict=True), color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)))
     for model in entry.models:

@@ -1,7 +1,4 @@
-"""Figures, each drawn by one function: SVG that follows the page's colours, or a PNG file of its own.
-
-Identical for identical input.
-"""
+"""Figures as SVG in the page's colours, or as a PNG file of their own. Equal input gives equal bytes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -47,14 +44,24 @@ _INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "yti
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure to be. name: makes ids unique in a page; size: inches; draw: fills an empty figure."""
+    """A figure that is drawn on demand.
+
+    Attributes
+    ----------
+    name
+        Prefix that makes ids unique in a page.
+    size
+        Width and height in inches.
+    draw
+        Draws into an empty figure.
+    """
 
     name: str
     size: tuple[float, float]
     draw: "Callable[[Figure], None]"
 
     def __html__(self) -> str:
-        """SVG to stand inside a page (Jinja asks for it): no prologue, no fixed size, ids of its own."""
+        """Return SVG to embed in a page (Jinja calls this): no prologue, no fixed size, ids of its own."""
         text = StringIO()
         # The page's reader has fonts of its own.
         with collect_missing_letters(), self._drawn(tuple(_PAGE)) as figure:
@@ -71,7 +78,7 @@ class Drawing:
         return svg
 
     def png(self) -> bytes:
-        """A whole PNG file, with other fonts of this machine where Matplotlib's own lacks letters."""
+        """Return a PNG file; fonts of this machine supply characters that Matplotlib's own font lacks."""
         content, missing = self._png([DEFAULT_FONT])
         if missing and len(families := families_for(missing)) > 1:
             content, missing = self._png(families)
@@ -87,7 +94,7 @@ class Drawing:
 
     @contextmanager
     def _drawn(self, colours: tuple[str, ...], families: list[str] | None = None) -> "Iterator[Figure]":
-        """The figure in these colours and the style of this module, whatever the user's own settings."""
+        """Draw the figure in these colours and this module's style, whatever the user's own settings."""
         import matplotlib
         from cycler import cycler
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Saliency maps against outlined lesions: explain.html, explain.json, and figures."""
+"""The page of saliency maps, explain.html, with explain.json and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,15 @@ _LOOKS = (("o", "-"), ("s", (0, (5, 2))), ("^", (0, (1, 1))), ("D", (0, (5, 1, 1
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSlice:
-    """A slice of the gallery. images: JPEG or PNG files, the lesion first, then each method's map over it."""
+    """A slice of the gallery.
+
+    Attributes
+    ----------
+    images
+        JPEG or PNG files: the outlined lesion first, then each method's map over the slice.
+    hits
+        By method: whether its map points to the lesion.
+    """
 
     name: str
     label: str
@@ -39,14 +47,14 @@ class ExplainedSlice:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Slices of one set that are shown: drawn at random, and the farthest misses of the first method."""
+    """Slices of one set to show: some at random, and the farthest misses of the main method."""
 
     random: Sequence[ExplainedSlice]
     misses: Sequence[ExplainedSlice]
 
 
 def write_explanation(folder: Path, data: Explanation, galleries: Mapping[str, Gallery]) -> None:
-    """Write explain.html and explain.json, each atomically. galleries: by set."""
+    """Write explain.html and explain.json, each atomically. `galleries` are by set."""
     page = render(
         "explain.html.j2",
         title=data.title,
@@ -61,7 +69,7 @@ def write_explanation(folder: Path, data: Explanation, galleries: Mapping[str, G
 
 
 def figures(data: Explanation) -> dict[str, Drawing]:
-    """Drawings by name of file."""
+    """Return the figures by file name."""
     drawings = {"localisation": localisation(data.sets)}
     for number, (name, one) in enumerate(data.sets.items(), start=1):
         suffix = "" if len(data.sets) == 1 else f"-{number}"
@@ -72,7 +80,7 @@ def figures(data: Explanation) -> dict[str, Drawing]:
 
 
 def localisation(sets: Mapping[str, LesionSet]) -> Drawing:
-    """Share of slices whose peak lies at the lesion, and in it, with intervals, by set and method."""
+    """Draw the share of slices whose peak lies at the lesion, and in it, by set and method."""
     rows = sum(len(one.figures) + 1 for one in sets.values())
 
     def draw(figure: "Figure") -> None:
@@ -101,7 +109,7 @@ def localisation(sets: Mapping[str, LesionSet]) -> Drawing:
 
 
 def perturbation(curves: Mapping[str, Perturbation], name: str, title: str) -> Drawing:
-    """Probability of the class while pixels are shown, and taken away, in the order of each map."""
+    """Draw the probability of the class while pixels are revealed or blackened in each map's order."""
 
     def draw(figure: "Figure") -> None:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -126,7 +134,7 @@ def perturbation(curves: Mapping[str, Perturbation], name: str, title: str) -> D
 
 
 def randomisation(randomised: Mapping[str, Randomisation]) -> Drawing:
-    """Correlation with the trained network's map while weights become random from the output down."""
+    """Draw the correlation with the trained map while weights become random from the output down."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()

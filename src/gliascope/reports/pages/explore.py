@@ -1,4 +1,4 @@
-"""explore.html from a Catalog: what is in a dataset, at a glance."""
+"""The page explore.html: the contents of a catalogue."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,18 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, slots=True)
 class ClassAppearance:
-    """What the slices of one class look like.
+    """Appearance of the slices of one class.
 
-    mean: of the thumbnails, (64, 64). histogram: share of thumbnail pixels of each grey level, (256,).
+    Attributes
+    ----------
+    label, slices
+        Name of the class, and how many slices it has.
+    mean
+        Mean of the thumbnails, (64, 64).
+    histogram
+        Share of thumbnail pixels of each grey level, (256,).
+    pictures
+        Some slices, drawn at random.
     """
 
     label: str
@@ -34,9 +43,19 @@ class ClassAppearance:
 
 
 def render_explore(catalog: Catalog, seed: int = 0) -> str:
-    """explore.html as text: counts, sizes, intensities, mean images and slices drawn at random by `seed`.
+    """Render explore.html: counts, sizes, intensities, mean images and random slices.
 
-    All is told from the catalogue but the drawn slices, which are read again where their files still are.
+    Parameters
+    ----------
+    catalog
+        The catalogue. Only the random slices are read from their files; thumbnails replace missing files.
+    seed
+        Of the random choice.
+
+    Returns
+    -------
+    str
+        The whole page.
     """
     pictured = catalog.with_thumbnails()
     frame, album = pictured.with_row_index("row"), Album(pictured)
@@ -66,7 +85,7 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
 
 
 def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
-    """Slices by class of each value of the columns `by`, in order of first appearance; then of all."""
+    """Count slices by class for each value of the columns `by`, in order of appearance; then for all."""
     rows = []
     for key, part in frame.group_by(by, maintain_order=True):
         name = ", ".join(str(value) for value in key if value is not None)
@@ -94,7 +113,7 @@ def _look(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassAppe
 
 
 def _sizes(frame: pl.DataFrame, label: str, name: str) -> dict[str, Any]:
-    """How many sizes a class has, its commonest one, and all of them against those of the other classes."""
+    """Number of image sizes of a class, the most frequent one, and a figure of all sizes."""
     counts = (
         frame.group_by("width", "height")
         .agg(slices=(pl.col("label") == label).sum())
@@ -111,7 +130,7 @@ def _sizes(frame: pl.DataFrame, label: str, name: str) -> dict[str, Any]:
 
 
 def _facts(frame: pl.DataFrame) -> dict[str, str]:
-    """What else the catalogue knows, as text: "MR 7,023, not stated 12"."""
+    """Other facts in the catalogue as text, such as "MR 7,023, not stated 12"."""
     facts = {}
     for column, name in (
         ("modality", "modality"),

@@ -1,4 +1,4 @@
-"""Letters that matplotlib's own font lacks: other fonts of this machine that have them."""
+"""Fonts of this machine for characters that Matplotlib's own font lacks."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ _MISSING = re.compile(r"Glyph (\d+) .*missing from")
 
 @contextmanager
 def collect_missing_letters() -> Iterator[set[int]]:
-    """Code points that no font had while a figure was drawn, in place of a warning for each."""
+    """Collect code points that no font has while a figure is drawn, instead of warning about each."""
     found: set[int] = set()
     logger = logging.getLogger("matplotlib.font_manager")  # of fonts without a bold face
     level = logger.level
@@ -35,7 +35,7 @@ def collect_missing_letters() -> Iterator[set[int]]:
 
 
 def families_for(letters: set[int]) -> list[str]:
-    """Font families to draw these code points with: matplotlib's own, then installed ones that add most."""
+    """Choose font families for these code points: Matplotlib's own, then installed ones that add most."""
     families, left = [DEFAULT_FONT], set(letters)
     while left:
         name, charmap = max(_installed(), key=lambda font: len(left & font[1]()), default=("", frozenset))
@@ -48,7 +48,7 @@ def families_for(letters: set[int]) -> list[str]:
 
 @cache
 def note_missing(letters: frozenset[int]) -> None:
-    """Say once what cannot be drawn."""
+    """Note once which characters cannot be drawn."""
     shown = "".join(map(chr, sorted(letters)[:8]))
     note(
         f"no font of this machine has the letters {shown}: pictures show boxes in their place; install one "

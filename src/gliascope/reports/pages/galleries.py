@@ -1,4 +1,4 @@
-"""Which slices the audit page shows: the worst of each kind, one of a group, each kind of copy in turn."""
+"""Pictures on the audit page: the worst of each kind, one of a group, each kind of copy in turn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _WORDS = {IDENTICAL: "the same pixels", "none": "as it is", "flip": "mirrored", 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two slices side by side. transform: of the audit, or IDENTICAL; correlation: under it."""
+    """Two slices side by side, with the transform that makes them alike and the correlation under it."""
 
     first: Picture
     second: Picture
@@ -26,7 +26,7 @@ class Pair:
 
     @property
     def description(self) -> str:
-        """What makes them alike, in words: "mirrored, turned by 90°" for "flip, turn 90"."""
+        """The transform in words: "mirrored, turned by 90°" for "flip, turn 90"."""
         return ", ".join(
             f"turned by {step.removeprefix('turn ')}°" if step.startswith("turn ") else _WORDS.get(step, step)
             for step in self.transform.split(", ")
@@ -35,17 +35,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class CaptionedPicture:
-    """One slice, and what is said about it."""
+    """One slice and its caption."""
 
     picture: Picture
     caption: str
 
 
 class Galleries:
-    """What an audit found, as pictures.
+    """Pictures of the findings of an audit.
 
-    A copy is a pair of the audit, or two slices with identical pixels. `copies` are found with columns row,
-    row_other, group, correlation and transform, one a group, worst first.
+    A copy is a pair of the audit, or two slices with identical pixels. The methods that return tables of
+    copies have columns row, row_other, group, correlation and transform, one copy of a group, the most alike
+    first.
     """
 
     def __init__(self, audit: Audit, catalog: Catalog) -> None:
@@ -63,15 +64,15 @@ class Galleries:
         self._training = self.slices.filter(tested, pl.col("official").ne_missing("test"))
 
     def leaks(self) -> pl.DataFrame:
-        """Copies of which the source itself tests on one and trains on the other; the test slice is first."""
+        """Copies within a source between its own test and training folders; the test slice is first."""
         return self._copies(self._test, self._training, pl.col("source") == pl.col("source_other"))
 
     def between_sources(self) -> pl.DataFrame:
-        """Copies that are in two sources."""
+        """Copies between two sources."""
         return self._copies(self.slices, self.slices, pl.col("source") < pl.col("source_other"))
 
     def count_shared_slices(self) -> int:
-        """How many slices have a copy in another source."""
+        """Count the slices that have a copy in another source."""
         sources = self.slices.select(b="pixels", source_other="source").unique()
         linked = self._links.select("a", "b").join(sources, on="b").select("a", "source_other").unique()
         slices = self.slices.select("row", "source", a="pixels")
@@ -80,11 +81,11 @@ class Galleries:
         )
 
     def conflicts(self) -> pl.DataFrame:
-        """Copies that carry two labels."""
+        """Copies with two different labels."""
         return self._copies(self.slices, self.slices, pl.col("label") < pl.col("label_other"))
 
     def pairs(self, copies: pl.DataFrame, limit: int = MAX_SHOWN) -> list[Pair]:
-        """The worst copies. Identical ones are shown only where there are no others: they look the same."""
+        """Return pictures of the most alike copies; identical ones only where there are no others."""
         near = copies.filter(pl.col("transform") != IDENTICAL)
         turn = pl.int_range(pl.len()).over("transform")
         chosen = (copies if near.is_empty() else near).sort(turn, maintain_order=True).head(limit)
@@ -98,7 +99,7 @@ class Galleries:
         ]
 
     def doubtful_pairs(self, limit: int = MAX_SHOWN) -> list[Pair]:
-        """Pairs that a person is asked about, one of any two groups."""
+        """Pairs that the audit asks a person to decide on, one of any two groups."""
         one = self.slices.select("row", "path", "index", "group")
         other = one.select(row_other="row", other_path="path", other_index="index", group_other="group")
         asked = (
@@ -158,7 +159,7 @@ class Galleries:
         return frame.join(self.slices, on=("path", "index"), maintain_order="left")
 
     def _copies(self, first: pl.DataFrame, second: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
-        """One copy a group, the most alike, of a slice in `first` and one in `second` that fit `where`."""
+        """Copies between `first` and `second` that fulfil `where`: the most alike of each group."""
         what = ["pixels", "source", "label", "official"]
         left, right = (frame.unique(what, keep="first", maintain_order=True) for frame in (first, second))
         return (

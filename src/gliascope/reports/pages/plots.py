@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], name: str) -> Drawing:
-    """Share of pixels by grey level, (256,), of one class and of all together."""
+    """Draw the share of pixels by grey level, (256,), of one class and of all classes."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -34,9 +34,14 @@ def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], nam
 
 
 def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
-    """Width against height in pixels: sizes of a class as discs, those of other classes as rings.
+    """Draw width against height in pixels: sizes of a class as discs, those of other classes as rings.
 
-    rows: width, height and how many slices the class has of them, 0 where only other classes have any.
+    Parameters
+    ----------
+    rows
+        Width, height, and number of slices of the class; 0 where only other classes have that size.
+    name
+        Of the figure.
     """
     width, height, slices = np.array(rows).T
     own = slices > 0
@@ -62,7 +67,7 @@ def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
 
 
 def confusion(result: Metrics, protocol: str) -> Drawing:
-    """Counts and shares of each true class (rows), as the report's table.
+    """Draw the confusion matrix as the report's table: counts, and shares of each true class (rows).
 
     Many classes are numbered, and have no room for shares.
     """
@@ -106,7 +111,7 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
 
 @dataclass(frozen=True, slots=True)
 class PredictionExample:
-    """A prediction to be looked at. pixels: uint8 (height, width[, 3]); probability: of `predicted`."""
+    """A prediction to show. Pixels are uint8 (height, width[, 3]); the probability is of `predicted`."""
 
     pixels: NDArray[np.uint8]
     label: str
@@ -115,7 +120,7 @@ class PredictionExample:
 
 
 def predictions(examples: Sequence[PredictionExample], columns: int = 6) -> Drawing:
-    """Slices with their label and what the model said; a wrong one has a cross and a dashed frame."""
+    """Draw slices with their label and prediction; a wrong one has a cross and a dashed frame."""
     rows = -(-len(examples) // columns)
 
     def draw(figure: "Figure") -> None:

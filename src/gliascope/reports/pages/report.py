@@ -1,4 +1,4 @@
-"""The page of a report, report.html."""
+"""The report page, report.html."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from gliascope.reports.report import ProtocolReport, Report
 
 @dataclass(frozen=True, slots=True)
 class MistakePicture:
-    """A slice taken for another class. image and overlay (class-activation map): PNG or JPEG files."""
+    """A misclassified slice and its class activation map, as PNG or JPEG files."""
 
     image: bytes
     overlay: bytes | None = None
@@ -28,15 +28,33 @@ class MistakePicture:
 def write_report(folder: Path, report: Report, pictures: Sequence[MistakePicture] = ()) -> None:
     """Write report.json and report.html into `folder`, each atomically; report.html needs no other file.
 
-    pictures: of the report's mistakes, in their order.
+    Parameters
+    ----------
+    folder
+        Where to write.
+    report
+        The report.
+    pictures
+        One for each of the report's mistakes, in their order.
 
-    Raises ValueError if an image is neither PNG nor JPEG, OSError if `folder` cannot be written.
+    Raises
+    ------
+    ValueError
+        If an image is neither PNG nor JPEG.
+    OSError
+        If `folder` cannot be written.
     """
     write_document(folder, report, render_report(report, pictures))
 
 
 def render_report(report: Report, pictures: Sequence[MistakePicture] = ()) -> str:
-    """report.html as text. Raises ValueError if an image is neither PNG nor JPEG."""
+    """Render report.html.
+
+    Raises
+    ------
+    ValueError
+        If an image is neither PNG nor JPEG.
+    """
     name, headline = next(iter(report.protocols.items()))
     claim = check_items(report)
     curves: dict[str, Drawing] = {}

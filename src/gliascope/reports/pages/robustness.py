@@ -1,4 +1,4 @@
-"""A model on disturbed slices: robustness.html, robustness.json, and figures."""
+"""The page of a model tested on corrupted slices: robustness.html, robustness.json, and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,16 @@ AS_IT_IS = "as it is"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CorruptedExample:
-    """The slice that is shown, uint8 (height, width[, 3]), and what the model predicts of it.
+    """A slice to show, and what the model predicts for it.
 
-    verdict: None for a model that gives none.
+    Attributes
+    ----------
+    pixels
+        uint8 (height, width[, 3]).
+    label, predicted, probability
+        True class, predicted class, and its probability.
+    verdict
+        None for a model without verdicts.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,12 +66,12 @@ def write_robustness(folder: Path, data: Robustness, examples: Examples) -> None
 
 
 def figures(data: Robustness, examples: Examples) -> dict[str, Drawing]:
-    """Drawings by name of file."""
+    """Return the figures by file name."""
     return {"curves": curve_sheet(data), "corruptions": example_sheet(data, examples)}
 
 
 def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
-    """Accuracy, what is accepted and how well, by strength of a corruption; below, ECE."""
+    """Draw accuracy, share and accuracy of accepted slices, by strength of a corruption; below, ECE."""
 
     def draw(figure: "Figure") -> None:
         _panels(figure, one, data)
@@ -73,7 +80,7 @@ def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
 
 
 def curve_sheet(data: Robustness) -> Drawing:
-    """The curves of all corruptions."""
+    """Draw the curves of all corruptions."""
     rows = -(-len(data.corruptions) // ACROSS)
 
     def draw(figure: "Figure") -> None:
@@ -87,7 +94,7 @@ def curve_sheet(data: Robustness) -> Drawing:
 
 
 def example_sheet(data: Robustness, examples: Examples) -> Drawing:
-    """One slice under every strength of every corruption, a row each."""
+    """Draw one slice under every strength of every corruption, a row each."""
     tests = data.corruptions
     across = max(map(len, examples.values()))
 

@@ -1,4 +1,4 @@
-"""Published systems, trained again: systems.html, systems.json and systems.md."""
+"""The page of published systems that were trained again: systems.html, systems.json and systems.md."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def write_systems(folder: Path, data: Reproduction) -> None:
 
 
 def _rows(recipe: TrainedRecipe) -> list[dict[str, str]]:
-    """Texts of the table: what, theirs, ours, interval (of ours, or empty), note."""
+    """Rows of the table as text: what, theirs, ours, interval (of ours, or empty), note."""
     rows = [
         _row(number.name, number.ours, number.quantity, number.note)
         | {"theirs": ("> " if number.lower_bound else "") + _text(number.value, number.quantity)}
