@@ -81,7 +81,7 @@ def test_intervals_hold_the_value_have_a_width_and_stay_in_bounds(edge: str) -> 
         evaluate_curves(scores, 200),
         operating_points(scores, None, 200),
         evaluate_sets(scores, scores.probabilities >= 0.5, 200),
-        evaluate_verdicts(scores, ["accepted"] * len(scores), ("accepted", "uncertain"), 200),
+        evaluate_verdicts(scores, ["accepted"] * len(scores), ("accepted", "uncertain"), resamples=200),
         reliability(scores),
         find_untested(scores, result),
     ]

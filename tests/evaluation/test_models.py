@@ -111,7 +111,7 @@ def test_a_study_is_put_together_of_one_models_slices_alone() -> None:
     groups = np.array([7] * 4)
     studies = ["a"] * 4
     repeats = [Scores(part, labels, groups, CLASSES) for part in (said[:4], said[4:])]
-    found = evaluate_studies(Scores.join(repeats), studies * 2, 50)
+    found = evaluate_studies(Scores.join(repeats), studies * 2, resamples=50)
     assert found is not None
     assert (found.n, found.distinct, found.slices, found.median_slices) == (2, 1, 8, 4)
     # One model is right and one is wrong; all together, the surer one had both say tumour.

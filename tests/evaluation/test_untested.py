@@ -76,7 +76,7 @@ def test_calibration_that_knows_nothing_of_a_class_or_stopped_at_its_bound_is_sa
 def test_one_class_alone_and_models_that_lack_one_are_said() -> None:
     alone = told([1] * 10, [1] * 10)
     notes = find_untested(alone, evaluate_scores(alone, 50)).notes
-    assert "macro AUROC cannot be told: all test slices are of one class." in notes
+    assert "macro AUROC cannot be computed: all test slices are of one class." in notes
     labels = list(range(4)) * 10
     both = Scores.join([told(labels, labels), told([0, 1, 2] * 10, [0, 1, 2] * 10)])
     notes = find_untested(both, evaluate_scores(both, 50)).notes

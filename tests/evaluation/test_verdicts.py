@@ -14,7 +14,7 @@ def test_shares_and_accuracy_by_verdict() -> None:
         0.1 + 0.8 * np.eye(2)[said], np.array([0, 0, 1, 0, 1, 0]), np.array([0, 0, 1, 1, 2, 3]), ("a", "b")
     )
     given = ["accepted", "accepted", "accepted", "accepted", "uncertain", "uncertain"]
-    found = evaluate_verdicts(scores, given, KINDS, 200)
+    found = evaluate_verdicts(scores, given, KINDS, resamples=200)
     assert list(found) == list(KINDS)
     assert [entry.n for entry in found.values()] == [4, 2, 0]
     assert found["accepted"].share.value == pytest.approx(4 / 6)

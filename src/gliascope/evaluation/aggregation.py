@@ -78,8 +78,8 @@ def _top(probabilities: Floats, absent: int | None, slices: int | None = None) -
     Without a class `no_tumor`, those with the highest confidence.
     """
     count = max(1, round(len(probabilities) / 10)) if slices is None else slices
-    looks = probabilities.max(axis=1) if absent is None else -probabilities[:, absent]
-    return np.asarray(probabilities[np.argsort(-looks, kind="stable")[:count]].mean(axis=0))
+    likelihood = probabilities.max(axis=1) if absent is None else -probabilities[:, absent]
+    return np.asarray(probabilities[np.argsort(-likelihood, kind="stable")[:count]].mean(axis=0))
 
 
 AGGREGATION_METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {

@@ -139,7 +139,7 @@ def mean_paired_difference(
     draws = group_draws(scores.group_count, len(scores), resamples, seed=0)
     totals = np.concatenate([draw @ sums for draw in draws])
     value, samples = float(differences.mean()), totals[:, 0] / totals[:, 1]
-    return with_interval(value, mean_interval(value, samples, scores.group_count, -1, 1))
+    return with_interval(value, mean_interval(value, samples, scores.group_count, low=-1, high=1))
 
 
 def mcnemar_test(first: Bools, second: Bools) -> tuple[int, int, float]:

@@ -48,7 +48,7 @@ def evaluate_sets(
     size = sets.sum(axis=1).astype(np.float64)
     shares = np.bincount(scores.group_codes, covered) / np.bincount(scores.group_codes)
     sampled = resampled_sums(scores, np.stack([np.ones(n), size], axis=1), resamples, seed)
-    sizes = mean_interval(size.mean(), sampled[:, 1] / sampled[:, 0], scores.group_count, 0, count)
+    sizes = mean_interval(size.mean(), sampled[:, 1] / sampled[:, 0], scores.group_count, low=0, high=count)
     drawn = np.concatenate([draws @ shares for draws in group_draws(scores.group_count, n, resamples, seed)])
     coverage = float(shares.mean())
     return SetMetrics(

@@ -67,7 +67,7 @@ def evaluate_curves(scores: Scores, resamples: int = 2000, seed: int = 0) -> dic
         points = max(MIN_MODEL_POINTS, MAX_POINTS // len(models))
         found[label] = ClassCurves(
             prevalence=float(np.mean([positive[rows].mean() for rows in models])),
-            average_precision=_average_precision(scores, score, positive, resamples, seed),
+            average_precision=_average_precision(scores, score, positive, resamples=resamples, seed=seed),
             roc=_thin(_average(roc)),
             precision_recall=_thin(_average(precise, step=True)),
             models=tuple(
@@ -105,7 +105,7 @@ def counts_by_threshold(score: Floats, positive: NDArray[np.bool_], weights: Flo
 
 
 def resampled_counts(
-    scores: Scores, score: Floats, positive: NDArray[np.bool_], resamples: int, seed: int
+    scores: Scores, score: Floats, positive: NDArray[np.bool_], *, resamples: int, seed: int
 ) -> Iterator[list[tuple[Floats, Floats]]]:
     """Yield `counts_by_threshold` of each model for chunks of resampled groups, the same for all models."""
     for draws in group_draws(scores.group_count, len(scores), resamples, seed):
@@ -117,7 +117,7 @@ def resampled_counts(
 
 
 def _average_precision(
-    scores: Scores, score: Floats, positive: NDArray[np.bool_], resamples: int, seed: int
+    scores: Scores, score: Floats, positive: NDArray[np.bool_], *, resamples: int, seed: int
 ) -> Estimate:
     from sklearn.metrics import average_precision_score
 
@@ -125,7 +125,7 @@ def _average_precision(
     value = float(np.mean([average_precision_score(positive[rows], score[rows]) for rows in models]))
     blocks = [
         mean_defined(np.stack([_areas(up, down) for up, down in counts], axis=1))
-        for counts in resampled_counts(scores, score, positive, resamples, seed)
+        for counts in resampled_counts(scores, score, positive, resamples=resamples, seed=seed)
     ]
     # As for AUROC, the rarer side limits what is known.
     units = min(scores.count_groups_by_side(positive))

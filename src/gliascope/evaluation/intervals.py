@@ -211,7 +211,7 @@ def error_interval(
 
 
 def mean_interval(
-    value: float, samples: NDArray[np.float64], groups: int, low: float, high: float
+    value: float, samples: NDArray[np.float64], groups: int, *, low: float, high: float
 ) -> Interval:
     """Compute the percentile interval of a mean of bounded values from its values on resamples.
 

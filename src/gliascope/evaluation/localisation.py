@@ -129,6 +129,7 @@ def summarise_localisation(
     points: Mapping[str, PeakPositions],
     baseline: str,
     groups: NDArray[Any],
+    *,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Localisation]:

@@ -89,7 +89,7 @@ def operating_points(
             mean_defined(np.stack([_held(up, down, aim)[0] for up, down in counts], axis=1))
             for aim in HELD_QUANTITIES
         ]
-        for counts in resampled_counts(test, score, tumour, resamples, seed)
+        for counts in resampled_counts(test, score, tumour, resamples=resamples, seed=seed)
     ]
     points = {}
     for aim, samples in zip(HELD_QUANTITIES, np.concatenate(resampled, axis=1), strict=True):
@@ -103,7 +103,8 @@ def operating_points(
             level=HELD_RATE,
             value=with_interval(value, interval),
             threshold=best[0][1] if alone else None,
-            chosen=known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
+            chosen=known
+            and _applied(test, score, tumour, _best(*known, aim)[1], resamples=resamples, seed=seed),
         )
     return OperatingPoints(**points)
 
@@ -159,7 +160,7 @@ def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]
 
 
 def _applied(
-    test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, resamples: int, seed: int
+    test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, *, resamples: int, seed: int
 ) -> ChosenThreshold:
     """Sensitivity and specificity on a test set at a threshold that was chosen elsewhere."""
     called = score >= threshold

@@ -94,7 +94,7 @@ def evaluate_corrupted(
     )
     return found.model_copy(
         update={
-            "verdicts": evaluate_verdicts(scores, verdicts, verdict_names, resamples),
+            "verdicts": evaluate_verdicts(scores, verdicts, verdict_names, resamples=resamples),
             "accepted_errors": _share(scores, past, resamples),
             "accepted_errors_increase": _more(corrupted, clean, past - before, resamples),
         }
@@ -102,12 +102,12 @@ def evaluate_corrupted(
 
 
 def _more(
-    disturbed: VerdictScores, clean: VerdictScores, differences: NDArray[np.float64], resamples: int
+    corrupted: VerdictScores, clean: VerdictScores, differences: NDArray[np.float64], resamples: int
 ) -> Estimate:
     """Mean difference, with its interval. It is 0 by definition where slices are compared with themselves."""
-    if disturbed is clean:
+    if corrupted is clean:
         return Estimate(value=0.0, low=0.0, high=0.0)
-    return mean_paired_difference(disturbed.scores, differences, resamples)
+    return mean_paired_difference(corrupted.scores, differences, resamples)
 
 
 def _share(scores: Scores, member: NDArray[np.float64], resamples: int) -> Estimate:

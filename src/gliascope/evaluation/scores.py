@@ -56,10 +56,12 @@ class Scores:
         labels, groups, classes = np.asarray(self.labels), np.asarray(self.groups), tuple(self.classes)
         _check_classes(classes)
         _check_probabilities(probabilities, len(classes))
-        _check_column("labels", labels, len(probabilities), "iu", "integers")
-        _check_column("groups", groups, len(probabilities), "iuUO", "integers or strings")
+        _check_column("labels", labels, len(probabilities), kinds="iu", wanted="integers")
+        _check_column("groups", groups, len(probabilities), kinds="iuUO", wanted="integers or strings")
         if self.models is not None:
-            _check_column("models", self.models, len(probabilities), "iuUO", "integers or strings")
+            _check_column(
+                "models", self.models, len(probabilities), kinds="iuUO", wanted="integers or strings"
+            )
         if labels.min() < 0 or labels.max() >= len(classes):
             raise ValueError(
                 f"expected `labels` from 0 to {len(classes) - 1} but got {labels.min()} to {labels.max()}"
@@ -209,7 +211,7 @@ def _check_probabilities(probabilities: NDArray[np.float64], classes: int) -> No
         )
 
 
-def _check_column(name: str, values: NDArray[Any], length: int, kinds: str, wanted: str) -> None:
+def _check_column(name: str, values: NDArray[Any], length: int, *, kinds: str, wanted: str) -> None:
     if values.shape != (length,):
         raise ValueError(f"expected `{name}` of shape ({length},) but got {values.shape}")
     if values.dtype.kind not in kinds:

@@ -61,6 +61,7 @@ class Studies(FrozenModel):
 def evaluate_studies(
     scores: Scores,
     studies: Sequence[str | None],
+    *,
     resamples: int = 2000,
     seed: int = 0,
     outlier_scores: Floats | None = None,
@@ -102,12 +103,12 @@ def evaluate_studies(
     apart = [None if distances is None else distances[rows] for rows in members]
     methods = {}
     for method in AGGREGATION_METHODS:
-        told = [
+        by_study = [
             aggregate(inside.probabilities[rows], inside.classes, method, away)
             for rows, away in zip(members, apart, strict=True)
         ]
-        answers = Scores(np.stack(told), labels, groups, inside.classes, models)
-        methods[method] = _numbers(answers, resamples, seed)
+        study_scores = Scores(np.stack(by_study), labels, groups, inside.classes, models)
+        methods[method] = _numbers(study_scores, resamples, seed)
     far = (
         None
         if distances is None

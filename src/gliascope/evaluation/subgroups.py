@@ -18,8 +18,8 @@ class Subgroup(FrozenModel):
     accuracy: Estimate
     balanced_accuracy: Estimate
     classes: dict[str, int] = Field(
-        description="slices of each class that the subgroup has; with one class alone, the model may have "
-        "told it by whatever marks the subgroup"
+        description="slices of each class in the subgroup; where there is one class only, the model may have "
+        "recognised the subgroup instead of the class"
     )
 
 

@@ -102,7 +102,7 @@ def _of_test(
                 f"{_names(labels)}."
             )
         else:
-            said.append(f"{_listed(titles)} cannot be told: all test slices are of one class.")
+            said.append(f"{_listed(titles)} cannot be computed: all test slices are of one class.")
     return said
 
 

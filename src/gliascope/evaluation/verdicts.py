@@ -30,7 +30,7 @@ class Histogram(FrozenModel):
 
 
 def evaluate_verdicts(
-    scores: Scores, verdicts: Sequence[str], names: Sequence[str], resamples: int = 2000, seed: int = 0
+    scores: Scores, verdicts: Sequence[str], names: Sequence[str], *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, VerdictMetrics]:
     """Compute share and accuracy of each verdict.
 

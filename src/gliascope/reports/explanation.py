@@ -59,7 +59,7 @@ class LesionSet(FrozenModel):
     groups: int = Field(description="patients, as far as they are known")
     area: float = Field(description="mean share of the slice that is lesion")
     accuracy: Estimate = Field(description="share of slices on which the model is right")
-    excluded: dict[str, int] = Field(description="slices that are left out, by reason")
+    excluded: dict[str, int] = Field(description="excluded slices, by reason")
     figures: dict[str, Localisation] = Field(description="by method, the baseline last")
     subsets: dict[str, HitRates] = Field(description="by class, and by whether the model is right")
     curves: dict[str, Perturbation] = Field(description="by method, the baseline, and a random order")
@@ -73,9 +73,9 @@ class Explanation(Document):
 
     title: Text
     run: ExplainedRun
-    methods: dict[str, str] = Field(description="what each does; the page tells about the first")
+    methods: dict[str, str] = Field(description="a description of each, the main method first")
     baseline: str
-    training_excluded: bool = Field(description="whether slices that the run learned from were left out")
+    training_excluded: bool = Field(description="whether slices that the run was trained on were excluded")
     sets: dict[str, LesionSet]
     randomised: dict[str, Randomisation] = Field(description="by method")
     unchanged: tuple[str, ...] = Field(

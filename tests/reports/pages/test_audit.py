@@ -87,8 +87,8 @@ def test_copies_are_shown_side_by_side_the_worst_first(audit, catalog):
         (name, number, [x.caption for x in shown])
         for name, number, shown in galleries.label_issues(["one: glioma/test"])
     ] == [
-        ("one: glioma/test", 1, ["looks like no_tumor"]),
-        ("Other folders", 1, ["looks like no_tumor"]),
+        ("one: glioma/test", 1, ["probably no_tumor"]),
+        ("Other folders", 1, ["probably no_tumor"]),
     ]
     assert [(pair.first.name, pair.second.name) for pair in galleries.doubtful_pairs()] == [(TRAIN, OTHER)]
 

@@ -62,7 +62,9 @@ def protocol(seed: int = 0, **changes: Any) -> ProtocolReport:
         "sets": PredictionSets(
             method="lac", level=0.99, groups=(300,), needed=99, bounds=(0.97, 0.999), methods={"lac": sets}
         ),
-        "verdicts": Verdicts(by_verdict=evaluate_verdicts(scores, given, VERDICTS, 20), outlier_scores=curve),
+        "verdicts": Verdicts(
+            by_verdict=evaluate_verdicts(scores, given, VERDICTS, resamples=20), outlier_scores=curve
+        ),
     }
     return protocol_report(scores, f"Test number {seed}.", 20, **parts | changes)
 

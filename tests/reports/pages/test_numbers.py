@@ -34,7 +34,7 @@ def result(scores: Scores, validation: Scores | None) -> ProtocolReport:
         scores,
         operating=operating_points(scores, validation, 50),
         curves=evaluate_curves(scores, 50),
-        studies=evaluate_studies(scores, [f"study {group}" for group in scores.groups], 50),
+        studies=evaluate_studies(scores, [f"study {group}" for group in scores.groups], resamples=50),
     )
 
 

@@ -55,7 +55,9 @@ def trust(scores: Scores) -> dict:
             ),
         ),
         "verdicts": Verdicts(
-            by_verdict=evaluate_verdicts(scores, given, ("accepted", "uncertain", "out of scope"), 50),
+            by_verdict=evaluate_verdicts(
+                scores, given, ("accepted", "uncertain", "out of scope"), resamples=50
+            ),
             outlier_scores=outlier_histogram(distances),
         ),
     }

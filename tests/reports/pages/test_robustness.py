@@ -93,7 +93,7 @@ def test_the_head_names_the_worst_and_what_the_verdicts_do(tmp_path: Path) -> No
     for words in (
         "Noise costs the most: at 5 %, accuracy falls from 95.0 % to 40.0 %",
         "of which 2.0 % are wrong and accepted: 30.0 % under Blur at 4 %.",
-        "The verdicts notice Noise: accuracy is lost",
+        "The verdicts detect Noise: accuracy is lost",
         "no loss under Jpeg",
         "300 slices of 200 groups, of 1,311 that test protocol official",
         "2 slices excluded: not found",

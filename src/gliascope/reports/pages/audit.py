@@ -97,7 +97,7 @@ def class_balance(frame: pl.DataFrame) -> list[ClassCounts]:
         rows.append(("all sources", frame))
     rows.append(("without identical copies", frame.unique(("pixel_hash", "label"))))
     if frame["set_aside"].is_not_null().any():
-        rows.append(("kept when merged", frame.filter(pl.col("set_aside").is_null())))
+        rows.append(("merged", frame.filter(pl.col("set_aside").is_null())))
     return [
         ClassCounts.of(name, dict(part["label"].value_counts().sort("label").rows())) for name, part in rows
     ]

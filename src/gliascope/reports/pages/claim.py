@@ -113,7 +113,7 @@ ITEMS = (
         "origin, licence and link where the card has none; how well they fit the patients you have in mind",
     ),
     Item(
-        8, "Data", "What was let in and what was left out", "criteria for patients and slices",
+        8, "Data", "Inclusion and exclusion criteria", "criteria for patients and slices",
         ("data",), "files that could not be used, by reason",
         "who chose the patients and slices, by what criteria, where and when",
     ),
@@ -126,7 +126,7 @@ ITEMS = (
     Item(11, "Data", "De-identification", "how identifiers were removed, and by which rules"),
     Item(
         12, "Data", "What is missing, and what was done about it", "how gaps were handled",
-        ("data",), "what cannot be read is left out and counted; what a file does not say is unknown",
+        ("data",), "unreadable files are excluded and counted; what a file does not say is unknown",
         "what your sources lack, and whether that biases them",
     ),
     Item(13, "Data", "How the images were made", "scanner, sequence, contrast agent, slice thickness"),
@@ -139,14 +139,16 @@ ITEMS = (
     Item(17, "Reference standard", "How the test set was labelled", "steps, instructions, software"),
     Item(18, "Reference standard", "Agreement of those who labelled", "how far they agree, how they settled"),
     Item(
-        19, "Data partitions", "How slices were assigned to parts", "how training and test data were parted",
-        ("results", "data", "details"), "the protocol, slices and groups by part and class, the seed",
+        19, "Data partitions", "How slices were assigned to subsets",
+        "how training and test data were divided",
+        ("results", "data", "details"), "the protocol, slices and groups by subset and class, the seed",
         condition=lambda report: report.subsets and _own(report),
     ),
     Item(
-        20, "Data partitions", "Whether parts share patients or copies",
+        20, "Data partitions", "Whether subsets share patients or copies",
         "an audit (`gliascope audit`), and the patients: without them, copies may be on both sides",
-        ("believe", "results"), "copies between the parts, looked for; what each protocol keeps together",
+        ("believe", "results"),
+        "the audit's search for copies between the subsets; what each protocol does not divide",
         "patients that no file names (`--groups`)",
         lambda report: report.audit and _own(report),
     ),
@@ -210,10 +212,10 @@ ITEMS = (
     Item(34, "Evaluation", "Registration as a trial", "the registry and number, if it was a clinical trial"),
     Item(
         35, "Results: data", "How many were included and excluded", "patients, examinations and slices",
-        ("data",), "slices and groups by part; files that could not be used",
+        ("data",), "slices and groups by subset; files that could not be used",
         "patients and examinations, and a flow chart",
     ),
-    Item(36, "Results: data", "Patients of each part", "age, sex, disease and its stage, by part"),
+    Item(36, "Results: data", "Patients of each subset", "age, sex, disease and its stage, by subset"),
     Item(
         37, "Results: performance", "Performance, and its uncertainty", "the measures, with intervals",
         ("results", "subgroups"), "every measure with its interval, by protocol and known subgroup",

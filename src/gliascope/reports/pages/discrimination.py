@@ -28,9 +28,9 @@ def roc_curves(curves: Curves, result: Metrics) -> Drawing:
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
-            _curves(axes, entry, "roc", [(0, 0), (1, 1)], "default")
+            _curves(axes, entry, "roc", chance=[(0, 0), (1, 1)], steps="default")
             if len(curves) <= MANY and _reaches(entry.roc, 0):
-                _curves(_corner(axes, 0), entry, "roc", [(0, 0), (1, 1)], "default")
+                _curves(_corner(axes, 0), entry, "roc", chance=[(0, 0), (1, 1)], steps="default")
             axes.set(xlabel="false positive rate", ylabel="recall")
             _title(axes, name, f"AUROC {_area(areas[name])}", len(curves))
 
@@ -43,9 +43,9 @@ def precision_recall_curves(curves: Curves) -> Drawing:
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
             chance = [(0.0, entry.prevalence), (1.0, entry.prevalence)]
-            _curves(axes, entry, "precision_recall", chance, "steps-pre")
+            _curves(axes, entry, "precision_recall", chance=chance, steps="steps-pre")
             if len(curves) <= MANY and _reaches(entry.precision_recall, 1 - ZOOM):
-                _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance, "steps-pre")
+                _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance=chance, steps="steps-pre")
             axes.set(xlabel="recall", ylabel="precision")
             _title(axes, name, f"AP {_area(entry.average_precision)}", len(curves))
 
@@ -63,7 +63,7 @@ def _panels(figure: "Figure", count: int) -> "list[Axes]":
     return panels
 
 
-def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, chance: Points, steps: str) -> None:
+def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, *, chance: Points, steps: str) -> None:
     """Draw the curve of a class, those of each model (faint), and chance."""
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(*zip(*chance, strict=True), color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)))

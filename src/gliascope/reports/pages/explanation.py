@@ -22,7 +22,7 @@ NAMES = {
     "random_order": "Random order",
     "lesion": "Lesion",
 }
-_LOOKS = (("o", "-"), ("s", (0, (5, 2))), ("^", (0, (1, 1))), ("D", (0, (5, 1, 1, 1))))
+_STYLES = (("o", "-"), ("s", (0, (5, 2))), ("^", (0, (1, 1))), ("D", (0, (5, 1, 1, 1))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ def perturbation(curves: Mapping[str, Perturbation], name: str, title: str) -> D
                 values = row.insertion_curve if shown else row.deletion_curve
                 share = [100 * step / (len(values) - 1) for step in range(len(values))]
                 if method in methods:
-                    marker, dash = _LOOKS[methods.index(method) % len(_LOOKS)]
-                    look: dict[str, Any] = {"color": ACCENT, "marker": marker, "ls": dash, "markevery": 4}
+                    marker, dash = _STYLES[methods.index(method) % len(_STYLES)]
+                    style: dict[str, Any] = {"color": ACCENT, "marker": marker, "ls": dash, "markevery": 4}
                 else:
-                    look = {"color": ALARM if method == "centre_of_head" else INK, "ls": (0, (2, 2))}
-                axes.plot(share, values, lw=1.4, markersize=4, label=NAMES.get(method, method), **look)
+                    style = {"color": ALARM if method == "centre_of_head" else INK, "ls": (0, (2, 2))}
+                axes.plot(share, values, lw=1.4, markersize=4, label=NAMES.get(method, method), **style)
             axes.set(xlabel=f"pixels {'shown' if shown else 'taken away'}, %", xlim=(0, 100))
             axes.grid(color=INK, alpha=FAINT, lw=0.5)
         left.set(ylabel=f"mean probability of the class, {title}", ylim=(0, 1.02))
@@ -139,7 +139,7 @@ def randomisation(randomised: Mapping[str, Randomisation]) -> Drawing:
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         steps = ["trained", *next(iter(randomised.values())).steps]
-        for (method, row), (marker, dash) in zip(randomised.items(), _LOOKS, strict=False):
+        for (method, row), (marker, dash) in zip(randomised.items(), _STYLES, strict=False):
             values = [1.0, *row.steps.values()]
             axes.plot(range(len(values)), values, color=ACCENT, marker=marker, ls=dash, lw=1.6,
                       label=NAMES.get(method, method))  # fmt: skip

@@ -59,9 +59,11 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
     """
     pictured = catalog.with_thumbnails()
     frame, album = pictured.with_row_index("row"), Album(pictured)
-    looks = [_look(label, frame.filter(label=label), album, seed) for label in catalog.classes]
-    everywhere = np.average([look.histogram for look in looks], axis=0, weights=[x.slices for x in looks])
-    brightest = max(look.mean.max() for look in looks) or 1.0
+    appearances = [_appearance(label, frame.filter(label=label), album, seed) for label in catalog.classes]
+    everywhere = np.average(
+        [appearance.histogram for appearance in appearances], axis=0, weights=[x.slices for x in appearances]
+    )
+    brightest = max(appearance.mean.max() for appearance in appearances) or 1.0
     sources = frame["source"].unique(maintain_order=True).to_list()
     return render(
         "explore.html.j2",
@@ -69,17 +71,23 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
         version=__version__,
         sources=sources,
         frame=frame,
-        looks=looks,
+        appearances=appearances,
         classes=catalog.classes,
-        means={look.label: encode_jpeg((look.mean * 255 / brightest).astype(np.uint8)) for look in looks},
+        means={
+            appearance.label: encode_jpeg((appearance.mean * 255 / brightest).astype(np.uint8))
+            for appearance in appearances
+        },
         counts=count_slices(frame, ["source"]),
         subsets=count_slices(frame, ["source", "official"]) if frame["official"].count() else [],
         facts=_facts(frame),
         unreadable=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
-        sizes={look.label: _sizes(frame, look.label, f"sizes-{n}") for n, look in enumerate(looks)},
+        sizes={
+            appearance.label: _sizes(frame, appearance.label, f"sizes-{n}")
+            for n, appearance in enumerate(appearances)
+        },
         intensities={
-            look.label: plots.intensities(look.histogram, everywhere, f"intensities-{n}")
-            for n, look in enumerate(looks)
+            appearance.label: plots.intensities(appearance.histogram, everywhere, f"intensities-{n}")
+            for n, appearance in enumerate(appearances)
         },
     )
 
@@ -95,7 +103,7 @@ def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
     return rows
 
 
-def _look(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassAppearance:
+def _appearance(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassAppearance:
     mean = np.zeros(THUMBNAIL * THUMBNAIL)
     histogram = np.zeros(256)
     for part in frame.iter_slices(_CHUNK):

@@ -138,7 +138,7 @@ class Galleries:
     def _likely_classes(self, issues: pl.DataFrame) -> list[CaptionedPicture]:
         rows = issues.head(MAX_SHOWN).select("row", "new_label").iter_rows()
         return [
-            CaptionedPicture(self.album[row], f"looks like {label}" if label else "") for row, label in rows
+            CaptionedPicture(self.album[row], f"probably {label}" if label else "") for row, label in rows
         ]
 
     def quality_issues(self, kind: str, limit: int = MAX_SHOWN // 2) -> list[CaptionedPicture]:

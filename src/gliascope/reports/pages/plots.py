@@ -79,18 +79,25 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         for true, row in enumerate(table):
-            for said, entry in enumerate(row):
+            for predicted, entry in enumerate(row):
                 share = entry / sum(row) if sum(row) else 0.0
                 # The root keeps a few mistakes visible beside hundreds of hits.
-                colour = ACCENT if true == said else ALARM
-                axes.fill_between([said - 0.5, said + 0.5], true - 0.5, true + 0.5, color=colour, lw=0,
-                                  alpha=0.45 * share**0.35)  # fmt: skip
+                colour = ACCENT if true == predicted else ALARM
+                across = [predicted - 0.5, predicted + 0.5]
+                alpha = 0.45 * share**0.35
+                axes.fill_between(across, true - 0.5, true + 0.5, color=colour, lw=0, alpha=alpha)
                 text = f"{count(entry)}\n{percent(share)}" if entry else "0"
                 if dense:
                     text = count(entry) if entry else "·"
-                weight = "bold" if true == said else "normal"
+                weight = "bold" if true == predicted else "normal"
                 axes.text(
-                    said, true, text, ha="center", va="center", weight=weight, fontsize=7 if dense else 10
+                    predicted,
+                    true,
+                    text,
+                    ha="center",
+                    va="center",
+                    weight=weight,
+                    fontsize=7 if dense else 10,
                 )
         places, limits = range(len(classes)), (-0.5, len(classes) - 0.5)
         axes.set(xlabel="predicted class", ylabel="true class", xlim=limits, ylim=limits[::-1])

@@ -84,10 +84,10 @@ def curve_sheet(data: Robustness) -> Drawing:
     rows = -(-len(data.corruptions) // ACROSS)
 
     def draw(figure: "Figure") -> None:
-        parts = figure.subfigures(rows, ACROSS, squeeze=False).ravel()
-        for part, one in zip(parts, data.corruptions.values(), strict=False):
-            _panels(part, one, data).set_title(one.title, loc="left", weight="bold")
-        first = parts[0].axes[0]
+        panels = figure.subfigures(rows, ACROSS, squeeze=False).ravel()
+        for panel, one in zip(panels, data.corruptions.values(), strict=False):
+            _panels(panel, one, data).set_title(one.title, loc="left", weight="bold")
+        first = panels[0].axes[0]
         figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
     return Drawing("curves", (4.4 * ACROSS, 3.8 * rows + 0.4), draw)
@@ -131,9 +131,9 @@ def _panels(figure: "Figure | SubFigure", one: Corruption, data: Robustness) -> 
             ("accepted", [found.share for found in accepted],
              {"color": INK, "marker": "^", "ls": (0, (1, 1.5))}),
         ]  # fmt: skip
-    for label, numbers, look in lines:
+    for label, numbers, style in lines:
         values, low, high = _percentages(numbers)
-        upper.plot(places, values, lw=1.6, markersize=4.5, label=label, **look)
+        upper.plot(places, values, lw=1.6, markersize=4.5, label=label, **style)
         if label == "accuracy":
             upper.fill_between(places, low, high, color=ACCENT, alpha=FAINT, lw=0)
     upper.set(ylabel="% of slices", ylim=(-2, 102))

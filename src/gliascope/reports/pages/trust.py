@@ -104,17 +104,17 @@ def _measured(rows: Bins) -> tuple[list[float], list[Estimate]]:
     return [row.confidence or 0.0 for row in known], [row.accuracy for row in known]
 
 
-def _points(axes: "Axes", places: Sequence[float], numbers: Sequence[Estimate], **look: Any) -> None:
+def _points(axes: "Axes", places: Sequence[float], numbers: Sequence[Estimate], **style: Any) -> None:
     """Draw measured values, with whiskers where there is an interval."""
     values = [number.value or 0.0 for number in numbers]
     ends = [
         [0.0 if end is None else abs(end - value) for end, value in zip(side, values, strict=True)]
         for side in ([number.low for number in numbers], [number.high for number in numbers])
     ]
-    axes.errorbar(places, values, ends, **look)
+    axes.errorbar(places, values, ends, **style)
 
 
-def _bars(axes: "Axes", rows: Bins, **look: Any) -> None:
+def _bars(axes: "Axes", rows: Bins, **style: Any) -> None:
     filled = [row for row in rows if row.count]
     middles = [(row.lower + row.upper) / 2 for row in filled]
-    axes.bar(middles, [row.count for row in filled], width=0.9 / len(rows), **look)
+    axes.bar(middles, [row.count for row in filled], width=0.9 / len(rows), **style)
