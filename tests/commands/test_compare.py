@@ -50,7 +50,7 @@ def test_runs_stand_side_by_side_the_best_first(tmp_path: Path, out: Path) -> No
         assert run["bytes"] == len(make_bundle(run["recipe"], TYPES).model)
     page = check_page((out / "compare.html").read_text(encoding="utf-8"))
     assert "Of 3 runs, good is right most often" in page.text
-    assert "These slices do not tell it from fair." in page.text
+    assert "No test on these slices distinguishes it from fair." in page.text
     assert "good" in printed
 
 

@@ -83,7 +83,7 @@ def test_maps_are_held_against_lesions(
     }  # fmt: skip
     found = json.loads((out / "explain.json").read_text(encoding="utf-8"))
     one = found["sets"]["phantoms"]
-    assert one["n"] == 9 and one["dropped"] == {} and found["checked"] is False
+    assert one["n"] == 9 and one["excluded"] == {} and found["training_excluded"] is False
     assert one["groups"] == len({row["group"] for row in masked(phantoms)})
     assert list(one["figures"]) == ["grad_cam", "hires_cam", "occlusion", "centre_of_head"]
     for row in one["figures"].values():
@@ -127,9 +127,9 @@ def test_what_the_run_learned_from_is_left_out(
     code, _, errors = explain(*arguments, "--out", tmp_path / "out")
     assert code == 0, errors
     found = json.loads((tmp_path / "out" / "explain.json").read_text(encoding="utf-8"))
-    assert found["checked"] is True
+    assert found["training_excluded"] is True
     assert found["sets"]["phantoms"]["n"] == 3
-    assert found["sets"]["phantoms"]["dropped"] == {"trained or validated on": 6}
+    assert found["sets"]["phantoms"]["excluded"] == {"trained or validated on": 6}
     frame.with_columns(part=pl.lit("train")).write_parquet(tmp_path / "other.parquet")
     code, _, errors = explain(*arguments, "--split", tmp_path / "other.parquet", "--out", tmp_path / "out")
     assert code == 2 and "was trained on another split" in errors
@@ -150,7 +150,7 @@ def test_two_sets_stand_side_by_side(tmp_path: Path, phantoms: Path, make_run: C
     assert code == 0, errors
     found = json.loads((tmp_path / "out" / "explain.json").read_text(encoding="utf-8"))["sets"]
     assert {name: one["n"] for name, one in found.items()} == {"phantoms": 4, "phantoms 2": 1}
-    assert found["phantoms 2"]["dropped"] == {"of a class that the run does not know": 1}
+    assert found["phantoms 2"]["excluded"] == {"of a class that the run does not know": 1}
     assert (
         found["phantoms 2"]["figures"]["grad_cam"]["pointing"]["low"] is None
     )  # one patient shows no spread

@@ -16,7 +16,7 @@ from gliascope.commands import explain as explain_module
 from gliascope.commands.evaluated_model import ModelPredictions, RunModel
 from gliascope.commands.example_slices import show_mistakes
 from gliascope.commands.lesion_cases import LesionCase, place_on_slice
-from gliascope.evaluation.localisation import Points
+from gliascope.evaluation.localisation import PeakPositions
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Outputs
@@ -119,7 +119,7 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
         monkeypatch.setattr(explain_module, "encode", kept)
         case = LesionCase(item, black, 0, np.array([1.0]), {"grad_cam": map_})
         model = SimpleNamespace(preprocessing=wanted, classes=("glioma",))
-        hits = {"grad_cam": Points(np.array([0.0]), np.array([1.0]))}
+        hits = {"grad_cam": PeakPositions(np.array([0.0]), np.array([1.0]))}
         explain_module._seen(model, case, hits, 0)  # type: ignore[arg-type]
         return peak(tint(pictures[-1], black))
 

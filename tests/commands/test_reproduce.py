@@ -80,7 +80,7 @@ def test_theirs_stand_against_ours_and_alike_runs_are_compared(
     code, _, errors = gliascope("--data", data, "--out", out)
     assert code == 0, errors
     assert sorted(runs.names) == sorted(set(recipe_names()) - {"resnet-scratch"})
-    assert f"{data}: holds no folder ct" in read(out)["resnet-scratch"]["excluded"]
+    assert f"{data}: holds no folder ct" in read(out)["resnet-scratch"]["reason"]
     frozen = read(out)["resnet50-frozen"]
     assert frozen["published"][0]["value"] == 0.8741
     assert frozen["published"][0]["ours"] == frozen["protocols"]["random"]["accuracy"]
@@ -117,7 +117,7 @@ def test_it_goes_on_where_it_stopped(runs: Runs, data: Path, tmp_path: Path) -> 
     code, _, errors = gliascope(*arguments, "linear-probe,quick,best")
     assert code == 0, errors
     assert runs.names == ["linear-probe", "quick", "best"]
-    assert read(tmp_path / "out")["quick"]["excluded"] == "no weights for it; name a file"
+    assert read(tmp_path / "out")["quick"]["reason"] == "no weights for it; name a file"
     runs.asked, runs.failing = [], {}
     assert gliascope(*arguments, "linear-probe,quick")[0] == 0
     assert runs.names == ["quick"]

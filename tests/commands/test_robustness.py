@@ -39,7 +39,7 @@ def robustness(*arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SOME disturbances alone; of all of them there is a contract test."""
+    """SOME corruptions alone; of all of them there is a contract test."""
     conditions = (PLAIN, *((name, strength) for name, one in SOME.items() for strength in one.strengths))
     monkeypatch.setattr("gliascope.commands.corrupted_slices.CONDITIONS", conditions)
     monkeypatch.setattr("gliascope.commands.robustness.CONDITIONS", conditions)
@@ -79,19 +79,19 @@ def test_a_model_is_disturbed(tmp_path: Path, run: Run, source: Path, fewer: Non
     code, printed, errors = robustness(run.folder, "--out", out)
     assert code == 0, errors
     assert {path.name for path in out.iterdir()} == {
-        "robustness.html", "robustness.json", "curves.png", "disturbances.png", "ledger.jsonl"
+        "robustness.html", "robustness.json", "curves.png", "corruptions.png", "ledger.jsonl"
     }  # fmt: skip
     found = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
-    assert found["slices"] == 6 and found["tested"] == 8 and found["judged"]
+    assert found["slices"] == 6 and found["test_slices"] == 8 and found["has_verdicts"]
     assert found["excluded"]["changed since the scan"] == 1 and sum(found["excluded"].values()) == 2
-    assert list(found["disturbances"]) == list(SOME)
-    for name, one in found["disturbances"].items():
+    assert list(found["corruptions"]) == list(SOME)
+    for name, one in found["corruptions"].items():
         assert [row["strength"] for row in one["strengths"]] == list(CORRUPTIONS[name].strengths)
         for row in one["strengths"]:
             accepted = row["verdicts"]["accepted"]
             right = accepted["accuracy"]["value"] or 0
-            assert row["unnoticed"]["value"] == pytest.approx(accepted["share"]["value"] * (1 - right))
-            assert row["loss"]["value"] == pytest.approx(
+            assert row["accepted_errors"]["value"] == pytest.approx(accepted["share"]["value"] * (1 - right))
+            assert row["accuracy_loss"]["value"] == pytest.approx(
                 found["clean"]["accuracy"]["value"] - row["accuracy"]["value"]
             )
     page = check_page((out / "robustness.html").read_text(encoding="utf-8"))

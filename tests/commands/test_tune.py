@@ -121,7 +121,7 @@ def test_the_search_finds_what_is_better_and_writes_it_as_a_recipe(place: Path, 
     assert "quick-tuned" not in printed
     assert str(place / "out" / "best.yaml") in printed
     page = check_page((place / "out" / "tune.html").read_text())
-    assert "The test part was never loaded." in page.text
+    assert "The test subset was never loaded." in page.text
     assert "One standard error of its accuracy is" in page.text
     assert page.text.count("as it stands") >= 2
     assert not list((place / "out" / "trials").rglob("*.safetensors"))

@@ -3,13 +3,13 @@ import polars as pl
 import pytest
 
 from gliascope.dataset.studies import study_keys
-from gliascope.evaluation.aggregation import AGGREGATION, METHODS, aggregate
+from gliascope.evaluation.aggregation import AGGREGATION_METHODS, DEFAULT_AGGREGATION, aggregate
 
 CLASSES = ("glioma", "no_tumor", "pituitary")
 HEALTHY, GLIOMA, PITUITARY = [0.04, 0.94, 0.02], [0.9, 0.06, 0.04], [0.1, 0.2, 0.7]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", AGGREGATION_METHODS)
 @pytest.mark.parametrize("classes", [CLASSES, ("a", "b", "c")])
 def test_every_method_gives_probabilities_and_leaves_one_slice_as_it_is(
     method: str, classes: tuple[str, ...]
@@ -45,7 +45,7 @@ def test_noisy_or_takes_each_slice_for_a_witness() -> None:
 
 
 def test_the_tenth_is_of_the_slices_and_one_at_least() -> None:
-    assert AGGREGATION == "top tenth"
+    assert DEFAULT_AGGREGATION == "top tenth"
     assert aggregate(np.array([HEALTHY] * 11 + [GLIOMA, PITUITARY]), CLASSES) == pytest.approx(GLIOMA)
     two = aggregate(np.array([HEALTHY] * 18 + [GLIOMA, PITUITARY]), CLASSES)
     assert two == pytest.approx(np.mean([GLIOMA, PITUITARY], axis=0))

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from gliascope.evaluation.comparison import compare_scores, flip_test, gain, holm, mcnemar
+from gliascope.evaluation.comparison import (
+    accuracy_gain,
+    compare_scores,
+    holm_correction,
+    mcnemar_test,
+    sign_flip_test,
+)
 from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
 
@@ -29,20 +35,22 @@ def answers(both: int, first: int, second: int, neither: int = 0) -> tuple[np.nd
     [(15, 5, 43_400 / 2**20), (5, 15, 43_400 / 2**20), (6, 0, 2 / 64), (4, 4, 1.0), (0, 0, 1.0)],
 )
 def test_mcnemar_is_the_exact_binomial_of_the_discordant_pairs(first, second, p):
-    assert mcnemar(*answers(50, first, second, 7)) == (first, second, pytest.approx(p))
+    assert mcnemar_test(*answers(50, first, second, 7)) == (first, second, pytest.approx(p))
 
 
 def test_holm_steps_down_and_keeps_the_order():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([0.2]) == [0.2]
-    assert holm([]) == []
+    assert holm_correction([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_correction([0.9, 0.8]) == [1.0, 1.0]
+    assert holm_correction([0.2]) == [0.2]
+    assert holm_correction([]) == []
 
 
 def test_the_test_by_groups_is_mcnemars_where_groups_are_slices():
     first, second = answers(30, 14, 5)
-    assert flip_test(first.astype(float) - second) == pytest.approx(mcnemar(first, second)[2], abs=0.015)
-    assert flip_test(np.zeros(9)) == 1.0
+    assert sign_flip_test(first.astype(float) - second) == pytest.approx(
+        mcnemar_test(first, second)[2], abs=0.015
+    )
+    assert sign_flip_test(np.zeros(9)) == 1.0
 
 
 def test_copies_add_certainty_to_mcnemar_but_none_by_groups():
@@ -73,7 +81,7 @@ def test_runs_are_set_against_the_most_accurate_and_corrected_for_their_number()
     assert rows[0].against_best is None
     against = rows[1].against_best
     assert (against.best_only, against.this_only) == (12, 1)
-    assert against.p == pytest.approx(mcnemar(good, bad)[2])
+    assert against.p == pytest.approx(mcnemar_test(good, bad)[2])
     smallest = rows[2].against_best
     assert smallest.p_holm == pytest.approx(2 * smallest.p)
     assert against.p_holm == pytest.approx(against.p)
@@ -84,7 +92,7 @@ def test_under_the_null_few_differences_are_called_significant():
     found = 0
     for _ in range(300):
         right = rng.random((2, 120)) < 0.8
-        found += mcnemar(*right)[2] < 0.05
+        found += mcnemar_test(*right)[2] < 0.05
     assert found / 300 < 0.06
 
 
@@ -106,7 +114,7 @@ def test_the_gain_over_members_is_the_difference_of_accuracies_with_an_interval_
     labels = np.arange(400) % 2
     rng = np.random.default_rng(0)
     members = [scores(rng.random(400) < 0.8, labels) for _ in range(3)]
-    found = gain(scores(rng.random(400) < 0.9, labels), members)
+    found = accuracy_gain(scores(rng.random(400) < 0.9, labels), members)
     assert found.value == pytest.approx(0.1, abs=0.05)
     assert 0 < found.low < found.value < found.high
     # Ten slices of a patient go together: what is independent is less, and the interval wider.
@@ -114,17 +122,17 @@ def test_the_gain_over_members_is_the_difference_of_accuracies_with_an_interval_
         scores(np.repeat(right[:40], 10), labels, np.arange(400) // 10)
         for right in (rng.random(400) < share for share in (0.9, 0.8, 0.8))
     ]
-    wider = gain(grouped[0], grouped[1:])
+    wider = accuracy_gain(grouped[0], grouped[1:])
     assert wider.high - wider.low > 1.5 * (found.high - found.low)
 
 
 def test_no_gain_over_oneself_and_no_interval_of_one_group():
     one = scores([True, False, True], [0, 1, 1])
-    assert gain(one, [one, one]) == Estimate(value=0.0, low=0.0, high=0.0)
+    assert accuracy_gain(one, [one, one]) == Estimate(value=0.0, low=0.0, high=0.0)
     alone = scores([True, False, True], [0, 1, 1], np.zeros(3, int))
-    assert gain(alone, [alone]) == Estimate(value=0.0, low=None, high=None)
+    assert accuracy_gain(alone, [alone]) == Estimate(value=0.0, low=None, high=None)
     with pytest.raises(ValueError, match="labels"):
-        gain(one, [scores([True, False, True], [1, 1, 1])])
+        accuracy_gain(one, [scores([True, False, True], [1, 1, 1])])
 
 
 def test_slices_that_are_tested_again_are_no_more_evidence() -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydantic_core import to_jsonable_python
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
-from gliascope.evaluation.curves import POINTS, _areas, counts_by_threshold, evaluate_curves
+from gliascope.evaluation.curves import MAX_POINTS, _areas, counts_by_threshold, evaluate_curves
 from gliascope.evaluation.scores import Scores
 
 
@@ -70,6 +70,6 @@ def test_a_class_without_a_side_is_left_out_and_perfection_has_an_interval() -> 
 
 def test_long_curves_are_thinned() -> None:
     entry = evaluate_curves(simulated(n=4000), resamples=20)["b"]
-    assert len(entry.roc) == len(entry.precision_recall) == POINTS
+    assert len(entry.roc) == len(entry.precision_recall) == MAX_POINTS
     assert entry.roc[-1] == (1, 1)
     assert entry.precision_recall[-1][0] == 1

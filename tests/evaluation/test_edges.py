@@ -9,7 +9,7 @@ import pytest
 from pydantic_core import to_jsonable_python
 
 from gliascope.evaluation.calibration import evaluate_calibration
-from gliascope.evaluation.comparison import paired
+from gliascope.evaluation.comparison import mean_paired_difference
 from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.curves import evaluate_curves
 from gliascope.evaluation.intervals import clopper_pearson, error_interval, group_draws, share_interval
@@ -81,7 +81,7 @@ def test_intervals_hold_the_value_have_a_width_and_stay_in_bounds(edge: str) -> 
         evaluate_curves(scores, 200),
         operating_points(scores, None, 200),
         evaluate_sets(scores, scores.probabilities >= 0.5, 200),
-        evaluate_verdicts(scores, ["accepted"] * len(scores), ("accepted", "uncertain"), 200),
+        evaluate_verdicts(scores, ["accepted"] * len(scores), ("accepted", "uncertain"), resamples=200),
         reliability(scores),
         find_untested(scores, result),
     ]
@@ -123,9 +123,9 @@ def test_macro_auroc_is_as_wide_as_the_bootstrap_says() -> None:
     groups = np.concatenate([np.arange(1200) // 4, [300] * 20, [301] * 20])
     probabilities = rng.dirichlet([1, 1, 1], 1240)
     scores = Scores(probabilities, labels, groups, CLASSES)
-    from gliascope.evaluation.replicates import replicate
+    from gliascope.evaluation.replicates import resample_metrics
 
-    spread = replicate(scores, 1000, 0)["macro_auroc"].std()
+    spread = resample_metrics(scores, 1000, 0)["macro_auroc"].std()
     found = evaluate_scores(scores, 1000).macro_auroc
     width = found.high - found.low
     assert 3 * spread < width < 7 * spread
@@ -151,7 +151,7 @@ def test_slices_that_err_in_turn_are_no_more_slices() -> None:
 
 def test_a_difference_that_no_slice_shows_is_not_ruled_out() -> None:
     scores = told(THIRTY, THIRTY, range(30))
-    found = paired(scores, np.zeros(30), 200)
+    found = mean_paired_difference(scores, np.zeros(30), 200)
     assert found.low == pytest.approx(-0.1157, abs=1e-3)
     assert found.high == pytest.approx(0.1157, abs=1e-3)
 

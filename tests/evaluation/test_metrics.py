@@ -9,7 +9,7 @@ from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.intervals import clopper_pearson
 from gliascope.evaluation.metrics import Metrics, Scores, confident_mistakes, evaluate_scores
 from gliascope.evaluation.reliability import ReliabilityBin, reliability
-from gliascope.evaluation.replicates import replicate, weighted_auroc
+from gliascope.evaluation.replicates import resample_metrics, weighted_auroc
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece", "brier")
@@ -81,7 +81,7 @@ def test_resampled_numbers_are_the_numbers_of_the_resampled_slices():
     """The fast path (sums per group, one matrix product, weighted ranks) against the slow and obvious one."""
     groups = np.repeat(np.arange(40), 3)
     scores = simulate(n=120, skill=1.0, groups=groups)
-    fast = replicate(scores, resamples=8, seed=5)
+    fast = resample_metrics(scores, resamples=8, seed=5)
     from gliascope.evaluation.intervals import group_draws
 
     (draws,) = group_draws(40, 120, 8, seed=5)

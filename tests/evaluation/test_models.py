@@ -111,7 +111,7 @@ def test_a_study_is_put_together_of_one_models_slices_alone() -> None:
     groups = np.array([7] * 4)
     studies = ["a"] * 4
     repeats = [Scores(part, labels, groups, CLASSES) for part in (said[:4], said[4:])]
-    found = evaluate_studies(Scores.join(repeats), studies * 2, 50)
+    found = evaluate_studies(Scores.join(repeats), studies * 2, resamples=50)
     assert found is not None
     assert (found.n, found.distinct, found.slices, found.median_slices) == (2, 1, 8, 4)
     # One model is right and one is wrong; all together, the surer one had both say tumour.
@@ -128,10 +128,10 @@ def test_models_that_a_class_was_not_tested_on_have_no_part_in_its_mean() -> Non
 
 def test_rows_know_their_model() -> None:
     assert POOLED.model_count == 5
-    assert [len(rows) for rows in POOLED.by_model] == [120] * 5
-    assert POOLED.at(POOLED.labels == 0).model_count == 5
-    assert POOLED.distinct() == 600
-    assert Scores.join([FOLDS[0], FOLDS[0]]).distinct() == 120
+    assert [len(rows) for rows in POOLED.rows_by_model] == [120] * 5
+    assert POOLED.select(POOLED.labels == 0).model_count == 5
+    assert POOLED.count_distinct() == 600
+    assert Scores.join([FOLDS[0], FOLDS[0]]).count_distinct() == 120
     assert FOLDS[0].model_codes.tolist() == [0] * 120
     with pytest.raises(ValueError, match="`models` of shape"):
         Scores(FOLDS[0].probabilities, FOLDS[0].labels, FOLDS[0].groups, CLASSES, np.zeros(3, int))

@@ -73,7 +73,7 @@ def test_without_two_sides_there_is_no_such_point() -> None:
 
 
 def one_side_of(scores: Scores) -> Scores:
-    return scores.at(scores.labels == 1)
+    return scores.select(scores.labels == 1)
 
 
 def test_perfect_separation_keeps_an_interval() -> None:

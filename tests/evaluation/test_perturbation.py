@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gliascope.evaluation.perturbation import STEPS, perturb
+from gliascope.evaluation.perturbation import STEPS, perturbation_curves
 
 SIDE = 56
 LESION = np.zeros((SIDE, SIDE), dtype=bool)
@@ -19,8 +19,8 @@ def share_of_bright(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("colour", [False, True])
 def test_a_map_on_the_lesion_raises_and_lowers_the_answer_at_once(colour: bool) -> None:
     pixels = np.repeat(PIXELS[..., None], 3, axis=2) if colour else PIXELS
-    good = perturb(pixels, LESION.astype(np.float32), share_of_bright)
-    bad = perturb(pixels, -LESION.astype(np.float32), share_of_bright)
+    good = perturbation_curves(pixels, LESION.astype(np.float32), share_of_bright)
+    bad = perturbation_curves(pixels, -LESION.astype(np.float32), share_of_bright)
     assert good.insertion.shape == good.deletion.shape == (STEPS + 1,)
     assert good.insertion[0] == 0 and good.insertion[-1] == 1
     assert good.deletion[0] == 1 and good.deletion[-1] == 0
@@ -35,7 +35,7 @@ def test_a_map_on_the_lesion_raises_and_lowers_the_answer_at_once(colour: bool) 
 
 def test_equal_places_come_in_a_random_order_that_is_always_the_same() -> None:
     flat = np.zeros((SIDE, SIDE), dtype=np.float32)
-    first, second = (perturb(PIXELS, flat, share_of_bright) for _ in range(2))
+    first, second = (perturbation_curves(PIXELS, flat, share_of_bright) for _ in range(2))
     assert np.array_equal(first.insertion, second.insertion)
     assert first.areas["insertion"] == pytest.approx(0.5, abs=0.05)
     assert first.areas["deletion"] == pytest.approx(0.5, abs=0.05)
@@ -48,7 +48,7 @@ def test_insertion_starts_from_a_blur_without_edges() -> None:
         seen.append(pixels)
         return np.zeros(len(pixels))
 
-    perturb(PIXELS, LESION.astype(np.float32), remember)
+    perturbation_curves(PIXELS, LESION.astype(np.float32), remember)
     insertion, deletion = seen
     assert insertion.dtype == deletion.dtype == np.uint8
     steps = [np.abs(np.diff(picture.astype(int), axis=1)).max() for picture in (PIXELS, insertion[0])]
@@ -59,4 +59,4 @@ def test_insertion_starts_from_a_blur_without_edges() -> None:
 
 def test_a_map_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="expected `saliency` of shape"):
-        perturb(PIXELS, np.zeros((7, 7), dtype=np.float32), share_of_bright)
+        perturbation_curves(PIXELS, np.zeros((7, 7), dtype=np.float32), share_of_bright)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic_core import to_jsonable_python
 
-from gliascope.evaluation.aggregation import METHODS
+from gliascope.evaluation.aggregation import AGGREGATION_METHODS
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.studies import evaluate_studies
 
@@ -35,7 +35,7 @@ def test_studies_are_scored_by_every_method() -> None:
     assert (found.n, found.slices, found.left_out, found.median_slices) == (5, 50, 0, 10)
     assert found.classes == {"glioma": 1, "no_tumor": 3, "pituitary": 1}
     assert found.healthy_slices == 16 / 20
-    assert set(found.methods) == set(METHODS)
+    assert set(found.methods) == set(AGGREGATION_METHODS)
     mean, tenth = found.methods["mean"], found.methods["top tenth"]
     assert mean.accuracy.value == pytest.approx(3 / 5)
     assert mean.tumor.sensitivity.value == 0

@@ -28,8 +28,8 @@ def test_each_value_has_its_own_numbers_and_classes() -> None:
 
 def test_a_subgroup_counts_as_a_test_set_of_its_own() -> None:
     half = np.array([True, False, True, True, False, True])
-    whole = evaluate_scores(scores().at(half), 50)
+    whole = evaluate_scores(scores().select(half), 50)
     part = evaluate_subgroups(scores(), {"source": np.where(half, "a", "b").tolist()}, 50)["source"]["a"]
     assert part.balanced_accuracy == whole.balanced_accuracy
     with pytest.raises(ValueError, match="at least one slice"):
-        scores().at(np.zeros(6, bool))
+        scores().select(np.zeros(6, bool))

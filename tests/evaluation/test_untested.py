@@ -7,7 +7,7 @@ import pytest
 from pydantic_core import to_jsonable_python
 
 from gliascope.evaluation.metrics import evaluate_scores
-from gliascope.evaluation.replicates import count_metrics
+from gliascope.evaluation.replicates import metrics_from_counts
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
 
@@ -45,7 +45,7 @@ def test_an_absent_class_is_in_no_macro_average_and_said_to_be_untested() -> Non
 
 def test_a_resample_that_lacks_a_class_says_nothing_of_its_f1() -> None:
     """As of its recall, though slices are taken for it."""
-    found = count_metrics(*np.array([[[3.0, 0.0]], [[2.0, 1.0]], [[2.0, 0.0]]]))
+    found = metrics_from_counts(*np.array([[[3.0, 0.0]], [[2.0, 1.0]], [[2.0, 0.0]]]))
     assert np.isnan([found["recall"][0, 1], found["f1"][0, 1]]).all()
     assert found["macro_f1"][0] == found["f1"][0, 0] == pytest.approx(0.8)
 
@@ -76,7 +76,7 @@ def test_calibration_that_knows_nothing_of_a_class_or_stopped_at_its_bound_is_sa
 def test_one_class_alone_and_models_that_lack_one_are_said() -> None:
     alone = told([1] * 10, [1] * 10)
     notes = find_untested(alone, evaluate_scores(alone, 50)).notes
-    assert "macro AUROC cannot be told: all test slices are of one class." in notes
+    assert "macro AUROC cannot be computed: all test slices are of one class." in notes
     labels = list(range(4)) * 10
     both = Scores.join([told(labels, labels), told([0, 1, 2] * 10, [0, 1, 2] * 10)])
     notes = find_untested(both, evaluate_scores(both, 50)).notes

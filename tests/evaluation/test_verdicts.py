@@ -3,7 +3,7 @@ import pytest
 
 from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
+from gliascope.evaluation.verdicts import evaluate_verdicts, outlier_histogram
 
 KINDS = ("accepted", "uncertain", "out of scope")
 
@@ -14,7 +14,7 @@ def test_shares_and_accuracy_by_verdict() -> None:
         0.1 + 0.8 * np.eye(2)[said], np.array([0, 0, 1, 0, 1, 0]), np.array([0, 0, 1, 1, 2, 3]), ("a", "b")
     )
     given = ["accepted", "accepted", "accepted", "accepted", "uncertain", "uncertain"]
-    found = evaluate_verdicts(scores, given, KINDS, 200)
+    found = evaluate_verdicts(scores, given, KINDS, resamples=200)
     assert list(found) == list(KINDS)
     assert [entry.n for entry in found.values()] == [4, 2, 0]
     assert found["accepted"].share.value == pytest.approx(4 / 6)
@@ -27,7 +27,7 @@ def test_shares_and_accuracy_by_verdict() -> None:
 
 def test_the_histogram_counts_all_and_has_the_threshold_as_an_edge() -> None:
     scores = np.array([0.5, 0.9, 1.0000001, 1.5, 30.0, 0.0])
-    found = histogram(scores)
+    found = outlier_histogram(scores)
     edges = np.array(found.edges)
     assert sum(found.counts) == 6
     assert np.isclose(edges, 1).any()

@@ -159,12 +159,12 @@ def test_the_report_scores_what_predict_says(quadrants: Bundle, tmp_path: Path) 
         quadrants.info.classes,
     )
     distances = np.array([one.outlier_score for one in slices], dtype=np.float64)
-    report = evaluate_studies(scores, names, 50, outlier_scores=distances)
+    report = evaluate_studies(scores, names, resamples=50, outlier_scores=distances)
     assert report is not None
     assert [study.label for study in studies] == ["no_tumor", "glioma"]
     assert report.methods["top tenth"].accuracy.value == 1
     assert report.out_of_scope == sum(study.verdict == "out of scope" for study in studies) == 1
-    without = evaluate_studies(scores, names, 50)
+    without = evaluate_studies(scores, names, resamples=50)
     assert without is not None
     assert without.out_of_scope is None
     assert without.methods["top tenth"].accuracy.value == 0.5

@@ -47,7 +47,7 @@ def holds(new: Any, old: Any, where: str = "") -> None:
 
 def test_a_report_keeps_the_shape_it_had_but_for_names() -> None:
     old = before("report")
-    renamed(old, parts="subsets", rejects="unreadable")
+    renamed(old, parts="subsets", rejects="unreadable", foreign="external")
     for result in old["protocols"].values():
         renamed(result, looks="earlier_evaluations", rounds="folds")
         if result["folds"]:

@@ -21,7 +21,7 @@ def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> N
     from rich.table import Column, Table
 
     from gliascope import RESEARCH_USE
-    from gliascope.evaluation.aggregation import DESCRIPTION
+    from gliascope.evaluation.aggregation import AGGREGATION_DESCRIPTION
     from gliascope.runtime.folders import printable
     from gliascope.runtime.formats import percent
     from gliascope.uncertainty.calibrator import OUT_OF_SCOPE
@@ -54,8 +54,8 @@ def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> N
         )
     if studies:
         console.print(
-            f"A study's probabilities are {DESCRIPTION}. It is out of scope where fewer than half of its "
-            "slices are in scope, and else unchecked: nothing has been calibrated for studies."
+            f"A study's probabilities are {AGGREGATION_DESCRIPTION}. It is out of scope where fewer than "
+            "half of its slices are in scope, and else unchecked: nothing has been calibrated for studies."
         )
     for note, count in Counter(note for finding in slices for note in finding.notes).items():
         console.print(f"note, of {count} slices: {note}", markup=False)

@@ -45,11 +45,12 @@ def _print(out: Path) -> None:
     columns = ("at its worst", "strength", "accuracy", "", "lost", "wrong and accepted")
     table = Table(*columns, title=RESEARCH_USE)
     rows: list[tuple[str, float, RobustnessMetrics]] = [("as it is", 0.0, data.clean)]
-    rows += [(one.title, one.worst, one.at_worst) for one in data.disturbances.values()]
+    rows += [(one.title, one.worst, one.at_worst) for one in data.corruptions.values()]
     for title, strength, row in rows:
         table.add_row(
             escape(title), f"{strength:g}", percent(row.accuracy.value), span(row.accuracy),
-            points(row.loss.value), percent(row.unnoticed.value if row.unnoticed else None),
+            points(row.accuracy_loss.value),
+            percent(row.accepted_errors.value if row.accepted_errors else None),
         )  # fmt: skip
     console = Console(highlight=False)
     console.print(table)

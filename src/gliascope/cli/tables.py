@@ -190,11 +190,11 @@ def print_systems(folder: Path) -> None:
     from gliascope.runtime.formats import percent, span
 
     data = Reproduction.load(folder / Reproduction.file)
-    title = "A trial: these numbers mean nothing" if data.trial else "Ours, on the test slices"
+    title = "A trial: these numbers mean nothing" if data.is_trial else "Ours, on the test slices"
     table = Table("recipe", "protocol", "accuracy", "balanced", title=title)
-    for recipe in data.all:
+    for recipe in data.recipes:
         if isinstance(recipe, ExcludedRecipe):
-            table.add_row(escape(recipe.recipe), "excluded", escape(recipe.excluded), "")
+            table.add_row(escape(recipe.recipe), "excluded", escape(recipe.reason), "")
             continue
         for name, result in recipe.protocols.items():
             cells = [f"{percent(n.value)}\n{span(n)}" for n in (result.accuracy, result.balanced_accuracy)]

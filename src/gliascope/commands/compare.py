@@ -13,7 +13,7 @@ from gliascope.commands.figures import write_pngs
 from gliascope.commands.predictions import NAME as PREDICTIONS
 from gliascope.commands.predictions import SLICE, load_predictions, to_scores
 from gliascope.errors import GliascopeError, RunError
-from gliascope.evaluation.comparison import Compared, compare_scores, gain
+from gliascope.evaluation.comparison import RankedModel, accuracy_gain, compare_scores
 from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.untested import find_untested
 from gliascope.inference.bundle import Bundle
@@ -47,7 +47,7 @@ class Candidate:
         """Those of an ensemble, by number."""
         return self.run.ensemble.members if self.run.ensemble else {}
 
-    def row(self, compared: Compared, latency: Latency) -> ComparedRun:
+    def row(self, compared: RankedModel, latency: Latency) -> ComparedRun:
         """What the comparison says of the run."""
         result, report = compared.result, self.report
         return ComparedRun(
@@ -144,7 +144,7 @@ def _gains(candidates: Sequence[Candidate], runs: Sequence[ComparedRun]) -> tupl
                     name=whole.name,
                     members=tuple(one.name for one in members),
                     of=len(whole.members),
-                    gain=gain(whole.scores, [one.scores for one in members]),
+                    gain=accuracy_gain(whole.scores, [one.scores for one in members]),
                     latency=_times(own, others, lambda run: run.latency_ms.value),
                     bytes=_times(own, others, lambda run: run.bytes),
                     seconds=_times(own, others, lambda run: run.seconds),

@@ -272,7 +272,7 @@ def _report(
         overlaps=() if audit is None else tuple(audit.facts.between_sources),
         decisions=split.decisions,
         origins=_origins(catalog.frame),
-        foreign=model.external,
+        external=model.external,
         recipe=facts.recipe,
         run=facts.run,
         model=facts.model,

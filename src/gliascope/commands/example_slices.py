@@ -10,7 +10,7 @@ from gliascope.commands.evaluated_model import EvaluatedModel, ModelPredictions
 from gliascope.evaluation.metrics import confident_mistakes
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.overlay import draw_overlay
-from gliascope.reports.pages.plots import Shown
+from gliascope.reports.pages.plots import PredictionExample
 from gliascope.reports.pages.report import MistakePicture
 from gliascope.reports.report import Mistake
 from gliascope.splits.split import Split
@@ -46,12 +46,12 @@ def show_mistakes(
     return found
 
 
-def random_examples(split: Split, model: EvaluatedModel, test: Scores, seed: int) -> list[Shown]:
+def random_examples(split: Split, model: EvaluatedModel, test: Scores, seed: int) -> list[PredictionExample]:
     """DRAWN test slices at random."""
     frame = split.subset("test")
     numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
     return [
-        Shown(
+        PredictionExample(
             pixels,
             test.classes[int(test.labels[number])],
             test.classes[int(test.predictions[number])],

@@ -17,8 +17,13 @@ from gliascope.commands.lesion_cases import (
     points,
 )
 from gliascope.dataset.identity import connect
-from gliascope.evaluation.localisation import Points, centre_of_head, mean_share, summarise
-from gliascope.evaluation.perturbation import Curves, perturb
+from gliascope.evaluation.localisation import (
+    PeakPositions,
+    centre_of_head,
+    mean_share,
+    summarise_localisation,
+)
+from gliascope.evaluation.perturbation import PerturbationCurves, perturbation_curves
 from gliascope.inference.overlay import draw_overlay, enlarge_map
 from gliascope.preprocessing.head import head_box
 from gliascope.preprocessing.preprocess import to_grey, visible_box
@@ -30,10 +35,10 @@ from gliascope.reports.explanation import (
     LesionSet,
     Perturbation,
     Randomisation,
-    unchanged,
+    unchanged_methods,
 )
-from gliascope.reports.pages.explanation import Gallery, Seen, figures, write_explanation
-from gliascope.reports.pages.pictures import encode
+from gliascope.reports.pages.explanation import ExplainedSlice, Gallery, figures, write_explanation
+from gliascope.reports.pages.pictures import encode_jpeg
 from gliascope.runtime.files import check_writable
 from gliascope.runtime.progress import progress
 from gliascope.saliency.methods import describe, explain
@@ -88,8 +93,8 @@ def explain_run(
         baseline=BASELINE,
         sets=sets,
         randomised=randomised,
-        unchanged=unchanged(randomised),
-        checked=learned is not None,
+        unchanged=unchanged_methods(randomised),
+        training_excluded=learned is not None,
     )
     write_pngs(folder, figures(data))
     write_explanation(folder, data, galleries)
@@ -120,9 +125,9 @@ def _lesion_set(
         n=len(cases),
         groups=int(codes.max()) + 1,
         area=float(np.mean(area)),
-        right=mean_share(right.astype(np.float64), codes, 2000, 0),
-        dropped=dropped,
-        figures=summarise(found, BASELINE, groups),
+        accuracy=mean_share(right.astype(np.float64), codes, 2000, 0),
+        excluded=dropped,
+        figures=summarise_localisation(found, BASELINE, groups),
         subsets={
             name: HitRates(
                 n=int(which.sum()), hits={row: float(found[row].hits[which].mean()) for row in rows}
@@ -134,7 +139,7 @@ def _lesion_set(
     )
     gallery = Gallery(
         random=[_seen(model, cases[number], found, number) for number in shown],
-        missed=[_seen(model, cases[number], found, number) for number in missed[:SHOWN]],
+        misses=[_seen(model, cases[number], found, number) for number in missed[:SHOWN]],
     )
     return numbers, gallery
 
@@ -145,7 +150,7 @@ def _curves(
     """Of each method, the baseline and a random order: mean curves, and mean areas under them."""
     side = (model.preprocessing.size, model.preprocessing.size)
     rows = [*methods, BASELINE, RANDOM]
-    curves: dict[str, list[Curves]] = {name: [] for name in rows}
+    curves: dict[str, list[PerturbationCurves]] = {name: [] for name in rows}
     with progress("insertion and deletion", len(cases)) as advance:
         for case in cases:
             maps = {
@@ -154,7 +159,7 @@ def _curves(
             maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
             maps[RANDOM] = np.zeros(side, dtype=np.float32)
             for name in rows:
-                curves[name].append(perturb(case.pixels, maps[name], model.score(case.label)))
+                curves[name].append(perturbation_curves(case.pixels, maps[name], model.score(case.label)))
             advance(1)
     return {
         name: Perturbation(
@@ -195,7 +200,9 @@ def _randomise(
     }
 
 
-def _seen(model: ExplainedModel, case: LesionCase, found: Mapping[str, Points], number: int) -> Seen:
+def _seen(
+    model: ExplainedModel, case: LesionCase, found: Mapping[str, PeakPositions], number: int
+) -> ExplainedSlice:
     """A case as the page shows it: the slice with its lesion's edge, then each method's map over it."""
     pixels, mask = case.item.pixels, case.item.mask
     box = visible_box(pixels, model.preprocessing)
@@ -203,12 +210,12 @@ def _seen(model: ExplainedModel, case: LesionCase, found: Mapping[str, Points], 
     images = {"lesion": draw_overlay(pixels, blank, box, mask)}
     images |= {name: draw_overlay(pixels, one, box, mask) for name, one in case.maps.items()}
     said = int(case.probabilities.argmax())
-    return Seen(
+    return ExplainedSlice(
         name=f"{case.item.path.name}" + (f" [{case.item.index}]" if case.item.index else ""),
         label=case.item.label or "",
-        said=model.classes[said],
+        predicted=model.classes[said],
         probability=float(case.probabilities[said]),
-        images={name: encode(np.asarray(image), side=240) for name, image in images.items()},
+        images={name: encode_jpeg(np.asarray(image), side=240) for name, image in images.items()},
         hits={name: bool(found[name].hits[number]) for name in case.maps},
     )
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from gliascope.reports.pages.curves import training_sheet
 from gliascope.reports.pages.drawing import Drawing
-from gliascope.reports.pages.plots import Shown, confusion, predictions
+from gliascope.reports.pages.plots import PredictionExample, confusion, predictions
 from gliascope.reports.report import Report
 from gliascope.runtime.files import atomic_file
 
 
-def write_figures(folder: Path, report: Report, shown: Sequence[Shown]) -> None:
+def write_figures(folder: Path, report: Report, shown: Sequence[PredictionExample]) -> None:
     """Write confusion.png of the first protocol, predictions.png and, where there are curves, curves.png."""
     name, headline = next(iter(report.protocols.items()))
     figures = {"confusion": confusion(headline, name), "predictions": predictions(shown)}

@@ -12,7 +12,7 @@ from gliascope.classes import TUMOR_KINDS
 from gliascope.dataset.lesion_masks import masked_slices
 from gliascope.dataset.scan import pixel_hash
 from gliascope.errors import GliascopeError, RunError
-from gliascope.evaluation.localisation import Points, centre_of_head, locate
+from gliascope.evaluation.localisation import PeakPositions, centre_of_head, locate_peak
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import enlarge_map
@@ -165,11 +165,11 @@ def place_on_slice(case: LesionCase, method: str, preprocessing: Preprocessing) 
     return enlarge_map(case.maps[method], shape, visible_box(case.item.pixels, preprocessing))
 
 
-def points(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> Points:
+def points(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> PeakPositions:
     """Where a method's maps of all cases lie."""
     found = []
     for case in cases:
         assert case.item.mask is not None  # noqa: S101 (`masked_slices` gives none without)
-        found.append(locate(place_on_slice(case, method, preprocessing), case.item.mask))
+        found.append(locate_peak(place_on_slice(case, method, preprocessing), case.item.mask))
     distance, energy = np.array(found, dtype=np.float64).T
-    return Points(distance, energy)
+    return PeakPositions(distance, energy)

@@ -68,11 +68,11 @@ def reproduce(
     result = Reproduction(
         created=datetime.now(UTC).isoformat(timespec="seconds"), systems=tuple(found), comparisons=()
     )
-    comparisons = _comparisons(result.done, folder)
+    comparisons = _comparisons(result.trained, folder)
     write_systems(folder, result.model_copy(update={"comparisons": tuple(comparisons)}))
-    first = result.all[0]
-    if not result.done and isinstance(first, ExcludedRecipe):
-        raise GliascopeError(f"no recipe could be trained; the first: {first.excluded}")
+    first = result.recipes[0]
+    if not result.trained and isinstance(first, ExcludedRecipe):
+        raise GliascopeError(f"no recipe could be trained; the first: {first.reason}")
 
 
 def _attempt(
@@ -109,7 +109,7 @@ def _attempt(
     except (GliascopeError, OSError, RuntimeError) as error:  # torch has the last where memory runs out
         reason = " ".join(str(error).split())
         note(f"{entry.recipe}: excluded ({reason})")
-        return ExcludedRecipe(recipe=entry.recipe, folder=place.name, excluded=reason)
+        return ExcludedRecipe(recipe=entry.recipe, folder=place.name, reason=reason)
     return _outcome(entry, place)
 
 
@@ -128,15 +128,20 @@ def _outcome(entry: Entry, place: Path) -> TrainedRecipe | ExcludedRecipe:
         report = None
     if report is None or report.run is None or not isinstance(report.model, TrainedModel) or job is None:
         reason = f"{place}: holds no finished run of this version; remove it"
-        return ExcludedRecipe(recipe=entry.recipe, folder=place.name, excluded=reason)
+        return ExcludedRecipe(recipe=entry.recipe, folder=place.name, reason=reason)
     return TrainedRecipe(
         recipe=entry.recipe,
         folder=place.name,
         sources=tuple(Path(source).name for source in job["sources"]),
-        quickly=job["quickly"],
+        slices_per_class=job["quickly"],
         published=tuple(
             PublishedNumber(
-                **one.model_dump(include={"what", "of", "value", "more", "note"}), ours=_ours(report, one)
+                name=one.what,
+                quantity=one.of,
+                value=one.value,
+                lower_bound=one.more,
+                note=one.note,
+                ours=_ours(report, one),
             )
             for one in entry.published
         ),

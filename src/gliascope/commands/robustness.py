@@ -20,11 +20,11 @@ from gliascope.commands.figures import write_pngs
 from gliascope.commands.run_splits import served
 from gliascope.dataset.catalog import Catalog
 from gliascope.errors import GliascopeError, RunError
-from gliascope.evaluation.robustness import Judged, RobustnessMetrics, evaluate_disturbed
+from gliascope.evaluation.robustness import RobustnessMetrics, VerdictScores, evaluate_corrupted
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
 from gliascope.recipes.run import Run
-from gliascope.reports.pages.robustness import Answer, figures, write_robustness
+from gliascope.reports.pages.robustness import CorruptedExample, figures, write_robustness
 from gliascope.reports.robustness import Corruption, Robustness, RobustnessRun, Strength, worst_strength
 from gliascope.robustness.corruptions import CORRUPTIONS
 from gliascope.runtime.files import check_writable
@@ -61,18 +61,18 @@ def robustness(
     numbers = _numbers(judged)
     shown = _by_corruption(_shown(bundle, frame, answered, judged[0], seed))
     data = Robustness(
-        title=f"{trained.recipe.name}, disturbed",
+        title=f"{trained.recipe.name}, corrupted",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         run=RobustnessRun(
             recipe=trained.recipe.name, folder=str(trained.folder), protocol=split.protocol, seed=seed
         ),
         slices=len(answered),
         groups=judged[0].scores.group_count,
-        tested=split.subset("test").height,
+        test_slices=split.subset("test").height,
         excluded=dict(sorted(excluded.items())),
-        judged=bundle.calibrator is not None,
+        has_verdicts=bundle.calibrator is not None,
         clean=numbers[0],
-        disturbances=_corruptions(numbers),
+        corruptions=_corruptions(numbers),
     )
     write_pngs(folder, figures(data, shown))
     write_robustness(folder, data, shown)
@@ -87,14 +87,16 @@ def _own(trained: Run, catalog: Catalog, splits: Sequence[Split]) -> Split:
     return tested[0]
 
 
-def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[CorruptedPredictions]) -> list[Judged]:
+def _judged(
+    bundle: Bundle, frame: pl.DataFrame, answered: Sequence[CorruptedPredictions]
+) -> list[VerdictScores]:
     """Answers to all slices, and the truth, under each of CONDITIONS."""
     rows = frame[[one.row for one in answered]]
     classes = bundle.info.classes
     labels = np.array([classes.index(label) for label in rows["label"]], dtype=np.int64)
     groups = rows["group"].to_numpy()
     return [
-        Judged(
+        VerdictScores(
             Scores(np.stack([one.probabilities[number] for one in answered]), labels, groups, classes),
             [one.verdicts[number] for one in answered] if bundle.calibrator else None,
         )
@@ -102,12 +104,12 @@ def _judged(bundle: Bundle, frame: pl.DataFrame, answered: Sequence[CorruptedPre
     ]
 
 
-def _numbers(judged: Sequence[Judged]) -> list[RobustnessMetrics]:
+def _numbers(judged: Sequence[VerdictScores]) -> list[RobustnessMetrics]:
     """Numbers of all slices under each of CONDITIONS."""
     found = []
     with progress("intervals", len(CONDITIONS)) as advance:
         for one in judged:
-            found.append(evaluate_disturbed(one, judged[0], VERDICTS))
+            found.append(evaluate_corrupted(one, judged[0], VERDICTS))
             advance(1)
     return found
 
@@ -127,7 +129,7 @@ def _corruptions(numbers: Sequence[RobustnessMetrics]) -> dict[str, Corruption]:
     return found
 
 
-def _by_corruption(shown: Sequence[Answer]) -> dict[str, list[Answer]]:
+def _by_corruption(shown: Sequence[CorruptedExample]) -> dict[str, list[CorruptedExample]]:
     """What is `shown` under each of CONDITIONS, by corruption: the slice as it is first."""
     clean, *_ = shown
     return {
@@ -140,8 +142,12 @@ def _by_corruption(shown: Sequence[Answer]) -> dict[str, list[Answer]]:
 
 
 def _shown(
-    bundle: Bundle, frame: pl.DataFrame, answered: Sequence[CorruptedPredictions], clean: Judged, seed: int
-) -> list[Answer]:
+    bundle: Bundle,
+    frame: pl.DataFrame,
+    answered: Sequence[CorruptedPredictions],
+    clean: VerdictScores,
+    seed: int,
+) -> list[CorruptedExample]:
     """One slice under each of CONDITIONS: the first with a tumour that is answered right, and accepted."""
     classes = bundle.info.classes
 
@@ -153,10 +159,10 @@ def _shown(
     number = max(range(len(answered)), key=fitness)
     one, label = answered[number], int(clean.scores.labels[number])
     return [
-        Answer(
+        CorruptedExample(
             pixels,
             label=classes[label],
-            said=classes[int(probabilities.argmax())],
+            predicted=classes[int(probabilities.argmax())],
             probability=float(probabilities.max()),
             verdict=verdict if bundle.calibrator else None,
         )

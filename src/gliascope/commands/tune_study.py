@@ -146,7 +146,7 @@ def _row(trial: "FrozenTrial") -> Trial:
         epochs=len(trial.intermediate_values),
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
         values=dict(trial.params),
-        why=str(trial.user_attrs.get("why", "")),
+        ended_by=str(trial.user_attrs.get("why", "")),
     )
 
 

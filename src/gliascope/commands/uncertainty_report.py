@@ -11,7 +11,7 @@ from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import SetMetrics, evaluate_sets
 from gliascope.evaluation.reliability import reliability
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
+from gliascope.evaluation.verdicts import evaluate_verdicts, outlier_histogram
 from gliascope.reports.uncertainty import Calibration, PredictionSets, SetsAtLevel, Uncalibrated, Verdicts
 from gliascope.uncertainty.calibrator import VERDICTS, Assessment, Calibrator
 from gliascope.uncertainty.conformal import coverage_bounds, groups_needed
@@ -77,7 +77,7 @@ def verdicts(pooled: Scores, said: Sequence[ModelPredictions]) -> Verdicts | Non
     distances = outlier_scores(said)
     assert distances is not None  # noqa: S101 (there are Calibrators)
     return Verdicts(
-        by_verdict=evaluate_verdicts(pooled, given, VERDICTS), outlier_scores=histogram(distances)
+        by_verdict=evaluate_verdicts(pooled, given, VERDICTS), outlier_scores=outlier_histogram(distances)
     )
 
 

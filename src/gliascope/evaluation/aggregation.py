@@ -1,4 +1,4 @@
-"""How the slices of a study are put together into probabilities of the study."""
+"""Aggregation of the probabilities of a study's slices into probabilities of the study."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,23 +21,36 @@ def aggregate(
     method: str | None = None,
     outlier_scores: Floats | None = None,
 ) -> Floats:
-    """Probabilities of a study, (classes,), from those of its slices, (slices, classes).
+    """Combine the probabilities of a study's slices into probabilities of the study.
 
-    method: one of METHODS; None is AGGREGATION. outlier_scores: of the slices, (slices,), where they are
-    known. Slices past FARTHEST have no vote. Where all are, all have one: the study is then out of scope, as
-    each of its slices is.
+    Parameters
+    ----------
+    probabilities
+        Of each slice, (slices, classes).
+    classes
+        Names of the columns.
+    method
+        One of AGGREGATION_METHODS; None for DEFAULT_AGGREGATION.
+    outlier_scores
+        Of each slice, (slices,); None where they are unknown. Slices with a score above OOD_LIMIT are left
+        out, unless all are above it: the study is then out of scope, as each of its slices is.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (classes,).
     """
     votes = np.asarray(probabilities, dtype=np.float64)
     if outlier_scores is not None and (outlier_scores <= OOD_LIMIT).any():
         votes = votes[outlier_scores <= OOD_LIMIT]
     absent = classes.index(NO_TUMOR) if NO_TUMOR in classes else None
-    return METHODS[method or AGGREGATION](votes, absent)
+    return AGGREGATION_METHODS[method or DEFAULT_AGGREGATION](votes, absent)
 
 
-def study_score(outlier_scores: Floats) -> float:
-    """Outlier score of a study, from those of its slices, (slices,): the lower median.
+def study_outlier_score(outlier_scores: Floats) -> float:
+    """Return the outlier score of a study: the lower median of those of its slices, (slices,).
 
-    It is past FARTHEST exactly where fewer than half of the slices are in scope.
+    It is above OOD_LIMIT exactly where fewer than half of the slices are in scope.
     """
     return float(np.quantile(outlier_scores, 0.5, method="inverted_cdf"))
 
@@ -47,7 +60,7 @@ def _mean(probabilities: Floats, absent: int | None) -> Floats:
 
 
 def _noisy_or(probabilities: Floats, absent: int | None) -> Floats:
-    """A tumour unless every slice shows none; the kinds share it as they would be found."""
+    """A tumour unless every slice shows none; tumour classes share that probability by their own noisy-or."""
     found = 1 - np.prod(1 - probabilities, axis=0)
     if absent is None:
         return np.asarray(found / found.sum())
@@ -60,16 +73,16 @@ def _noisy_or(probabilities: Floats, absent: int | None) -> Floats:
 
 
 def _top(probabilities: Floats, absent: int | None, slices: int | None = None) -> Floats:
-    """The mean of those slices that look most like a tumour: so many, or a tenth, but one at least.
+    """The mean of the `slices` (or a tenth, at least one) slices most likely to show a tumour.
 
-    Without a class for no tumour, of the surest.
+    Without a class `no_tumor`, those with the highest confidence.
     """
     count = max(1, round(len(probabilities) / 10)) if slices is None else slices
-    looks = probabilities.max(axis=1) if absent is None else -probabilities[:, absent]
-    return np.asarray(probabilities[np.argsort(-looks, kind="stable")[:count]].mean(axis=0))
+    likelihood = probabilities.max(axis=1) if absent is None else -probabilities[:, absent]
+    return np.asarray(probabilities[np.argsort(-likelihood, kind="stable")[:count]].mean(axis=0))
 
 
-METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
+AGGREGATION_METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
     "mean": _mean,
     "noisy-or": _noisy_or,
     "top-1": partial(_top, slices=1),
@@ -78,7 +91,7 @@ METHODS: dict[str, Callable[[Floats, int | None], Floats]] = {
 }
 
 
-AGGREGATION = "top tenth"
+DEFAULT_AGGREGATION = "top tenth"
 
 
-DESCRIPTION = "the mean of the tenth of its slices in scope that look most like a tumour"
+AGGREGATION_DESCRIPTION = "the mean of the tenth of its slices in scope that look most like a tumour"

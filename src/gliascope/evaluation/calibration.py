@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: calibration errors, each with its interval."""
+"""Calibration errors: whether probabilities equal the frequency of correct predictions, with intervals."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,14 +6,14 @@ from pydantic import Field
 
 from gliascope.evaluation.binned import (
     ECE_BINS,
+    CalibrationGaps,
     Floats,
-    Gaps,
     binned_error,
     confidence_bin,
-    resampled_error,
-    top_gaps,
+    resampled_binned_error,
+    top_class_gaps,
 )
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import TAIL, error_interval, with_interval
 from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
@@ -23,8 +23,8 @@ _TINY = np.finfo(np.float64).eps
 _MOST = {"ece": 1.0, "adaptive_ece": 1.0, "classwise_ece": 1.0, "nll": -float(np.log(_TINY)), "brier": 2.0}
 
 
-class CalibrationErrors(Value):
-    """How far probabilities are from what they say. Zero is perfect; intervals are over groups."""
+class CalibrationErrors(FrozenModel):
+    """How far probabilities are from observed frequencies. Zero is perfect; intervals are over groups."""
 
     confidence: float = Field(description="mean probability of the predicted class")
     ece_by_chance: Estimate = Field(
@@ -42,18 +42,27 @@ class CalibrationErrors(Value):
 def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -> CalibrationErrors:
     """Compute the calibration errors of a test set, with intervals over groups.
 
-    The negative log-likelihood cuts probabilities at the smallest a float tells from 1.
-    Of several models, the three calibration errors are the mean over models, each with bins of its own.
+    The negative log-likelihood clips probabilities at the machine epsilon of float64. Where several models
+    were tested, the three calibration errors are the mean over models, each with bins of its own.
+
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    resamples, seed
+        Of the bootstrap over groups.
     """
     alike = bool(scores.correct.all() or not scores.correct.any())
 
     def number(name: str, value: float, samples: Floats, chance: Floats | None = None) -> Estimate:
-        interval = error_interval(value, samples, scores.group_count, _MOST[name], chance=chance, alike=alike)
+        interval = error_interval(
+            value, samples, scores.group_count, _MOST[name], chance=chance, all_same=alike
+        )
         return with_interval(value, interval)
 
     found = {}
     for name, parts in _binned(scores).items():
-        samples, chance = resampled_error(scores, parts, resamples, seed)
+        samples, chance = resampled_binned_error(scores, parts, resamples, seed)
         found[name] = number(name, binned_error(scores, parts), samples, chance)
     losses = _losses(scores)
     columns = np.stack([*losses.values(), np.ones(len(scores))], axis=1)
@@ -70,12 +79,30 @@ def evaluate_calibration(scores: Scores, resamples: int = 2000, seed: int = 0) -
 def ece_by_chance(
     confidences: Floats, resamples: int = 2000, seed: int = 0, models: NDArray[np.int64] | None = None
 ) -> Estimate:
-    """The ECE of so many slices if their confidences (n,) were exact: its mean, and where 95 % of draws lie.
+    """Estimate the ECE that a perfectly calibrated model would show with these confidences.
 
-    Consistency resampling (Bröcker & Smith, Weather Forecast. 22:651, 2007): each slice is right with the
-    probability that it is said to be. What is within is no evidence of bad calibration; slices that are right
-    and wrong together, as those of a patient may be, would widen it. models: which model each is of, (n,),
-    numbered from 0; of several, the mean of their ECE.
+    Consistency resampling: in each draw, each slice is correct with a probability of its confidence. An ECE
+    within the interval is no evidence of bad calibration. The interval takes slices as independent; slices of
+    one patient that are correct or wrong together would widen it.
+
+    Parameters
+    ----------
+    confidences
+        Probability of the predicted class, (n,).
+    resamples, seed
+        Number of draws, and their seed.
+    models
+        Code of the model of each slice, int64 (n,), from 0; None for one model. The ECE is the mean over
+        models.
+
+    Returns
+    -------
+    Estimate
+        The mean, and the ends between which 95 % of the draws lie.
+
+    References
+    ----------
+    Bröcker & Smith, Weather and Forecasting 22:651, 2007.
     """
     random = np.random.default_rng(seed)
     codes = np.zeros(len(confidences), dtype=np.int64) if models is None else models
@@ -92,23 +119,23 @@ def ece_by_chance(
     return Estimate(value=float(np.mean(values)), low=low, high=high)
 
 
-def _binned(scores: Scores) -> dict[str, list[Gaps]]:
-    """By error, what is binned: the predicted class, or each class in turn."""
+def _binned(scores: Scores) -> dict[str, list[CalibrationGaps]]:
+    """Gaps and bins of each calibration error: of the predicted class, or of each class in turn."""
     truth = np.eye(len(scores.classes))[scores.labels]
-    top = top_gaps(scores)
+    top = top_class_gaps(scores)
     equal = np.empty(len(scores), dtype=np.int64)
-    for rows in scores.by_model:
+    for rows in scores.rows_by_model:
         order = rows[np.argsort(scores.confidences[rows], kind="stable")]
         equal[order] = np.arange(len(rows)) * ECE_BINS // len(rows)
     own = [
-        Gaps(truth[:, index] - column, confidence_bin(column, ECE_BINS))
+        CalibrationGaps(truth[:, index] - column, confidence_bin(column, ECE_BINS))
         for index, column in enumerate(scores.probabilities.T)
     ]
-    return {"ece": [top], "adaptive_ece": [Gaps(top.gap, equal)], "classwise_ece": own}
+    return {"ece": [top], "adaptive_ece": [CalibrationGaps(top.gap, equal)], "classwise_ece": own}
 
 
 def _losses(scores: Scores) -> dict[str, Floats]:
-    """What is a mean over slices, (n,) each."""
+    """The scores that are a mean over slices, (n,) each."""
     n, count = scores.probabilities.shape
     truth = np.eye(count)[scores.labels]
     likelihood = scores.probabilities[np.arange(n), scores.labels].clip(_TINY)

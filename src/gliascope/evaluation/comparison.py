@@ -1,4 +1,4 @@
-"""Models that answered the same slices, against the best of them."""
+"""Comparison of models that predicted the same slices with the most accurate one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import group_draws, mean_interval, with_interval
 from gliascope.evaluation.metrics import Metrics, evaluate_scores
 from gliascope.evaluation.replicates import group_sums
@@ -18,8 +18,8 @@ FLIPS = 9_999
 _STREAM = 0xF11B
 
 
-class AgainstBest(Value):
-    """A model against the most accurate one, on the same slices."""
+class AgainstBest(FrozenModel):
+    """A model compared with the most accurate one, on the same slices."""
 
     best_only: int = Field(description="slices that only the best gets right")
     this_only: int = Field(description="slices that only this one gets right")
@@ -33,19 +33,36 @@ class AgainstBest(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One of the models that are compared. against_best: None of the best itself."""
+class RankedModel:
+    """One of the models that are compared. `against_best` is None for the best itself."""
 
     name: str
     result: Metrics
     against_best: AgainstBest | None
 
 
-def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[Compared]:
-    """Rank models, the most accurate first; of equals, the higher balanced accuracy, then the order given.
+def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[RankedModel]:
+    """Rank models by accuracy and test each against the best.
 
-    The best is found on the same slices, which favours it. Raises ValueError where labels, groups or classes
-    differ: then nothing is paired.
+    Of equally accurate models, the one with the higher balanced accuracy comes first, then the one given
+    first. The best is chosen on the same slices, which favours it.
+
+    Parameters
+    ----------
+    scores
+        By model name: its predictions of the same slices, in the same order.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    list of RankedModel
+        The most accurate first.
+
+    Raises
+    ------
+    ValueError
+        If labels, groups or classes differ, so that predictions are not paired.
     """
     _check_paired(scores)
     results = {name: evaluate_scores(one, resamples) for name, one in scores.items()}
@@ -57,44 +74,97 @@ def compare_scores(scores: Mapping[str, Scores], resamples: int = 2000) -> list[
     )
     best = scores[ranked[0]]
     counts = [_against(best, scores[name]) for name in ranked[1:]]
-    p, p_groups = holm([one.p for one in counts]), holm([one.p_groups for one in counts])
+    p, p_groups = (
+        holm_correction([one.p for one in counts]),
+        holm_correction([one.p_groups for one in counts]),
+    )
     against = [
         one.model_copy(update={"p_holm": by_slices, "p_groups_holm": by_groups})
         for one, by_slices, by_groups in zip(counts, p, p_groups, strict=True)
     ]
-    return [Compared(name, results[name], one) for name, one in zip(ranked, [None, *against], strict=True)]
+    return [RankedModel(name, results[name], one) for name, one in zip(ranked, [None, *against], strict=True)]
 
 
-def gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Estimate:
-    """How much more accurate one is than others are on average, on the same slices: {value, low, high}.
+def accuracy_gain(whole: Scores, members: Sequence[Scores], resamples: int = 2000) -> Estimate:
+    """Compute how much more accurate one model is than the mean of others on the same slices.
 
-    The interval is the percentiles of the difference over resampled groups; None for fewer than two groups.
-    Raises ValueError where labels, groups or classes differ.
+    Parameters
+    ----------
+    whole
+        Predictions of the one model, such as an ensemble.
+    members
+        Predictions of the others, such as its members.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    Estimate
+        The difference in accuracy, with its percentile interval over groups; no interval for fewer than two
+        groups.
+
+    Raises
+    ------
+    ValueError
+        If labels, groups or classes differ.
     """
     _check_paired({"the first": whole, **{f"member {n}": one for n, one in enumerate(members, start=1)}})
     if all(np.array_equal(whole.probabilities, one.probabilities) for one in members):
         return with_interval(0.0, (0.0, 0.0) if whole.group_count > 1 else None)  # of a model over itself
-    return paired(whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples)
+    return mean_paired_difference(
+        whole, whole.correct - np.mean([one.correct for one in members], axis=0), resamples
+    )
 
 
-def paired(scores: Scores, differences: NDArray[np.float64], resamples: int = 2000) -> Estimate:
-    """Mean of a difference between two answers to each slice, (n,), from -1 to 1: {value, low, high}.
+def mean_paired_difference(
+    scores: Scores, differences: NDArray[np.float64], resamples: int = 2000
+) -> Estimate:
+    """Compute the mean of differences between two predictions of each slice, with its interval.
 
-    The interval is the percentiles over resampled groups of `scores`; None for fewer than two groups.
+    Parameters
+    ----------
+    scores
+        Predictions whose groups are resampled.
+    differences
+        One of each slice, (n,), from -1 to 1.
+    resamples
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    Estimate
+        The mean, with its percentile interval over groups; no interval for fewer than two groups.
     """
     sums = group_sums(scores, np.stack([differences, np.ones(len(scores))], axis=1))
     draws = group_draws(scores.group_count, len(scores), resamples, seed=0)
     totals = np.concatenate([draw @ sums for draw in draws])
     value, samples = float(differences.mean()), totals[:, 0] / totals[:, 1]
-    return with_interval(value, mean_interval(value, samples, scores.group_count, -1, 1))
+    return with_interval(value, mean_interval(value, samples, scores.group_count, low=-1, high=1))
 
 
-def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:
-    """McNemar's exact test of two classifiers on the same slices (McNemar 1947, Psychometrika 12:153).
+def mcnemar_test(first: Bools, second: Bools) -> tuple[int, int, float]:
+    """Run McNemar's exact test of two classifiers on the same slices.
 
-    first, second: whether each is right, (n,). Returns how many slices only the first and only the second
-    gets right, and the two-sided p that a fair coin parts these discordant slices so unevenly; 1 where
-    there are none.
+    Parameters
+    ----------
+    first, second
+        Whether each classifier is correct, bool (n,).
+
+    Returns
+    -------
+    only_first, only_second : int
+        Slices that only the first, and only the second, classifies correctly.
+    p : float
+        Two-sided p-value of an even division of these discordant slices; 1 where there are none.
+
+    References
+    ----------
+    McNemar, Psychometrika 12:153, 1947.
+
+    Examples
+    --------
+    >>> mcnemar_test(np.array([True, True, True, False]), np.array([False, False, False, False]))
+    (3, 0, 0.25)
     """
     from scipy.stats import binomtest
 
@@ -104,12 +174,27 @@ def mcnemar(first: Bools, second: Bools) -> tuple[int, int, float]:
     return only_first, only_second, p
 
 
-def flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
-    """Two-sided p of Fisher's randomisation test: the sign of each group's difference is a coin's.
+def sign_flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
+    """Run Fisher's randomisation test, which flips the sign of each group's difference at random.
 
-    differences: of two classifiers' right answers, summed within each group, (groups,). With groups of one
-    slice this is McNemar's test, but for the random draw: FLIPS of them, and the one observed (Phipson &
-    Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39), so p is at least 1 / (FLIPS + 1).
+    With groups of one slice this is McNemar's test, up to the random draws. Of these there are FLIPS, and the
+    observed signs count as one more, so p is at least 1 / (FLIPS + 1).
+
+    Parameters
+    ----------
+    differences
+        Correct predictions of one classifier less those of another, summed within each group, (groups,).
+    seed
+        Of the random signs.
+
+    Returns
+    -------
+    float
+        Two-sided p-value.
+
+    References
+    ----------
+    Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9:39, 2010.
     """
     telling = differences[differences != 0]
     if not len(telling):
@@ -120,8 +205,18 @@ def flip_test(differences: NDArray[np.float64], seed: int = 0) -> float:
     return float((1 + extreme.sum()) / (FLIPS + 1))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust for several tests: the chance of any false alarm is kept (Holm 1979, Scand. J. Stat. 6:65)."""
+def holm_correction(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values by Holm's step-down method, which controls the family-wise error rate.
+
+    References
+    ----------
+    Holm, Scand. J. Stat. 6:65, 1979.
+
+    Examples
+    --------
+    >>> holm_correction([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
@@ -131,11 +226,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _against(best: Scores, other: Scores) -> AgainstBest:
-    """Two models alone: there is nothing to correct p for."""
-    best_only, this_only, p = mcnemar(best.correct, other.correct)
+    """Compare one model with the best; p-values are not yet corrected."""
+    best_only, this_only, p = mcnemar_test(best.correct, other.correct)
     difference = best.correct.astype(np.float64) - other.correct
-    p_groups = flip_test(group_sums(best, difference[:, None])[:, 0])
-    repeated = best.distinct() < len(best)
+    p_groups = sign_flip_test(group_sums(best, difference[:, None])[:, 0])
+    repeated = best.count_distinct() < len(best)
     p = p_groups if repeated else p
     return AgainstBest(
         best_only=best_only, this_only=this_only, p=p, p_groups=p_groups, p_holm=p, p_groups_holm=p_groups

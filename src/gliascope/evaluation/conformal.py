@@ -1,10 +1,10 @@
-"""What prediction sets do on a test set: how often they hold the truth, and how large they are."""
+"""Coverage and size of prediction sets on a test set."""
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import (
     group_draws,
     mean_interval,
@@ -15,8 +15,8 @@ from gliascope.evaluation.replicates import resampled_sums
 from gliascope.evaluation.scores import Scores
 
 
-class SetMetrics(Value):
-    """What prediction sets do on a test set. Intervals are over groups."""
+class SetMetrics(FrozenModel):
+    """Coverage and size of prediction sets on a test set. Intervals are over groups."""
 
     coverage: Estimate = Field(
         description="share of sets that hold the truth, every group counting alike, as for one slice of each"
@@ -32,19 +32,29 @@ class SetMetrics(Value):
 def evaluate_sets(
     scores: Scores, sets: NDArray[np.bool_], resamples: int = 2000, seed: int = 0
 ) -> SetMetrics:
-    """Measure coverage and size of prediction sets, bool (n, classes), on a test set."""
+    """Measure coverage and size of prediction sets.
+
+    Parameters
+    ----------
+    scores
+        The predictions of n slices.
+    sets
+        Which classes are in the set of each slice, bool (n, classes).
+    resamples, seed
+        Of the bootstrap over groups.
+    """
     n, count = sets.shape
     covered = sets[np.arange(n), scores.labels].astype(np.float64)
     size = sets.sum(axis=1).astype(np.float64)
     shares = np.bincount(scores.group_codes, covered) / np.bincount(scores.group_codes)
     sampled = resampled_sums(scores, np.stack([np.ones(n), size], axis=1), resamples, seed)
-    sizes = mean_interval(size.mean(), sampled[:, 1] / sampled[:, 0], scores.group_count, 0, count)
+    sizes = mean_interval(size.mean(), sampled[:, 1] / sampled[:, 0], scores.group_count, low=0, high=count)
     drawn = np.concatenate([draws @ shares for draws in group_draws(scores.group_count, n, resamples, seed)])
     coverage = float(shares.mean())
     return SetMetrics(
         coverage=with_interval(
             coverage,
-            share_interval(coverage, drawn / scores.group_count, scores.group_count, scores.distinct()),
+            share_interval(coverage, drawn / scores.group_count, scores.group_count, scores.count_distinct()),
         ),
         of_slices=float(covered.mean()),
         per_class={

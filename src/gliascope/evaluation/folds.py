@@ -1,17 +1,17 @@
-"""How much the models of one protocol differ: those of its folds, and of repeats of these."""
+"""How much the models of one protocol differ: the models of its folds, and of repeats of all folds."""
 
 from collections.abc import Mapping
 
 import numpy as np
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.evaluation.metrics import metric_values
 from gliascope.evaluation.scores import Scores
 
 
-class FoldMetrics(Value):
-    """Numbers of one fold, or of one repeat."""
+class FoldMetrics(FrozenModel):
+    """Metrics of one fold, or of one repeat."""
 
     name: str
     n: int = Field(description="test slices")
@@ -19,15 +19,15 @@ class FoldMetrics(Value):
     balanced_accuracy: float
 
 
-class Spread(Value):
+class Spread(FrozenModel):
     """Mean and sample standard deviation. The latter is no standard error: folds share training slices."""
 
     mean: float
     sd: float
 
 
-class FoldSummary(Value):
-    """Numbers of each fold (or repeat), and how much they differ."""
+class FoldSummary(FrozenModel):
+    """Metrics of each fold (or repeat), and their spread."""
 
     each: tuple[FoldMetrics, ...]
     accuracy: Spread
@@ -35,13 +35,13 @@ class FoldSummary(Value):
 
 
 class Folds(FoldSummary):
-    """Numbers of each fold and, where folds were drawn several times, of each repeat of all folds."""
+    """Metrics of each fold and, where folds were drawn several times, of each repeat of all folds."""
 
     repeats: FoldSummary | None = Field(description="null where the folds were drawn once")
 
 
 def summarise_folds(folds: Mapping[str, Scores]) -> FoldSummary:
-    """Numbers of each fold by name, with mean and sample standard deviation over folds."""
+    """Compute the metrics of each fold, by its name, and their mean and sample standard deviation."""
     each = []
     for name, scores in folds.items():
         values = metric_values(scores)

@@ -1,4 +1,4 @@
-"""Scores in, numbers with 95 % intervals out."""
+"""Metrics of a test set, with 95 % intervals."""
 
 from typing import Any
 
@@ -6,26 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gliascope.evaluation.binned import binned_error, top_gaps
+from gliascope.evaluation.binned import binned_error, top_class_gaps
 from gliascope.evaluation.defined import mean_defined
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import (
     error_interval,
     share_interval,
     small_sample_inflation,
     with_interval,
 )
-from gliascope.evaluation.replicates import replicate
+from gliascope.evaluation.replicates import resample_metrics
 from gliascope.evaluation.scores import Scores
-from gliascope.evaluation.units import group_units, slice_units
+from gliascope.evaluation.units import count_groups, count_slices
 
-SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
-ERRORS = {"ece": 1.0, "brier": 2.0}  # and the highest that each can be
-CLASS_SHARES = ("precision", "recall", "f1", "specificity", "auroc")
+SHARE_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+ERROR_MAXIMA = {"ece": 1.0, "brier": 2.0}  # and the highest that each can be
+CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auroc")
 
 
-class ClassMetrics(Value):
-    """How one class is told from all others."""
+class ClassMetrics(FrozenModel):
+    """How well one class is distinguished from all others."""
 
     support: int = Field(description="test slices of the class")
     precision: Estimate
@@ -35,8 +35,8 @@ class ClassMetrics(Value):
     auroc: Estimate = Field(description="area under the ROC curve, this class against the rest")
 
 
-class Metrics(Value):
-    """All numbers of a test set. Intervals are over groups."""
+class Metrics(FrozenModel):
+    """All metrics of a test set. Intervals are over groups."""
 
     n: int = Field(description="test slices, each counted once for every model that was tested on it")
     groups: int = Field(description="independent groups of slices: patients, or copies of one image")
@@ -54,27 +54,50 @@ class Metrics(Value):
 
 
 def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Metrics:
-    """Compute all numbers of a test set.
+    """Compute all metrics of a test set.
 
-    Every number but counts has a 95 % interval over groups (see `intervals`).
-    Value and ends are None where the number is undefined (recall, F1 and AUROC of a class without slices,
-    precision of a class never predicted), low and high where fewer than two groups bear on it. A class
-    without slices is in no macro average; slices that are taken for it are mistakes all the same. AUROC is
-    one class against the rest.
+    Every metric but counts has a 95 % interval over groups (see `evaluation.intervals`). A metric and its
+    interval are None where it is undefined: recall, F1 and AUROC of a class without slices, precision of a
+    class that is never predicted. The interval alone is None where the metric rests on fewer than two groups.
+    A class without slices is in no macro average; slices that are predicted as it are errors all the same.
 
-    Several models: what is counted slice by slice is counted over all rows, for each is decided by one model.
-    AUROC and ECE are the mean over models, each alone: scores of different models have no common scale.
+    Where several models were tested, counts are over all rows, for each row is the prediction of one model.
+    AUROC and ECE are the mean over models: scores of different models have no common scale.
 
-    ECE: 15 equal-width bins of the top-1 confidence (Guo et al. 2017). Brier: the original sum over classes
-    (Brier 1950), from 0 to 2; for two classes this is twice the form that runs from 0 to 1.
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    resamples, seed
+        Of the bootstrap over groups.
+
+    Notes
+    -----
+    AUROC is of one class against the rest. ECE has 15 equal-width bins of the top-1 confidence (Guo et al.
+    2017). The Brier score is the original sum over classes (Brier 1950), from 0 to 2; for two classes this is
+    twice the form that runs from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gliascope.evaluation.scores import Scores
+    >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    >>> scores = Scores(probabilities, np.array([0, 0, 1, 1]), np.arange(4), ("glioma", "no_tumor"))
+    >>> metrics = evaluate_scores(scores)
+    >>> metrics.accuracy.value, metrics.confusion
+    (0.75, ((2, 0), (1, 1)))
     """
-    values, samples, units = metric_values(scores), replicate(scores, resamples, seed), group_units(scores)
+    values, samples, units = (
+        metric_values(scores),
+        resample_metrics(scores, resamples, seed),
+        count_groups(scores),
+    )
 
-    slices, support = scores.distinct(), slice_units(scores)
+    slices, support = scores.count_distinct(), count_slices(scores)
     alike = bool(scores.correct.all() or not scores.correct.any())
     ranked: dict[str, Any] = {
         # As in designs with strata: groups less classes (Korn & Graubard 1998).
-        "freedom": max(1, scores.group_count - int((values["recall"] >= 0).sum())),
+        "degrees_of_freedom": max(1, scores.group_count - int((values["recall"] >= 0).sum())),
         "inflation": small_sample_inflation(samples["auroc"], units["auroc"]),
     }
 
@@ -84,7 +107,7 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
 
     def error(name: str, most: float) -> Estimate:
         value, chance = float(values[name]), samples.get(f"{name}_by_chance")
-        interval = error_interval(value, samples[name], int(units[name]), most, chance=chance, alike=alike)
+        interval = error_interval(value, samples[name], int(units[name]), most, chance=chance, all_same=alike)
         return with_interval(value, interval)
 
     def of_class(name: str, index: int) -> Estimate:
@@ -98,11 +121,11 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
         n=len(scores),
         groups=scores.group_count,
         classes=scores.classes,
-        **{name: share(name) for name in SHARES},
-        **{name: error(name, most) for name, most in ERRORS.items()},
+        **{name: share(name) for name in SHARE_METRICS},
+        **{name: error(name, most) for name, most in ERROR_MAXIMA.items()},
         per_class={
             label: ClassMetrics(
-                support=int(confusion[index].sum()), **{name: of_class(name, index) for name in CLASS_SHARES}
+                support=int(confusion[index].sum()), **{name: of_class(name, index) for name in CLASS_METRICS}
             )
             for index, label in enumerate(scores.classes)
         },
@@ -111,7 +134,7 @@ def evaluate_scores(scores: Scores, resamples: int = 2000, seed: int = 0) -> Met
 
 
 def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
-    """Indices of the wrong predictions, most confident first, at most `limit`, and one of a group."""
+    """Return indices of wrong predictions, most confident first: at most `limit`, and one of each group."""
     wrong = np.flatnonzero(~scores.correct)
     wrong = wrong[np.argsort(-scores.confidences[wrong], kind="stable")]
     # np.unique returns the first place of each group, which is its most confident mistake.
@@ -120,7 +143,7 @@ def confident_mistakes(scores: Scores, limit: int) -> NDArray[np.int64]:
 
 
 def metric_values(scores: Scores) -> dict[str, Any]:
-    """The numbers themselves: floats, or (classes,) arrays; NaN where undefined."""
+    """Compute the metrics without intervals: floats, or (classes,) arrays; NaN where undefined."""
     from sklearn.metrics import accuracy_score, multilabel_confusion_matrix, precision_recall_fscore_support
 
     order = range(len(scores.classes))
@@ -138,7 +161,7 @@ def metric_values(scores: Scores) -> dict[str, Any]:
         "balanced_accuracy": mean_defined(recall),
         "macro_f1": mean_defined(f1),
         "macro_auroc": mean_defined(auroc),
-        "ece": binned_error(scores, [top_gaps(scores)]),
+        "ece": binned_error(scores, [top_class_gaps(scores)]),
         "brier": ((scores.probabilities - truth) ** 2).sum(axis=1).mean(),
         "precision": precision,
         "recall": recall,
@@ -153,7 +176,7 @@ def _auroc(scores: Scores, index: int) -> float:
     from sklearn.metrics import roc_auc_score
 
     positive, score = scores.labels == index, scores.probabilities[:, index]
-    both = scores.with_both(positive)
+    both = scores.rankable_rows(positive)
     return float(np.mean([roc_auc_score(positive[rows], score[rows]) for rows in both])) if both else np.nan
 
 

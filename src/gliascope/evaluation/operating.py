@@ -1,7 +1,7 @@
-"""Operating points: what a classifier finds of the tumours at a stated rate of false alarms, and the reverse.
+"""Operating points: sensitivity at a fixed specificity, and the reverse.
 
-The question is tumour or no tumour, whatever kind. The score is the probability of all kinds together; a
-slice is called a tumour where it reaches the threshold.
+The question is tumour or no tumour, whatever its kind. The score is the summed probability of all tumour
+classes; a slice is called a tumour where the score reaches the threshold.
 """
 
 import numpy as np
@@ -11,26 +11,26 @@ from pydantic import Field
 from gliascope.classes import NO_TUMOR
 from gliascope.evaluation.curves import counts_by_threshold, resampled_counts
 from gliascope.evaluation.defined import Floats, mean_defined
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.intervals import group_draws, share_interval, with_interval
 from gliascope.evaluation.replicates import group_sums
 from gliascope.evaluation.scores import Scores
 
-LEVEL = 0.95
-AIMS = ("specificity", "sensitivity")
+HELD_RATE = 0.95
+HELD_QUANTITIES = ("specificity", "sensitivity")
 _ROUNDING = 1e-9
 
 
-class ChosenThreshold(Value):
-    """A threshold that was chosen on validation slices, and what it does on the test slices."""
+class ChosenThreshold(FrozenModel):
+    """A threshold chosen on validation slices, with its sensitivity and specificity on test slices."""
 
     threshold: float
     sensitivity: Estimate
     specificity: Estimate
 
 
-class OperatingPoint(Value):
-    """The best of one rate (sensitivity or specificity) while the other is held at a level."""
+class OperatingPoint(FrozenModel):
+    """The best value of one rate (sensitivity or specificity) while the other is held at a level."""
 
     level: float = Field(description="that the held rate has at least")
     value: Estimate = Field(
@@ -44,8 +44,8 @@ class OperatingPoint(Value):
     )
 
 
-class OperatingPoints(Value):
-    """Tumour or no tumour, at two stated rates."""
+class OperatingPoints(FrozenModel):
+    """Tumour or no tumour, at two operating points."""
 
     specificity: OperatingPoint = Field(description="specificity is held; the value is the sensitivity")
     sensitivity: OperatingPoint = Field(description="sensitivity is held; the value is the specificity")
@@ -56,43 +56,68 @@ def operating_points(
 ) -> OperatingPoints | None:
     """Find both operating points.
 
-    The interval of each finds the threshold anew on each resample of groups. The threshold that was chosen
-    on `validation` is what a user gets; `value` alone had the test set to choose on.
-    Of several models, each has a threshold of its own: value is the mean over models, threshold and chosen
-    are None. Models with slices on one side alone are left out.
+    The interval of each finds the threshold anew on each resample of groups. `value` is optimistic, because
+    its threshold is chosen on the test set; `chosen` has a threshold from the validation set, as a user
+    would.
 
-    None where there is no class `no_tumor`, or all slices are on one side.
+    Parameters
+    ----------
+    test
+        The predictions of a test set. Where several models were tested, `value` is the mean over the models
+        that have slices with and without a tumour, and `threshold` and `chosen` are None.
+    validation
+        Predictions of the same model for the slices to choose a threshold on.
+    resamples, seed
+        Of the bootstrap over groups.
+
+    Returns
+    -------
+    OperatingPoints or None
+        None where there is no class `no_tumor`, or where all slices or none show a tumour.
     """
-    sides = tumour_side(test)
+    sides = tumour_scores(test)
     if sides is None:
         return None
     score, tumour = sides
-    models = test.with_both(tumour)
+    models = test.rankable_rows(tumour)
     if not models:
         return None
     alone = test.model_count == 1
-    known = None if validation is None or not alone else tumour_side(validation)
+    known = None if validation is None or not alone else tumour_scores(validation)
     resampled = [
-        [mean_defined(np.stack([_held(up, down, aim)[0] for up, down in counts], axis=1)) for aim in AIMS]
-        for counts in resampled_counts(test, score, tumour, resamples, seed)
+        [
+            mean_defined(np.stack([_held(up, down, aim)[0] for up, down in counts], axis=1))
+            for aim in HELD_QUANTITIES
+        ]
+        for counts in resampled_counts(test, score, tumour, resamples=resamples, seed=seed)
     ]
     points = {}
-    for aim, samples in zip(AIMS, np.concatenate(resampled, axis=1), strict=True):
+    for aim, samples in zip(HELD_QUANTITIES, np.concatenate(resampled, axis=1), strict=True):
         best = [_best(score[rows], tumour[rows], aim) for rows in models]
         value = float(np.mean([of_model for of_model, _ in best]))
         # Both sides bear on it: one sets the threshold, the other is counted.
-        interval = share_interval(value, samples, min(test.side_groups(tumour)), test.distinct())
+        interval = share_interval(
+            value, samples, min(test.count_groups_by_side(tumour)), test.count_distinct()
+        )
         points[aim] = OperatingPoint(
-            level=LEVEL,
+            level=HELD_RATE,
             value=with_interval(value, interval),
             threshold=best[0][1] if alone else None,
-            chosen=known and _applied(test, score, tumour, _best(*known, aim)[1], resamples, seed),
+            chosen=known
+            and _applied(test, score, tumour, _best(*known, aim)[1], resamples=resamples, seed=seed),
         )
     return OperatingPoints(**points)
 
 
-def tumour_side(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
-    """Probability of a tumour of any kind, and whether there is one: (n,) each; None as above."""
+def tumour_scores(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
+    """Return the probability of a tumour of any kind, and whether there is one.
+
+    Returns
+    -------
+    tuple of numpy.ndarray or None
+        float64 (n,) and bool (n,). None where there is no class `no_tumor`, or where all slices or none show
+        a tumour.
+    """
     if NO_TUMOR not in scores.classes:
         return None
     absent = scores.classes.index(NO_TUMOR)
@@ -104,7 +129,7 @@ def tumour_side(scores: Scores) -> tuple[Floats, NDArray[np.bool_]] | None:
 
 
 def _best(score: Floats, tumour: NDArray[np.bool_], aim: str) -> tuple[float, float]:
-    """The highest sensitivity at the aimed specificity, or the reverse, and its threshold."""
+    """Return the highest sensitivity at the fixed specificity (or the reverse), and its threshold."""
     up, down = counts_by_threshold(score, tumour, np.ones((1, len(score))))
     value, place = _held(up, down, aim)
     thresholds = np.unique(score)[::-1]
@@ -114,20 +139,20 @@ def _best(score: Floats, tumour: NDArray[np.bool_], aim: str) -> tuple[float, fl
 
 
 def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]]:
-    """Of each resample, the best of one rate where the aimed one is held, and the index of its threshold.
+    """Return each resample's best value of one rate while the other is held, and the threshold's index.
 
-    NaN where a side has no weight; index -1 stands for a threshold above all scores.
+    The value is NaN where a side has no weight; index -1 stands for a threshold above all scores.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         sensitivity = up / up[:, -1:]
         specificity = 1 - down / down[:, -1:]
     if aim == "specificity":
         # The lower the threshold, the more is found: the last that holds. Above all scores, nothing is.
-        place = (specificity >= LEVEL - _ROUNDING).sum(axis=1) - 1
+        place = (specificity >= HELD_RATE - _ROUNDING).sum(axis=1) - 1
         wanted, otherwise = sensitivity, 0.0
     else:
         # The first that holds; the lowest threshold calls all a tumour, and so holds always.
-        place = np.argmax(sensitivity >= LEVEL - _ROUNDING, axis=1)
+        place = np.argmax(sensitivity >= HELD_RATE - _ROUNDING, axis=1)
         wanted, otherwise = specificity, 0.0
     values = np.where(place >= 0, wanted[np.arange(len(up)), place], otherwise)
     undefined = (up[:, -1] <= 0) | (down[:, -1] <= 0)
@@ -135,18 +160,18 @@ def _held(up: Floats, down: Floats, aim: str) -> tuple[Floats, NDArray[np.int64]
 
 
 def _applied(
-    test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, resamples: int, seed: int
+    test: Scores, score: Floats, tumour: NDArray[np.bool_], threshold: float, *, resamples: int, seed: int
 ) -> ChosenThreshold:
-    """Sensitivity and specificity on a test set at a threshold that it had no say in."""
+    """Sensitivity and specificity on a test set at a threshold that was chosen elsewhere."""
     called = score >= threshold
     columns = np.stack([tumour, tumour & called, ~tumour, ~tumour & ~called], axis=1).astype(np.float64)
     sums = group_sums(test, columns)
     draws = np.concatenate([d @ sums for d in group_draws(test.group_count, len(test), resamples, seed)])
-    positives, negatives = test.side_groups(tumour)
+    positives, negatives = test.count_groups_by_side(tumour)
     return ChosenThreshold(
         threshold=threshold,
-        sensitivity=_share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.distinct(tumour)),
-        specificity=_share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.distinct(~tumour)),
+        sensitivity=_share(columns.sum(axis=0)[:2], draws[:, :2], positives, test.count_distinct(tumour)),
+        specificity=_share(columns.sum(axis=0)[2:], draws[:, 2:], negatives, test.count_distinct(~tumour)),
     )
 
 

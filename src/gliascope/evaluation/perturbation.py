@@ -1,7 +1,7 @@
-"""Whether a model's answer hangs on the places a saliency map names: arrays in, numbers out.
+"""Insertion and deletion curves: whether a prediction depends on the pixels that a saliency map ranks high.
 
-Insertion and deletion (Petsiuk et al., RISE, BMVC 2018): pixels are shown, or taken away, from the most
-salient to the least, and the probability of the class is followed.
+Pixels are revealed, or blackened, from the most salient to the least, while the probability of the class is
+recorded (Petsiuk et al., RISE, BMVC 2018).
 """
 
 from collections.abc import Callable
@@ -15,32 +15,48 @@ STEPS = 16
 BLUR = 0.045
 """Standard deviation of the blur that insertion starts from, as a share of the side: 10 pixels of 224."""
 
-Score = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+ScoreFunction = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 """Pictures (n, size, size[, 3]), uint8, to the probability of the class in question, (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
-    """Probability of the class after each of STEPS equal parts of the pixels, (STEPS + 1,) each."""
+class PerturbationCurves:
+    """Probability of the class after each of STEPS equal steps, (STEPS + 1,) each."""
 
     insertion: NDArray[np.float64]
     deletion: NDArray[np.float64]
 
     @property
     def areas(self) -> dict[str, float]:
-        """Area under each; good maps have much under insertion and little under deletion."""
+        """Area under each curve; a good saliency map has a large insertion and a small deletion area."""
         return {
             "insertion": float(np.trapezoid(self.insertion) / STEPS),
             "deletion": float(np.trapezoid(self.deletion) / STEPS),
         }
 
 
-def perturb(pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: Score) -> Curves:
-    """Curves of one picture, uint8 (size, size[, 3]), in the order of its saliency map, (size, size).
+def perturbation_curves(
+    pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: ScoreFunction
+) -> PerturbationCurves:
+    """Compute the insertion and deletion curve of one image.
 
-    Deletion blackens pixels; insertion sharpens those of a blurred picture, so that no edge between shown and
-    hidden looks like a lesion. Equal places come in a random order, the same every time.
-    Raises ValueError where shapes differ.
+    Deletion blackens pixels. Insertion starts from a blurred image and restores pixels, so that no edge
+    between revealed and hidden pixels resembles a lesion. Pixels of equal saliency come in a random order,
+    the same every time.
+
+    Parameters
+    ----------
+    pixels
+        The image, uint8 (size, size[, 3]).
+    saliency
+        Its saliency map, (size, size).
+    score
+        Gives the probability of the class for a batch of images.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
     if saliency.shape != pixels.shape[:2]:
         raise ValueError(f"expected `saliency` of shape {pixels.shape[:2]} but got {saliency.shape}")
@@ -52,7 +68,7 @@ def perturb(pixels: NDArray[np.uint8], saliency: NDArray[np.float32], score: Sco
     past = rank.reshape(saliency.shape) < (np.arange(STEPS + 1) / STEPS)[:, None, None]
     past = past[..., None] if pixels.ndim == 3 else past
     blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(BLUR * max(saliency.shape)))
-    return Curves(
+    return PerturbationCurves(
         insertion=score(np.where(past, pixels, np.asarray(blurred))),
         deletion=score(np.where(past, np.uint8(0), pixels)),
     )

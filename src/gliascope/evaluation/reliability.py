@@ -5,25 +5,25 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.evaluation.binned import ECE_BINS, confidence_bin
-from gliascope.evaluation.estimate import Defined, Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FiniteOrNone, FrozenModel
 from gliascope.evaluation.intervals import clopper_pearson, with_interval
 from gliascope.evaluation.scores import Scores
 
 
-class ModelBin(Value):
-    """What one of several models did in a bin."""
+class ModelBin(FrozenModel):
+    """Confidence and accuracy of one of several models in a bin."""
 
     confidence: float
     accuracy: float
 
 
-class ReliabilityBin(Value):
+class ReliabilityBin(FrozenModel):
     """The slices whose top confidence lies in one bin."""
 
     lower: float
     upper: float
     count: int
-    confidence: Defined = Field(description="mean; null in an empty bin")
+    confidence: FiniteOrNone = Field(description="mean; null in an empty bin")
     accuracy: Estimate = Field(description="with the Clopper-Pearson interval of the bin's number of groups")
     models: tuple[ModelBin | None, ...] = Field(
         default=(), description="of several models, each one's; null where it has no slice in the bin"
@@ -31,10 +31,21 @@ class ReliabilityBin(Value):
 
 
 def reliability(scores: Scores, bins: int = ECE_BINS) -> list[ReliabilityBin]:
-    """Bins of a reliability diagram (Niculescu-Mizil & Caruana 2005) over the top-1 confidence.
+    """Compute the bins of a reliability diagram over the top-1 confidence.
 
-    Of several models, bins are of all together, in which one that is too sure and one that is too modest hide
-    each other; so each bin has the confidence and accuracy of each model, too.
+    Where several models were tested, a bin holds the slices of all. An overconfident and an underconfident
+    model then cancel each other out, so each bin also has the confidence and accuracy of each model.
+
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    bins
+        Number of equal-width bins.
+
+    References
+    ----------
+    Niculescu-Mizil & Caruana, ICML 2005.
     """
     index = confidence_bin(scores.confidences, bins)
     found = []
@@ -43,7 +54,7 @@ def reliability(scores: Scores, bins: int = ECE_BINS) -> list[ReliabilityBin]:
         count, groups = int(inside.sum()), len(np.unique(scores.group_codes[inside]))
         value = float(scores.correct[inside].mean()) if count else np.nan
         interval = clopper_pearson(value * groups, groups) if count else None
-        several = scores.by_model if scores.model_count > 1 else []
+        several = scores.rows_by_model if scores.model_count > 1 else []
         found.append(
             ReliabilityBin(
                 lower=number / bins,

@@ -1,4 +1,4 @@
-"""What one model or several said about a test set: the one input of everything in `evaluation`."""
+"""Predictions of a test set by one or several models: the input of everything in `evaluation`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,36 @@ ROW_SUM_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Probabilities and truth of n slices.
+    """Predicted probabilities and true labels of n slices.
 
-    A slice that several models were tested on (repeats of a protocol) has a row for each. Scores of different
-    models have no common scale: what ranks or bins them is done for one model at a time (`by_model`).
+    A slice that several models were tested on (repeats of a protocol) has a row for each model. Scores of
+    different models have no common scale, so whatever ranks or bins them does so for one model at a time, see
+    `rows_by_model`.
 
-    probabilities: float64 (n, classes), each row sums to 1.
-    labels: int64 (n,), index into `classes`.
-    groups: int64 or str (n,), equal for slices that are not independent (one patient, copies of one image).
-    classes: names in the order of the columns.
-    models: int64 or str (n,), which model gave the probabilities; None where one model gave them all.
+    Parameters
+    ----------
+    probabilities
+        float64 (n, classes); each row sums to 1.
+    labels
+        int64 (n,): index into `classes`.
+    groups
+        int64 or str (n,): equal for slices that are not independent (one patient, copies of one image).
+    classes
+        Names in the order of the columns.
+    models
+        int64 or str (n,): which model gave the probabilities; None where one model gave them all.
 
-    Raises ValueError if shapes, dtypes or values do not fit.
+    Raises
+    ------
+    ValueError
+        If shapes, dtypes or values do not fit.
+
+    Examples
+    --------
+    >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]])
+    >>> scores = Scores(probabilities, np.array([0, 0, 1]), np.array([0, 0, 1]), ("glioma", "no_tumor"))
+    >>> scores.group_count, scores.correct.tolist()
+    (2, [True, False, True])
     """
 
     probabilities: NDArray[np.float64]
@@ -38,10 +56,12 @@ class Scores:
         labels, groups, classes = np.asarray(self.labels), np.asarray(self.groups), tuple(self.classes)
         _check_classes(classes)
         _check_probabilities(probabilities, len(classes))
-        _check_column("labels", labels, len(probabilities), "iu", "integers")
-        _check_column("groups", groups, len(probabilities), "iuUO", "integers or strings")
+        _check_column("labels", labels, len(probabilities), kinds="iu", wanted="integers")
+        _check_column("groups", groups, len(probabilities), kinds="iuUO", wanted="integers or strings")
         if self.models is not None:
-            _check_column("models", self.models, len(probabilities), "iuUO", "integers or strings")
+            _check_column(
+                "models", self.models, len(probabilities), kinds="iuUO", wanted="integers or strings"
+            )
         if labels.min() < 0 or labels.max() >= len(classes):
             raise ValueError(
                 f"expected `labels` from 0 to {len(classes) - 1} but got {labels.min()} to {labels.max()}"
@@ -55,29 +75,40 @@ class Scores:
         return len(self.labels)
 
     @classmethod
-    def join(cls, parts: Sequence["Scores"]) -> "Scores":
-        """Put test sets of different models one after the other, each named by its place.
+    def join(cls, test_sets: Sequence["Scores"]) -> "Scores":
+        """Concatenate test sets of different models; each model is numbered by its position.
 
-        Raises ValueError where their classes differ.
+        Raises
+        ------
+        ValueError
+            If their classes differ.
         """
-        if len({part.classes for part in parts}) > 1:
-            raise ValueError(f"expected equal classes but got {' and '.join(str(p.classes) for p in parts)}")
+        if len({part.classes for part in test_sets}) > 1:
+            raise ValueError(
+                f"expected equal classes but got {' and '.join(str(p.classes) for p in test_sets)}"
+            )
         return cls(
-            np.concatenate([part.probabilities for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.groups for part in parts]),
-            parts[0].classes,
-            np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+            np.concatenate([part.probabilities for part in test_sets]),
+            np.concatenate([part.labels for part in test_sets]),
+            np.concatenate([part.groups for part in test_sets]),
+            test_sets[0].classes,
+            np.repeat(np.arange(len(test_sets)), [len(part) for part in test_sets]),
         )
 
-    def at(self, which: NDArray[np.bool_]) -> "Scores":
-        """Those slices alone, in their order. Raises ValueError where there is none."""
+    def select(self, which: NDArray[np.bool_]) -> "Scores":
+        """Return the slices where `which`, bool (n,), is true, in their order.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
         models = None if self.models is None else self.models[which]
         return Scores(self.probabilities[which], self.labels[which], self.groups[which], self.classes, models)
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """Index of the most probable class, (n,); the first one where several tie."""
+        """Index of the most probable class, (n,); the first where several are equal."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @cached_property
@@ -87,7 +118,7 @@ class Scores:
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether the prediction is right, (n,)."""
+        """Whether each prediction is correct, (n,)."""
         return np.asarray(self.predictions == self.labels)
 
     @cached_property
@@ -109,17 +140,29 @@ class Scores:
         return np.asarray(np.argsort(np.argsort(first))[codes], dtype=np.int64)
 
     @cached_property
-    def by_model(self) -> tuple[NDArray[np.int64], ...]:
+    def rows_by_model(self) -> tuple[NDArray[np.int64], ...]:
         """Rows of each model, in the order of `model_codes`."""
         return tuple(np.flatnonzero(self.model_codes == number) for number in range(self.model_count))
 
-    def with_both(self, positive: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-        """Rows of each model that has positives, (n,), and negatives: no other can rank them."""
-        return [rows for rows in self.by_model if 0 < positive[rows].sum() < len(rows)]
+    def rankable_rows(self, positive: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+        """Return the rows of each model that has both positives and negatives; no other model can rank them.
 
-    def side_groups(self, positive: NDArray[np.bool_]) -> tuple[int, int]:
-        """How many groups have positives, (n,), and how many negatives, of models that have both."""
-        ranked = np.concatenate([np.empty(0, dtype=np.int64), *self.with_both(positive)])
+        Parameters
+        ----------
+        positive
+            Which slices are positive, bool (n,).
+        """
+        return [rows for rows in self.rows_by_model if 0 < positive[rows].sum() < len(rows)]
+
+    def count_groups_by_side(self, positive: NDArray[np.bool_]) -> tuple[int, int]:
+        """Count the groups with positives, and those with negatives, among the rows of `rankable_rows`.
+
+        Parameters
+        ----------
+        positive
+            Which slices are positive, bool (n,).
+        """
+        ranked = np.concatenate([np.empty(0, dtype=np.int64), *self.rankable_rows(positive)])
         codes, side = self.group_codes[ranked], positive[ranked]
         return len(np.unique(codes[side])), len(np.unique(codes[~side]))
 
@@ -128,10 +171,16 @@ class Scores:
         """How many different models there are."""
         return int(self.model_codes.max()) + 1
 
-    def distinct(self, member: NDArray[np.bool_] | None = None) -> int:
-        """How many slices there are (of the members, (n,)), those that several models answered once.
+    def count_distinct(self, member: NDArray[np.bool_] | None = None) -> int:
+        """Count the slices; a slice that several models predicted counts once.
 
-        Where the slices of a group were tested by several models, it has as many as the model with the most.
+        If several models predicted slices of a group, the group counts with the slices of the model that has
+        most.
+
+        Parameters
+        ----------
+        member
+            Count only these slices, bool (n,); None for all.
         """
         cells = self.group_codes * self.model_count + self.model_codes
         counts = np.bincount(
@@ -162,7 +211,7 @@ def _check_probabilities(probabilities: NDArray[np.float64], classes: int) -> No
         )
 
 
-def _check_column(name: str, values: NDArray[Any], length: int, kinds: str, wanted: str) -> None:
+def _check_column(name: str, values: NDArray[Any], length: int, *, kinds: str, wanted: str) -> None:
     if values.shape != (length,):
         raise ValueError(f"expected `{name}` of shape ({length},) but got {values.shape}")
     if values.dtype.kind not in kinds:

@@ -1,4 +1,4 @@
-"""Numbers of whole studies (volumes, or all slices of a patient), by each way to put slices together."""
+"""Metrics of whole studies (volumes, or all slices of a patient), for each method of aggregation."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -8,24 +8,30 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gliascope.classes import NO_TUMOR
-from gliascope.evaluation.aggregation import AGGREGATION, METHODS, OOD_LIMIT, aggregate, study_score
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.aggregation import (
+    AGGREGATION_METHODS,
+    DEFAULT_AGGREGATION,
+    OOD_LIMIT,
+    aggregate,
+    study_outlier_score,
+)
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.metrics import evaluate_scores
-from gliascope.evaluation.operating import tumour_side
+from gliascope.evaluation.operating import tumour_scores
 from gliascope.evaluation.replicates import Floats
 from gliascope.evaluation.scores import Scores
 
 
-class TumourDetection(Value):
-    """How studies with a tumour of any kind are told from those without, whatever kind is named."""
+class TumourDetection(FrozenModel):
+    """How well studies with a tumour of any kind are distinguished from those without."""
 
     sensitivity: Estimate
     specificity: Estimate
     auroc: Estimate
 
 
-class StudyMetrics(Value):
-    """Numbers over studies, with intervals over groups."""
+class StudyMetrics(FrozenModel):
+    """Metrics over studies, with intervals over groups."""
 
     accuracy: Estimate
     balanced_accuracy: Estimate
@@ -33,8 +39,8 @@ class StudyMetrics(Value):
     tumor: TumourDetection | None = Field(description="null without a class no_tumor")
 
 
-class Studies(Value):
-    """How whole studies are told, by each way to put the answers about their slices together."""
+class Studies(FrozenModel):
+    """Metrics of whole studies, for each method of aggregating the predictions of their slices."""
 
     n: int = Field(description="answers about studies: a study counts once for each model tested on it")
     distinct: int = Field(description="studies")
@@ -55,22 +61,36 @@ class Studies(Value):
 def evaluate_studies(
     scores: Scores,
     studies: Sequence[str | None],
+    *,
     resamples: int = 2000,
     seed: int = 0,
     outlier_scores: Floats | None = None,
 ) -> Studies | None:
-    """How studies are told by each of `data.studies.METHODS`; None where none has two slices.
+    """Compute the metrics of studies for each of `aggregation.AGGREGATION_METHODS`.
 
-    studies: of which study each slice is; None where that is not known, and the slice is left out. A study
-    that several models were tested on is put together of each model's answers apart.
-    outlier_scores: (slices,), where they are known; slices out of scope then have no vote, as in `predict`.
+    The true label of a study is the tumour class that most of its slices show, or `no_tumor` where no slice
+    shows a tumour.
 
-    A study is of the kind of tumour that most of its slices show, and of none where no slice shows one.
+    Parameters
+    ----------
+    scores
+        The predictions of n slices. A study that several models were tested on counts once for each model.
+    studies
+        Study of each slice, n of them; None where it is unknown: that slice is left out.
+    resamples, seed
+        Of the bootstrap over groups.
+    outlier_scores
+        Of each slice, (n,), where they are known; slices out of scope are then left out, as in `predict`.
+
+    Returns
+    -------
+    Studies or None
+        None where no study has two slices.
     """
     known = np.array([study is not None for study in studies])
     if not known.any():
         return None
-    inside = scores.at(known)
+    inside = scores.select(known)
     names, known_as = np.unique([study for study in studies if study is not None], return_inverse=True)
     _, codes = np.unique(known_as * inside.model_count + inside.model_codes, return_inverse=True)
     members = [np.flatnonzero(codes == number) for number in range(int(codes.max()) + 1)]
@@ -82,14 +102,18 @@ def evaluate_studies(
     distances = None if outlier_scores is None else outlier_scores[known]
     apart = [None if distances is None else distances[rows] for rows in members]
     methods = {}
-    for method in METHODS:
-        told = [
+    for method in AGGREGATION_METHODS:
+        by_study = [
             aggregate(inside.probabilities[rows], inside.classes, method, away)
             for rows, away in zip(members, apart, strict=True)
         ]
-        answers = Scores(np.stack(told), labels, groups, inside.classes, models)
-        methods[method] = _numbers(answers, resamples, seed)
-    far = None if distances is None else sum(study_score(distances[rows]) > OOD_LIMIT for rows in members)
+        study_scores = Scores(np.stack(by_study), labels, groups, inside.classes, models)
+        methods[method] = _numbers(study_scores, resamples, seed)
+    far = (
+        None
+        if distances is None
+        else sum(study_outlier_score(distances[rows]) > OOD_LIMIT for rows in members)
+    )
     return Studies(
         n=len(members),
         distinct=len(names),
@@ -99,7 +123,7 @@ def evaluate_studies(
         median_slices=float(median(map(len, members))),
         classes={name: int((labels == number).sum()) for number, name in enumerate(inside.classes)},
         healthy_slices=_healthy(inside, labels[codes]),
-        aggregation=AGGREGATION,
+        aggregation=DEFAULT_AGGREGATION,
         methods=methods,
     )
 
@@ -114,7 +138,7 @@ def _label(labels: NDArray[np.int64], classes: tuple[str, ...]) -> int:
 
 
 def _healthy(scores: Scores, of_study: NDArray[np.int64]) -> float | None:
-    """of_study: label of each slice's study, (n,)."""
+    """Share of slices labelled no_tumor in tumour studies. of_study: label of each slice's study, (n,)."""
     if NO_TUMOR not in scores.classes:
         return None
     absent = scores.classes.index(NO_TUMOR)
@@ -133,7 +157,7 @@ def _numbers(scores: Scores, resamples: int, seed: int) -> StudyMetrics:
 
 
 def _tumour(scores: Scores, resamples: int, seed: int) -> TumourDetection | None:
-    sides = tumour_side(scores)
+    sides = tumour_scores(scores)
     if sides is None:
         return None
     score, tumour = sides

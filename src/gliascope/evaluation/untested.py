@@ -1,25 +1,25 @@
-"""What a test could not tell: classes without slices, or with few; what calibration never saw."""
+"""Limits of a test: classes with no or few test slices, and classes that no calibration slice has."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.evaluation.metrics import Metrics
 from gliascope.evaluation.scores import Scores
 from gliascope.uncertainty.temperature import TEMPERATURES
 
-FEW = 5
+FEW_GROUPS = 5
 """Groups of a class, below which its numbers say little."""
-NAMED = 8  # classes in one sentence
-MACRO = {"balanced_accuracy": "recall", "macro_f1": "f1", "macro_auroc": "auroc"}  # the mean of what
+MAX_NAMED = 8  # classes in one sentence
+MACRO_AVERAGES = {"balanced_accuracy": "recall", "macro_f1": "f1", "macro_auroc": "auroc"}  # the mean of what
 _TITLES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
 _NEAR = 0.01  # of a bound, in logarithms
 
 
-class Untested(Value):
-    """What a test could not tell."""
+class Untested(FrozenModel):
+    """What a test could not show."""
 
     untested: tuple[str, ...] = Field(default=(), description="classes without test slices")
     few: dict[str, int] = Field(
@@ -40,21 +40,30 @@ def find_untested(
     calibrated: Sequence[Mapping[str, int]] = (),
     temperatures: Sequence[float] = (),
 ) -> Untested:
-    """Find the classes of which a test, or calibration, saw nothing or little; notes name them.
+    """Find the classes with no or few slices in the test set or the calibration set; notes name them.
 
-    result: of `evaluate_scores` on `scores`. calibrated: slices by class that calibrated each model, and
-    temperatures, of those that have a Calibrator. Notes also name temperatures that stopped at a bound.
+    Parameters
+    ----------
+    scores
+        The predictions of a test set.
+    result
+        The metrics of `evaluate_scores` on `scores`.
+    calibrated
+        For each calibrated model, the number of calibration slices by class.
+    temperatures
+        The temperature of each model with a calibrator. A note names those that reached a bound of the
+        search.
     """
     groups = {
         label: len(np.unique(scores.group_codes[scores.labels == index]))
         for index, label in enumerate(scores.classes)
     }
     untested = [label for label, count in groups.items() if not count]
-    few = {label: count for label, count in groups.items() if 0 < count < FEW}
+    few = {label: count for label, count in groups.items() if 0 < count < FEW_GROUPS}
     uncalibrated = [label for label in scores.classes if any(not counts.get(label) for counts in calibrated)]
     averaged = {
         name: [label for label, entry in result.per_class.items() if getattr(entry, of).value is not None]
-        for name, of in MACRO.items()
+        for name, of in MACRO_AVERAGES.items()
     }
     notes = [
         *_of_test(untested, averaged, scores.classes),
@@ -93,7 +102,7 @@ def _of_test(
                 f"{_names(labels)}."
             )
         else:
-            said.append(f"{_listed(titles)} cannot be told: all test slices are of one class.")
+            said.append(f"{_listed(titles)} cannot be computed: all test slices are of one class.")
     return said
 
 
@@ -113,11 +122,11 @@ def _of_few(few: Mapping[str, int], result: Metrics) -> list[str]:
 
 
 def _of_models(scores: Scores, ranked: Sequence[str]) -> list[str]:
-    """Classes that not every model could be asked about."""
+    """Note the classes for which some models had no test slices."""
     said = []
     for label in ranked:
         positive = scores.labels == scores.classes.index(label)
-        asked = len(scores.with_both(positive))
+        asked = len(scores.rankable_rows(positive))
         if asked < scores.model_count:
             said.append(f"{label} ({asked} of {scores.model_count})")
     return (
@@ -148,9 +157,9 @@ def _of_calibration(
 
 
 def _names(names: Sequence[str]) -> str:
-    if len(names) <= NAMED:
+    if len(names) <= MAX_NAMED:
         return _listed(names)
-    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+    return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} more"
 
 
 def _listed(names: Sequence[str]) -> str:

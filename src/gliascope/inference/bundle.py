@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gliascope import RESEARCH_USE
 from gliascope.errors import BundleError, explain
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.inference.bundle_files import read_members
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.runtime.files import ZIP_DAMAGES, atomic_folder
@@ -21,7 +21,7 @@ MEMBERS = ("bundle.json", "model.onnx", "calibrator.npz")
 CARD = "MODEL_CARD.md"
 
 
-class HeadlineMetrics(Value):
+class HeadlineMetrics(FrozenModel):
     """What a bundle says of its model under one protocol."""
 
     leaky: bool

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gliascope import RESEARCH_USE
 from gliascope.classes import NO_TUMOR
-from gliascope.evaluation.aggregation import DESCRIPTION
+from gliascope.evaluation.aggregation import AGGREGATION_DESCRIPTION
 from gliascope.inference.finding import Finding, StudyFinding
 from gliascope.inference.overlay import draw_overlay
 from gliascope.runtime.folders import printable
@@ -57,7 +57,7 @@ def study_html(study: StudyFinding) -> str:
     told = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
     facts = [f"{count(len(study.slices))} {plural('slice', len(study.slices))}: {told}"]
     if study.verdict != OUT_OF_SCOPE:
-        facts.append(f"The probabilities are {DESCRIPTION}.")
+        facts.append(f"The probabilities are {AGGREGATION_DESCRIPTION}.")
     if excluded := study.excluded:
         first = printable(str(excluded[0]))
         facts.append(f"{len(excluded)} {plural('file', len(excluded))} excluded; the first: {first}")

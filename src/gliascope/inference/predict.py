@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import BundleError, ReadError
-from gliascope.evaluation.aggregation import OOD_LIMIT, aggregate, study_score
+from gliascope.evaluation.aggregation import OOD_LIMIT, aggregate, study_outlier_score
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
@@ -109,7 +109,7 @@ class Predictor:
         scores = score = None
         if self.calibrator:
             scores = np.array([finding.outlier_score for finding in findings], dtype=np.float64)
-            score = study_score(scores)
+            score = study_outlier_score(scores)
         told = aggregate(slices, self.info.classes, outlier_scores=scores)
         beyond = score is not None and not score <= OOD_LIMIT
         assessment = Assessment(

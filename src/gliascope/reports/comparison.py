@@ -1,18 +1,18 @@
-"""Runs side by side, as compare.json holds them."""
+"""The document compare.json: runs that were tested on the same slices, side by side."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
 from gliascope.evaluation.comparison import AgainstBest
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.reports.document import Document, Text
 from gliascope.reports.report import Leak
 
 ALPHA = 0.05
 
 
-class Latency(Value):
+class Latency(FrozenModel):
     """Milliseconds for one slice: the median, and the quartiles."""
 
     value: float
@@ -20,8 +20,8 @@ class Latency(Value):
     high: float
 
 
-class ComparedRun(Value):
-    """One run: how good it is, how it stands against the best, and what it costs."""
+class ComparedRun(FrozenModel):
+    """One run: its metrics, its comparison with the best, and its cost."""
 
     name: Text
     accuracy: Estimate
@@ -38,8 +38,8 @@ class ComparedRun(Value):
     leak: Leak | None
 
 
-class EnsembleGain(Value):
-    """What an ensemble gains over those of its members that are compared, and what it costs."""
+class EnsembleGain(FrozenModel):
+    """What an ensemble gains over those of its members that are compared, and its cost."""
 
     name: Text
     members: tuple[Text, ...] = Field(description="those that are compared")
@@ -74,7 +74,7 @@ class Comparison(Document):
 
 
 def equal_to_best(runs: tuple[ComparedRun, ...]) -> tuple[str, ...]:
-    """Names of the runs that no test tells from the best, after Holm's correction."""
+    """Return the names of the runs that no test distinguishes from the best, after Holm's correction."""
     return tuple(
         run.name
         for run in runs

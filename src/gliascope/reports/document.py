@@ -1,4 +1,4 @@
-"""Base of every result file: written and read by the same class."""
+"""Base of every result file; the same class writes and reads it."""
 
 import json
 from pathlib import Path
@@ -8,23 +8,32 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from gliascope import RESEARCH_USE, __version__
 from gliascope.errors import ReportError, explain
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.runtime.files import write_text
 
 
-def encodable(text: object) -> object:
-    """Replace by "?" what UTF-8 cannot hold: file names that are not valid text on this system."""
-    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+def replace_unencodable(text: str) -> str:
+    """Replace what UTF-8 cannot hold by "?": file names that are not valid text on this system."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-Text = Annotated[str, BeforeValidator(encodable)]
+def _replace_in_text(value: object) -> object:
+    return replace_unencodable(value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_replace_in_text)]
 """Text that may come from a file's name."""
 
 
-class Document(Value):
+class Document(FrozenModel):
     """A JSON file that a command writes beside its page.
 
-    `file` is its name in the folder of results, `command` the one that makes it.
+    Attributes
+    ----------
+    file
+        Name of the file in the folder of results.
+    command
+        Name of the command that writes it.
     """
 
     file: ClassVar[str]
@@ -35,13 +44,25 @@ class Document(Value):
     gliascope: str = Field(default=__version__, description="version that wrote the file")
 
     def write(self, folder: Path) -> None:
-        """Write the file into `folder`, atomically. Raises OSError if it cannot be written."""
+        """Write the file into `folder`, atomically.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
         tree = self.model_dump(mode="json")
         write_text(folder / self.file, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a file that `write` wrote. Raises ReportError where it is missing, or of another version."""
+        """Read a file that `write` wrote.
+
+        Raises
+        ------
+        ReportError
+            If it is missing, or was written by another version.
+        """
         remedy = f"`gliascope {cls.command}`"
         try:
             found = cls.model_validate_json(path.read_bytes())

@@ -1,14 +1,14 @@
-"""What a report says of the model that was tested, and of the run that trained it."""
+"""The tested model, and the run that trained it, as report.json describes them."""
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes.run import EnsembleRecord, Training
 from gliascope.uncertainty.calibrator import CalibratorInfo
 
 
-class TrainedModel(Value):
+class TrainedModel(FrozenModel):
     """A model that `gliascope train` made."""
 
     sha256: str = Field(description="of the ONNX graph")
@@ -19,8 +19,8 @@ class TrainedModel(Value):
     calibrator: CalibratorInfo | None = Field(description="its calibration; null where there is none")
 
 
-class OnnxModel(Value):
-    """An ONNX graph that was trained elsewhere."""
+class OnnxModel(FrozenModel):
+    """An ONNX graph that was trained outside of Gliascope."""
 
     sha256: str
     onnx_bytes: int
@@ -29,8 +29,8 @@ class OnnxModel(Value):
     preprocessing: Preprocessing
 
 
-class PredictionTable(Value):
-    """A table of predictions of a model that is not known."""
+class PredictionTable(FrozenModel):
+    """A table of predictions of an unknown model."""
 
     sha256: str = Field(description="of the table")
     predictions: str = Field(description="name of the file")
@@ -38,7 +38,7 @@ class PredictionTable(Value):
 
 
 class RunFacts(Training):
-    """How the model was trained: what run.json says, and the recipe's seed."""
+    """How the model was trained: the facts of run.json, and the recipe's seed."""
 
     ensemble: EnsembleRecord | None = Field(default=None, description="the members; null for a single model")
     seed: int

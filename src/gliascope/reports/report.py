@@ -1,4 +1,4 @@
-"""The report of a run, as report.json holds it."""
+"""The document report.json: the evaluation of one model."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
@@ -8,7 +8,7 @@ from pydantic import Field
 from gliascope.audit.facts import AuditVerdict, SourceOverlap
 from gliascope.download.public import Origin
 from gliascope.evaluation.curves import ClassCurves
-from gliascope.evaluation.estimate import Value
+from gliascope.evaluation.estimate import FrozenModel
 from gliascope.evaluation.folds import Folds
 from gliascope.evaluation.metrics import Metrics
 from gliascope.evaluation.operating import OperatingPoints
@@ -26,13 +26,13 @@ from gliascope.uncertainty.calibrator import CalibratorInfo
 
 
 class FoldValidation(ValidationUse):
-    """What the validation slices of one fold did."""
+    """How one fold used its validation slices."""
 
     fold: str = Field(description="empty where a protocol has no folds")
 
 
 class ProtocolReport(Untested, Metrics):
-    """One way to test, and what came out. The numbers of `Metrics` are of the test slices."""
+    """The test under one protocol. The numbers of `Metrics` are of the test slices."""
 
     description: str = Field(description="one sentence, such as what is kept apart from training")
     leaky: bool = Field(description="whether copies or patients are on both sides by design")
@@ -54,12 +54,12 @@ class ProtocolReport(Untested, Metrics):
     sets: PredictionSets | None = Field(default=None, description="null without a calibrated model")
     verdicts: Verdicts | None = Field(default=None, description="null without a calibrated model")
     validation: tuple[FoldValidation, ...] = Field(
-        default=(), description="by fold; empty for foreign models"
+        default=(), description="by fold; empty for external models"
     )
     folds: Folds | None = Field(default=None, description="null where one model is tested")
 
 
-class Mistake(Value):
+class Mistake(FrozenModel):
     """A wrong prediction."""
 
     file: Text
@@ -68,7 +68,7 @@ class Mistake(Value):
     probability: float
 
 
-class ClassCounts(Value):
+class ClassCounts(FrozenModel):
     """Slices by class of one source, or of one subset of the split."""
 
     name: Text
@@ -78,12 +78,12 @@ class ClassCounts(Value):
 
     @classmethod
     def of(cls, name: str, slices: Mapping[str, int], groups: int | None = None) -> Self:
-        """Add up the slices."""
+        """Create the row, with the total of `slices` by class."""
         return cls(name=name, slices=dict(slices), total=sum(slices.values()), groups=groups)
 
 
-class Leak(Value):
-    """What choosing the epoch by test accuracy would have claimed, beside the honest choice."""
+class Leak(FrozenModel):
+    """Accuracy if the epoch were chosen on the test set, and accuracy of the honest choice."""
 
     epoch: int = Field(description="with the highest test accuracy, the first of equals")
     accuracy: float = Field(description="on the test slices, at that epoch")
@@ -92,7 +92,7 @@ class Leak(Value):
 
 
 class Report(Document):
-    """All numbers of an evaluation, and what they are of."""
+    """All metrics of an evaluation, and what was evaluated."""
 
     file: ClassVar[str] = "report.json"
     command: ClassVar[str] = "evaluate"
@@ -110,28 +110,41 @@ class Report(Document):
     mistakes: tuple[Mistake, ...] = Field(
         default=(), description="of the headline, the most confident first, one of a group"
     )
-    recipe: str = Field(default="", description="YAML; empty for a foreign model")
-    run: RunFacts | None = Field(default=None, description="null for a foreign model")
+    recipe: str = Field(default="", description="YAML; empty for an external model")
+    run: RunFacts | None = Field(default=None, description="null for an external model")
     model: TrainedModel | OnnxModel | PredictionTable
     audit: AuditVerdict | None = Field(default=None, description="null where no audit was made")
     overlaps: tuple[SourceOverlap, ...] = Field(default=(), description="measured by the audit")
     decisions: str | None = Field(default=None, description="which of a person's decisions were applied")
     origins: dict[str, Origin] = Field(default={}, description="of sources that `fetch` brought, by name")
-    foreign: bool = Field(default=False, description="whether someone else trained the model")
+    external: bool = Field(default=False, description="whether someone else trained the model")
 
     @property
     def headline(self) -> ProtocolReport:
-        """The first protocol's result."""
+        """The result of the first protocol."""
         return next(iter(self.protocols.values()))
 
     @property
     def calibrator(self) -> CalibratorInfo | None:
-        """How the model is calibrated, if it is."""
+        """The calibrator of the model; None where there is none."""
         return self.model.calibrator if isinstance(self.model, TrainedModel) else None
 
 
 def find_leak(curves: Sequence[EpochMetrics], chosen_epoch: int | None) -> Leak | None:
-    """What choosing the epoch by test accuracy would have claimed; None where the test was not watched."""
+    """Compare the epoch with the highest test accuracy with the chosen one.
+
+    Parameters
+    ----------
+    curves
+        Metrics by epoch.
+    chosen_epoch
+        From 1; None where none was chosen.
+
+    Returns
+    -------
+    Leak or None
+        None where training never evaluated the test slices.
+    """
     tested = {row.epoch: row.test_accuracy for row in curves if row.test_accuracy is not None}
     if chosen_epoch is None or chosen_epoch not in tested:
         return None

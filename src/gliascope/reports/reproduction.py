@@ -1,29 +1,29 @@
-"""Published systems, trained again, as systems.json holds them."""
+"""The document systems.json: published systems, trained again."""
 
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.reports.document import Document, Text
 from gliascope.reports.report import Leak
 
 Quantity = Literal["accuracy", "macro_auroc", "train_accuracy", "val_accuracy"]
 
 
-class PublishedNumber(Value):
-    """A number that a system said of itself, and ours beside it."""
+class PublishedNumber(FrozenModel):
+    """A number that a system published of itself, and ours."""
 
-    what: str
-    of: Quantity
+    name: str
+    quantity: Quantity
     value: float = Field(description="theirs")
-    more: bool = Field(description="whether it is a lower bound")
+    lower_bound: bool = Field(description="whether it is a lower bound")
     note: str
     ours: Estimate = Field(description="without an interval where it is a number of training")
 
 
-class ProtocolNumbers(Value):
-    """What our training gives under one protocol."""
+class ProtocolNumbers(FrozenModel):
+    """Metrics of our training under one protocol."""
 
     n: int
     classes: tuple[str, ...]
@@ -33,13 +33,15 @@ class ProtocolNumbers(Value):
     macro_auroc: Estimate
 
 
-class TrainedRecipe(Value):
+class TrainedRecipe(FrozenModel):
     """A recipe that was trained."""
 
     recipe: str
     folder: Text
     sources: tuple[Text, ...]
-    quickly: int | None = Field(description="slices of each class in a trial; null for the whole of it")
+    slices_per_class: int | None = Field(
+        description="slices of each class in a trial; null for the whole of it"
+    )
     published: tuple[PublishedNumber, ...]
     protocols: dict[str, ProtocolNumbers]
     leak: Leak | None
@@ -47,15 +49,15 @@ class TrainedRecipe(Value):
     device: str
 
 
-class ExcludedRecipe(Value):
+class ExcludedRecipe(FrozenModel):
     """A recipe that could not be trained."""
 
     recipe: str
     folder: Text
-    excluded: str = Field(description="why")
+    reason: str = Field(description="why")
 
 
-class System(Value):
+class System(FrozenModel):
     """A published system and its recipes."""
 
     title: str
@@ -63,7 +65,7 @@ class System(Value):
 
 
 class Reproduction(Document):
-    """What published systems give when they are trained again."""
+    """Results of published systems that were trained again."""
 
     file: ClassVar[str] = "systems.json"
     command: ClassVar[str] = "reproduce"
@@ -72,16 +74,16 @@ class Reproduction(Document):
     comparisons: tuple[Text, ...] = Field(description="folders beside it that `compare` wrote")
 
     @property
-    def all(self) -> list[TrainedRecipe | ExcludedRecipe]:
-        """Recipes of all systems."""
+    def recipes(self) -> list[TrainedRecipe | ExcludedRecipe]:
+        """The recipes of all systems."""
         return [recipe for system in self.systems for recipe in system.recipes]
 
     @property
-    def done(self) -> list[TrainedRecipe]:
-        """Recipes that were trained."""
-        return [recipe for recipe in self.all if isinstance(recipe, TrainedRecipe)]
+    def trained(self) -> list[TrainedRecipe]:
+        """The recipes that were trained."""
+        return [recipe for recipe in self.recipes if isinstance(recipe, TrainedRecipe)]
 
     @property
-    def trial(self) -> bool:
-        """Whether any was trained on a sample only."""
-        return any(recipe.quickly for recipe in self.done)
+    def is_trial(self) -> bool:
+        """Whether any recipe was trained on a sample only."""
+        return any(recipe.slices_per_class for recipe in self.trained)

@@ -1,15 +1,15 @@
-"""A model on corrupted slices, as robustness.json holds it."""
+"""The document robustness.json: a model tested on corrupted slices."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.robustness import RobustnessMetrics
 from gliascope.reports.document import Document, Text
 
 
-class RobustnessRun(Value):
+class RobustnessRun(FrozenModel):
     """The run whose model is tested."""
 
     recipe: str
@@ -19,14 +19,14 @@ class RobustnessRun(Value):
 
 
 class Strength(RobustnessMetrics):
-    """Numbers of all slices under one strength of a corruption."""
+    """Metrics of all slices under one strength of a corruption."""
 
     strength: float
     setting: str = Field(description="the strength in words")
 
 
-class Corruption(Value):
-    """One corruption, at ever greater strengths."""
+class Corruption(FrozenModel):
+    """One corruption, at increasing strengths."""
 
     title: str
     imitates: str = Field(description="what happens to real scans, in a sentence or two")
@@ -35,23 +35,25 @@ class Corruption(Value):
 
     @property
     def at_worst(self) -> Strength:
-        """The numbers where most accuracy is lost."""
+        """The metrics at the strength that costs most accuracy."""
         return next(one for one in self.strengths if one.strength == self.worst)
 
     @property
-    def costs(self) -> bool:
+    def costs_accuracy(self) -> bool:
         """Whether any strength costs accuracy, beyond chance."""
-        return any(is_certain(one.loss) for one in self.strengths)
+        return any(is_significant(one.accuracy_loss) for one in self.strengths)
 
     @property
-    def missed(self) -> Strength | None:
-        """Of the strengths at which more wrong answers are accepted than of slices as they are, the worst."""
-        certain = [one for one in self.strengths if is_certain(one.unnoticed_more)]
-        return max(certain, key=lambda one: (one.unnoticed and one.unnoticed.value) or 0.0, default=None)
+    def most_accepted_errors(self) -> Strength | None:
+        """The strength with most accepted errors; None if none has significantly more than clean slices."""
+        certain = [one for one in self.strengths if is_significant(one.accepted_errors_increase)]
+        return max(
+            certain, key=lambda one: (one.accepted_errors and one.accepted_errors.value) or 0.0, default=None
+        )
 
 
 class Robustness(Document):
-    """What corruptions do to a model's answers."""
+    """How corruptions change a model's predictions and verdicts."""
 
     file: ClassVar[str] = "robustness.json"
     command: ClassVar[str] = "robustness"
@@ -60,38 +62,42 @@ class Robustness(Document):
     run: RobustnessRun
     slices: int = Field(description="that were corrupted")
     groups: int
-    tested: int = Field(description="slices of the test subset, of which they were drawn")
+    test_slices: int = Field(description="slices of the test subset, of which they were drawn")
     excluded: dict[str, int] = Field(description="slices that could not be used, by reason")
-    judged: bool = Field(description="whether the model gives verdicts")
+    has_verdicts: bool = Field(description="whether the model gives verdicts")
     clean: RobustnessMetrics = Field(description="of the slices as they are")
-    disturbances: dict[str, Corruption] = Field(description="corruptions by name")
+    corruptions: dict[str, Corruption] = Field(description="corruptions by name")
 
     @property
     def worst(self) -> Corruption:
-        """The corruption that costs most, at its worst strength."""
-        return max(self.disturbances.values(), key=lambda one: one.at_worst.loss.value or 0.0)
+        """The corruption that costs most accuracy, at its worst strength."""
+        return max(self.corruptions.values(), key=lambda one: one.at_worst.accuracy_loss.value or 0.0)
 
     @property
     def harmless(self) -> list[Corruption]:
         """Corruptions of which no strength costs accuracy beyond chance."""
-        return [one for one in self.disturbances.values() if not one.costs]
+        return [one for one in self.corruptions.values() if not one.costs_accuracy]
 
     @property
-    def noticed(self) -> list[Corruption]:
-        """Those that cost accuracy, without more wrong answers being accepted."""
-        return [one for one in self.disturbances.values() if one.costs and one.missed is None]
+    def detected(self) -> list[Corruption]:
+        """Corruptions that cost accuracy, but do not make the verdicts accept more errors."""
+        return [
+            one
+            for one in self.corruptions.values()
+            if one.costs_accuracy and one.most_accepted_errors is None
+        ]
 
     @property
-    def missed(self) -> list[Corruption]:
-        """Those under which more wrong answers are accepted."""
-        return [one for one in self.disturbances.values() if one.missed]
+    def undetected(self) -> list[Corruption]:
+        """Corruptions under which the verdicts accept more errors."""
+        return [one for one in self.corruptions.values() if one.most_accepted_errors]
 
 
 def worst_strength(strengths: tuple[Strength, ...]) -> float:
-    """The strength that costs most accuracy; of equals, the last."""
-    return max(reversed(strengths), key=lambda one: one.loss.value or 0.0).strength
+    """Return the strength that costs most accuracy; of equals, the last."""
+    return max(reversed(strengths), key=lambda one: one.accuracy_loss.value or 0.0).strength
 
 
-def is_certain(difference: Estimate | None) -> bool:
-    """Whether a difference is above 0 by more than chance explains."""
+def is_significant(difference: Estimate | None) -> bool:
+    """Whether the interval of a difference lies above 0."""
     return difference is not None and difference.low is not None and difference.low > 0

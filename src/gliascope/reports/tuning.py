@@ -1,17 +1,17 @@
-"""A search for a better recipe, as tune.json holds it."""
+"""The document tune.json: a search for a better recipe."""
 
 import math
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gliascope.evaluation.estimate import Defined, Value
+from gliascope.evaluation.estimate import FiniteOrNone, FrozenModel
 from gliascope.recipes.space import Drawn
 from gliascope.reports.document import Document, Text
 
 
-class Axis(Value):
-    """A field of the recipe that is varied: a range, or choices."""
+class Axis(FrozenModel):
+    """A field of the recipe that the search varies: a range, or choices."""
 
     key: str
     low: float | None = None
@@ -20,7 +20,7 @@ class Axis(Value):
     choices: tuple[str, ...] = Field(default=(), description="as text; empty for a range")
 
     def position(self, value: Drawn) -> float:
-        """Where a value lies, from 0 to 1."""
+        """Return where a value lies on the axis, from 0 to 1."""
         if self.choices:
             return self.choices.index(str(value)) / (len(self.choices) - 1)
         assert self.low is not None and self.high is not None  # noqa: S101 (a range has both)
@@ -28,23 +28,23 @@ class Axis(Value):
         return (at - low) / (high - low)
 
     @property
-    def marks(self) -> list[tuple[float, str]]:
-        """Positions that are labelled, and how."""
+    def ticks(self) -> list[tuple[float, str]]:
+        """Positions on the axis that are labelled, with their labels."""
         if self.choices:
             return [(self.position(choice), choice) for choice in self.choices]
         return [(0.0, f"{self.low:.4g}"), (1.0, f"{self.high:.4g}")]
 
 
-class Trial(Value):
-    """One trial."""
+class Trial(FrozenModel):
+    """One trial of the search."""
 
     number: int
-    value: Defined = Field(description="of the objective; of a pruned trial, what it had come to")
+    value: FiniteOrNone = Field(description="of the objective; of a pruned trial, what it had come to")
     pruned: bool
     epochs: int
     seconds: float
     values: dict[str, Drawn] = Field(description="by field of the recipe")
-    why: str = Field(default="", description="what ended it early")
+    ended_by: str = Field(default="", description="what ended it early")
 
 
 class Tuning(Document):
@@ -78,12 +78,12 @@ class Tuning(Document):
         ]
 
     def trial(self, number: int | None) -> Trial | None:
-        """The trial with this number."""
+        """Return the trial with this number, or None."""
         return next((trial for trial in self.trials if trial.number == number), None)
 
     @property
     def standard_error(self) -> float | None:
-        """Of the best trial's accuracy, counted over groups, for a binomial share; None for a loss."""
+        """Standard error of the best trial's accuracy: of a binomial share over groups; None for a loss."""
         best = self.ranked[0].value
         if self.objective != "val_accuracy" or best is None:
             return None

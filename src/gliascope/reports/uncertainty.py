@@ -1,22 +1,22 @@
-"""What a report says of an answer's worth: calibration, prediction sets, verdicts."""
+"""Calibration, prediction sets and verdicts, as report.json holds them."""
 
 from pydantic import Field
 
 from gliascope.evaluation.calibration import CalibrationErrors
 from gliascope.evaluation.conformal import SetMetrics
-from gliascope.evaluation.estimate import Estimate, Value
+from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.evaluation.reliability import ReliabilityBin
 from gliascope.evaluation.verdicts import Histogram, VerdictMetrics
 
 
 class Uncalibrated(CalibrationErrors):
-    """Of the probabilities as the graphs gave them."""
+    """Calibration errors of the probabilities before calibration."""
 
     reliability: tuple[ReliabilityBin, ...]
 
 
 class Calibration(CalibrationErrors):
-    """Of the probabilities that a user gets."""
+    """Calibration errors of the probabilities that a user gets."""
 
     temperatures: tuple[float, ...] = Field(
         default=(),
@@ -27,7 +27,7 @@ class Calibration(CalibrationErrors):
     )
 
 
-class SetsAtLevel(Value):
+class SetsAtLevel(FrozenModel):
     """Prediction sets of the deployed method at one level."""
 
     level: float
@@ -35,8 +35,8 @@ class SetsAtLevel(Value):
     size: Estimate
 
 
-class PredictionSets(Value):
-    """What prediction sets do on the test slices."""
+class PredictionSets(FrozenModel):
+    """Coverage and size of prediction sets on the test slices."""
 
     method: str = Field(description="that is deployed")
     level: float = Field(description="that is deployed: the share of groups whose set is to hold the truth")
@@ -49,8 +49,8 @@ class PredictionSets(Value):
     curve: tuple[SetsAtLevel, ...] = Field(default=(), description="the deployed method at other levels")
 
 
-class Verdicts(Value):
-    """How many findings are accepted, uncertain or out of scope, and how many of these are right."""
+class Verdicts(FrozenModel):
+    """How many findings are accepted, uncertain or out of scope, and how many of these are correct."""
 
     by_verdict: dict[str, VerdictMetrics]
     outlier_scores: Histogram

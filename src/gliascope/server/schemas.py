@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gliascope import RESEARCH_USE
-from gliascope.evaluation.aggregation import DESCRIPTION
+from gliascope.evaluation.aggregation import AGGREGATION_DESCRIPTION
 from gliascope.inference.bundle import HeadlineMetrics
 
 _SAID: dict[str, Any] = {
@@ -33,7 +33,7 @@ _STUDY: dict[str, Any] = {
     "study": "b1946ac92492d2347c6235b4d2611184",
     "modality": "MR",
     "slices": 24,
-    "aggregation": DESCRIPTION,
+    "aggregation": AGGREGATION_DESCRIPTION,
     **_SAID,
     "prediction_set": None,
     "verdict": "unchecked",
@@ -98,7 +98,9 @@ class _Study(BaseModel):
     study: str
     modality: str | None
     slices: int = Field(description="how many")
-    aggregation: str = Field(DESCRIPTION, description="how the slices' probabilities were put together")
+    aggregation: str = Field(
+        AGGREGATION_DESCRIPTION, description="how the slices' probabilities were put together"
+    )
 
 
 class StudyFinding(Said, _Study):

@@ -78,27 +78,27 @@ def test_copies_are_shown_side_by_side_the_worst_first(audit, catalog):
     galleries = Galleries(audit, catalog)
     (leak,) = galleries.pairs(galleries.leaks())
     assert (leak.first.name, leak.second.name, leak.correlation) == (TEST, TRAIN, 0.999)
-    assert (leak.first.part, leak.second.part, leak.how) == ("test", "train", "mirrored")
-    (shared,) = galleries.pairs(galleries.shared())
-    assert (shared.first.name, shared.second.name, shared.how) == (TRAIN, OTHER, "as it is")
+    assert (leak.first.subset, leak.second.subset, leak.description) == ("test", "train", "mirrored")
+    (shared,) = galleries.pairs(galleries.between_sources())
+    assert (shared.first.name, shared.second.name, shared.description) == (TRAIN, OTHER, "as it is")
     (conflict,) = galleries.pairs(galleries.conflicts())
     assert (conflict.first.label, conflict.second.label) == ("glioma", "no_tumor")
     assert [
-        (name, number, [x.text for x in shown])
+        (name, number, [x.caption for x in shown])
         for name, number, shown in galleries.label_issues(["one: glioma/test"])
     ] == [
-        ("one: glioma/test", 1, ["looks like no_tumor"]),
-        ("Other folders", 1, ["looks like no_tumor"]),
+        ("one: glioma/test", 1, ["probably no_tumor"]),
+        ("Other folders", 1, ["probably no_tumor"]),
     ]
-    assert [(pair.first.name, pair.second.name) for pair in galleries.doubtful()] == [(TRAIN, OTHER)]
+    assert [(pair.first.name, pair.second.name) for pair in galleries.doubtful_pairs()] == [(TRAIN, OTHER)]
 
 
 def test_identical_copies_are_shown_where_there_are_no_others(audit, catalog):
     galleries = Galleries(replace(audit, pairs=audit.pairs.clear()), catalog)
     (leak,) = galleries.pairs(galleries.leaks())
-    assert (leak.first.name, leak.how) == ("one/Testing/notumor/same.png", "the same pixels")
-    assert galleries.shared().is_empty()
-    assert galleries.shared_slices() == 0
+    assert (leak.first.name, leak.description) == ("one/Testing/notumor/same.png", "the same pixels")
+    assert galleries.between_sources().is_empty()
+    assert galleries.count_shared_slices() == 0
 
 
 def test_every_kind_of_copy_gets_its_turn(audit, catalog):
@@ -115,7 +115,7 @@ def test_every_kind_of_copy_gets_its_turn(audit, catalog):
     changed = replace(audit, groups=own, pairs=pl.DataFrame(pairs, PAIRS_SCHEMA, orient="row"))
     galleries = Galleries(changed, catalog)
     shown = galleries.pairs(galleries.leaks(), limit=2)
-    assert [pair.how for pair in shown] == ["as it is", "turned by 90°"]
+    assert [pair.description for pair in shown] == ["as it is", "turned by 90°"]
 
 
 def test_hostile_names_stay_text(audit, catalog):
@@ -188,4 +188,4 @@ def test_pictures_are_small(audit, catalog, tmp_path):
 )
 def test_transforms_are_words(transform, words):
     picture = Picture(b"", "", "", "", None)
-    assert Pair(picture, picture, 1.0, transform).how == words
+    assert Pair(picture, picture, 1.0, transform).description == words

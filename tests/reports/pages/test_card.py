@@ -24,7 +24,7 @@ from gliascope.evaluation.verdicts import Histogram, evaluate_verdicts
 from gliascope.inference.bundle import BundleInfo
 from gliascope.recipes.run import EnsembleRecord
 from gliascope.reports.pages.card import model_card
-from gliascope.reports.pages.checklist import FOR_YOU, IN_PART, MET, NOT_APPLICABLE, answers, counts
+from gliascope.reports.pages.checklist import FOR_YOU, IN_PART, MET, NOT_APPLICABLE, check_items, count_states
 from gliascope.reports.pages.claim import ITEMS, SECTIONS
 from gliascope.reports.pages.report import MistakePicture, write_report
 from gliascope.reports.report import ClassCounts, Mistake, ProtocolReport, Report
@@ -62,7 +62,9 @@ def protocol(seed: int = 0, **changes: Any) -> ProtocolReport:
         "sets": PredictionSets(
             method="lac", level=0.99, groups=(300,), needed=99, bounds=(0.97, 0.999), methods={"lac": sets}
         ),
-        "verdicts": Verdicts(by_verdict=evaluate_verdicts(scores, given, VERDICTS, 20), outlier_scores=curve),
+        "verdicts": Verdicts(
+            by_verdict=evaluate_verdicts(scores, given, VERDICTS, resamples=20), outlier_scores=curve
+        ),
     }
     return protocol_report(scores, f"Test number {seed}.", 20, **parts | changes)
 
@@ -127,7 +129,7 @@ def card(report: Report) -> str:
 
 
 def states(report: Report, **changes: Any) -> dict[int, str]:
-    return {answer.item.number: answer.state for answer in answers(changed(report, **changes))}
+    return {answer.item.number: answer.state for answer in check_items(changed(report, **changes))}
 
 
 def test_the_card_has_the_headings_of_model_cards(card: str) -> None:
@@ -203,8 +205,8 @@ def test_the_checklist_has_the_numbers_of_the_original() -> None:
     assert len(sections) == 15
     for item in ITEMS:
         assert item.name
-        assert item.ask
-        assert bool(item.where) == bool(item.found)
+        assert item.to_add
+        assert bool(item.sections) == bool(item.content)
 
 
 def test_only_what_the_report_holds_is_met(report: Report) -> None:
@@ -222,9 +224,9 @@ def test_only_what_the_report_holds_is_met(report: Report) -> None:
     assert states(report, protocols={"random": protocol(leaky=True)})[32] == FOR_YOU
 
 
-def test_of_a_foreign_model_training_is_for_the_user(report: Report) -> None:
+def test_of_a_external_model_training_is_for_the_user(report: Report) -> None:
     bare = {"recipe": "", "run": None, "curves": (), "chosen_epoch": None, "model": TABLE}
-    found = states(report, foreign=True, **bare)
+    found = states(report, external=True, **bare)
     assert {found[number] for number in (9, 19, 20, 22, 23, 24, 25, 26, 27, 31, 32, 33)} == {FOR_YOU}
     assert (found[29], found[43]) == (MET, IN_PART)
 
@@ -238,13 +240,13 @@ def test_what_is_met_is_where_the_checklist_says(report: Report, tmp_path: Path)
         for place, (title, shown) in SECTIONS.items():
             assert bool(shown(content)) == (f'<h2 id="{place}">{title}' in html), (name, place)
         page = check_page(html)
-        number = counts(answers(content))
+        number = count_states(check_items(content))
         assert f"of 44 items, {number[MET]} met, {number[IN_PART]} in part" in page.text
         assert sum(number.values()) == 44
 
 
 def test_the_page_says_what_to_keep_in_mind(report: Report, tmp_path: Path) -> None:
-    write_report(tmp_path, changed(report, foreign=True, audit=None), [PICTURE])
+    write_report(tmp_path, changed(report, external=True, audit=None), [PICTURE])
     text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
     assert "No audit was made" in text
     assert "It was trained elsewhere." in text

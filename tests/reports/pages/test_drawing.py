@@ -11,7 +11,7 @@ from gliascope.evaluation.scores import Scores
 from gliascope.recipes.run import EpochMetrics
 from gliascope.reports.pages.curves import leak_sentence, training_curve, training_sheet
 from gliascope.reports.pages.drawing import ACCENT, ALARM, INK, Drawing
-from gliascope.reports.pages.plots import Shown, confusion, predictions
+from gliascope.reports.pages.plots import PredictionExample, confusion, predictions
 from gliascope.reports.report import Leak, find_leak
 
 PAPER, TEAL, RED = (251, 250, 248), (11, 107, 115), (168, 50, 31)
@@ -103,12 +103,15 @@ def test_a_confusion_matrix_tells_hits_from_mistakes():
 
 def test_wrong_predictions_differ_by_more_than_colour():
     slice_ = np.full((20, 24), 90, np.uint8)
-    right, wrong = Shown(slice_, "glioma", "glioma", 0.98), Shown(slice_, "glioma", "no_tumor", 0.61)
+    right, wrong = (
+        PredictionExample(slice_, "glioma", "glioma", 0.98),
+        PredictionExample(slice_, "glioma", "no_tumor", 0.61),
+    )
     svg = predictions([right, wrong]).__html__()
     assert svg.count("\u2713 right") == 1
     assert svg.count("\u2717 said no_tumor") == 1
     assert "stroke-dasharray" in svg
     assert RED in colours(predictions([wrong]).png())
     assert RED not in colours(predictions([right]).png())
-    colour = Shown(np.zeros((20, 24, 3), np.uint8), "glioma", "glioma", 0.98)
+    colour = PredictionExample(np.zeros((20, 24, 3), np.uint8), "glioma", "glioma", 0.98)
     assert len(predictions([colour] * 8).png()) > 1000

@@ -36,6 +36,13 @@ def test_the_page_counts_what_the_catalogue_holds(catalog):
     assert len([tag for tag, _ in page.tags if tag == "svg"]) == 2 * 2
 
 
+def test_the_page_counts_unreadable_files(make_source):
+    source = make_source({"glioma": 2, "no": 2})
+    (source / "no" / "broken.png").write_bytes(b"no image")
+    page = check_page(render_explore(scan([source])))
+    assert "Files that could not be used: 1" in page.text
+
+
 def test_slices_are_drawn_by_seed(catalog):
     def drawn(seed):
         page = check_page(render_explore(catalog, seed))
@@ -57,9 +64,9 @@ def test_the_mean_image_is_the_mean(make_source, monkeypatch):
         "gliascope.reports.pages.explore.render", lambda _, **context: seen.update(context) or ""
     )
     render_explore(scan([source]))
-    means = [look.mean for look in seen["looks"]]
+    means = [look.mean for look in seen["appearances"]]
     assert [np.unique(mean).tolist() for mean in means] == [[20.0], [150.0]]
-    assert seen["looks"][0].histogram[[10, 30]].tolist() == [0.5, 0.5]
+    assert seen["appearances"][0].histogram[[10, 30]].tolist() == [0.5, 0.5]
 
 
 def test_the_command_writes_the_page(catalog, tmp_path):

@@ -17,8 +17,8 @@ from gliascope.evaluation.scores import Scores
 from gliascope.evaluation.subgroups import evaluate_subgroups
 from gliascope.evaluation.untested import find_untested
 from gliascope.reports.pages.discrimination import roc_curves
-from gliascope.reports.pages.fonts import OWN, families_for
-from gliascope.reports.pages.plots import Shown, confusion, predictions
+from gliascope.reports.pages.fonts import DEFAULT_FONT, families_for
+from gliascope.reports.pages.plots import PredictionExample, confusion, predictions
 from gliascope.reports.pages.report import write_report
 from gliascope.reports.report import ClassCounts
 from gliascope.reports.uncertainty import PredictionSets
@@ -83,7 +83,7 @@ def test_pictures_grow_slowly_and_warn_of_nothing(count: int, recwarn: pytest.Wa
         assert picture.width < 3000 and picture.height < 2200
         if count > 8:
             assert picture.width / count > 50  # a column of 40 pixels and more, beside the names
-    shown = [Shown(np.zeros((8, 8), np.uint8), one, LONG, 0.9) for one in scores.classes[:6]]
+    shown = [PredictionExample(np.zeros((8, 8), np.uint8), one, LONG, 0.9) for one in scores.classes[:6]]
     assert predictions(shown).png()
     assert roc_curves(evaluate_curves(scores, 20), result).size[1] < 30
     assert not [one for one in recwarn if "Glyph" in str(one.message)]
@@ -95,7 +95,7 @@ def test_letters_are_drawn_in_a_font_that_has_them_or_said_to_be_missing(
     drawing = confusion(evaluate_scores(simulated(9), 20), "official")
     from gliascope.reports.pages import fonts
 
-    fonts.say_missing.cache_clear()
+    fonts.note_missing.cache_clear()
     monkeypatch.setattr(fonts, "_installed", lambda: ())
     alone = drawing.png()
     assert "no font of this machine has the letters" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_letters_are_drawn_in_a_font_that_has_them_or_said_to_be_missing(
     assert "no font" not in capsys.readouterr().err  # once
     has = frozenset(map(ord, "胶质瘤"))
     monkeypatch.setattr(fonts, "_installed", lambda: (("Another", lambda: has), ("None", frozenset)))
-    assert families_for(set(has) | {ord("x")}) == [OWN, "Another"]
+    assert families_for(set(has) | {ord("x")}) == [DEFAULT_FONT, "Another"]
 
 
 def test_names_are_shortened_in_their_middle() -> None:

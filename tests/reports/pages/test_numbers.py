@@ -34,7 +34,7 @@ def result(scores: Scores, validation: Scores | None) -> ProtocolReport:
         scores,
         operating=operating_points(scores, validation, 50),
         curves=evaluate_curves(scores, 50),
-        studies=evaluate_studies(scores, [f"study {group}" for group in scores.groups], 50),
+        studies=evaluate_studies(scores, [f"study {group}" for group in scores.groups], resamples=50),
     )
 
 
@@ -42,7 +42,7 @@ def result(scores: Scores, validation: Scores | None) -> ProtocolReport:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("numbers")
     protocols = {"official": result(simulated(), simulated(seed=1)), "folds": result(simulated(seed=2), None)}
-    write_report(folder, make_report(protocols, foreign=True))
+    write_report(folder, make_report(protocols, external=True))
     return folder
 
 
@@ -69,7 +69,7 @@ def test_the_page_shows_them_in_words_tables_and_figures(folder: Path) -> None:
 
 def test_the_same_numbers_are_in_the_json(folder: Path) -> None:
     found = json.loads((folder / "report.json").read_text())
-    assert found["foreign"] is True
+    assert found["external"] is True
     official, folds = found["protocols"]["official"], found["protocols"]["folds"]
     assert official["operating"]["specificity"]["chosen"]["sensitivity"].keys() == {"value", "low", "high"}
     assert folds["operating"]["specificity"]["chosen"] is None

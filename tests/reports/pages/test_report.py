@@ -13,7 +13,7 @@ from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import evaluate_sets
 from gliascope.evaluation.metrics import Scores, confident_mistakes
 from gliascope.evaluation.reliability import reliability
-from gliascope.evaluation.verdicts import evaluate_verdicts, histogram
+from gliascope.evaluation.verdicts import evaluate_verdicts, outlier_histogram
 from gliascope.reports.pages.report import MistakePicture, write_report
 from gliascope.reports.report import ClassCounts, Mistake, ProtocolReport, Report, find_leak
 from gliascope.reports.uncertainty import Calibration, PredictionSets, SetsAtLevel, Uncalibrated, Verdicts
@@ -55,8 +55,10 @@ def trust(scores: Scores) -> dict:
             ),
         ),
         "verdicts": Verdicts(
-            by_verdict=evaluate_verdicts(scores, given, ("accepted", "uncertain", "out of scope"), 50),
-            outlier_scores=histogram(distances),
+            by_verdict=evaluate_verdicts(
+                scores, given, ("accepted", "uncertain", "out of scope"), resamples=50
+            ),
+            outlier_scores=outlier_histogram(distances),
         ),
     }
 
@@ -140,7 +142,7 @@ def test_json_has_the_stated_keys(folder, report):
             "unreadable",
             "curves",
         ),
-        *("chosen_epoch", "leak", "mistakes", "recipe", "run", "model", "audit", "decisions", "foreign"),
+        *("chosen_epoch", "leak", "mistakes", "recipe", "run", "model", "audit", "decisions", "external"),
         *("overlaps", "origins"),
     }
     official = data["protocols"]["official"]

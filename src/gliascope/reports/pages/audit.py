@@ -1,4 +1,4 @@
-"""The audit page, audit.html: an Audit explained to someone who has never heard of leakage."""
+"""The audit page, audit.html, written for readers who have never heard of leakage."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,8 +19,14 @@ from gliascope.splits.protocols import PROTOCOLS
 class LeakTotals:
     """Test slices of all sources together.
 
-    tested: all test slices. untransformed: those with a copy in training that needs no transform.
-    any_transform: those with a copy in training, also mirrored, turned or cropped.
+    Attributes
+    ----------
+    tested
+        All test slices.
+    untransformed
+        Those with a copy in training that needs no transform.
+    any_transform
+        Those with a copy in training, also mirrored, turned or cropped.
     """
 
     tested: int
@@ -67,8 +73,8 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
         protocol=protocol.description if protocol else "",
         leaks=LeakTotals.of(facts.sources.values()),
         leak_pairs=galleries.pairs(galleries.leaks()),
-        shared_slices=galleries.shared_slices(),
-        shared_pairs=galleries.pairs(galleries.shared()),
+        shared_slices=galleries.count_shared_slices(),
+        shared_pairs=galleries.pairs(galleries.between_sources()),
         conflicts=conflicts.height,
         conflict_pairs=galleries.pairs(conflicts),
         label_issues=galleries.label_issues([name for name, folder in folders if folder.flagged]),
@@ -76,22 +82,22 @@ def render_audit(audit: Audit, catalog: Catalog) -> str:
         probes=probes,
         above_chance=sum(map(_exceeds_chance, probes.values())),
         patients=patient_sentences(facts.patients),
-        groups=[(group, galleries.files(group.paths)) for group in facts.groups.largest],
+        groups=[(group, galleries.file_pictures(group.paths)) for group in facts.groups.largest],
         quality_issues={kind: galleries.quality_issues(kind) for kind in facts.quality_issues},
-        doubtful=galleries.doubtful(),
+        doubtful=galleries.doubtful_pairs(),
         classes=catalog.classes,
-        balance=balance(catalog.frame),
+        balance=class_balance(catalog.frame),
     )
 
 
-def balance(frame: pl.DataFrame) -> list[ClassCounts]:
-    """Slices by class of each source, then of all; then distinct ones, and what a merged set keeps."""
+def class_balance(frame: pl.DataFrame) -> list[ClassCounts]:
+    """Count slices by class: of each source, of all, of distinct ones, and of the merged set."""
     rows = [(name, frame.filter(source=name)) for name in frame["source"].unique(maintain_order=True)]
     if len(rows) > 1:
         rows.append(("all sources", frame))
     rows.append(("without identical copies", frame.unique(("pixel_hash", "label"))))
     if frame["set_aside"].is_not_null().any():
-        rows.append(("kept when merged", frame.filter(pl.col("set_aside").is_null())))
+        rows.append(("merged", frame.filter(pl.col("set_aside").is_null())))
     return [
         ClassCounts.of(name, dict(part["label"].value_counts().sort("label").rows())) for name, part in rows
     ]

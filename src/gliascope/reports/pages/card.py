@@ -1,7 +1,7 @@
-"""MODEL_CARD.md: what a bundle is, what it was trained on, how good it is, and what it is not for."""
+"""The model card, MODEL_CARD.md: what a bundle is, its training data, its metrics, and its limits."""
 
 from gliascope.inference.bundle import BundleInfo
-from gliascope.reports.pages.checklist import answers, counts
+from gliascope.reports.pages.checklist import check_items, count_states
 from gliascope.reports.pages.notes import merged_notes
 from gliascope.reports.pages.templates import render
 from gliascope.reports.report import Report
@@ -9,14 +9,17 @@ from gliascope.runtime.formats import count, percent, span
 
 
 def model_card(info: BundleInfo, report: Report) -> str:
-    """Write the card from bundle.json and report.json.
+    """Render the card from bundle.json and report.json.
 
-    Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019; at the end, CLAIM 2024.
+    References
+    ----------
+    The headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019. The checklist at the end
+    is CLAIM 2024 (Tejani et al., Radiol. Artif. Intell. 6:e240300, 2024).
     """
     import yaml
 
     name, headline = next(iter(report.protocols.items()))
-    found = answers(report)
+    found = check_items(report)
     return render(
         "MODEL_CARD.md.j2",
         info=info,
@@ -29,12 +32,12 @@ def model_card(info: BundleInfo, report: Report) -> str:
         - sum(subset.total for subset in report.subsets),
         caveats=caveats(report),
         claim=found,
-        counts=counts(found),
+        counts=count_states(found),
     )
 
 
 def caveats(report: Report) -> list[str]:
-    """What to keep in mind of a model, a sentence or two each."""
+    """Return the limits of a model and its test, a sentence or two each."""
     closed = (
         "Whatever it is shown, it names one of its classes: another disease, another organ, no head at all."
     )
@@ -77,7 +80,7 @@ def _of_data(report: Report) -> list[str]:
 
 def _of_tests(report: Report) -> list[str]:
     said = []
-    if report.foreign:
+    if report.external:
         said.append("It was trained elsewhere. If slices tested here trained it, the numbers are too high.")
     elif outside := report.protocols.get("leave-source-out"):
         right = outside.accuracy

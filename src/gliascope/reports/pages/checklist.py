@@ -1,4 +1,4 @@
-"""How a report answers the items of CLAIM 2024."""
+"""Which items of CLAIM 2024 a report meets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,32 +11,42 @@ STATES = (MET, IN_PART, FOR_YOU, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An item and how a report answers it. places: title by id of the sections to look at."""
+class ItemResult:
+    """An item, and whether a report meets it.
+
+    Attributes
+    ----------
+    item
+        The item of CLAIM 2024.
+    state
+        One of STATES.
+    sections
+        Sections of the report that meet it: title by id.
+    """
 
     item: Item
     state: str
-    places: Mapping[str, str]
+    sections: Mapping[str, str]
 
     @property
-    def ask(self) -> str:
-        """What the user has to add; empty where that is nothing."""
-        return {FOR_YOU: self.item.ask, IN_PART: self.item.left}.get(self.state, "")
+    def to_add(self) -> str:
+        """What the user has to add; empty where nothing is missing."""
+        return {FOR_YOU: self.item.to_add, IN_PART: self.item.remaining}.get(self.state, "")
 
 
-def answers(report: Report) -> list[Answer]:
-    """The 44 items in their order."""
+def check_items(report: Report) -> list[ItemResult]:
+    """Check the 44 items, in their order."""
     return [_answer(item, report) for item in ITEMS]
 
 
-def counts(found: Sequence[Answer]) -> dict[str, int]:
-    """How many items are in each of STATES."""
+def count_states(found: Sequence[ItemResult]) -> dict[str, int]:
+    """Count the items in each of STATES."""
     return {state: sum(answer.state == state for answer in found) for state in STATES}
 
 
-def _answer(item: Item, report: Report) -> Answer:
-    shown = {place: SECTIONS[place][0] for place in item.where if SECTIONS[place][1](report)}
-    if shown and item.needs(report):
-        return Answer(item, IN_PART if item.left else MET, shown)
-    exempt = item.exempt is not None and item.exempt(report)
-    return Answer(item, NOT_APPLICABLE if exempt else FOR_YOU, {})
+def _answer(item: Item, report: Report) -> ItemResult:
+    shown = {place: SECTIONS[place][0] for place in item.sections if SECTIONS[place][1](report)}
+    if shown and item.condition(report):
+        return ItemResult(item, IN_PART if item.remaining else MET, shown)
+    exempt = item.not_applicable is not None and item.not_applicable(report)
+    return ItemResult(item, NOT_APPLICABLE if exempt else FOR_YOU, {})

@@ -1,7 +1,8 @@
-"""CLAIM 2024, item by item: what of a report meets it, and what is left for whoever writes the paper.
+"""The items of CLAIM 2024: which parts of a report meet each, and what is left for the author of a paper.
 
 The Checklist for Artificial Intelligence in Medical Imaging (Tejani et al., Radiol. Artif. Intell. 6:e240300,
-2024). Its numbers and sections; names and questions are in our words, so cite and read the original.
+2024). Numbers and sections are those of the checklist; names and questions are in our words, so cite and read
+the original.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from gliascope.reports.model import OnnxModel, TrainedModel
 from gliascope.reports.report import Report
 
-Test = Callable[[Report], object]
+Condition = Callable[[Report], object]
 """Whether a report has something: whatever is true."""
 
 
@@ -20,25 +21,39 @@ def _always(report: Report) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item. ask: what the user says where the report does not meet it.
+    """One item of the checklist.
 
-    where: ids of SECTIONS that meet it, where they are shown and `needs` holds; found: what is in them; left:
-    what they leave to the user. exempt: whether the item does not apply.
+    Attributes
+    ----------
+    number, section, name
+        As in the checklist; the name in our words.
+    to_add
+        What the user has to write where the report does not meet the item.
+    sections
+        Ids in SECTIONS of the sections that meet it, where these exist and `condition` holds.
+    content
+        What those sections contain.
+    remaining
+        What is left to the user even then; empty for nothing.
+    condition
+        Whether the report meets the item; always true by default.
+    not_applicable
+        Whether the item does not apply; None for an item that always applies.
     """
 
     number: int
     section: str
     name: str
-    ask: str
-    where: tuple[str, ...] = ()
-    found: str = ""
-    left: str = ""
-    needs: Test = _always
-    exempt: Test | None = None
+    to_add: str
+    sections: tuple[str, ...] = ()
+    content: str = ""
+    remaining: str = ""
+    condition: Condition = _always
+    not_applicable: Condition | None = None
 
 
 def _own(report: Report) -> bool:
-    return not report.foreign
+    return not report.external
 
 
 def _preprocessing(report: Report) -> bool:
@@ -67,7 +82,7 @@ def _external(report: Report) -> bool:
 
 
 # Sections of report.html by id: the title, and whether it is there. A test holds them against the page.
-SECTIONS: dict[str, tuple[str, Test]] = {
+SECTIONS: dict[str, tuple[str, Condition]] = {
     "results": ("Results", _always),
     "believe": ("What to believe", lambda report: report.audit or report.decisions),
     "operating": (
@@ -98,7 +113,7 @@ ITEMS = (
         "origin, licence and link where the card has none; how well they fit the patients you have in mind",
     ),
     Item(
-        8, "Data", "What was let in and what was left out", "criteria for patients and slices",
+        8, "Data", "Inclusion and exclusion criteria", "criteria for patients and slices",
         ("data",), "files that could not be used, by reason",
         "who chose the patients and slices, by what criteria, where and when",
     ),
@@ -111,7 +126,7 @@ ITEMS = (
     Item(11, "Data", "De-identification", "how identifiers were removed, and by which rules"),
     Item(
         12, "Data", "What is missing, and what was done about it", "how gaps were handled",
-        ("data",), "what cannot be read is left out and counted; what a file does not say is unknown",
+        ("data",), "unreadable files are excluded and counted; what a file does not say is unknown",
         "what your sources lack, and whether that biases them",
     ),
     Item(13, "Data", "How the images were made", "scanner, sequence, contrast agent, slice thickness"),
@@ -124,34 +139,36 @@ ITEMS = (
     Item(17, "Reference standard", "How the test set was labelled", "steps, instructions, software"),
     Item(18, "Reference standard", "Agreement of those who labelled", "how far they agree, how they settled"),
     Item(
-        19, "Data partitions", "How slices were assigned to parts", "how training and test data were parted",
-        ("results", "data", "details"), "the protocol, slices and groups by part and class, the seed",
-        needs=lambda report: report.subsets and _own(report),
+        19, "Data partitions", "How slices were assigned to subsets",
+        "how training and test data were divided",
+        ("results", "data", "details"), "the protocol, slices and groups by subset and class, the seed",
+        condition=lambda report: report.subsets and _own(report),
     ),
     Item(
-        20, "Data partitions", "Whether parts share patients or copies",
+        20, "Data partitions", "Whether subsets share patients or copies",
         "an audit (`gliascope audit`), and the patients: without them, copies may be on both sides",
-        ("believe", "results"), "copies between the parts, looked for; what each protocol keeps together",
+        ("believe", "results"),
+        "the audit's search for copies between the subsets; what each protocol does not divide",
         "patients that no file names (`--groups`)",
         lambda report: report.audit and _own(report),
     ),
     Item(21, "Testing data", "Planned size of the test set", "how many patients you meant to test, and why"),
     Item(
         22, "Model", "The model in full", "the architecture, from input to output",
-        ("details",), "the recipe; the graph itself is model.onnx", needs=lambda report: report.recipe,
+        ("details",), "the recipe; the graph itself is model.onnx", condition=lambda report: report.recipe,
     ),
     Item(
         23, "Model", "Software and versions", "libraries with their versions",
-        ("details",), "the run's environment", needs=lambda report: report.run,
+        ("details",), "the run's environment", condition=lambda report: report.run,
     ),
     Item(
         24, "Model", "Where the weights start from", "random weights, or whose",
-        ("details",), "backbone, weights and seed, in the recipe", needs=lambda report: report.recipe,
+        ("details",), "backbone, weights and seed, in the recipe", condition=lambda report: report.recipe,
     ),
     Item(
         25, "Training", "How it was trained", "augmentation, optimiser, schedule, and when training ended",
         ("training", "details"), "the recipe in full; loss, accuracy and learning rate by epoch",
-        needs=lambda report: report.recipe,
+        condition=lambda report: report.recipe,
     ),
     Item(
         26, "Training", "How the final model was chosen", "by what measure, on which slices",
@@ -161,7 +178,7 @@ ITEMS = (
     ),
     Item(
         27, "Training", "Ensembles", "the members, and how they are joined",
-        ("details",), "the members and what of them is averaged", needs=_ensemble, exempt=_own,
+        ("details",), "the members and what of them is averaged", condition=_ensemble, not_applicable=_own,
     ),
     Item(
         28, "Evaluation", "Measures of performance", "the measures, and why these",
@@ -184,7 +201,7 @@ ITEMS = (
     ),
     Item(
         32, "Evaluation", "Internal testing", "a test on slices like those it was trained on, kept apart",
-        ("results",), "the protocols side by side; leaky ones are called so", needs=_internal,
+        ("results",), "the protocols side by side; leaky ones are called so", condition=_internal,
     ),
     Item(
         33, "Evaluation", "External testing",
@@ -195,10 +212,10 @@ ITEMS = (
     Item(34, "Evaluation", "Registration as a trial", "the registry and number, if it was a clinical trial"),
     Item(
         35, "Results: data", "How many were included and excluded", "patients, examinations and slices",
-        ("data",), "slices and groups by part; files that could not be used",
+        ("data",), "slices and groups by subset; files that could not be used",
         "patients and examinations, and a flow chart",
     ),
-    Item(36, "Results: data", "Patients of each part", "age, sex, disease and its stage, by part"),
+    Item(36, "Results: data", "Patients of each subset", "age, sex, disease and its stage, by subset"),
     Item(
         37, "Results: performance", "Performance, and its uncertainty", "the measures, with intervals",
         ("results", "subgroups"), "every measure with its interval, by protocol and known subgroup",

@@ -1,4 +1,4 @@
-"""Runs side by side: compare.html, compare.json, and accuracy against latency."""
+"""The comparison of runs: compare.html, compare.json, and the figure of accuracy against latency."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def write_comparison(folder: Path, data: Comparison) -> None:
 
 
 def accuracy_against_latency(runs: Sequence[ComparedRun]) -> Drawing:
-    """Points numbered as the runs, the first filled; whiskers are 95 % intervals."""
+    """Draw runs as numbered points, the best filled; whiskers are 95 % intervals."""
 
     def draw(figure: "Figure") -> None:
         from matplotlib.ticker import LogLocator, NullLocator

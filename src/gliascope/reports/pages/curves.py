@@ -1,4 +1,4 @@
-"""Training by epoch, as figures, and what choosing the epoch on the test set would have claimed."""
+"""Training curves by epoch, and the accuracy that choosing the epoch on the test set would have claimed."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +19,7 @@ Rows = Sequence[EpochMetrics]
 
 
 def training_curve(rows: Rows, quantity: str, chosen_epoch: int | None) -> Drawing:
-    """One of QUANTITIES by epoch, counted through all stages; boundaries between stages are dotted."""
+    """Draw one of QUANTITIES by epoch, counted through all stages; stage boundaries are dotted."""
 
     def draw(figure: "Figure") -> None:
         _curve(figure.add_subplot(), rows, quantity, chosen_epoch)
@@ -28,7 +28,7 @@ def training_curve(rows: Rows, quantity: str, chosen_epoch: int | None) -> Drawi
 
 
 def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
-    """All QUANTITIES side by side."""
+    """Draw all QUANTITIES side by side."""
 
     def draw(figure: "Figure") -> None:
         for axes, quantity in zip(figure.subplots(1, len(QUANTITIES)), QUANTITIES, strict=True):
@@ -41,7 +41,7 @@ def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
 
 
 def leak_sentence(found: Leak) -> str:
-    """The two choices in words."""
+    """Describe the two choices of an epoch in words."""
     from gliascope.runtime.formats import percent
 
     return (
@@ -60,7 +60,7 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
             axes.set_yscale("log")
             axes.set_ylim(bottom=max(min(rates) / 1.5, max(rates) * _DECADES), top=max(rates) * 1.5)
     else:
-        _parts(axes, rows, quantity, chosen_epoch)
+        _subset_curves(axes, rows, quantity, chosen_epoch)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)  # on no curve
     boundaries = [row.epoch for row, after in pairwise(rows) if row.stage != after.stage]
     for number, epoch in enumerate(boundaries, start=2):
@@ -72,11 +72,11 @@ def _curve(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
     axes.grid(axis="y", color=INK, alpha=FAINT, lw=0.5)
 
 
-def _parts(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) -> None:
-    """Training and validation, and the test part where it was watched: a leak, and drawn as one."""
+def _subset_curves(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) -> None:
+    """Training and validation curves, and the test curve where training evaluated it: a leak."""
     values = {
-        part: [_or_nan(getattr(row, f"{part}_{quantity}", None)) for row in rows]
-        for part in ("train", "val", "test")
+        subset: [_or_nan(getattr(row, f"{subset}_{quantity}", None)) for row in rows]
+        for subset in ("train", "val", "test")
     }
     _line(axes, rows, values["train"], "training", color=INK, ls=(0, (4, 2)))
     _line(axes, rows, values["val"], "validation", color=ACCENT)
@@ -95,10 +95,10 @@ def _parts(axes: "Axes", rows: Rows, quantity: str, chosen_epoch: int | None) ->
         )  # fmt: skip
 
 
-def _line(axes: "Axes", rows: Rows, values: list[float], label: str, **look: Any) -> None:
+def _line(axes: "Axes", rows: Rows, values: list[float], label: str, **style: Any) -> None:
     epochs = [row.epoch for row in rows]
     size = 3.5 if len(rows) <= 40 else 2
-    axes.plot(epochs, values, **{"marker": "o", "markersize": size, "lw": 1.6, "label": label} | look)
+    axes.plot(epochs, values, **{"marker": "o", "markersize": size, "lw": 1.6, "label": label} | style)
 
 
 def _or_nan(value: float | None) -> float:

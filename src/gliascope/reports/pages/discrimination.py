@@ -1,4 +1,4 @@
-"""How well a score ranks each class before the rest: ROC and precision-recall curves."""
+"""ROC and precision-recall curves of each class against the rest."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -23,14 +23,14 @@ Kind = Literal["roc", "precision_recall"]
 
 
 def roc_curves(curves: Curves, result: Metrics) -> Drawing:
-    """Recall against false positives, a panel for each class; its areas are those of `result`."""
+    """Draw recall against false positive rate, a panel for each class; the areas are those of `result`."""
     areas = {name: result.per_class[name].auroc for name in curves}
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
-            _curves(axes, entry, "roc", [(0, 0), (1, 1)], "default")
+            _curves(axes, entry, "roc", chance=[(0, 0), (1, 1)], steps="default")
             if len(curves) <= MANY and _reaches(entry.roc, 0):
-                _curves(_corner(axes, 0), entry, "roc", [(0, 0), (1, 1)], "default")
+                _curves(_corner(axes, 0), entry, "roc", chance=[(0, 0), (1, 1)], steps="default")
             axes.set(xlabel="false positive rate", ylabel="recall")
             _title(axes, name, f"AUROC {_area(areas[name])}", len(curves))
 
@@ -38,14 +38,14 @@ def roc_curves(curves: Curves, result: Metrics) -> Drawing:
 
 
 def precision_recall_curves(curves: Curves) -> Drawing:
-    """Precision against recall, a panel for each class; dashed what naming it at random has."""
+    """Draw precision against recall, a panel for each class; the dashed line is chance."""
 
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
             chance = [(0.0, entry.prevalence), (1.0, entry.prevalence)]
-            _curves(axes, entry, "precision_recall", chance, "steps-pre")
+            _curves(axes, entry, "precision_recall", chance=chance, steps="steps-pre")
             if len(curves) <= MANY and _reaches(entry.precision_recall, 1 - ZOOM):
-                _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance, "steps-pre")
+                _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance=chance, steps="steps-pre")
             axes.set(xlabel="recall", ylabel="precision")
             _title(axes, name, f"AP {_area(entry.average_precision)}", len(curves))
 
@@ -63,8 +63,8 @@ def _panels(figure: "Figure", count: int) -> "list[Axes]":
     return panels
 
 
-def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, chance: Points, steps: str) -> None:
-    """The curve of a class, faint those of each model, and chance."""
+def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, *, chance: Points, steps: str) -> None:
+    """Draw the curve of a class, those of each model (faint), and chance."""
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(*zip(*chance, strict=True), color=INK, alpha=0.5, lw=0.9, ls=(0, (4, 3)))
     for model in entry.models:

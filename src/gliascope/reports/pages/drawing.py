@@ -1,7 +1,4 @@
-"""Figures, each drawn by one function: SVG that follows the page's colours, or a PNG file of its own.
-
-Identical for identical input.
-"""
+"""Figures as SVG in the page's colours, or as a PNG file of their own. Equal input gives equal bytes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
-from gliascope.reports.pages.fonts import OWN, families_for, missing_letters, say_missing
+from gliascope.reports.pages.fonts import DEFAULT_FONT, collect_missing_letters, families_for, note_missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,17 +44,27 @@ _INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "yti
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure to be. name: makes ids unique in a page; size: inches; draw: fills an empty figure."""
+    """A figure that is drawn on demand.
+
+    Attributes
+    ----------
+    name
+        Prefix that makes ids unique in a page.
+    size
+        Width and height in inches.
+    draw
+        Draws into an empty figure.
+    """
 
     name: str
     size: tuple[float, float]
     draw: "Callable[[Figure], None]"
 
     def __html__(self) -> str:
-        """SVG to stand inside a page (Jinja asks for it): no prologue, no fixed size, ids of its own."""
+        """Return SVG to embed in a page (Jinja calls this): no prologue, no fixed size, ids of its own."""
         text = StringIO()
         # The page's reader has fonts of its own.
-        with missing_letters(), self._drawn(tuple(_PAGE)) as figure:
+        with collect_missing_letters(), self._drawn(tuple(_PAGE)) as figure:
             figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         svg = text.getvalue()
         svg = svg[svg.index("<svg") :]
@@ -71,23 +78,23 @@ class Drawing:
         return svg
 
     def png(self) -> bytes:
-        """A whole PNG file, with other fonts of this machine where Matplotlib's own lacks letters."""
-        content, missing = self._png([OWN])
+        """Return a PNG file; fonts of this machine supply characters that Matplotlib's own font lacks."""
+        content, missing = self._png([DEFAULT_FONT])
         if missing and len(families := families_for(missing)) > 1:
             content, missing = self._png(families)
         if missing:
-            say_missing(frozenset(missing))
+            note_missing(frozenset(missing))
         return content
 
     def _png(self, families: list[str]) -> tuple[bytes, set[int]]:
         content = BytesIO()
-        with missing_letters() as missing, self._drawn(_PICTURE, families) as figure:
+        with collect_missing_letters() as missing, self._drawn(_PICTURE, families) as figure:
             figure.savefig(content, format="png", dpi=DPI, facecolor=_PAPER, metadata={"Software": None})
         return content.getvalue(), missing
 
     @contextmanager
     def _drawn(self, colours: tuple[str, ...], families: list[str] | None = None) -> "Iterator[Figure]":
-        """The figure in these colours and the style of this module, whatever the user's own settings."""
+        """Draw the figure in these colours and this module's style, whatever the user's own settings."""
         import matplotlib
         from cycler import cycler
         from matplotlib.figure import Figure
@@ -95,7 +102,7 @@ class Drawing:
         own = {
             "svg.hashsalt": self.name,
             "axes.prop_cycle": cycler(color=colours),
-            "font.family": families or [OWN],
+            "font.family": families or [DEFAULT_FONT],
         }
         with matplotlib.rc_context():
             matplotlib.rcdefaults()

@@ -1,4 +1,4 @@
-"""Saliency maps against outlined lesions: explain.html, explain.json, and figures."""
+"""The page of saliency maps, explain.html, with explain.json and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,16 +22,24 @@ NAMES = {
     "random_order": "Random order",
     "lesion": "Lesion",
 }
-_LOOKS = (("o", "-"), ("s", (0, (5, 2))), ("^", (0, (1, 1))), ("D", (0, (5, 1, 1, 1))))
+_STYLES = (("o", "-"), ("s", (0, (5, 2))), ("^", (0, (1, 1))), ("D", (0, (5, 1, 1, 1))))
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A slice of the gallery. images: JPEG or PNG files, the lesion first, then each method's map over it."""
+class ExplainedSlice:
+    """A slice of the gallery.
+
+    Attributes
+    ----------
+    images
+        JPEG or PNG files: the outlined lesion first, then each method's map over the slice.
+    hits
+        By method: whether its map points to the lesion.
+    """
 
     name: str
     label: str
-    said: str
+    predicted: str
     probability: float
     images: Mapping[str, bytes]
     hits: Mapping[str, bool]
@@ -39,14 +47,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Slices of one set that are shown: drawn at random, and the farthest misses of the first method."""
+    """Slices of one set to show: some at random, and the farthest misses of the main method."""
 
-    random: Sequence[Seen]
-    missed: Sequence[Seen]
+    random: Sequence[ExplainedSlice]
+    misses: Sequence[ExplainedSlice]
 
 
 def write_explanation(folder: Path, data: Explanation, galleries: Mapping[str, Gallery]) -> None:
-    """Write explain.html and explain.json, each atomically. galleries: by set."""
+    """Write explain.html and explain.json, each atomically. `galleries` are by set."""
     page = render(
         "explain.html.j2",
         title=data.title,
@@ -61,7 +69,7 @@ def write_explanation(folder: Path, data: Explanation, galleries: Mapping[str, G
 
 
 def figures(data: Explanation) -> dict[str, Drawing]:
-    """Drawings by name of file."""
+    """Return the figures by file name."""
     drawings = {"localisation": localisation(data.sets)}
     for number, (name, one) in enumerate(data.sets.items(), start=1):
         suffix = "" if len(data.sets) == 1 else f"-{number}"
@@ -72,7 +80,7 @@ def figures(data: Explanation) -> dict[str, Drawing]:
 
 
 def localisation(sets: Mapping[str, LesionSet]) -> Drawing:
-    """Share of slices whose peak lies at the lesion, and in it, with intervals, by set and method."""
+    """Draw the share of slices whose peak lies at the lesion, and in it, by set and method."""
     rows = sum(len(one.figures) + 1 for one in sets.values())
 
     def draw(figure: "Figure") -> None:
@@ -101,7 +109,7 @@ def localisation(sets: Mapping[str, LesionSet]) -> Drawing:
 
 
 def perturbation(curves: Mapping[str, Perturbation], name: str, title: str) -> Drawing:
-    """Probability of the class while pixels are shown, and taken away, in the order of each map."""
+    """Draw the probability of the class while pixels are revealed or blackened in each map's order."""
 
     def draw(figure: "Figure") -> None:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -111,11 +119,11 @@ def perturbation(curves: Mapping[str, Perturbation], name: str, title: str) -> D
                 values = row.insertion_curve if shown else row.deletion_curve
                 share = [100 * step / (len(values) - 1) for step in range(len(values))]
                 if method in methods:
-                    marker, dash = _LOOKS[methods.index(method) % len(_LOOKS)]
-                    look: dict[str, Any] = {"color": ACCENT, "marker": marker, "ls": dash, "markevery": 4}
+                    marker, dash = _STYLES[methods.index(method) % len(_STYLES)]
+                    style: dict[str, Any] = {"color": ACCENT, "marker": marker, "ls": dash, "markevery": 4}
                 else:
-                    look = {"color": ALARM if method == "centre_of_head" else INK, "ls": (0, (2, 2))}
-                axes.plot(share, values, lw=1.4, markersize=4, label=NAMES.get(method, method), **look)
+                    style = {"color": ALARM if method == "centre_of_head" else INK, "ls": (0, (2, 2))}
+                axes.plot(share, values, lw=1.4, markersize=4, label=NAMES.get(method, method), **style)
             axes.set(xlabel=f"pixels {'shown' if shown else 'taken away'}, %", xlim=(0, 100))
             axes.grid(color=INK, alpha=FAINT, lw=0.5)
         left.set(ylabel=f"mean probability of the class, {title}", ylim=(0, 1.02))
@@ -126,12 +134,12 @@ def perturbation(curves: Mapping[str, Perturbation], name: str, title: str) -> D
 
 
 def randomisation(randomised: Mapping[str, Randomisation]) -> Drawing:
-    """Correlation with the trained network's map while weights become random from the output down."""
+    """Draw the correlation with the trained map while weights become random from the output down."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         steps = ["trained", *next(iter(randomised.values())).steps]
-        for (method, row), (marker, dash) in zip(randomised.items(), _LOOKS, strict=False):
+        for (method, row), (marker, dash) in zip(randomised.items(), _STYLES, strict=False):
             values = [1.0, *row.steps.values()]
             axes.plot(range(len(values)), values, color=ACCENT, marker=marker, ls=dash, lw=1.6,
                       label=NAMES.get(method, method))  # fmt: skip

@@ -1,4 +1,4 @@
-"""explore.html from a Catalog: what is in a dataset, at a glance."""
+"""The page explore.html: the contents of a catalogue."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +11,28 @@ from gliascope import __version__
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import THUMBNAIL
 from gliascope.reports.pages import plots
-from gliascope.reports.pages.pictures import Album, Picture, encode
+from gliascope.reports.pages.pictures import Album, Picture, encode_jpeg
 from gliascope.reports.pages.templates import render
 from gliascope.reports.report import ClassCounts
 
-DRAWN = 24
+SAMPLES_PER_CLASS = 24
 _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class ClassLook:
-    """What the slices of one class look like.
+class ClassAppearance:
+    """Appearance of the slices of one class.
 
-    mean: of the thumbnails, (64, 64). histogram: share of thumbnail pixels of each grey level, (256,).
+    Attributes
+    ----------
+    label, slices
+        Name of the class, and how many slices it has.
+    mean
+        Mean of the thumbnails, (64, 64).
+    histogram
+        Share of thumbnail pixels of each grey level, (256,).
+    pictures
+        Some slices, drawn at random.
     """
 
     label: str
@@ -34,15 +43,27 @@ class ClassLook:
 
 
 def render_explore(catalog: Catalog, seed: int = 0) -> str:
-    """explore.html as text: counts, sizes, intensities, mean images and slices drawn at random by `seed`.
+    """Render explore.html: counts, sizes, intensities, mean images and random slices.
 
-    All is told from the catalogue but the drawn slices, which are read again where their files still are.
+    Parameters
+    ----------
+    catalog
+        The catalogue. Only the random slices are read from their files; thumbnails replace missing files.
+    seed
+        Of the random choice.
+
+    Returns
+    -------
+    str
+        The whole page.
     """
     pictured = catalog.with_thumbnails()
     frame, album = pictured.with_row_index("row"), Album(pictured)
-    looks = [_look(label, frame.filter(label=label), album, seed) for label in catalog.classes]
-    everywhere = np.average([look.histogram for look in looks], axis=0, weights=[x.slices for x in looks])
-    brightest = max(look.mean.max() for look in looks) or 1.0
+    appearances = [_appearance(label, frame.filter(label=label), album, seed) for label in catalog.classes]
+    everywhere = np.average(
+        [appearance.histogram for appearance in appearances], axis=0, weights=[x.slices for x in appearances]
+    )
+    brightest = max(appearance.mean.max() for appearance in appearances) or 1.0
     sources = frame["source"].unique(maintain_order=True).to_list()
     return render(
         "explore.html.j2",
@@ -50,23 +71,29 @@ def render_explore(catalog: Catalog, seed: int = 0) -> str:
         version=__version__,
         sources=sources,
         frame=frame,
-        looks=looks,
+        appearances=appearances,
         classes=catalog.classes,
-        means={look.label: encode((look.mean * 255 / brightest).astype(np.uint8)) for look in looks},
+        means={
+            appearance.label: encode_jpeg((appearance.mean * 255 / brightest).astype(np.uint8))
+            for appearance in appearances
+        },
         counts=count_slices(frame, ["source"]),
-        parts=count_slices(frame, ["source", "official"]) if frame["official"].count() else [],
+        subsets=count_slices(frame, ["source", "official"]) if frame["official"].count() else [],
         facts=_facts(frame),
-        rejects=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
-        sizes={look.label: _sizes(frame, look.label, f"sizes-{n}") for n, look in enumerate(looks)},
+        unreadable=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
+        sizes={
+            appearance.label: _sizes(frame, appearance.label, f"sizes-{n}")
+            for n, appearance in enumerate(appearances)
+        },
         intensities={
-            look.label: plots.intensities(look.histogram, everywhere, f"intensities-{n}")
-            for n, look in enumerate(looks)
+            appearance.label: plots.intensities(appearance.histogram, everywhere, f"intensities-{n}")
+            for n, appearance in enumerate(appearances)
         },
     )
 
 
 def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
-    """Slices by class of each value of the columns `by`, in order of first appearance; then of all."""
+    """Count slices by class for each value of the columns `by`, in order of appearance; then for all."""
     rows = []
     for key, part in frame.group_by(by, maintain_order=True):
         name = ", ".join(str(value) for value in key if value is not None)
@@ -76,15 +103,15 @@ def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
     return rows
 
 
-def _look(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassLook:
+def _appearance(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassAppearance:
     mean = np.zeros(THUMBNAIL * THUMBNAIL)
     histogram = np.zeros(256)
     for part in frame.iter_slices(_CHUNK):
         pixels = np.frombuffer(b"".join(part["thumbnail"]), dtype=np.uint8).reshape(part.height, -1)
         mean += pixels.sum(axis=0, dtype=np.float64) / frame.height
         histogram += np.bincount(pixels.ravel(), minlength=256) / (frame.height * pixels.shape[1])
-    order = np.random.default_rng(seed).permutation(frame.height)[:DRAWN]
-    return ClassLook(
+    order = np.random.default_rng(seed).permutation(frame.height)[:SAMPLES_PER_CLASS]
+    return ClassAppearance(
         label,
         frame.height,
         mean.reshape(THUMBNAIL, THUMBNAIL),
@@ -94,7 +121,7 @@ def _look(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassLook
 
 
 def _sizes(frame: pl.DataFrame, label: str, name: str) -> dict[str, Any]:
-    """How many sizes a class has, its commonest one, and all of them against those of the other classes."""
+    """Number of image sizes of a class, the most frequent one, and a figure of all sizes."""
     counts = (
         frame.group_by("width", "height")
         .agg(slices=(pl.col("label") == label).sum())
@@ -111,7 +138,7 @@ def _sizes(frame: pl.DataFrame, label: str, name: str) -> dict[str, Any]:
 
 
 def _facts(frame: pl.DataFrame) -> dict[str, str]:
-    """What else the catalogue knows, as text: "MR 7,023, not stated 12"."""
+    """Other facts in the catalogue as text, such as "MR 7,023, not stated 12"."""
     facts = {}
     for column, name in (
         ("modality", "modality"),

@@ -1,4 +1,4 @@
-"""Letters that matplotlib's own font lacks: other fonts of this machine that have them."""
+"""Fonts of this machine for characters that Matplotlib's own font lacks."""
 
 import logging
 import re
@@ -9,14 +9,14 @@ from functools import cache
 
 from gliascope.runtime.progress import note
 
-OWN = "DejaVu Sans"
+DEFAULT_FONT = "DejaVu Sans"
 _BOXES = "Last Resort"  # comes with matplotlib, and has a box for every letter
 _MISSING = re.compile(r"Glyph (\d+) .*missing from")
 
 
 @contextmanager
-def missing_letters() -> Iterator[set[int]]:
-    """Code points that no font had while a figure was drawn, in place of a warning for each."""
+def collect_missing_letters() -> Iterator[set[int]]:
+    """Collect code points that no font has while a figure is drawn, instead of warning about each."""
     found: set[int] = set()
     logger = logging.getLogger("matplotlib.font_manager")  # of fonts without a bold face
     level = logger.level
@@ -35,8 +35,8 @@ def missing_letters() -> Iterator[set[int]]:
 
 
 def families_for(letters: set[int]) -> list[str]:
-    """Font families to draw these code points with: matplotlib's own, then installed ones that add most."""
-    families, left = [OWN], set(letters)
+    """Choose font families for these code points: Matplotlib's own, then installed ones that add most."""
+    families, left = [DEFAULT_FONT], set(letters)
     while left:
         name, charmap = max(_installed(), key=lambda font: len(left & font[1]()), default=("", frozenset))
         if not left & charmap():
@@ -47,8 +47,8 @@ def families_for(letters: set[int]) -> list[str]:
 
 
 @cache
-def say_missing(letters: frozenset[int]) -> None:
-    """Say once what cannot be drawn."""
+def note_missing(letters: frozenset[int]) -> None:
+    """Note once which characters cannot be drawn."""
     shown = "".join(map(chr, sorted(letters)[:8]))
     note(
         f"no font of this machine has the letters {shown}: pictures show boxes in their place; install one "

@@ -1,4 +1,4 @@
-"""Which slices the audit page shows: the worst of each kind, one of a group, each kind of copy in turn."""
+"""Pictures on the audit page: the worst of each kind, one of a group, each kind of copy in turn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from gliascope.audit.result import LABEL_ISSUE
 from gliascope.dataset.catalog import Catalog
 from gliascope.reports.pages.pictures import Album, Picture
 
-SHOWN = 24
+MAX_SHOWN = 24
 IDENTICAL = "identical"
 _WORDS = {IDENTICAL: "the same pixels", "none": "as it is", "flip": "mirrored", "crop": "cropped"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two slices side by side. transform: of the audit, or IDENTICAL; correlation: under it."""
+    """Two slices side by side, with the transform that makes them alike and the correlation under it."""
 
     first: Picture
     second: Picture
@@ -25,8 +25,8 @@ class Pair:
     transform: str
 
     @property
-    def how(self) -> str:
-        """What makes them alike, in words: "mirrored, turned by 90°" for "flip, turn 90"."""
+    def description(self) -> str:
+        """The transform in words: "mirrored, turned by 90°" for "flip, turn 90"."""
         return ", ".join(
             f"turned by {step.removeprefix('turn ')}°" if step.startswith("turn ") else _WORDS.get(step, step)
             for step in self.transform.split(", ")
@@ -34,18 +34,19 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """One slice, and what is said about it."""
+class CaptionedPicture:
+    """One slice and its caption."""
 
     picture: Picture
-    text: str
+    caption: str
 
 
 class Galleries:
-    """What an audit found, as pictures.
+    """Pictures of the findings of an audit.
 
-    A copy is a pair of the audit, or two slices with identical pixels. `copies` are found with columns row,
-    row_other, group, correlation and transform, one a group, worst first.
+    A copy is a pair of the audit, or two slices with identical pixels. The methods that return tables of
+    copies have columns row, row_other, group, correlation and transform, one copy of a group, the most alike
+    first.
     """
 
     def __init__(self, audit: Audit, catalog: Catalog) -> None:
@@ -63,15 +64,15 @@ class Galleries:
         self._training = self.slices.filter(tested, pl.col("official").ne_missing("test"))
 
     def leaks(self) -> pl.DataFrame:
-        """Copies of which the source itself tests on one and trains on the other; the test slice is first."""
+        """Copies within a source between its own test and training folders; the test slice is first."""
         return self._copies(self._test, self._training, pl.col("source") == pl.col("source_other"))
 
-    def shared(self) -> pl.DataFrame:
-        """Copies that are in two sources."""
+    def between_sources(self) -> pl.DataFrame:
+        """Copies between two sources."""
         return self._copies(self.slices, self.slices, pl.col("source") < pl.col("source_other"))
 
-    def shared_slices(self) -> int:
-        """How many slices have a copy in another source."""
+    def count_shared_slices(self) -> int:
+        """Count the slices that have a copy in another source."""
         sources = self.slices.select(b="pixels", source_other="source").unique()
         linked = self._links.select("a", "b").join(sources, on="b").select("a", "source_other").unique()
         slices = self.slices.select("row", "source", a="pixels")
@@ -80,11 +81,11 @@ class Galleries:
         )
 
     def conflicts(self) -> pl.DataFrame:
-        """Copies that carry two labels."""
+        """Copies with two different labels."""
         return self._copies(self.slices, self.slices, pl.col("label") < pl.col("label_other"))
 
-    def pairs(self, copies: pl.DataFrame, limit: int = SHOWN) -> list[Pair]:
-        """The worst copies. Identical ones are shown only where there are no others: they look the same."""
+    def pairs(self, copies: pl.DataFrame, limit: int = MAX_SHOWN) -> list[Pair]:
+        """Return pictures of the most alike copies; identical ones only where there are no others."""
         near = copies.filter(pl.col("transform") != IDENTICAL)
         turn = pl.int_range(pl.len()).over("transform")
         chosen = (copies if near.is_empty() else near).sort(turn, maintain_order=True).head(limit)
@@ -97,8 +98,8 @@ class Galleries:
             .iter_rows()
         ]
 
-    def doubtful(self, limit: int = SHOWN) -> list[Pair]:
-        """Pairs that a person is asked about, one of any two groups."""
+    def doubtful_pairs(self, limit: int = MAX_SHOWN) -> list[Pair]:
+        """Pairs that the audit asks a person to decide on, one of any two groups."""
         one = self.slices.select("row", "path", "index", "group")
         other = one.select(row_other="row", other_path="path", other_index="index", group_other="group")
         asked = (
@@ -111,7 +112,7 @@ class Galleries:
         rows = asked.select("row", "row_other", "evidence").head(limit).iter_rows()
         return [Pair(self.album[row], self.album[other], evidence, "") for row, other, evidence in rows]
 
-    def label_issues(self, folders: Sequence[str]) -> list[tuple[str, int, list[Remark]]]:
+    def label_issues(self, folders: Sequence[str]) -> list[tuple[str, int, list[CaptionedPicture]]]:
         """Slices with a label issue, the least probable label first, by folder.
 
         Parameters
@@ -134,19 +135,21 @@ class Galleries:
         galleries.append(("Other folders" if folders else "All folders", others))
         return [(name, one.height, self._likely_classes(one)) for name, one in galleries if one.height]
 
-    def _likely_classes(self, issues: pl.DataFrame) -> list[Remark]:
-        rows = issues.head(SHOWN).select("row", "new_label").iter_rows()
-        return [Remark(self.album[row], f"looks like {label}" if label else "") for row, label in rows]
+    def _likely_classes(self, issues: pl.DataFrame) -> list[CaptionedPicture]:
+        rows = issues.head(MAX_SHOWN).select("row", "new_label").iter_rows()
+        return [
+            CaptionedPicture(self.album[row], f"probably {label}" if label else "") for row, label in rows
+        ]
 
-    def quality_issues(self, kind: str, limit: int = SHOWN // 2) -> list[Remark]:
+    def quality_issues(self, kind: str, limit: int = MAX_SHOWN // 2) -> list[CaptionedPicture]:
         """The first slices with one kind of quality issue."""
         issues = self._with_rows(self._audit.quality_issues.filter(kind=kind).head(limit))
         return [
-            Remark(self.album[row], detail or "")
+            CaptionedPicture(self.album[row], detail or "")
             for row, detail in issues.select("row", "detail").iter_rows()
         ]
 
-    def files(self, paths: Sequence[str]) -> list[Picture]:
+    def file_pictures(self, paths: Sequence[str]) -> list[Picture]:
         """The first slice of each file."""
         rows = dict(self.slices.unique("path", keep="first").select("path", "row").iter_rows())
         return [self.album[rows[path]] for path in paths if path in rows]
@@ -156,7 +159,7 @@ class Galleries:
         return frame.join(self.slices, on=("path", "index"), maintain_order="left")
 
     def _copies(self, first: pl.DataFrame, second: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
-        """One copy a group, the most alike, of a slice in `first` and one in `second` that fit `where`."""
+        """Copies between `first` and `second` that fulfil `where`: the most alike of each group."""
         what = ["pixels", "source", "label", "official"]
         left, right = (frame.unique(what, keep="first", maintain_order=True) for frame in (first, second))
         return (

@@ -1,10 +1,16 @@
-"""What tests could not tell, each sentence once."""
+"""Notes on the limits of several tests, each sentence once."""
 
 from collections.abc import Mapping, Sequence
 
 
 def merged_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Sentences by protocol as sentences that name their protocols, where these are not all."""
+    """Merge notes by protocol; a sentence that not all protocols share gets the names of its protocols.
+
+    Examples
+    --------
+    >>> merged_notes({"official": ["Few slices."], "grouped": ["Few slices.", "No AUROC."]})
+    ['Few slices.', 'grouped: No AUROC.']
+    """
     held: dict[str, list[str]] = {}
     for protocol, sentences in notes.items():
         for sentence in sentences:

@@ -1,4 +1,4 @@
-"""Slices as the small pictures of a page."""
+"""Slices as small pictures for a page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from gliascope.dataset.scan import THUMBNAIL
 from gliascope.errors import ReadError
 
 SIDE = 160
-VOLUMES = 4
+CACHED_FILES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A slice for a gallery. image: a JPEG file. part: the source's own, None where it has none."""
+    """A slice for a gallery: a JPEG file, and facts of the catalogue. `subset` is the source's own."""
 
     image: bytes
     name: str
     label: str
     source: str
-    part: str | None
+    subset: str | None
 
 
 class Album:
@@ -36,7 +36,7 @@ class Album:
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
         self._picture = lru_cache(maxsize=None)(self._make)
-        self._read = lru_cache(maxsize=VOLUMES)(
+        self._read = lru_cache(maxsize=CACHED_FILES)(
             read_catalogued
         )  # slices of one volume often come one after another
 
@@ -49,24 +49,26 @@ class Album:
             pixels = self._read(*(facts[name] for name in FILE_COLUMNS))[facts["index"]].pixels
         except (ReadError, IndexError):  # gone or changed since the scan
             pixels = thumbnail(facts)
-        return Picture(encode(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"])
+        return Picture(
+            encode_jpeg(pixels), slice_name(facts), facts["label"], facts["source"], facts["official"]
+        )
 
 
 def slice_name(facts: Mapping[str, Any]) -> str:
-    """Path of a slice, and its number in the file where that is not the first."""
+    """Return the path of a slice, with its index in the file where that is not 0."""
     return f"{facts['path']} [{facts['index']}]" if facts["index"] else str(facts["path"])
 
 
 def thumbnail(facts: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """The thumbnail of a catalogue row in the shape of its slice, uint8 (height, width), `SIDE` at most."""
+    """Scale the thumbnail of a catalogue row to its slice's aspect ratio: uint8, sides of `SIDE` at most."""
     small = Image.frombytes("L", (THUMBNAIL, THUMBNAIL), facts["thumbnail"])
     scale = SIDE / max(facts["width"], facts["height"])
     size = (max(1, round(facts["width"] * scale)), max(1, round(facts["height"] * scale)))
     return np.asarray(small.resize(size, Image.Resampling.BICUBIC))
 
 
-def encode(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
-    """A JPEG file of uint8 (height, width[, 3]) pixels, made smaller where a side is longer than `side`."""
+def encode_jpeg(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
+    """Encode uint8 (height, width[, 3]) pixels as a JPEG file with sides of at most `side` pixels."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = BytesIO()

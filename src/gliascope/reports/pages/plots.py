@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], name: str) -> Drawing:
-    """Share of pixels by grey level, (256,), of one class and of all together."""
+    """Draw the share of pixels by grey level, (256,), of one class and of all classes."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -34,9 +34,14 @@ def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], nam
 
 
 def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
-    """Width against height in pixels: sizes of a class as discs, those of other classes as rings.
+    """Draw width against height in pixels: sizes of a class as discs, those of other classes as rings.
 
-    rows: width, height and how many slices the class has of them, 0 where only other classes have any.
+    Parameters
+    ----------
+    rows
+        Width, height, and number of slices of the class; 0 where only other classes have that size.
+    name
+        Of the figure.
     """
     width, height, slices = np.array(rows).T
     own = slices > 0
@@ -62,7 +67,7 @@ def sizes(rows: Sequence[tuple[int, int, int]], name: str) -> Drawing:
 
 
 def confusion(result: Metrics, protocol: str) -> Drawing:
-    """Counts and shares of each true class (rows), as the report's table.
+    """Draw the confusion matrix as the report's table: counts, and shares of each true class (rows).
 
     Many classes are numbered, and have no room for shares.
     """
@@ -74,18 +79,25 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         for true, row in enumerate(table):
-            for said, entry in enumerate(row):
+            for predicted, entry in enumerate(row):
                 share = entry / sum(row) if sum(row) else 0.0
                 # The root keeps a few mistakes visible beside hundreds of hits.
-                colour = ACCENT if true == said else ALARM
-                axes.fill_between([said - 0.5, said + 0.5], true - 0.5, true + 0.5, color=colour, lw=0,
-                                  alpha=0.45 * share**0.35)  # fmt: skip
+                colour = ACCENT if true == predicted else ALARM
+                across = [predicted - 0.5, predicted + 0.5]
+                alpha = 0.45 * share**0.35
+                axes.fill_between(across, true - 0.5, true + 0.5, color=colour, lw=0, alpha=alpha)
                 text = f"{count(entry)}\n{percent(share)}" if entry else "0"
                 if dense:
                     text = count(entry) if entry else "·"
-                weight = "bold" if true == said else "normal"
+                weight = "bold" if true == predicted else "normal"
                 axes.text(
-                    said, true, text, ha="center", va="center", weight=weight, fontsize=7 if dense else 10
+                    predicted,
+                    true,
+                    text,
+                    ha="center",
+                    va="center",
+                    weight=weight,
+                    fontsize=7 if dense else 10,
                 )
         places, limits = range(len(classes)), (-0.5, len(classes) - 0.5)
         axes.set(xlabel="predicted class", ylabel="true class", xlim=limits, ylim=limits[::-1])
@@ -105,8 +117,8 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A prediction to be looked at. pixels: uint8 (height, width[, 3]); probability: of `predicted`."""
+class PredictionExample:
+    """A prediction to show. Pixels are uint8 (height, width[, 3]); the probability is of `predicted`."""
 
     pixels: NDArray[np.uint8]
     label: str
@@ -114,21 +126,21 @@ class Shown:
     probability: float
 
 
-def predictions(shown: Sequence[Shown], columns: int = 6) -> Drawing:
-    """Slices with their label and what the model said; a wrong one has a cross and a dashed frame."""
-    rows = -(-len(shown) // columns)
+def predictions(examples: Sequence[PredictionExample], columns: int = 6) -> Drawing:
+    """Draw slices with their label and prediction; a wrong one has a cross and a dashed frame."""
+    rows = -(-len(examples) // columns)
 
     def draw(figure: "Figure") -> None:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid[len(shown) :]:
+        for axes in grid[len(examples) :]:
             axes.set_axis_off()
-        for axes, item in zip(grid, shown, strict=False):
+        for axes, item in zip(grid, examples, strict=False):
             _prediction(axes, item)
 
     return Drawing("predictions", (2.2 * columns, 2.75 * rows), draw)
 
 
-def _prediction(axes: "Axes", item: Shown) -> None:
+def _prediction(axes: "Axes", item: PredictionExample) -> None:
     wrong = item.label != item.predicted
     axes.imshow(item.pixels, cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])

@@ -1,13 +1,13 @@
-"""The page of a report, report.html."""
+"""The report page, report.html."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gliascope.evaluation.aggregation import DESCRIPTION
+from gliascope.evaluation.aggregation import AGGREGATION_DESCRIPTION
 from gliascope.reports.pages import trust
 from gliascope.reports.pages.card import caveats
-from gliascope.reports.pages.checklist import answers, counts
+from gliascope.reports.pages.checklist import check_items, count_states
 from gliascope.reports.pages.curves import QUANTITIES, leak_sentence, training_curve
 from gliascope.reports.pages.discrimination import precision_recall_curves, roc_curves
 from gliascope.reports.pages.drawing import Drawing
@@ -19,7 +19,7 @@ from gliascope.reports.report import ProtocolReport, Report
 
 @dataclass(frozen=True, slots=True)
 class MistakePicture:
-    """A slice taken for another class. image and overlay (class-activation map): PNG or JPEG files."""
+    """A misclassified slice and its class activation map, as PNG or JPEG files."""
 
     image: bytes
     overlay: bytes | None = None
@@ -28,17 +28,35 @@ class MistakePicture:
 def write_report(folder: Path, report: Report, pictures: Sequence[MistakePicture] = ()) -> None:
     """Write report.json and report.html into `folder`, each atomically; report.html needs no other file.
 
-    pictures: of the report's mistakes, in their order.
+    Parameters
+    ----------
+    folder
+        Where to write.
+    report
+        The report.
+    pictures
+        One for each of the report's mistakes, in their order.
 
-    Raises ValueError if an image is neither PNG nor JPEG, OSError if `folder` cannot be written.
+    Raises
+    ------
+    ValueError
+        If an image is neither PNG nor JPEG.
+    OSError
+        If `folder` cannot be written.
     """
     write_document(folder, report, render_report(report, pictures))
 
 
 def render_report(report: Report, pictures: Sequence[MistakePicture] = ()) -> str:
-    """report.html as text. Raises ValueError if an image is neither PNG nor JPEG."""
+    """Render report.html.
+
+    Raises
+    ------
+    ValueError
+        If an image is neither PNG nor JPEG.
+    """
     name, headline = next(iter(report.protocols.items()))
-    claim = answers(report)
+    claim = check_items(report)
     curves: dict[str, Drawing] = {}
     if report.curves:
         curves = {
@@ -62,11 +80,11 @@ def render_report(report: Report, pictures: Sequence[MistakePicture] = ()) -> st
         curves=curves,
         roc=roc_curves(headline.curves, headline) if headline.curves else None,
         precision_recall=precision_recall_curves(headline.curves) if headline.curves else None,
-        aggregation=DESCRIPTION,
+        aggregation=AGGREGATION_DESCRIPTION,
         leak=leak_sentence(report.leak) if report.leak else "",
         caveats=caveats(report),
         claim=claim,
-        counts=counts(claim),
+        counts=count_states(claim),
     )
 
 

@@ -1,4 +1,4 @@
-"""A model on disturbed slices: robustness.html, robustness.json, and figures."""
+"""The page of a model tested on corrupted slices: robustness.html, robustness.json, and figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.robustness import RobustnessMetrics
 from gliascope.reports.pages.drawing import ACCENT, ALARM, FAINT, INK, Drawing
 from gliascope.reports.pages.output import write_document
-from gliascope.reports.pages.pictures import encode
+from gliascope.reports.pages.pictures import encode_jpeg
 from gliascope.reports.pages.templates import render
 from gliascope.reports.robustness import Corruption, Robustness
 
@@ -25,24 +25,31 @@ AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """The slice that is shown, uint8 (height, width[, 3]), and what the model predicts of it.
+class CorruptedExample:
+    """A slice to show, and what the model predicts for it.
 
-    verdict: None for a model that gives none.
+    Attributes
+    ----------
+    pixels
+        uint8 (height, width[, 3]).
+    label, predicted, probability
+        True class, predicted class, and its probability.
+    verdict
+        None for a model without verdicts.
     """
 
     pixels: NDArray[np.uint8]
     label: str
-    said: str
+    predicted: str
     probability: float
     verdict: str | None
 
 
-Shown = Mapping[str, Sequence[Answer]]
+Examples = Mapping[str, Sequence[CorruptedExample]]
 """By corruption: the slice as it is, then at each of its strengths."""
 
 
-def write_robustness(folder: Path, data: Robustness, shown: Shown) -> None:
+def write_robustness(folder: Path, data: Robustness, examples: Examples) -> None:
     """Write robustness.html and robustness.json, each atomically."""
     page = render(
         "robustness.html.j2",
@@ -50,21 +57,21 @@ def write_robustness(folder: Path, data: Robustness, shown: Shown) -> None:
         created=data.created,
         version=data.gliascope,
         data=data,
-        shown=shown,
+        examples=examples,
         clean_setting=AS_IT_IS,
-        curves={name: curve(name, one, data) for name, one in data.disturbances.items()},
-        picture=encode,
+        curves={name: curve(name, one, data) for name, one in data.corruptions.items()},
+        picture=encode_jpeg,
     )
     write_document(folder, data, page)
 
 
-def figures(data: Robustness, shown: Shown) -> dict[str, Drawing]:
-    """Drawings by name of file."""
-    return {"curves": sheet(data), "disturbances": strips(data, shown)}
+def figures(data: Robustness, examples: Examples) -> dict[str, Drawing]:
+    """Return the figures by file name."""
+    return {"curves": curve_sheet(data), "corruptions": example_sheet(data, examples)}
 
 
 def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
-    """Accuracy, what is accepted and how well, by strength of a corruption; below, ECE."""
+    """Draw accuracy, share and accuracy of accepted slices, by strength of a corruption; below, ECE."""
 
     def draw(figure: "Figure") -> None:
         _panels(figure, one, data)
@@ -72,36 +79,36 @@ def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
     return Drawing(f"curve-{name}", (4.4, 3.6), draw)
 
 
-def sheet(data: Robustness) -> Drawing:
-    """The curves of all corruptions."""
-    rows = -(-len(data.disturbances) // ACROSS)
+def curve_sheet(data: Robustness) -> Drawing:
+    """Draw the curves of all corruptions."""
+    rows = -(-len(data.corruptions) // ACROSS)
 
     def draw(figure: "Figure") -> None:
-        parts = figure.subfigures(rows, ACROSS, squeeze=False).ravel()
-        for part, one in zip(parts, data.disturbances.values(), strict=False):
-            _panels(part, one, data).set_title(one.title, loc="left", weight="bold")
-        first = parts[0].axes[0]
+        panels = figure.subfigures(rows, ACROSS, squeeze=False).ravel()
+        for panel, one in zip(panels, data.corruptions.values(), strict=False):
+            _panels(panel, one, data).set_title(one.title, loc="left", weight="bold")
+        first = panels[0].axes[0]
         figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
     return Drawing("curves", (4.4 * ACROSS, 3.8 * rows + 0.4), draw)
 
 
-def strips(data: Robustness, shown: Shown) -> Drawing:
-    """One slice under every strength of every corruption, a row each."""
-    tests = data.disturbances
-    across = max(map(len, shown.values()))
+def example_sheet(data: Robustness, examples: Examples) -> Drawing:
+    """Draw one slice under every strength of every corruption, a row each."""
+    tests = data.corruptions
+    across = max(map(len, examples.values()))
 
     def draw(figure: "Figure") -> None:
         grid = figure.subplots(len(tests), across, squeeze=False)
         for row, (name, one) in zip(grid, tests.items(), strict=True):
             for axes in row:
                 axes.set_axis_off()
-            for axes, answer, setting in zip(row, shown[name], _settings(one), strict=False):
+            for axes, answer, setting in zip(row, examples[name], _settings(one), strict=False):
                 axes.imshow(answer.pixels, cmap="gray", vmin=0, vmax=255)
                 axes.set_title(setting, fontsize=9)
             row[0].set_title(one.title, fontsize=9, weight="bold")
 
-    return Drawing("disturbances", (1.5 * across, 1.75 * len(tests)), draw)
+    return Drawing("corruptions", (1.5 * across, 1.75 * len(tests)), draw)
 
 
 def _settings(one: Corruption) -> list[str]:
@@ -116,7 +123,7 @@ def _panels(figure: "Figure | SubFigure", one: Corruption, data: Robustness) -> 
     lines: list[tuple[str, Sequence[Estimate], dict[str, Any]]] = [
         ("accuracy", [grade.accuracy for grade in grades], {"color": ACCENT, "marker": "o"})
     ]
-    if data.judged:
+    if data.has_verdicts:
         accepted = [grade.verdicts["accepted"] for grade in grades if grade.verdicts]
         lines += [
             ("of the accepted", [found.accuracy for found in accepted],
@@ -124,9 +131,9 @@ def _panels(figure: "Figure | SubFigure", one: Corruption, data: Robustness) -> 
             ("accepted", [found.share for found in accepted],
              {"color": INK, "marker": "^", "ls": (0, (1, 1.5))}),
         ]  # fmt: skip
-    for label, numbers, look in lines:
+    for label, numbers, style in lines:
         values, low, high = _percentages(numbers)
-        upper.plot(places, values, lw=1.6, markersize=4.5, label=label, **look)
+        upper.plot(places, values, lw=1.6, markersize=4.5, label=label, **style)
         if label == "accuracy":
             upper.fill_between(places, low, high, color=ACCENT, alpha=FAINT, lw=0)
     upper.set(ylabel="% of slices", ylim=(-2, 102))
@@ -141,7 +148,7 @@ def _panels(figure: "Figure | SubFigure", one: Corruption, data: Robustness) -> 
 
 
 def _highest_ece(data: Robustness) -> float:
-    numbers = [data.clean.ece, *(row.ece for one in data.disturbances.values() for row in one.strengths)]
+    numbers = [data.clean.ece, *(row.ece for one in data.corruptions.values() for row in one.strengths)]
     return max(_percentages(numbers)[2]) * 1.05 + 0.1
 
 

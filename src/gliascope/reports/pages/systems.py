@@ -1,4 +1,4 @@
-"""Published systems, trained again: systems.html, systems.json and systems.md."""
+"""The page of published systems that were trained again: systems.html, systems.json and systems.md."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ def write_systems(folder: Path, data: Reproduction) -> None:
         "created": data.created,
         "version": data.gliascope,
         "data": data,
-        "rows": {recipe.recipe: _rows(recipe) for recipe in data.done},
-        "leaks": {recipe.recipe: leak_sentence(recipe.leak) for recipe in data.done if recipe.leak},
+        "rows": {recipe.recipe: _rows(recipe) for recipe in data.trained},
+        "leaks": {recipe.recipe: leak_sentence(recipe.leak) for recipe in data.trained if recipe.leak},
     }
     write_text(folder / "systems.md", render("systems.md.j2", **context))
     write_document(folder, data, render("systems.html.j2", title="Five systems", **context))
 
 
 def _rows(recipe: TrainedRecipe) -> list[dict[str, str]]:
-    """Texts of the table: what, theirs, ours, interval (of ours, or empty), note."""
+    """Rows of the table as text: what, theirs, ours, interval (of ours, or empty), note."""
     rows = [
-        _row(number.what, number.ours, number.of, number.note)
-        | {"theirs": ("> " if number.more else "") + _text(number.value, number.of)}
+        _row(number.name, number.ours, number.quantity, number.note)
+        | {"theirs": ("> " if number.lower_bound else "") + _text(number.value, number.quantity)}
         for number in recipe.published
     ]
     for name, result in recipe.protocols.items():

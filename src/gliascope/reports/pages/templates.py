@@ -1,4 +1,4 @@
-"""The one Jinja environment: pages are one file, without scripts, and fetch nothing."""
+"""The Jinja environment. A page is one file without scripts that loads nothing."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -31,9 +31,12 @@ FILTERS = (
 
 
 def render(template: str, **context: Any) -> str:
-    """Fill in a template of this package. In HTML, every text of `context` that is no Markup is escaped.
+    """Render a template of this package. In HTML, every text in `context` that is no Markup is escaped.
 
-    Raises ValueError for an image that is neither PNG nor JPEG.
+    Raises
+    ------
+    ValueError
+        If an image is neither PNG nor JPEG.
     """
     return _environment().get_template(template).render(notice=RESEARCH_USE, **context)
 

@@ -1,4 +1,4 @@
-"""Figures of what an answer is worth: calibration, prediction sets, distance from what was learned."""
+"""Figures of calibration, prediction sets and outlier scores."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,7 +18,7 @@ Bins = Sequence[ReliabilityBin]
 
 
 def reliability_diagram(rows: Bins, before: Bins | None = None) -> Drawing:
-    """Accuracy against confidence with intervals, and slices in each bin; and as it was before."""
+    """Draw accuracy against confidence, and the slices in each bin; also as before calibration."""
 
     def draw(figure: "Figure") -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -53,10 +53,7 @@ def reliability_diagram(rows: Bins, before: Bins | None = None) -> Drawing:
 
 
 def coverage(curve: Sequence[SetsAtLevel], chosen: float) -> Drawing:
-    """Coverage and mean size of prediction sets against the level they promise.
-
-    chosen: the level that is deployed.
-    """
+    """Draw coverage and mean size of prediction sets by nominal level; `chosen` is the deployed one."""
     levels = [row.level for row in curve]
 
     def draw(figure: "Figure") -> None:
@@ -76,7 +73,7 @@ def coverage(curve: Sequence[SetsAtLevel], chosen: float) -> Drawing:
 
 
 def outlier_histogram(found: Histogram) -> Drawing:
-    """How far test slices are from what the model learned from; past the line, they are out of scope."""
+    """Draw the outlier scores of the test slices; those past the line are out of scope."""
     edges, counts = found.edges, found.counts
 
     def draw(figure: "Figure") -> None:
@@ -96,7 +93,7 @@ def outlier_histogram(found: Histogram) -> Drawing:
 
 
 def _by_model(rows: Bins) -> list[list[tuple[float, float]]]:
-    """Confidence and accuracy in each bin that a model has slices in, by model; none of one model alone."""
+    """Confidence and accuracy in each bin that a model has slices in, by model; empty for one model alone."""
     models = zip(*(row.models for row in rows), strict=True)
     return [[(point.confidence, point.accuracy) for point in model if point] for model in models]
 
@@ -107,17 +104,17 @@ def _measured(rows: Bins) -> tuple[list[float], list[Estimate]]:
     return [row.confidence or 0.0 for row in known], [row.accuracy for row in known]
 
 
-def _points(axes: "Axes", places: Sequence[float], numbers: Sequence[Estimate], **look: Any) -> None:
-    """Where something was measured; whiskers where there is an interval."""
+def _points(axes: "Axes", places: Sequence[float], numbers: Sequence[Estimate], **style: Any) -> None:
+    """Draw measured values, with whiskers where there is an interval."""
     values = [number.value or 0.0 for number in numbers]
     ends = [
         [0.0 if end is None else abs(end - value) for end, value in zip(side, values, strict=True)]
         for side in ([number.low for number in numbers], [number.high for number in numbers])
     ]
-    axes.errorbar(places, values, ends, **look)
+    axes.errorbar(places, values, ends, **style)
 
 
-def _bars(axes: "Axes", rows: Bins, **look: Any) -> None:
+def _bars(axes: "Axes", rows: Bins, **style: Any) -> None:
     filled = [row for row in rows if row.count]
     middles = [(row.lower + row.upper) / 2 for row in filled]
-    axes.bar(middles, [row.count for row in filled], width=0.9 / len(rows), **look)
+    axes.bar(middles, [row.count for row in filled], width=0.9 / len(rows), **style)

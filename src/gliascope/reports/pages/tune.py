@@ -1,4 +1,4 @@
-"""A search for a better recipe: tune.html and tune.json."""
+"""The page of a search for a better recipe: tune.html and tune.json."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +37,7 @@ def write_tune(folder: Path, data: Tuning) -> None:
 
 
 def history(data: Tuning) -> Drawing:
-    """The objective by trial, and the best so far; pruned trials are crosses, where they had come to."""
+    """Draw the objective by trial, and the best so far; crosses are pruned trials, at their last value."""
 
     done, cut = (
         [
@@ -69,7 +69,7 @@ def history(data: Tuning) -> Drawing:
 
 
 def importances(shares: Mapping[str, float]) -> Drawing:
-    """Bars, the most important field on top."""
+    """Draw importances as bars, the most important field on top."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -82,7 +82,7 @@ def importances(shares: Mapping[str, float]) -> Drawing:
 
 
 def parallel_coordinates(data: Tuning) -> Drawing:
-    """A line a complete trial through its fields, the objective last; the best tenth stands out."""
+    """Draw complete trials as lines through their fields, the objective last; the best tenth stands out."""
     done = [trial for trial in data.ranked if not trial.pruned and trial.value is not None]
     values = [float(trial.value or 0) for trial in done]
     spread = (max(values) - min(values)) or 1.0
@@ -109,7 +109,7 @@ def parallel_coordinates(data: Tuning) -> Drawing:
 
 def _scale(axes: "Axes", column: int, axis: Axis) -> None:
     axes.axvline(column, color=INK, alpha=0.5, lw=0.8)
-    for place, text in axis.marks:
+    for place, text in axis.ticks:
         beside = (4, 5 if place else -11)  # where most lines are not
         axes.annotate(_short(text), (column, place), xytext=beside, textcoords="offset points", fontsize=8)
 
