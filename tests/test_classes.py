@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gliascope.classes import ALIASES, canonical, check_vocabulary, describe, normalise
+from gliascope.classes import ALIASES, canonical_class, check_tumor_kinds, describe_classes, normalise_name
 from gliascope.errors import LayoutError
 from gliascope.io.folder_labels import labels_of_folders, load_mapping
 
@@ -85,12 +85,12 @@ def test_bad_mapping_names_the_file(tmp_path: Path, content: str) -> None:
 
 def test_tumor_beside_its_kinds_is_refused() -> None:
     with pytest.raises(LayoutError, match="glioma: tumor"):
-        check_vocabulary({"tumor", "glioma", "no_tumor"})
-    check_vocabulary({"tumor", "no_tumor"})
+        check_tumor_kinds({"tumor", "glioma", "no_tumor"})
+    check_tumor_kinds({"tumor", "no_tumor"})
 
 
 def test_every_class_we_know_is_described_in_a_sentence_or_two() -> None:
-    described = describe([*ALIASES, "abscess"])
+    described = describe_classes([*ALIASES, "abscess"])
     assert list(described) == list(ALIASES)
     for text in described.values():
         assert 1 <= text.count(". ") + text.endswith(".") <= 2
@@ -120,8 +120,8 @@ def test_no_two_names_collapse_into_one() -> None:
         "胶质瘤", "脑膜瘤", "垂体瘤", "MGMT", "MGMT+", "MGMT-", "-1", "1", "+1", "_", "__", "-", "🧠", "🩻", "Ｇlioma",
         "glioma", "tümör", "tumor", "İ", "i", "ı", "a/b", "ab", "C#", "C", "C++", "(1)", "%", "?", "grade 1.2", "grade 12",
     ]  # fmt: skip
-    assert len(set(map(normalise, names))) == len(names)
-    assert len(set(map(canonical, names))) == len(names)
+    assert len(set(map(normalise_name, names))) == len(names)
+    assert len(set(map(canonical_class, names))) == len(names)
 
 
 def test_classes_may_be_named_in_any_letters(tmp_path: Path) -> None:

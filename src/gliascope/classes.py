@@ -33,7 +33,7 @@ CLASS_OF_ALIAS = {alias: label for label, aliases in ALIASES.items() for alias i
 SEPARATORS = re.compile(r"[\s_.]+|(?<=[^\s_.-])-+(?=[^\s_.-])|(?<![^\s_.])-+(?![^\s_.])")
 
 
-def normalise(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A name as names are compared: under Unicode NFC and case-folding, its words one space apart.
 
     Space, `_`, `.` and a `-` between words separate; nothing else is deleted, so `MGMT+`, `MGMT-` and `MGMT`
@@ -49,24 +49,24 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def contradict(label: str, other: str) -> bool:
+def are_exclusive(label: str, other: str) -> bool:
     """Whether no slice can be of both of these classes; not told of those that we do not know."""
     kinds = {label, other} & set(TUMOR_KINDS)
     return label != other and {label, other} <= ALIASES.keys() and not ("tumor" in {label, other} and kinds)
 
 
-def canonical(label: str) -> str:
+def canonical_class(label: str) -> str:
     """A class name in our vocabulary, or, where it knows none, in lower case with underscores."""
-    name = normalise(label)
+    name = normalise_name(label)
     return CLASS_OF_ALIAS.get(name, name.replace(" ", "_"))
 
 
-def describe(labels: Iterable[str]) -> dict[str, str]:
+def describe_classes(labels: Iterable[str]) -> dict[str, str]:
     """A sentence or two on each class that we know; others are left out."""
     return {label: DESCRIPTIONS[label] for label in labels if label in DESCRIPTIONS}
 
 
-def check_vocabulary(labels: set[str]) -> None:
+def check_tumor_kinds(labels: set[str]) -> None:
     """Refuse `tumor` beside its kinds: a slice would then have two true labels. Raises LayoutError."""
     kinds = sorted(labels.intersection(TUMOR_KINDS))
     if "tumor" in labels and kinds:

@@ -81,7 +81,7 @@ def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[
     decoding), and ReadError itself if the file is missing or may not be read.
     """
     if isinstance(path, InMemory):
-        return path.slices(scale)
+        return path.read(scale)
     path = to_path(path) if isinstance(path, str) else path
     with _open(path) as file:
         format_, _ = _format(path, file)
@@ -93,7 +93,7 @@ def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[
 def may_be_in_series(path: Path | InMemory) -> bool:
     """Whether the grey scale of a file may be that of a series, from its first bytes."""
     if isinstance(path, InMemory):
-        return path.shares
+        return path.may_be_in_series
     try:
         with _open(path) as file:
             format_, head = _format(path, file)

@@ -10,10 +10,10 @@ import numpy as np
 from gliascope.errors import InputError
 from gliascope.io import limits
 from gliascope.io.intensity import Values, one_channel_if_grey
-from gliascope.io.scales import brain_windowed
+from gliascope.io.scales import brain_window_if_ct
 from gliascope.io.slices import Slice
 
-DRAWN = 4
+MAX_MASK_LEVELS = 4
 """No scan has so few levels; a mask has."""
 
 _MM = (0.01, 100.0)
@@ -42,7 +42,7 @@ _HOUNSFIELD = "the values look like Hounsfield units: the brain window was appli
 Spacing = tuple[float, float, float]
 
 
-def checked_picture(path: Path, array: Values) -> Values:
+def check_picture(path: Path, array: Values) -> Values:
     """The array, if it is one picture: (height, width), or (height, width, 3) in RGB, of numbers.
 
     Raises InputError for any other shape, masked arrays, truth values and what is no real number.
@@ -63,7 +63,7 @@ def checked_picture(path: Path, array: Values) -> Values:
     )
 
 
-def checked_volume(
+def check_volume(
     path: Path, array: Values, axis: object, spacing: object
 ) -> tuple[Values, Spacing | None, tuple[str, ...]]:
     """The array with its slices along the first axis, and the spacing in that order; notes.
@@ -109,8 +109,8 @@ def refuse_mask(path: Path, pictures: Values | Sequence[Values]) -> None:
     for picture in pictures:
         for part in (picture[::16, ::16], picture):  # a few pixels of nearly any scan tell
             found = np.unique(part)
-            levels.update(found[np.isfinite(found)][: DRAWN + 1].tolist())
-            if len(levels) > DRAWN:
+            levels.update(found[np.isfinite(found)][: MAX_MASK_LEVELS + 1].tolist())
+            if len(levels) > MAX_MASK_LEVELS:
                 return
     if len(levels) > 1:
         shown = ", ".join(f"{level:g}" for level in sorted(levels))
@@ -143,7 +143,7 @@ def to_slices(
     limits.check_total(path, len(pictures), sum(picture.nbytes for picture in pictures))
     pages = [one_channel_if_grey(picture) if picture.ndim == 3 else picture for picture in pictures]
     deep = all(page.ndim == 2 and page.dtype != np.uint8 for page in pages)
-    windowed = brain_windowed(pictures if isinstance(pictures, np.ndarray) else pages) if deep else None
+    windowed = brain_window_if_ct(pictures if isinstance(pictures, np.ndarray) else pages) if deep else None
     shown = windowed or scale_pages(path, pages)[0]
     told = list(notes)
     if windowed:

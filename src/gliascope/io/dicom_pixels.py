@@ -17,8 +17,8 @@ from gliascope.io.dicom_values import stored_values
 from gliascope.io.facts import digest, plane_of, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
 from gliascope.io.scales import (
-    BRAIN,
-    FULL,
+    BITS_STORED,
+    CT_BRAIN_WINDOW,
     VOI_LUT,
     WINDOW,
     Histogram,
@@ -88,10 +88,10 @@ def decode_frames(
     result = []
     for one, place in zip(shown, places, strict=True):
         if isinstance(one, _Grey):
-            range_ = chosen.of(one.declared) if chosen else None
+            range_ = chosen.range_among(one.declared) if chosen else None
             if range_ is None:
                 raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-            pixels = range_.show(one.real(), inverted)
+            pixels = range_.to_pixels(one.real(), inverted)
         else:
             pixels = ~one if inverted else one
         result.append(Frame(pixels, _spacing(place), _plane(place)))
@@ -103,7 +103,7 @@ def _together(dataset: Dataset, shown: Sequence[_Grey]) -> IntensityFacts | None
     """What the file says of the scale of its series."""
     if not shown:
         return None
-    counts = Histogram.sum([one.counts for one in shown])
+    counts = Histogram.merge([one.counts for one in shown])
     uid, series = (str(dataset.get(name) or "").strip() for name in ("SOPInstanceUID", "SeriesInstanceUID"))
     # A localizer or phase images among the slices are no part of what they share.
     kind = list(dataset.get("ImageType") or [])[2:3]
@@ -115,7 +115,7 @@ def _together(dataset: Dataset, shown: Sequence[_Grey]) -> IntensityFacts | None
         dataset.get("Modality") == "CT",
         digest(uid, counts.values.tobytes().hex(), counts.counts.tobytes().hex()),
     )
-    return replace(grey, own_scale=grey.scale())
+    return replace(grey, own_scale=grey.common_scale())
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
@@ -135,8 +135,8 @@ def _colours(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pix
         fits = bits <= 8 and stored.max() < 2**bits
         if fits and any(one.ndim == 3 for one in several):
             return [_full_range(one, bits) for one in several]
-        declared = (IntensityRange(FULL, (0, 2**bits - 1)),) if fits else ()
-        return [_Grey(partial(np.asarray, one), declared, Histogram.of(one)) for one in several]
+        declared = (IntensityRange(BITS_STORED, (0, 2**bits - 1)),) if fits else ()
+        return [_Grey(partial(np.asarray, one), declared, Histogram.from_values(one)) for one in several]
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return []
     coloured = [dicom_tables.apply_palette(dataset, one) for one in stored]
@@ -144,7 +144,7 @@ def _colours(dataset: Dataset, stored: Values, notes: list[str]) -> Sequence[Pix
     if not intensity.hides_content(list(stored), pixels):
         return pixels
     notes.append("the palette shows next to nothing: passed over")
-    return [_Grey(partial(np.asarray, one), (), Histogram.of(one)) for one in stored]
+    return [_Grey(partial(np.asarray, one), (), Histogram.from_values(one)) for one in stored]
 
 
 def _grey(
@@ -175,7 +175,9 @@ def _grey(
     counted = stored if padding is None else stored[~padding]
     # The sign of a table's first value is told by all the values.
     by_table = "ModalityLUTSequence" in dataset
-    counts = Histogram.of(modality(counted)) if by_table else Histogram.of(counted, modality)
+    counts = (
+        Histogram.from_values(modality(counted)) if by_table else Histogram.from_values(counted, modality)
+    )
     rescaled = by_table or (slope, intercept) != (1.0, 0.0)
     return _Grey(real, _declared(dataset, stored, rescaled, places, notes), counts)
 
@@ -192,10 +194,10 @@ def _declared(
     if window := _window(places, function, notes):
         ranges.append(IntensityRange(WINDOW, window, function))
     if dataset.get("Modality") == "CT" and (rescaled or stored.dtype.kind == "i"):
-        ranges.append(IntensityRange(BRAIN, intensity.BRAIN_WINDOW, "LINEAR"))
+        ranges.append(IntensityRange(CT_BRAIN_WINDOW, intensity.BRAIN_WINDOW, "LINEAR"))
     bits = int(dataset.BitsStored) if stored.dtype.kind == "u" else 16
     if bits <= 8 and stored.max() < 2**bits and not rescaled:
-        ranges.append(IntensityRange(FULL, (0, 2**bits - 1)))
+        ranges.append(IntensityRange(BITS_STORED, (0, 2**bits - 1)))
     return tuple(ranges)
 
 

@@ -46,7 +46,7 @@ def stored_values(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.
 
 def _unstated_padding(stored: Values) -> NDArray[np.bool_] | None:
     """Placeholders above all else, which no window would make black."""
-    if stored.max() not in placeholders.HIGH:
+    if stored.max() not in placeholders.HIGH_PLACEHOLDERS:
         return None
     _, ceiling = placeholders.measured_range(placeholders.sample_values([stored]))
     return stored > ceiling if ceiling < np.inf else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from gliascope.classes import CLASS_OF_ALIAS, SEPARATORS, TUMOR_KINDS, canonical, nfc, normalise
+from gliascope.classes import CLASS_OF_ALIAS, SEPARATORS, TUMOR_KINDS, canonical_class, nfc, normalise_name
 from gliascope.errors import LayoutError
 
 _PARTS = {
@@ -37,7 +37,7 @@ class FolderLabels:
 
 def is_label_or_subset(folder: str, mapping: Mapping[str, str | None]) -> bool:
     """Whether a folder's name says a class, a part or a modality."""
-    name = normalise(folder)
+    name = normalise_name(folder)
     return name in mapping or name in CLASS_OF_ALIAS or name in _PARTS or name in _MODALITIES
 
 
@@ -52,7 +52,7 @@ def labels_of_folders(folders: tuple[str, ...], mapping: Mapping[str, str | None
     official = modality = None
     named: list[tuple[str, str]] = []  # folder, name
     for depth, folder in enumerate(folders):
-        name = normalise(folder)
+        name = normalise_name(folder)
         for word in re.findall(r"[^\W_]+", name):
             modality = _MODALITIES.get(word, modality)
         official = _PARTS.get(name, official)
@@ -72,7 +72,7 @@ def labels_of_folders(folders: tuple[str, ...], mapping: Mapping[str, str | None
 
 
 def _without_collections(folders: tuple[str, ...], named: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    names = [normalise(folder) for folder in folders]
+    names = [normalise_name(folder) for folder in folders]
     repeated = {name for above, name in pairwise(names) if is_collection(above, name)}
     return [
         (folder, name)
@@ -83,7 +83,7 @@ def _without_collections(folders: tuple[str, ...], named: list[tuple[str, str]])
 
 def is_collection(above: str, folder: str) -> bool:
     """Whether a folder repeats the name above it, as archives do, and the name is one of a collection."""
-    return normalise(folder) in _COLLECTIONS and normalise(above) == normalise(folder)
+    return normalise_name(folder) in _COLLECTIONS and normalise_name(above) == normalise_name(folder)
 
 
 def _only_class(
@@ -124,7 +124,7 @@ def load_mapping(path: Path | None) -> dict[str, str | None]:
     mapping: dict[str, str | None] = {}
     written: dict[str, str] = {}
     for key, value in ((key.value, value.value) for key, value in pairs):
-        name = normalise(key)
+        name = normalise_name(key)
         if name in mapping:
             raise LayoutError(
                 f"{path}: {written[name]!r} and {key!r} are one folder name; keep one line of them"
@@ -139,13 +139,13 @@ def load_mapping(path: Path | None) -> dict[str, str | None]:
 
 def class_name(path: Path, value: str) -> str:
     """A class of a user's file, in our words. Raises LayoutError for what cannot be part of a file's name."""
-    label = canonical(value)
+    label = canonical_class(value)
     if any(char in "/\\" or not char.isprintable() for char in label):
         raise LayoutError(f"{path}: {value!r} cannot name a class; leave out slashes and control characters")
     return label
 
 
-def check_folders(folders: Iterable[str]) -> None:
+def check_folder_names(folders: Iterable[str]) -> None:
     """Refuse names that are equal only by accident, like `Masse` and `Maße`. Raises LayoutError."""
     _check_spellings(folders, "folders")
 
@@ -153,9 +153,9 @@ def check_folders(folders: Iterable[str]) -> None:
 def _check_spellings(names: Iterable[str], what: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
-        if name in CLASS_OF_ALIAS.values() or normalise(name) in CLASS_OF_ALIAS:
+        if name in CLASS_OF_ALIAS.values() or normalise_name(name) in CLASS_OF_ALIAS:
             continue
-        other = seen.setdefault(normalise(name), name)
+        other = seen.setdefault(normalise_name(name), name)
         if _plain(other) != _plain(name):
             raise LayoutError(f"{what} {other!r} and {name!r} would be taken for one; rename one")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import DamagedFileError
-from gliascope.io.placeholders import LEVELS, SOFT_TISSUE, is_hounsfield, sample_values
+from gliascope.io.placeholders import MAX_DRAWING_LEVELS, SOFT_TISSUE, is_hounsfield, sample_values
 
 _TAIL = 0.005
 PERCENTILES = (0.5, 99.5)
@@ -27,13 +27,13 @@ _JUDGED = 2**16
 
 Values = NDArray[Any]
 Pixels = NDArray[np.uint8]
-Ends = tuple[float, float]
+ValueRange = tuple[float, float]
 """The values that become black and white."""
 
 
 def percentile_range(
-    path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray
-) -> Ends:
+    path: Path, images: Sequence[Values], rescale: Callable[[Values], Values] = np.asarray
+) -> ValueRange:
     """The PERCENTILES of the finite values of all `images` together, so that slices of one file compare.
 
     real: a linear function that makes real values of stored ones. Falls back to lowest and highest value
@@ -44,8 +44,8 @@ def percentile_range(
     if finite.size == 0:
         raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
     picked = percentile_positions(finite.size)
-    found = interpolate_percentiles(real(np.partition(finite, np.unique(picked))[picked]), finite.size)
-    low, high = found or sorted(real(np.array([finite.min(), finite.max()])).tolist())
+    found = interpolate_percentiles(rescale(np.partition(finite, np.unique(picked))[picked]), finite.size)
+    low, high = found or sorted(rescale(np.array([finite.min(), finite.max()])).tolist())
     return float(low), float(high)
 
 
@@ -56,7 +56,7 @@ def percentile_positions(count: int) -> NDArray[np.intp]:
     return np.array([place, after, count - 1 - after, count - 1 - place])
 
 
-def interpolate_percentiles(picked: Values, count: int) -> Ends | None:
+def interpolate_percentiles(picked: Values, count: int) -> ValueRange | None:
     """The PERCENTILES of `count` values of which those at `picks(count)` are given; None if they coincide."""
     lower, above, below, upper = np.asarray(picked, np.float64).tolist()
     if lower > upper:  # by a negative slope
@@ -114,7 +114,10 @@ def hides_content(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
     """
     values = sample_values(images, _JUDGED)
     finite = values[np.isfinite(values)]
-    if len(np.unique(finite[:: max(1, finite.size // 4096)])) <= LEVELS and len(np.unique(finite)) <= LEVELS:
+    if (
+        len(np.unique(finite[:: max(1, finite.size // 4096)])) <= MAX_DRAWING_LEVELS
+        and len(np.unique(finite)) <= MAX_DRAWING_LEVELS
+    ):
         return False
     low, high = np.percentile(finite, PERCENTILES)
     if is_hounsfield(finite):

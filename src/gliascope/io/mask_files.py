@@ -17,7 +17,7 @@ import numpy as np
 
 from gliascope.errors import NotAnImageError, ReadError
 from gliascope.io import read
-from gliascope.io.arrays import DRAWN
+from gliascope.io.arrays import MAX_MASK_LEVELS
 from gliascope.io.slices import Slice
 
 PICTURE_MISSING = "a picture that is not here"
@@ -84,13 +84,13 @@ class FolderListings:
         return self._known[folder]
 
 
-def check_mask(path: Path, slices: Sequence[Slice], entries: ListFolder) -> None:
+def check_mask(path: Path, slices: Sequence[Slice], list_folder: ListFolder) -> None:
     """Raise NotAnImageError where these slices of a file are masks of another one, which `entries` lists."""
     if any(item.kind == "segmentation" for item in slices):
         raise NotAnImageError(path, "segmentation, not a slice", "give the images that it was drawn on")
     if not may_be_mask(path, slices):
         return
-    for picture in candidate_pictures(path, entries):
+    for picture in candidate_pictures(path, list_folder):
         if _is_of(slices, picture):
             raise mask_error(path, picture.name)
     if is_surely_mask(path, slices):
@@ -115,7 +115,7 @@ def is_surely_mask(path: PurePath, slices: Sequence[Slice]) -> bool:
     return drawn or (_is_black_or_white(slices) and bool(slices[0].pixels.max() >= 255 - _NEAR))
 
 
-def name_order(path: PurePath) -> tuple[int, int]:
+def mask_sort_key(path: PurePath) -> tuple[int, int]:
     """Words of a path that say mask, and words of its name: a mask comes after its pictures by these."""
     words = _mask_words(path.name) + sum(map(_is_mask_word, _tokens(" ".join(path.parent.parts))))
     return words, len(_key(path.name))
@@ -138,7 +138,7 @@ def _is_drawn(slices: Sequence[Slice]) -> bool:
     found = np.zeros(256, np.bool_)
     for item in slices:
         found |= np.bincount(item.pixels.reshape(-1), minlength=256) > 0
-        if np.count_nonzero(found) > DRAWN:
+        if np.count_nonzero(found) > MAX_MASK_LEVELS:
             return False
     return bool(np.count_nonzero(found) > 1)
 
@@ -162,19 +162,19 @@ def sorted_shape(slices: Sequence[Slice]) -> list[int]:
     return sorted((len(slices), *slices[0].pixels.shape[:2]))
 
 
-def candidate_pictures(path: PurePath, entries: ListFolder) -> list[PurePath]:
+def candidate_pictures(path: PurePath, list_folder: ListFolder) -> list[PurePath]:
     """Files that `path` may be a mask of, the likeliest first."""
     key, volume = _key(path.name), path.name.lower().endswith(_VOLUMES)
     if not _is_named_mask(path):
-        names = {name: _key(name) for name in entries(path.parent) if not _mask_words(name)}
+        names = {name: _key(name) for name in list_folder(path.parent) if not _mask_words(name)}
         shorter = (
             name for name, own in names.items() if own and key[: len(own)] == own and _worded(key, own)
         )
         return [path.parent / name for name in islice(shorter, _TRIED)]
     found: dict[PurePath, int] = {}
-    for folder in _picture_folders(path, entries):
+    for folder in _picture_folders(path, list_folder):
         most = _mask_words(path.name) - (folder == path.parent)
-        for name in entries(folder):
+        for name in list_folder(folder):
             other = _key(name)
             fits = other == key or (volume and name.lower().endswith(_VOLUMES))
             if fits and folder / name != path and _mask_words(name) <= most:

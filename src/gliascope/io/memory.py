@@ -42,12 +42,12 @@ class InMemory:
 
     path: Path
     decode: Callable[[Path, SeriesScale | None], list[Slice]]
-    shares: bool = False
+    may_be_in_series: bool = False
 
     def __str__(self) -> str:
         return str(self.path)
 
-    def slices(self, scale: SeriesScale | None = None) -> list[Slice]:
+    def read(self, scale: SeriesScale | None = None) -> list[Slice]:
         """Slices, on the grey scale of the series where one is given. Raises ReadError and InputError."""
         with as_read_error(self.path, "cannot be read"):
             return self.decode(self.path, scale)
@@ -57,7 +57,7 @@ Source = Path | InMemory
 """What `read` takes."""
 
 
-def source(content: object, number: int | None = None) -> Source:
+def to_source(content: object, number: int | None = None) -> Source:
     """Make one picture or volume, whatever holds it, readable by `read`.
 
     Parameters
@@ -79,23 +79,23 @@ def source(content: object, number: int | None = None) -> Source:
         return InMemory(content.path, lambda _path, _scale: [content])
     if isinstance(content, np.ndarray):
         path = _named("array", number)
-        array = arrays.checked_picture(path, content)
+        array = arrays.check_picture(path, content)
         arrays.refuse_mask(path, [array])
         return InMemory(path, lambda path, _scale: arrays.to_slices(path, [array]))
     return _of_library(content, number)
 
 
-def volume(array: object, axis: object, spacing: object) -> InMemory:
+def volume_source(array: object, axis: object, spacing: object) -> InMemory:
     """Make an array of slices readable by `read`. See `Model.predict_study` for axis and spacing."""
     path = _named("array", None)
     if not isinstance(array, np.ndarray):
         raise _unknown(array, None)
-    planes, sizes, notes = arrays.checked_volume(path, array, axis, spacing)
+    planes, sizes, notes = arrays.check_volume(path, array, axis, spacing)
     arrays.refuse_mask(path, planes)
     return InMemory(path, lambda path, _scale: arrays.to_slices(path, planes, sizes, notes))
 
 
-def stack(pictures: Sequence[object]) -> InMemory:
+def stack_source(pictures: Sequence[object]) -> InMemory:
     """Make arrays and Pillow images that are the slices of one study, in order, readable as one volume.
 
     Deep grey values share one scale, as those of a volume do. Raises InputError and ReadError.
@@ -105,7 +105,7 @@ def stack(pictures: Sequence[object]) -> InMemory:
     pages, notes = list[Values](), dict[str, None]()
     for number, picture in enumerate(pictures):
         if isinstance(picture, np.ndarray):
-            pages.append(arrays.checked_picture(_named("array", number), picture))
+            pages.append(arrays.check_picture(_named("array", number), picture))
         else:
             path = _named("image", number)
             with as_read_error(path, "cannot be read"):
@@ -117,7 +117,7 @@ def stack(pictures: Sequence[object]) -> InMemory:
     return InMemory(path, lambda path, _scale: arrays.to_slices(path, pages, None, tuple(notes)))
 
 
-def is_pixels(content: object) -> bool:
+def is_array_or_image(content: object) -> bool:
     """Whether it is an array or a Pillow image: pixels, and nothing that says what they are of."""
     return isinstance(content, np.ndarray) or _is_a(content, "PIL.Image", "Image")
 
@@ -168,7 +168,9 @@ def _of_library(content: object, number: int | None) -> InMemory:
         return InMemory(_named("image", number), lambda path, _scale: [objects.from_pillow(path, content)])
     if _is_a(content, "pydicom", "Dataset"):
         path = _named("dataset", number)
-        return InMemory(path, lambda path, scale: objects.from_pydicom(path, content, scale), shares=True)
+        return InMemory(
+            path, lambda path, scale: objects.from_pydicom(path, content, scale), may_be_in_series=True
+        )
     if _is_a(content, "nibabel.spatialimages", "SpatialImage"):
         path = _named("nibabel image", number)
         return InMemory(path, lambda path, _scale: objects.from_nibabel(path, content))

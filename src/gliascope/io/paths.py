@@ -4,7 +4,7 @@ import os
 import warnings
 
 from gliascope.errors import InputError, ReadError
-from gliascope.io.memory import InMemory, source
+from gliascope.io.memory import InMemory, to_source
 from gliascope.io.series import read_series
 from gliascope.io.slices import Slice
 from gliascope.runtime.folders import list_files
@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str]) -> list[Slice]:
     >>> [one.pixels.shape for one in gliascope.read("study")]
     [(48, 48), (48, 48), (48, 48), (48, 48)]
     """
-    where = source(path)
+    where = to_source(path)
     if isinstance(where, InMemory):
         raise InputError(f"{where}: read takes the path of a file or folder")
     files, unreadable = list(list_files([where])), list[ReadError]()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from statistics import median
 
-from gliascope.classes import normalise
+from gliascope.classes import normalise_name
 from gliascope.io.folder_labels import is_label_or_subset
 
 # Identifiers that mean a patient wherever they stand. What follows is a visit, a sequence or a slice.
@@ -64,7 +64,7 @@ class PatientName:
 
     name: str
     source: str
-    place: str | None = None
+    folder: str | None = None
 
 
 class PatientNames:
@@ -93,7 +93,7 @@ class PatientNames:
                 level, name = found
                 levels.setdefault((source, level), Counter())[name] += 1
         self._told = {key: _told(names, key[1]) for key, names in levels.items()}
-        self.doubtful = {
+        self.uncertain_folders = {
             source: sorted(names)[:3]
             for (source, level), names in levels.items()
             if level >= 0
@@ -102,7 +102,7 @@ class PatientNames:
             and _few_files(names, _FILES)
         }
 
-    def of(self, path: str) -> PatientName | None:
+    def patient_of(self, path: str) -> PatientName | None:
         """The patient of one of these paths; None where names do not tell."""
         source, folder, stem = _parts(path)
         for part in (source, *PurePosixPath(folder).parts):
@@ -126,7 +126,7 @@ class PatientNames:
         free: dict[str, str] = {}
         parts = PurePosixPath(folder).parts
         for at, part in enumerate(parts, start=1):
-            name = normalise(part)
+            name = normalise_name(part)
             if not is_label_or_subset(part, self._mapping) and not _general(name):
                 free.setdefault(name, "/".join(parts[:at]))
         return free
@@ -137,7 +137,7 @@ class PatientNames:
             return None
         for level, pattern in ((_SLICE_PREFIX, _SLICE), (_NUMBER_PREFIX, _NUMBER)):
             if match := pattern.match(stem):
-                words = (normalise(word) for word in re.split(r"[-_ ]+", match[1]))
+                words = (normalise_name(word) for word in re.split(r"[-_ ]+", match[1]))
                 left = [
                     word
                     for word in words
@@ -150,14 +150,14 @@ class PatientNames:
 
 def is_patient(folder: str) -> bool:
     """Whether a folder's name means a patient wherever it lies: `patient 7`, `sub-04`, `P007`, `12`."""
-    if _general(normalise(folder)) or _YEAR.fullmatch(folder):
+    if _general(normalise_name(folder)) or _YEAR.fullmatch(folder):
         return False
     return bool(_identified(folder) or _match(_PATIENT, folder) or _SHORT.fullmatch(folder))
 
 
 def is_generic(folder: str) -> bool:
     """Whether a folder's name sorts slices by something else than by patient: `t1 post`, `images`."""
-    return _general(normalise(folder))
+    return _general(normalise_name(folder))
 
 
 def _parts(path: str) -> tuple[str, str, str]:

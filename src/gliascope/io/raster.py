@@ -15,7 +15,7 @@ from gliascope.io import deep_colour, intensity, limits
 from gliascope.io.facts import digest
 from gliascope.io.intensity import Pixels, Values
 from gliascope.io.raster_support import name_unsupported, unsupported
-from gliascope.io.scales import SPREAD, Histogram, IntensityFacts, SeriesScale, to_slices
+from gliascope.io.scales import PERCENTILES, Histogram, IntensityFacts, SeriesScale, scale_by_percentiles
 from gliascope.io.slices import Slice
 
 # Tried in this order. Pillow imports the first three by itself, and all others at once unless they are here.
@@ -79,19 +79,24 @@ def scale_pages(
     """
     grey = None
     if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
-        counts = Histogram.of(pages[0])
-        if alone := counts.spread():
+        counts = Histogram.from_values(pages[0])
+        if alone := counts.percentile_range():
             grey = IntensityFacts(
-                None, frozenset({()}), counts, False, digest(str(path)), SeriesScale(SPREAD, alone.numbers)
+                None,
+                frozenset({()}),
+                counts,
+                False,
+                digest(str(path)),
+                SeriesScale(PERCENTILES, alone.numbers),
             )
-    if grey and (range_ := (scale or grey.own_scale or SeriesScale("")).of(())):
-        return [range_.show(pages[0])], grey
+    if grey and (range_ := (scale or grey.own_scale or SeriesScale("")).range_among(())):
+        return [range_.to_pixels(pages[0])], grey
     deep = [page for page in pages if page.dtype != np.uint8]
     if any(page.ndim == 3 for page in deep):
         ends = intensity.percentile_range(path, deep)
         scaled = iter([intensity.scale_linearly(page, *ends) for page in deep])
     else:
-        scaled = iter(to_slices(path, deep) if deep else [])
+        scaled = iter(scale_by_percentiles(path, deep) if deep else [])
     return [page if page.dtype == np.uint8 else next(scaled) for page in pages], grey
 
 

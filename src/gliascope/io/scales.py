@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from gliascope.errors import DamagedFileError
 from gliascope.io import intensity
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.placeholders import SAMPLE, is_hounsfield, measured_range, sample_values
+from gliascope.io.placeholders import SAMPLE_SIZE, is_hounsfield, measured_range, sample_values
 from gliascope.io.tables import apply_lut
 
 SINGLE_SLICE_NOTE = (
     "one slice of a series by itself: its grey scale may be another than among the other slices; "
     "give all files of the series together"
 )
-SPREAD, WINDOW, VOI_LUT, BRAIN, FULL = (
+PERCENTILES, WINDOW, VOI_LUT, CT_BRAIN_WINDOW, BITS_STORED = (
     "spread",
     "window",
     "VOI LUT",
@@ -40,13 +40,13 @@ class IntensityRange:
     or SIGMOID of a window, "" where `numbers` are the ends.
     """
 
-    name: str
+    kind: str
     numbers: tuple[float, ...]
     function: str = ""
 
     def apply(self, values: Values) -> Pixels:
         """Bring values to uint8."""
-        if self.name == VOI_LUT:
+        if self.kind == VOI_LUT:
             first, bits, *table = map(int, self.numbers)
             entries, bits = apply_lut(np.array(table, np.uint16), first, bits, values)
             return intensity.scale_linearly(entries, 0, 2**bits - 1)
@@ -57,12 +57,12 @@ class IntensityRange:
 
     def unmeasured(self, values: Values) -> NDArray[np.bool_] | None:
         """Where nothing was measured, which is black; None if that is nowhere."""
-        low, high = self.numbers[2:] if self.name == SPREAD else _EVERYTHING
+        low, high = self.numbers[2:] if self.kind == PERCENTILES else _EVERYTHING
         if (low, high) == _EVERYTHING and values.dtype.kind != "f":
             return None
         return ~(np.isfinite(values) & (values >= low) & (values <= high))
 
-    def show(self, values: Values, inverted: bool = False) -> Pixels:
+    def to_pixels(self, values: Values, inverted: bool = False) -> Pixels:
         """Apply it, turn black and white round where asked to, and leave black where nothing was measured."""
         pixels = self.apply(values)
         blank = self.unmeasured(values)
@@ -74,14 +74,14 @@ class IntensityRange:
 class SeriesScale:
     """The range of a series: SPREAD with its `numbers`, or the name of one that each file declares."""
 
-    name: str
+    kind: str
     numbers: tuple[float, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def text(self) -> str:
         """For a table; `Scale.parse` reads it."""
-        return json.dumps([self.name, *self.numbers])
+        return json.dumps([self.kind, *self.numbers])
 
     @classmethod
     def parse(cls, text: str) -> "SeriesScale":
@@ -89,11 +89,11 @@ class SeriesScale:
         name, *numbers = json.loads(text)
         return cls(name, tuple(numbers))
 
-    def of(self, declared: Iterable[IntensityRange]) -> IntensityRange | None:
+    def range_among(self, declared: Iterable[IntensityRange]) -> IntensityRange | None:
         """As a range, for a frame that declares these."""
-        if self.name == SPREAD:
-            return IntensityRange(SPREAD, self.numbers)
-        return next((one for one in declared if one.name == self.name), None)
+        if self.kind == PERCENTILES:
+            return IntensityRange(PERCENTILES, self.numbers)
+        return next((one for one in declared if one.kind == self.kind), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +104,7 @@ class Histogram:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, stored: Values, real: Callable[[Values], Values] = np.asarray) -> "Histogram":
+    def from_values(cls, stored: Values, real: Callable[[Values], Values] = np.asarray) -> "Histogram":
         """Count the values of an array after `real`, a function of each value by itself."""
         if stored.dtype.kind in "iu" and stored.dtype.itemsize <= _FEW_BYTES and stored.size:
             least = int(stored.min())
@@ -115,7 +115,7 @@ class Histogram:
         return cls._added(real(values), counts)
 
     @classmethod
-    def sum(cls, parts: Sequence["Histogram"]) -> "Histogram":
+    def merge(cls, parts: Sequence["Histogram"]) -> "Histogram":
         """Of all values together, in whatever order the parts come."""
         values, counts = ([getattr(part, name) for part in parts] for name in ("values", "counts"))
         return cls._added(np.concatenate(values), np.concatenate(counts))
@@ -129,17 +129,17 @@ class Histogram:
         np.add.at(total, place, counts[finite])
         return cls(distinct, total)
 
-    def at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    def values_at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Values at these places of all values in order."""
         return self.values[np.searchsorted(np.cumsum(self.counts), places, side="right")]
 
     def sample(self) -> NDArray[np.float64]:
         """About SAMPLE of all values, evenly taken, in order."""
-        step = max(1, int(self.counts.sum()) // SAMPLE)
+        step = max(1, int(self.counts.sum()) // SAMPLE_SIZE)
         taken = -(-np.cumsum(self.counts) // step)
         return np.repeat(self.values, np.diff(taken, prepend=0))
 
-    def spread(self) -> IntensityRange | None:
+    def percentile_range(self) -> IntensityRange | None:
         """The `intensity.spread` of the values without placeholders; None if there is no value."""
         if not len(self.values):
             return None
@@ -147,8 +147,10 @@ class Histogram:
         kept = (self.values >= floor) & (self.values <= ceiling)
         measured = Histogram(self.values[kept], self.counts[kept])
         total = int(measured.counts.sum())
-        ends = intensity.interpolate_percentiles(measured.at(intensity.percentile_positions(total)), total)
-        return IntensityRange(SPREAD, (*(ends or measured.values[[0, -1]].tolist()), floor, ceiling))
+        ends = intensity.interpolate_percentiles(
+            measured.values_at(intensity.percentile_positions(total)), total
+        )
+        return IntensityRange(PERCENTILES, (*(ends or measured.values[[0, -1]].tolist()), floor, ceiling))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,19 +173,19 @@ class IntensityFacts:
     @property
     def is_shared(self) -> bool:
         """Whether its series may give a file another scale: not where values have one of their own."""
-        return self.own_scale is not None and self.own_scale.name in (SPREAD, WINDOW, VOI_LUT)
+        return self.own_scale is not None and self.own_scale.kind in (PERCENTILES, WINDOW, VOI_LUT)
 
     @classmethod
-    def sum(cls, parts: Sequence["IntensityFacts"]) -> "IntensityFacts":
+    def merge(cls, parts: Sequence["IntensityFacts"]) -> "IntensityFacts":
         """Of all their frames together. The order does not matter."""
         return cls(
             parts[0].series,
             frozenset[tuple[IntensityRange, ...]]().union(*(part.declared for part in parts)),
-            Histogram.sum([part.histogram for part in parts]),
+            Histogram.merge([part.histogram for part in parts]),
             all(part.hounsfield for part in parts),
         )
 
-    def scale(self) -> SeriesScale | None:
+    def common_scale(self) -> SeriesScale | None:
         """The first range that all frames declare alike and that does not hide what they hold, else SPREAD.
 
         Windows that differ were set slice by slice. Where all values are one, only windows tell what is black
@@ -191,20 +193,20 @@ class IntensityFacts:
         """
         chains = sorted(self.declared, key=repr)
         if len(self.histogram.values) < 2 and all(chains):
-            return SeriesScale(chains[0][0].name)
+            return SeriesScale(chains[0][0].kind)
         common = [one for one in chains[0] if all(one in chain for chain in chains)]
         looked_at, notes = self.histogram.sample() if common else np.empty(0), list[str]()
         for one in common:
             air = self.hounsfield and bool(np.mean(looked_at < _AIR) > 0.99)
             if air or not intensity.hides_content([looked_at], [one.apply(looked_at)]):
-                return SeriesScale(one.name, notes=tuple(notes))
-            notes.append(f"the {one.name} shows next to nothing: passed over")
-        spread = self.histogram.spread()
-        return SeriesScale(SPREAD, spread.numbers, tuple(notes)) if spread else None
+                return SeriesScale(one.kind, notes=tuple(notes))
+            notes.append(f"the {one.kind} shows next to nothing: passed over")
+        spread = self.histogram.percentile_range()
+        return SeriesScale(PERCENTILES, spread.numbers, tuple(notes)) if spread else None
 
 
-def to_slices(
-    path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray
+def scale_by_percentiles(
+    path: Path, images: Sequence[Values], rescale: Callable[[Values], Values] = np.asarray
 ) -> list[Pixels]:
     """Bring the slices (height, width) of one volume to uint8 on one scale, the spread of all their values.
 
@@ -212,20 +214,22 @@ def to_slices(
     states no window, and any array can. Raises DamagedFileError if no value is finite.
     """
     if all(image.dtype.kind in "iu" and image.dtype.itemsize <= _FEW_BYTES for image in images):
-        found = Histogram.sum([Histogram.of(image, real) for image in images]).spread()
+        found = Histogram.merge(
+            [Histogram.from_values(image, rescale) for image in images]
+        ).percentile_range()
         if found is None:
             raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-        return [found.show(real(image)) for image in images]
-    floor, ceiling = measured_range(real(sample_values(images)))
+        return [found.to_pixels(rescale(image)) for image in images]
+    floor, ceiling = measured_range(rescale(sample_values(images)))
 
     def measured(image: Values) -> Values:
-        values = real(image)
+        values = rescale(image)
         if (floor, ceiling) == _EVERYTHING:
             return values
         return np.where((values >= floor) & (values <= ceiling), values, np.nan)
 
     if (floor, ceiling) == _EVERYTHING:
-        low, high = intensity.percentile_range(path, images, real)
+        low, high = intensity.percentile_range(path, images, rescale)
     else:
         low, high = intensity.percentile_range(path, [measured(image) for image in images])
     if not np.isfinite([low, high]).all():
@@ -233,15 +237,15 @@ def to_slices(
     return [intensity.scale_linearly(measured(image), low, high) for image in images]
 
 
-def brain_windowed(
-    images: Values | Sequence[Values], real: Callable[[Values], Values] = np.asarray
+def brain_window_if_ct(
+    images: Values | Sequence[Values], rescale: Callable[[Values], Values] = np.asarray
 ) -> list[Pixels] | None:
     """Slices (height, width) of one volume in the brain window, if their values look like Hounsfield units.
 
     None where they do not (`placeholders.hounsfield`), or where the window hides what they hold. For values
     of which no file says what they mean. real: a linear function that makes real values of stored ones.
     """
-    if not is_hounsfield(real(sample_values([images] if isinstance(images, np.ndarray) else images))):
+    if not is_hounsfield(rescale(sample_values([images] if isinstance(images, np.ndarray) else images))):
         return None
-    windowed = [intensity.apply_window(real(image), *intensity.BRAIN_WINDOW) for image in images]
-    return None if intensity.hides_content([real(image) for image in images], windowed) else windowed
+    windowed = [intensity.apply_window(rescale(image), *intensity.BRAIN_WINDOW) for image in images]
+    return None if intensity.hides_content([rescale(image) for image in images], windowed) else windowed

@@ -41,7 +41,7 @@ def _reraise(error: ReadError) -> None:
 
 
 def read_series(
-    paths: Sequence[Path | str], on_reject: Callable[[ReadError], None] = _reraise
+    paths: Sequence[Path | str], on_unreadable: Callable[[ReadError], None] = _reraise
 ) -> list[list[Slice]]:
     """Slices of each file, as `read` gives them, but on one grey scale a series, whatever the order.
 
@@ -56,7 +56,7 @@ def read_series(
         try:
             return read(file, scales.get(file))
         except ReadError as error:
-            on_reject(error)
+            on_unreadable(error)
             return []
 
     return [read_or_reject(file) for file in files]
@@ -69,7 +69,7 @@ def series_scales(files: Iterable[AnySource]) -> dict[AnySource, SeriesScale]:
     if len(sharing) < 2:
         return {}
     series = SeriesCollector()
-    for member in map_in_order(measure_file, sharing):
+    for member in map_in_order(read_member, sharing):
         series.add(member)
     named = {str(file): file for file in sharing}
     return {named[name]: scale for name, _, scale in series.scales()}
@@ -84,7 +84,7 @@ class SeriesMember:
     intensity: IntensityFacts
 
 
-def measure_file(file: Source) -> SeriesMember | None:
+def read_member(file: Source) -> SeriesMember | None:
     """What a file says of the scale of its series; None where it is of none, or cannot be read."""
     try:
         return series_member(str(file), read(file), () if isinstance(file, InMemory) else file.parent.parts)
@@ -147,12 +147,12 @@ class SeriesCollector:
             pool.instances.add(grey.instance)
             pool.waiting.append(grey)
             if len(pool.waiting) == _FOLD:
-                pool.waiting = [IntensityFacts.sum(pool.waiting)]
+                pool.waiting = [IntensityFacts.merge(pool.waiting)]
 
     def scales(self) -> Iterator[tuple[str, SeriesScale | None, SeriesScale]]:
         """Yield the files of those series that have several: name, the scale each has alone, the common."""
         for pool in self._pools.values():
-            if len(pool.files) > 1 and (scale := IntensityFacts.sum(pool.waiting).scale()):
+            if len(pool.files) > 1 and (scale := IntensityFacts.merge(pool.waiting).common_scale()):
                 yield from ((name, alone, scale) for name, alone in pool.files.items())
 
 

@@ -13,17 +13,17 @@ from PIL import Image
 
 Box = tuple[int, int, int, int]  # top, bottom, left, right, in pixels; bottom and right are the first outside
 
-GRID = 128  # a cell is below 1 % of the side
+GRID_SIZE = 128  # a cell is below 1 % of the side
 # Chosen by eye on the public sets: at 0.3 the scalp begins to go where fat is suppressed, at 0.15 the noise
 # of the air begins to count.
-DARK = 0.2
+BACKGROUND_SHARE = 0.2
 # A part this large, compared with the largest, belongs to the head: the brain within a scalp that the black
 # skull parts from it. Text, rulers and the head rest are smaller.
 MIN_HEAD_SHARE = 0.2
 # A line with so many bright cells is a frame's. Frames are sought no deeper than 7 % of the side.
 FRAME_SHARE, FRAME_BRIGHT, FRAME_DEPTH = 0.9, 127, 8
 
-_POWERS = np.arange(float(GRID)) ** np.arange(3)[:, None]  # 1, x, x² of every cell, for moments
+_POWERS = np.arange(float(GRID_SIZE)) ** np.arange(3)[:, None]  # 1, x, x² of every cell, for moments
 
 
 def head_box(grey: NDArray[np.uint8]) -> Box:
@@ -44,10 +44,10 @@ def head_box(grey: NDArray[np.uint8]) -> Box:
     left, right = int(start[head].min()), int(end[head].max())
     # Rounded outwards, so that nothing of the head is cut.
     return (
-        top * height // GRID,
-        -(-bottom * height // GRID),
-        left * width // GRID,
-        -(-right * width // GRID),
+        top * height // GRID_SIZE,
+        -(-bottom * height // GRID_SIZE),
+        left * width // GRID_SIZE,
+        -(-right * width // GRID_SIZE),
     )
 
 
@@ -76,7 +76,7 @@ def moments_box(small: NDArray[np.uint8], height: int, width: int) -> tuple[floa
 
 
 def _grid(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(grey).resize((GRID, GRID), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(grey).resize((GRID_SIZE, GRID_SIZE), Image.Resampling.BILINEAR))
 
 
 def _dark(grid: NDArray[np.uint8]) -> int:
@@ -87,7 +87,7 @@ def _dark(grid: NDArray[np.uint8]) -> int:
     """
     values = grid.ravel().astype(np.int64)  # exact; and no BLAS, whose threads wait for one another
     total = int(values.sum())
-    return round(DARK * int(values @ values) / total) if total else 0
+    return round(BACKGROUND_SHARE * int(values @ values) / total) if total else 0
 
 
 def _without_frame(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -97,7 +97,7 @@ def _without_frame(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
     top, bottom, left, right = (_depth(lines) for lines in (rows, rows[::-1], columns, columns[::-1]))
     if top or bottom or left or right:
         inner = np.zeros_like(grid)
-        kept = slice(top, GRID - bottom), slice(left, GRID - right)
+        kept = slice(top, GRID_SIZE - bottom), slice(left, GRID_SIZE - right)
         inner[kept] = grid[kept]
         return inner
     return grid

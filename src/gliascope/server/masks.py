@@ -12,8 +12,8 @@ from gliascope.io.mask_files import (
     candidate_pictures,
     is_surely_mask,
     mask_error,
+    mask_sort_key,
     may_be_mask,
-    name_order,
     sorted_shape,
 )
 from gliascope.io.slices import Slice
@@ -41,7 +41,7 @@ class Masks:
 
         def place(upload: Upload) -> tuple[int, ...]:
             name = PurePosixPath(upload.name)
-            return name_order(name) if together.may_have_picture(name) else ()
+            return mask_sort_key(name) if together.may_have_picture(name) else ()
 
         self.in_order = sorted(uploads, key=place)
 
