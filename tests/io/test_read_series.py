@@ -12,13 +12,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from gliascope.io import intensity, read
-from gliascope.io.scales import (
-    SINGLE_SLICE_NOTE,
-    Histogram,
-    IntensityFacts,
-    IntensityRange,
-    scale_by_percentiles,
-)
+from gliascope.io.histogram import Histogram
+from gliascope.io.intensity_range import IntensityRange
+from gliascope.io.scales import SINGLE_SLICE_NOTE, IntensityFacts, scale_by_percentiles
 from gliascope.io.series import (
     SeriesCollector,
     SeriesMember,

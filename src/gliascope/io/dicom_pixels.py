@@ -15,17 +15,10 @@ from gliascope.io import dicom_tables, intensity
 from gliascope.io.dicom_elements import finite_numbers, first_number, numbers
 from gliascope.io.dicom_values import stored_values
 from gliascope.io.facts import digest, plane_of, spacing_in_mm
+from gliascope.io.histogram import Histogram
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.scales import (
-    BITS_STORED,
-    CT_BRAIN_WINDOW,
-    VOI_LUT,
-    WINDOW,
-    Histogram,
-    IntensityFacts,
-    IntensityRange,
-    SeriesScale,
-)
+from gliascope.io.intensity_range import BITS_STORED, CT_BRAIN_WINDOW, VOI_LUT, WINDOW, IntensityRange
+from gliascope.io.scales import IntensityFacts, SeriesScale
 
 Spacing = tuple[float, float] | None
 

@@ -13,9 +13,11 @@ from PIL import Image, ImageMode, ImageOps, TiffImagePlugin, UnidentifiedImageEr
 from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 from gliascope.io import deep_colour, intensity, limits
 from gliascope.io.facts import digest
+from gliascope.io.histogram import Histogram
 from gliascope.io.intensity import Pixels, Values
+from gliascope.io.intensity_range import PERCENTILES
 from gliascope.io.raster_support import name_unsupported, unsupported
-from gliascope.io.scales import PERCENTILES, Histogram, IntensityFacts, SeriesScale, scale_by_percentiles
+from gliascope.io.scales import IntensityFacts, SeriesScale, scale_by_percentiles
 from gliascope.io.slices import Slice
 
 # Tried in this order. Pillow imports the first three by itself, and all others at once unless they are here.
