@@ -1,4 +1,4 @@
-"""Whatever holds the slices of one study, readable by `read`."""
+"""Turn whatever holds the slices of one study into sources that `read` takes."""
 
 import numpy as np
 
@@ -8,7 +8,28 @@ from gliascope.runtime.folders import list_files
 
 
 def study_sources(study: object, axis: object, spacing: object) -> list[Source]:
-    """What holds a study, as sources of its slices. See `Model.predict_study`; raises InputError."""
+    """List the sources of the slices of one study.
+
+    Parameters
+    ----------
+    study : object
+        A three-dimensional array; a list of slices, which are all pixels (arrays, Pillow images) or all
+        something else (paths, pydicom data sets, …); or the path of a file or folder.
+    axis : object
+        The axis of an array along which its slices lie, 0 to 2; None for anything but an array.
+    spacing : object
+        Three numbers, mm between the voxels of an array along each of its axes, or None.
+
+    Returns
+    -------
+    list of Path or InMemory
+        One source for an array or a list of pixels; otherwise one for each file or item.
+
+    Raises
+    ------
+    InputError
+        For anything else; the message says what to give instead.
+    """
     if isinstance(study, np.ndarray):
         return [volume_source(study, axis, spacing)]
     if axis is not None or spacing is not None:
