@@ -128,7 +128,7 @@ REFUSED: list[tuple[Any, str]] = [
     (np.float64(3), "but got numpy.float64"),
     (np.array(3.0), "expected an array of shape"),
     (np.ma.masked_less(HEAD, 50), r"a masked array; .* x.filled\(0\)"),
-    (HEAD > 100, "truth values, as a mask has"),
+    (HEAD > 100, "booleans, as a mask has"),
     ((HEAD > 100).astype(np.uint8), "nothing but the values 0, 1, as a mask does"),
     ((HEAD > 100) * 255.0, "0, 255, as a mask"),
     (np.eye(3, dtype=np.uint8)[HEAD // 86], "0, 1, as a mask"),

@@ -6,16 +6,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
 
-from gliascope.io.mask_files import (
-    PICTURE_MISSING,
-    UploadedNames,
-    candidate_pictures,
-    is_surely_mask,
-    mask_error,
-    mask_sort_key,
-    may_be_mask,
-    sorted_shape,
-)
+from gliascope.io.mask_files import PICTURE_MISSING, is_surely_mask, mask_error, may_be_mask, sorted_shape
+from gliascope.io.mask_names import UploadedNames, candidate_pictures, mask_sort_key
 from gliascope.io.slices import Slice
 from gliascope.server.uploads import Upload
 
