@@ -127,7 +127,7 @@ REFUSED: list[tuple[Any, str]] = [
     (np.zeros(40), r"x.reshape\(height, width\)"),
     (np.float64(3), "but got numpy.float64"),
     (np.array(3.0), "expected an array of shape"),
-    (np.ma.masked_less(HEAD, 50), r"a masked array; .* x.filled\(0\)"),
+    (np.ma.masked_less(HEAD, 50), r"got a masked one; .* x.filled\(0\)"),
     (HEAD > 100, "booleans, as a mask has"),
     ((HEAD > 100).astype(np.uint8), "nothing but the values 0, 1, as a mask does"),
     ((HEAD > 100) * 255.0, "0, 255, as a mask"),
