@@ -1,4 +1,4 @@
-"""Examples that people copy, run as they stand: docstrings of the front door, README.md and docs/python.md."""
+"""Examples that people copy, run as they stand: all docstrings, README.md and docs/python.md."""
 
 import doctest
 import re
@@ -10,7 +10,12 @@ import walkthrough
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/python.md")
-MODULES = ("gliascope", "gliascope.inference.load", "gliascope.inference.model", "gliascope.io.paths")
+SOURCE = ROOT / "src"
+MODULES = sorted(
+    ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    for file in SOURCE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8")
+)
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name: str) -> None:
     outcome = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert outcome.attempted > 1
+    assert outcome.attempted > 0
     assert outcome.failed == 0
 
 

@@ -1,4 +1,4 @@
-"""Class names and folder layouts in the wild, brought to one vocabulary."""
+"""Names of classes, as public data sets write them, brought to one vocabulary."""
 
 import re
 import unicodedata
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gliascope.errors import LayoutError
 
+# Names of each class in public data sets, as `normalise_name` makes them.
 ALIASES: dict[str, tuple[str, ...]] = {
     "glioma": ("glioma", "gliomas", "glioma tumor", "brain glioma"),
     "meningioma": ("meningioma", "meningiomas", "meningioma tumor", "brain menin", "brain meningioma"),
@@ -13,7 +14,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "no_tumor": ("no tumor", "notumor", "no", "healthy", "normal", "negative", "brain healthy", "control"),
     "tumor": ("tumor", "tumors", "yes", "positive", "brain tumor", "brain tumors", "tumorous"),
 }
-# What the names stand for, for readers of reports and model cards. No medical advice.
+# What the classes are, for readers of reports and model cards. No medical advice.
 DESCRIPTIONS = {
     "glioma": "A tumour that grows from the supporting cells of the brain itself. "
     "On slices its edge is often blurred and the tissue around it swollen.",
@@ -33,11 +34,17 @@ CLASS_OF_ALIAS = {alias: label for label, aliases in ALIASES.items() for alias i
 SEPARATORS = re.compile(r"[\s_.]+|(?<=[^\s_.-])-+(?=[^\s_.-])|(?<![^\s_.])-+(?![^\s_.])")
 
 
-def normalise(name: str) -> str:
-    """A name as names are compared: under Unicode NFC and case-folding, its words one space apart.
+def normalise_name(name: str) -> str:
+    """Bring a name to the form in which names are compared.
 
-    Space, `_`, `.` and a `-` between words separate; nothing else is deleted, so `MGMT+`, `MGMT-` and `MGMT`
-    are three names. Tumour and tumor are one word.
+    Upper and lower case are equal, as are the ways Unicode has of writing one letter (NFC) and the spellings
+    tumour and tumor. Words are separated by one space; space, `_`, `.` and a `-` between words separate them.
+    Nothing else is deleted, so `MGMT+`, `MGMT-` and `MGMT` are three names.
+
+    Examples
+    --------
+    >>> normalise_name("Brain_Tumour-2"), normalise_name("MGMT-")
+    ('brain tumor 2', 'mgmt-')
     """
     folded = nfc(nfc(name).casefold())
     words = " ".join(SEPARATORS.sub(" ", folded).split())
@@ -49,25 +56,31 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def contradict(label: str, other: str) -> bool:
-    """Whether no slice can be of both of these classes; not told of those that we do not know."""
+def are_exclusive(label: str, other: str) -> bool:
+    """Whether no slice can be of both classes. False for classes outside our vocabulary."""
     kinds = {label, other} & set(TUMOR_KINDS)
     return label != other and {label, other} <= ALIASES.keys() and not ("tumor" in {label, other} and kinds)
 
 
-def canonical(label: str) -> str:
-    """A class name in our vocabulary, or, where it knows none, in lower case with underscores."""
-    name = normalise(label)
+def canonical_class(label: str) -> str:
+    """Return a class in our vocabulary; one that it lacks is written in lower case with underscores.
+
+    Examples
+    --------
+    >>> canonical_class("Glioma Tumor"), canonical_class("Grade II")
+    ('glioma', 'grade_ii')
+    """
+    name = normalise_name(label)
     return CLASS_OF_ALIAS.get(name, name.replace(" ", "_"))
 
 
-def describe(labels: Iterable[str]) -> dict[str, str]:
-    """A sentence or two on each class that we know; others are left out."""
+def describe_classes(labels: Iterable[str]) -> dict[str, str]:
+    """Describe each class of our vocabulary in a sentence or two; other classes are left out."""
     return {label: DESCRIPTIONS[label] for label in labels if label in DESCRIPTIONS}
 
 
-def check_vocabulary(labels: set[str]) -> None:
-    """Refuse `tumor` beside its kinds: a slice would then have two true labels. Raises LayoutError."""
+def check_tumor_kinds(labels: set[str]) -> None:
+    """Raise LayoutError for `tumor` beside its kinds, because a slice would then have two true labels."""
     kinds = sorted(labels.intersection(TUMOR_KINDS))
     if "tumor" in labels and kinds:
         example = ", ".join(f"{kind}: tumor" for kind in kinds)

@@ -13,7 +13,7 @@ from PIL import Image
 from gliascope.commands.export_dataset import export_dataset
 from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import pixel_hash, scan
-from gliascope.io.scales import SINGLE_SLICE_NOTE, to_slices
+from gliascope.io.scales import SINGLE_SLICE_NOTE, scale_by_percentiles
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.reports.pages.pictures import Album
 from gliascope.runtime import process_pool, resumable_map
@@ -50,7 +50,7 @@ def hashes(catalog: Catalog) -> dict[str, str]:
 
 
 def expected(volume: np.ndarray) -> dict[str, str]:
-    array = to_slices(Path("array"), list(volume))
+    array = scale_by_percentiles(Path("array"), list(volume))
     return {f"{index:02}.dcm": pixel_hash(one) for index, one in enumerate(array)}
 
 
@@ -204,7 +204,7 @@ def test_deep_pictures_of_a_patient_parted_by_class_have_one_scale(tmp_path: Pat
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(one * factor).save(folder / f"{index:02}.png")
     frame = scan([tmp_path / "source"]).frame
-    array = [pixel_hash(one) for one in to_slices(Path("array"), list(volume))]
+    array = [pixel_hash(one) for one in scale_by_percentiles(Path("array"), list(volume))]
     for patient in ("p1", "p2", "p3"):
         rows = frame.filter(pl.col("path").str.contains(f"/{patient}/")).sort(pl.col("path").str.slice(-6))
         assert rows["pixel_hash"].to_list() == array

@@ -26,21 +26,23 @@ def test_contract_of_every_set(name: str, tmp_path) -> None:
     file = tmp_path / "labels.yaml"
     file.write_text(yaml.safe_dump(dict(public.labels)))
     mapping = folder_labels.load_mapping(file)
-    assert mapping == {classes.normalise(k): v and classes.canonical(v) for k, v in public.labels.items()}
+    assert mapping == {
+        classes.normalise_name(k): v and classes.canonical_class(v) for k, v in public.labels.items()
+    }
     told = {value for value in mapping.values() if value}
     for folder in public.classes:
         place = folder_labels.labels_of_folders(("set", folder), mapping)
-        known = place.label or place.excluded or classes.canonical(folder) in told
+        known = place.label or place.excluded or classes.canonical_class(folder) in told
         # figshare's files carry their own class.
         assert known or public.figshare, f"{folder} is no class that scan knows"
     names = {
-        folder_labels.labels_of_folders(("set", folder), mapping).label or classes.canonical(folder)
+        folder_labels.labels_of_folders(("set", folder), mapping).label or classes.canonical_class(folder)
         for folder in public.classes
     }
     if not any(
         folder_labels.labels_of_folders(("set", folder), mapping).excluded for folder in public.classes
     ):
-        classes.check_vocabulary(names)
+        classes.check_tumor_kinds(names)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

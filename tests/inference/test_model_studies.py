@@ -76,7 +76,7 @@ STUDIES: list[tuple[Callable[[np.ndarray], tuple[Any, dict[str, Any]]], str]] = 
     (lambda volume: (volume, {"axis": 0, "spacing": 1.0}), "but got 1.0"),
     (lambda volume: (volume[0], {"axis": 0}), r"one picture goes to predict\(x\)"),
     (lambda volume: (volume[..., None], {"axis": 0}), "give one volume"),
-    (lambda volume: (volume > 500, {"axis": 0}), "truth values"),
+    (lambda volume: (volume > 500, {"axis": 0}), "booleans"),
     (lambda volume: ((volume > 500).astype(np.uint8), {"axis": 0}), "as a mask does"),
     (lambda volume: (list((volume > 500).astype(np.uint8)), {}), "as a mask does"),
     (lambda volume: ([], {}), "an empty list"),

@@ -15,7 +15,7 @@ from gliascope.inference.finding import Finding
 from gliascope.inference.findings_table import read_findings
 from gliascope.inference.predict import Predictor, predict
 from gliascope.inference.predict_files import predict_files
-from gliascope.io.scales import SINGLE_SLICE_NOTE, to_slices
+from gliascope.io.scales import SINGLE_SLICE_NOTE, scale_by_percentiles
 from gliascope.preprocessing.preprocess import preprocess
 from gliascope.runtime import resumable_map
 from gliascope.runtime.executors import ThreadExecutor
@@ -33,7 +33,7 @@ def probabilities(findings: Sequence[Finding]) -> np.ndarray:
 
 
 def expected(volume: np.ndarray) -> np.ndarray:
-    array = to_slices(Path("array"), list(volume))
+    array = scale_by_percentiles(Path("array"), list(volume))
     ready = [preprocess(one, BUNDLE.info.preprocessing) for one in array]
     return Predictor.load(BUNDLE).engine(np.stack(ready)).probabilities
 

@@ -5,7 +5,7 @@ from gliascope.io.patient_names import PatientNames
 
 def told(paths: list[str]) -> list[str | None]:
     names = PatientNames(paths, {})
-    return [found and found.name for found in map(names.of, paths)]
+    return [found and found.name for found in map(names.patient_of, paths)]
 
 
 def tree(*folders: str, files: int = 3) -> list[str]:
@@ -112,7 +112,7 @@ def test_other_names_are_no_patients(paths: list[str]) -> None:
 
 
 def test_folders_that_might_be_patients_are_named() -> None:
-    assert PatientNames(tree("glioma/adam", "glioma/berta", "no/cyril"), {}).doubtful == {
+    assert PatientNames(tree("glioma/adam", "glioma/berta", "no/cyril"), {}).uncertain_folders == {
         "set": ["adam", "berta", "cyril"]
     }
-    assert not PatientNames(tree("glioma/T1", "glioma/T2", "glioma/FLAIR"), {}).doubtful
+    assert not PatientNames(tree("glioma/T1", "glioma/T2", "glioma/FLAIR"), {}).uncertain_folders

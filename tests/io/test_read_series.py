@@ -12,7 +12,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from gliascope.io import intensity, read
-from gliascope.io.scales import SINGLE_SLICE_NOTE, Histogram, IntensityFacts, IntensityRange, to_slices
+from gliascope.io.histogram import Histogram
+from gliascope.io.intensity_range import IntensityRange
+from gliascope.io.scales import SINGLE_SLICE_NOTE, IntensityFacts, scale_by_percentiles
 from gliascope.io.series import (
     SeriesCollector,
     SeriesMember,
@@ -69,14 +71,14 @@ DOORS: dict[str, volumes.Door] = {
 
 @pytest.mark.parametrize("door", DOORS)
 def test_every_lossless_door_shows_the_same(make: Make, volume: np.ndarray, door: str) -> None:
-    array = np.stack(to_slices(Path("array"), list(volume)))
+    array = np.stack(scale_by_percentiles(Path("array"), list(volume)))
     assert len(np.unique(array)) > 100
     assert np.array_equal(shown(DOORS[door](make, volume)), array)
 
 
 def test_every_door_shows_the_same_of_rescaled_values(make: Make, volume: np.ndarray) -> None:
     real = volume * 0.25 - 70
-    array = np.stack(to_slices(Path("array"), list(real)))
+    array = np.stack(scale_by_percentiles(Path("array"), list(real)))
     rescaled = {"RescaleSlope": "0.25", "RescaleIntercept": "-70"}
     assert np.array_equal(shown(volumes.files(make, volume, **rescaled)), array)
     assert np.array_equal(shown([volumes.enhanced(make, volume, **rescaled)]), array)
@@ -100,7 +102,7 @@ def test_values_of_each_slice_may_have_a_slope_of_their_own(make: Make, volume: 
         )
         one.HighBit = 15
         paths.append(make.save(one))
-    assert np.array_equal(shown(paths), np.stack(to_slices(Path("array"), list(real))))
+    assert np.array_equal(shown(paths), np.stack(scale_by_percentiles(Path("array"), list(real))))
 
 
 @pytest.mark.parametrize("windows", ["centres", "some without", "useless in one"])
@@ -114,7 +116,7 @@ def test_windows_that_differ_were_set_slice_by_slice(make: Make, volume: np.ndar
     paths = [
         make.save(volumes.instance(make, volume, index, **window(index))) for index in range(len(volume))
     ]
-    assert np.array_equal(shown(paths), np.stack(to_slices(Path("array"), list(volume))))
+    assert np.array_equal(shown(paths), np.stack(scale_by_percentiles(Path("array"), list(volume))))
 
 
 def test_a_window_that_all_state_is_used(make: Make, volume: np.ndarray) -> None:
@@ -139,7 +141,9 @@ def test_frames_of_one_file_with_windows_of_their_own_share_a_scale(make: Make, 
 
     one = make.dataset(volume, frames=len(volume), BitsStored=12, HighBit=11)
     one.PerFrameFunctionalGroupsSequence = [group(index) for index in range(len(volume))]
-    assert np.array_equal(shown([make.save(one)]), np.stack(to_slices(Path("array"), list(volume))))
+    assert np.array_equal(
+        shown([make.save(one)]), np.stack(scale_by_percentiles(Path("array"), list(volume)))
+    )
 
 
 def test_order_changes_nothing(make: Make, volume: np.ndarray) -> None:
@@ -206,7 +210,7 @@ def test_deep_pictures_of_a_patient_folder_share_a_scale(
     other = tmp_path / "set" / "glioma" / f"9.{ending}"
     other.parent.mkdir(exist_ok=True)
     Image.fromarray(volume[0] * 2).save(other)
-    array = np.stack(to_slices(Path("array"), list(volume)))
+    array = np.stack(scale_by_percentiles(Path("array"), list(volume)))
     assert np.array_equal(shown([other, *paths])[1:], array)
     assert np.array_equal(shown([other, *paths])[0], read(other)[0].pixels)
 
@@ -223,23 +227,6 @@ def test_deep_pictures_of_a_patient_folder_share_a_scale(
 )  # fmt: skip
 def test_patients_are_told_by_folders(folders: str, shared: bool) -> None:
     assert (folder_series(tuple(folders.split("/")) if folders else ()) is not None) == shared
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16, np.float32, np.int64])
-@pytest.mark.parametrize("count", [1, 2, 3, 100, 201, 5000])
-def test_counts_give_the_percentiles_of_the_values(kind: type, count: int) -> None:
-    values = np.random.default_rng(count).normal(90, 25, count).astype(kind)
-    low, high = intensity.percentile_range(Path("x"), [values])
-    expected = np.percentile(values.astype(np.float64), intensity.PERCENTILES)
-    if expected[0] < expected[1]:
-        assert (low, high) == pytest.approx(tuple(expected))
-    parts = [Histogram.of(part) for part in np.array_split(values, min(count, 7))]
-    found = Histogram.sum(parts[::-1]).spread()
-    assert found is not None
-    assert found.numbers[:2] == (low, high)
-    assert intensity.percentile_range(
-        Path("x"), [values], lambda one: one * -0.5 + 3
-    ) == intensity.percentile_range(Path("x"), [values * -0.5 + 3])
 
 
 def test_what_a_file_says_survives_packing(make: Make, volume: np.ndarray) -> None:
@@ -265,7 +252,7 @@ def test_many_files_are_folded_as_they_come() -> None:
         grey = IntensityFacts(
             "s",
             frozenset({(IntensityRange("window", (number, 9.0), "LINEAR"),)}),
-            Histogram.of(one),
+            Histogram.from_values(one),
             instance=str(number),
         )
         series.add(SeriesMember(str(number), "s", grey))

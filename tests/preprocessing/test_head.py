@@ -5,7 +5,7 @@ import pytest
 from heads import bordered, drawn_head, framed, reencoded, resized, with_text
 
 from gliascope.dataset.scan import thumbnails
-from gliascope.preprocessing.head import GRID, head_box, moments_box
+from gliascope.preprocessing.head import GRID_SIZE, head_box, moments_box
 from gliascope.synthetic import LABELS, phantom
 
 BOX = (40, 200, 50, 160)  # top, bottom, left, right
@@ -22,7 +22,7 @@ def whole(pixels: np.ndarray) -> tuple[int, ...]:
 
 def assert_near(found: tuple[float, ...], expected: tuple[float, ...], shape: tuple[int, ...]) -> None:
     """To within two cells of the grid, one for each picture compared."""
-    cell = np.repeat(np.array(shape[:2]) / GRID, 2)
+    cell = np.repeat(np.array(shape[:2]) / GRID_SIZE, 2)
     assert (np.abs(np.subtract(found, expected)) <= 2 * cell + 1).all(), (found, expected)
 
 

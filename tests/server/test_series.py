@@ -14,7 +14,7 @@ from quadrants import quadrant_bundle
 from served import send, until
 
 from gliascope.inference.predict import Predictor
-from gliascope.io.scales import SINGLE_SLICE_NOTE, to_slices
+from gliascope.io.scales import SINGLE_SLICE_NOTE, scale_by_percentiles
 from gliascope.preprocessing.preprocess import preprocess
 
 Serve = Callable[..., TestClient]
@@ -27,7 +27,7 @@ def volume() -> np.ndarray:
 
 def expected(volume: np.ndarray) -> np.ndarray:
     bundle = quadrant_bundle()
-    array = to_slices(Path("array"), list(volume))
+    array = scale_by_percentiles(Path("array"), list(volume))
     predictor = Predictor.load(bundle)
     outputs = predictor.engine(np.stack([preprocess(one, bundle.info.preprocessing) for one in array]))
     assert predictor.calibrator is not None

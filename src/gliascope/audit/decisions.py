@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from gliascope.audit.result import LABEL_ISSUE, read_decisions
-from gliascope.classes import canonical
+from gliascope.classes import canonical_class
 from gliascope.errors import LayoutError
 
 ACTIONS = {
@@ -86,7 +86,7 @@ class Decisions:
         """Raise LayoutError if a new label is none of these classes."""
         new = self.frame.filter(pl.col("action") == "relabel")
         known = sorted(classes)
-        if unknown := [label for label in new["new_label"] if canonical(label) not in known]:
+        if unknown := [label for label in new["new_label"] if canonical_class(label) not in known]:
             raise LayoutError(
                 f"{self.file}: new_label {unknown[0]!r} is no class of the sources; choose from "
                 f"{', '.join(known)}"
@@ -164,7 +164,9 @@ def apply_labels(frame: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     dropped = about.filter(pl.col("action") == "drop")
     new = (
         about.filter(pl.col("action") == "relabel")
-        .select("path", *same, decided=pl.col("new_label").map_elements(canonical, return_dtype=pl.String))
+        .select(
+            "path", *same, decided=pl.col("new_label").map_elements(canonical_class, return_dtype=pl.String)
+        )
         .unique([*same, "decided"], keep="first", maintain_order=True)
     )
     unknown = new.filter(~pl.col("decided").is_in(frame["label"].unique().implode()))["decided"]

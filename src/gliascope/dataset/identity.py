@@ -115,13 +115,13 @@ def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.Da
     """
     files = frame.select("source", "path", stated=pl.col("patient").is_not_null()).unique(maintain_order=True)
     names = PatientNames(files["path"], mapping)
-    for source, folders in names.doubtful.items():
+    for source, folders in names.uncertain_folders.items():
         note(f"{source}: folders like {', '.join(folders)} may be patients; if they are, say so by --groups.")
     rows = []
     for source, path, stated in files.unique("path", keep="first", maintain_order=True).iter_rows():
-        found = names.of(path)
-        if found and not (stated and found.place == path):
-            name = found.place if stated and found.place else found.name
+        found = names.patient_of(path)
+        if found and not (stated and found.folder == path):
+            name = found.folder if stated and found.folder else found.name
             rows.append((path, f"{source}:{pseudonym(name)}", found.source))
     if not rows:
         return frame

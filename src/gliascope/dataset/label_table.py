@@ -79,5 +79,5 @@ def _classes(path: Path, cells: Sequence[str]) -> dict[str, str]:
     some = [cell for cell, value in numbers.items() if value is not None]
     if some:
         raise LayoutError(f"{path}: {some[0]!r} is no name of a class; write names in place of numbers")
-    folder_labels.check_folders(told)
+    folder_labels.check_folder_names(told)
     return {cell: folder_labels.class_name(path, cell) for cell in told}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.classes import canonical
+from gliascope.classes import canonical_class
 from gliascope.dataset.table_file import TableFile
 from gliascope.errors import LayoutError
 from gliascope.io import read
@@ -71,7 +71,7 @@ def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, SeriesScale]
     for item, mask in zip(slices, masks, strict=True):
         own = item.patient or item.study
         group = row.get("group") or own or row["path"]
-        yield replace(item, mask=mask, label=canonical(row["label"]), patient=group, study=own)
+        yield replace(item, mask=mask, label=canonical_class(row["label"]), patient=group, study=own)
 
 
 def _beside(place: Path, text: str) -> Path:

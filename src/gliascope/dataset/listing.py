@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from gliascope import __version__
-from gliascope.classes import TUMOR_KINDS, contradict, normalise
+from gliascope.classes import TUMOR_KINDS, are_exclusive, normalise_name
 from gliascope.dataset.label_table import is_table, labels_in_source, load_label_table, looks_like_table
 from gliascope.errors import LayoutError, ReadError
 from gliascope.io import folder_labels, read
@@ -148,7 +148,7 @@ class _Seen:
 
     def check(self) -> None:
         """Raise LayoutError for what is not understood."""
-        folder_labels.check_folders(self.folders)
+        folder_labels.check_folder_names(self.folders)
         unknown = [
             f"{folder} ({count} files)"
             for folder, count in self.nameless.items()
@@ -172,10 +172,10 @@ class _Seen:
         if len(classes) != 1 or self.files.classes:
             return
         label, folder = next(iter(classes.items()))
-        if normalise(folder) in self.files.mapping:
+        if normalise_name(folder) in self.files.mapping:
             return
         told = {one for one, _ in labels_in_source(path, root).values()}
-        if any(contradict(label, one) for one in told):
+        if any(are_exclusive(label, one) for one in told):
             raise LayoutError(
                 f"{root}: its folders say one class for all ({label}), but {path} names "
                 f"{', '.join(sorted(told))}; say which counts: --labels with that table, or with "
@@ -185,7 +185,7 @@ class _Seen:
     def _check_mapping(self) -> None:
         """A name that nothing has is misspelt."""
         has = {
-            normalise(folder)
+            normalise_name(folder)
             for place in self.places
             for folder in place.split("/")[1 if "/" in place else 0 :]
         }

@@ -184,7 +184,7 @@ def _catalogue(
 
 def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
     """Whether the user's mapping leaves out the class that the file itself says."""
-    return item.label is not None and mapping.get(classes.normalise(item.label), "") is None
+    return item.label is not None and mapping.get(classes.normalise_name(item.label), "") is None
 
 
 def _row(
@@ -195,7 +195,7 @@ def _row(
     mapping: Mapping[str, str | None],
     one: SeriesMember | None,
 ) -> dict[str, Any]:
-    label = mapping.get(classes.normalise(item.label), item.label) if item.label else file.place.label
+    label = mapping.get(classes.normalise_name(item.label), item.label) if item.label else file.place.label
     source = file.name.split("/")[0]
     thumbnail, head_thumbnail = thumbnails(to_grey(item.pixels))
     return {
@@ -267,7 +267,7 @@ def _check_classes(catalog: Catalog, sources: Sequence[Path]) -> None:
     unlabelled = catalog.frame.filter(pl.col("label").is_null())
     if unlabelled.height:
         raise LayoutError(f"{unlabelled['path'][0]} and {unlabelled.height - 1} more: in no class folder")
-    classes.check_vocabulary(set(catalog.classes))
+    classes.check_tumor_kinds(set(catalog.classes))
     if len(catalog.classes) < 2:
         raise LayoutError(
             f"{names}: only one class ({catalog.classes[0]}); a classifier needs two or more, "

@@ -23,7 +23,7 @@ from gliascope.inference.predict import (
     with_say,
     without_captures,
 )
-from gliascope.io.memory import InMemory, Source, source
+from gliascope.io.memory import InMemory, Source, to_source
 from gliascope.io.study import study_sources
 from gliascope.runtime.paths import exists
 
@@ -242,9 +242,9 @@ class Model:
         """The slice and the Finding of a picture, or of each of a list, in order."""
         self._check_process()
         if isinstance(picture, list | tuple):
-            sources = [source(one, number) for number, one in enumerate(picture)]
+            sources = [to_source(one, number) for number, one in enumerate(picture)]
         else:
-            sources = [source(picture)]
+            sources = [to_source(picture)]
         slices = _single(sources, prepare_all(sources, self.bundle.info.preprocessing))
         return in_batches(self._predictor, slices)
 

@@ -15,7 +15,8 @@ from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.finding import Finding, make_finding
 from gliascope.io import read
 from gliascope.io.kinds import EXCLUDED_CAPTURE, SECONDARY_CAPTURE, counted_slices
-from gliascope.io.mask_files import FolderListings, ListFolder, check_mask
+from gliascope.io.mask_files import FolderListings, check_mask
+from gliascope.io.mask_names import ListFolder
 from gliascope.io.memory import InMemory, Source
 from gliascope.io.scales import SeriesScale
 from gliascope.io.series import AnySource, series_scales

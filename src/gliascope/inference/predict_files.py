@@ -21,7 +21,7 @@ from gliascope.inference.overlay import draw_overlay
 from gliascope.inference.predict import Predictor, predict, without_captures
 from gliascope.io import may_be_in_series
 from gliascope.io.scales import SeriesScale
-from gliascope.io.series import SeriesCollector, measure_file, pack_members, unpack_members
+from gliascope.io.series import SeriesCollector, pack_members, read_member, unpack_members
 from gliascope.io.slices import Slice
 from gliascope.preprocessing.preprocess import visible_box
 from gliascope.runtime.executors import Executor, ThreadExecutor
@@ -114,7 +114,7 @@ def _scales(paths: Sequence[Path], kept: Path | None, workers: Executor | None) 
 
 def _measure(block: Chunk[_Input]) -> bytes:
     """What a block's files say of the scales of their series."""
-    members = [measure_file(file) for file, _ in block.items if may_be_in_series(file)]
+    members = [read_member(file) for file, _ in block.items if may_be_in_series(file)]
     return pack_members(filter(None, members)) if any(members) else b""
 
 

@@ -119,7 +119,7 @@ def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[
     ((192, 256), 'png')
     """
     if isinstance(path, InMemory):
-        return path.slices(scale)
+        return path.read(scale)
     path = to_path(path) if isinstance(path, str) else path
     with _open(path) as file:
         format_, _ = _format(path, file)
@@ -131,7 +131,7 @@ def read(path: Path | str | InMemory, scale: SeriesScale | None = None) -> list[
 def may_be_in_series(path: Path | InMemory) -> bool:
     """Whether a file may share its grey scale with other files of a series, by its first bytes."""
     if isinstance(path, InMemory):
-        return path.shares
+        return path.may_be_in_series
     try:
         with _open(path) as file:
             format_, head = _format(path, file)

@@ -1,4 +1,4 @@
-"""NumPy arrays as slices: what they may be, and what is never guessed from their shape or values."""
+"""Turn NumPy arrays into slices, and refuse those whose meaning would have to be guessed."""
 
 import operator
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import numpy as np
 from gliascope.errors import InputError
 from gliascope.io import limits
 from gliascope.io.intensity import Values, one_channel_if_grey
-from gliascope.io.scales import brain_windowed
+from gliascope.io.scales import brain_window_if_ct
 from gliascope.io.slices import Slice
 
-DRAWN = 4
-"""No scan has so few levels; a mask has."""
+MAX_MASK_LEVELS = 4
+"""Most grey levels by which a file or array is recognised as a mask. No scan has so few."""
 
-_MM = (0.01, 100.0)
-"""Spacings that voxels of a scan may have; beyond, they are in another unit."""
+_SPACING_LIMITS = (0.01, 100.0)
+"""Spacings in mm that voxels of a scan may have; others are in another unit."""
 
 _STACK = (
     "a stack of pictures is never guessed from a shape: give predict_study(x, axis=…) for the slices of one "
@@ -42,10 +42,20 @@ _HOUNSFIELD = "the values look like Hounsfield units: the brain window was appli
 Spacing = tuple[float, float, float]
 
 
-def checked_picture(path: Path, array: Values) -> Values:
-    """The array, if it is one picture: (height, width), or (height, width, 3) in RGB, of numbers.
+def check_picture(path: Path, array: Values) -> Values:
+    """Return the array in this machine's byte order, if it is one picture.
 
-    Raises InputError for any other shape, masked arrays, truth values and what is no real number.
+    Parameters
+    ----------
+    path
+        What errors call the array.
+    array
+        Integers or floats, (height, width) in grey or (height, width, 3) in RGB.
+
+    Raises
+    ------
+    InputError
+        For any other shape, masked arrays, booleans and complex numbers.
     """
     array = _numbers(path, array)
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3):
@@ -63,26 +73,35 @@ def checked_picture(path: Path, array: Values) -> Values:
     )
 
 
-def checked_volume(
+def check_volume(
     path: Path, array: Values, axis: object, spacing: object
 ) -> tuple[Values, Spacing | None, tuple[str, ...]]:
-    """The array with its slices along the first axis, and the spacing in that order; notes.
+    """Return the array with its slices along the first axis.
 
     Parameters
     ----------
-    path : Path
+    path
         What errors call the array.
-    array : ndarray
-        Of three axes.
+    array
+        Integers or floats with three axes.
     axis : object
-        The axis that the slices lie along; negative ones count from the last.
+        The axis along which the slices lie: 0 to 2, or -3 to -1 from the last.
     spacing : object
-        None, or three numbers: mm between voxels along each axis of the array, in the order of its axes.
+        Three numbers, mm between the voxels along each axis of the array, or None.
+
+    Returns
+    -------
+    volume : ndarray
+        (slices, height, width).
+    spacing : tuple of float or None
+        In the order of the axes of `volume`.
+    notes : tuple of str
+        What may look otherwise than expected.
 
     Raises
     ------
     InputError
-        For anything else.
+        For anything else; the message says how to convert it.
     """
     array = _numbers(path, array)
     if array.ndim != 3:
@@ -96,7 +115,7 @@ def checked_volume(
     notes = [_LAST] if along == 2 else []
     sizes = None if spacing is None else _millimetres(path, spacing)
     if sizes is not None:
-        rows, columns = (size for place, size in enumerate(sizes) if place != along)
+        rows, columns = (size for index, size in enumerate(sizes) if index != along)
         sizes = (sizes[along], rows, columns)
         if max(rows, columns) >= 2 * min(rows, columns):
             notes.append(f"pixels of {rows:g} × {columns:g} mm are shown as squares; cut along another axis")
@@ -104,18 +123,26 @@ def checked_volume(
 
 
 def refuse_mask(path: Path, pictures: Values | Sequence[Values]) -> None:
-    """Raise InputError for 2 to DRAWN levels in all: no name tells a mask in memory from a picture."""
+    """Refuse pictures that together have only 2 to MAX_MASK_LEVELS different values.
+
+    An array has no name that would tell a mask from a scan.
+
+    Raises
+    ------
+    InputError
+        If they are a mask by their values.
+    """
     levels = set[float]()
     for picture in pictures:
-        for part in (picture[::16, ::16], picture):  # a few pixels of nearly any scan tell
-            found = np.unique(part)
-            levels.update(found[np.isfinite(found)][: DRAWN + 1].tolist())
-            if len(levels) > DRAWN:
+        for pixels in (picture[::16, ::16], picture):  # a few pixels of nearly any scan suffice
+            different = np.unique(pixels)
+            levels.update(different[np.isfinite(different)][: MAX_MASK_LEVELS + 1].tolist())
+            if len(levels) > MAX_MASK_LEVELS:
                 return
     if len(levels) > 1:
-        shown = ", ".join(f"{level:g}" for level in sorted(levels))
+        values = ", ".join(f"{level:g}" for level in sorted(levels))
         raise InputError(
-            f"{path}: holds nothing but the values {shown}, as a mask does and no scan; give the picture "
+            f"{path}: holds nothing but the values {values}, as a mask does and no scan; give the picture "
             "that it was drawn on"
         )
 
@@ -126,15 +153,26 @@ def to_slices(
     spacing: Spacing | None = None,
     notes: tuple[str, ...] = (),
 ) -> list[Slice]:
-    """Slices of checked pictures, (height, width) or (height, width, 3), that belong together.
+    """Make slices of pictures that belong together.
 
-    Those of uint8 are as they are. All deeper ones are brought to 8 bits on one scale, as those of a PNG,
-    TIFF or NIfTI file; values that look like Hounsfield units get the brain window, as those of NIfTI.
+    Pictures of uint8 stay as they are. All others share one grey scale, as the pages of a TIFF or the slices
+    of a NIfTI file do. Values that look like Hounsfield units are shown in the brain window.
+
+    Parameters
+    ----------
+    path
+        Name of the slices in findings and errors.
+    pictures
+        Checked arrays, (height, width) or (height, width, 3) each.
+    spacing
+        mm between slices, rows and columns, or None.
+    notes
+        Notes that all slices get.
 
     Raises
     ------
     ReadError
-        Where the pictures are empty, too large, or hold no finite value.
+        If the pictures are empty, too large, or hold no finite value.
     """
     from gliascope.io.raster import scale_pages  # Pillow takes a while to load
 
@@ -143,27 +181,27 @@ def to_slices(
     limits.check_total(path, len(pictures), sum(picture.nbytes for picture in pictures))
     pages = [one_channel_if_grey(picture) if picture.ndim == 3 else picture for picture in pictures]
     deep = all(page.ndim == 2 and page.dtype != np.uint8 for page in pages)
-    windowed = brain_windowed(pictures if isinstance(pictures, np.ndarray) else pages) if deep else None
-    shown = windowed or scale_pages(path, pages)[0]
-    told = list(notes)
+    windowed = brain_window_if_ct(pictures if isinstance(pictures, np.ndarray) else pages) if deep else None
+    scaled = windowed or scale_pages(path, pages)[0]
+    all_notes = list(notes)
     if windowed:
-        told.append(_HOUNSFIELD)
+        all_notes.append(_HOUNSFIELD)
     elif deep:
-        told += _eight_bits(pages)
-    if any(one.ndim == 3 for one in shown):
-        told.append(_COLOUR)
+        all_notes += _notes_on_bits(pages)
+    if any(one.ndim == 3 for one in scaled):
+        all_notes.append(_COLOUR)
     facts: dict[str, Any] = {
         "modality": "CT" if windowed else None,
         "spacing": None if spacing is None else spacing[1:],
-        "notes": tuple(told),
+        "notes": tuple(all_notes),
     }
     return [
-        Slice(np.ascontiguousarray(one), path, index, "array", **facts) for index, one in enumerate(shown)
+        Slice(np.ascontiguousarray(one), path, index, "array", **facts) for index, one in enumerate(scaled)
     ]
 
 
-def _eight_bits(pages: Sequence[Values]) -> list[str]:
-    """A note where deeper values may have been those of an 8-bit picture."""
+def _notes_on_bits(pages: Sequence[Values]) -> list[str]:
+    """Return a note if values of another type than uint8 may be those of an 8-bit picture."""
     low, high, whole = np.inf, -np.inf, True
     for page in pages:
         finite = page[np.isfinite(page)]
@@ -178,12 +216,12 @@ def _eight_bits(pages: Sequence[Values]) -> list[str]:
 
 
 def _numbers(path: Path, array: Any) -> Values:
-    """As a plain array of integers or floats in this machine's byte order."""
+    """Return a plain array of integers or floats in this machine's byte order."""
     if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{path}: a masked array; say what is under its mask: x.filled(0)")
+        raise InputError(f"{path}: expected a plain array but got a masked one; fill it: x.filled(0)")
     plain: Values = np.asarray(array)
     if plain.dtype.kind == "b":
-        raise InputError(f"{path}: truth values, as a mask has; give the picture that it was drawn on")
+        raise InputError(f"{path}: got booleans, as a mask has; give the picture that the mask was drawn on")
     if plain.dtype.kind not in "uif":
         hint = "; of complex values give abs(x)" if plain.dtype.kind == "c" else ""
         raise InputError(f"{path}: expected integers or floats but got {plain.dtype}{hint}")
@@ -209,6 +247,8 @@ def _millimetres(path: Path, spacing: Any) -> Spacing:
         raise InputError(f"{path}: {_SPACING}, but got {spacing!r}") from None
     if len(sizes) != 3:
         raise InputError(f"{path}: {_SPACING}, but got {len(sizes)}")
-    if not all(_MM[0] <= size <= _MM[1] for size in sizes):  # NaN is within nothing
-        raise InputError(f"{path}: {_SPACING}, each from {_MM[0]:g} to {_MM[1]:g}, but got {sizes}")
+    if not all(_SPACING_LIMITS[0] <= size <= _SPACING_LIMITS[1] for size in sizes):  # NaN is within nothing
+        raise InputError(
+            f"{path}: {_SPACING}, each from {_SPACING_LIMITS[0]:g} to {_SPACING_LIMITS[1]:g}, but got {sizes}"
+        )
     return sizes[0], sizes[1], sizes[2]

@@ -11,8 +11,9 @@ from pydicom import Dataset
 
 from gliascope.io import dicom_tables, intensity
 from gliascope.io.dicom_elements import first_number, numbers
+from gliascope.io.histogram import Histogram
 from gliascope.io.intensity import Values
-from gliascope.io.scales import BRAIN, FULL, VOI_LUT, WINDOW, Histogram, IntensityRange
+from gliascope.io.intensity_range import BITS_STORED, CT_BRAIN_WINDOW, VOI_LUT, WINDOW, IntensityRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def grey_frame(elements: FrameElements, stored: Values, padding: NDArray[np.bool
     measured = stored if padding is None else stored[~padding]
     # A table is applied to all values at once, since they decide the sign of its first value.
     by_table = "ModalityLUTSequence" in elements.dataset
-    histogram = Histogram.of(rescale(measured)) if by_table else Histogram.of(measured, rescale)
+    histogram = (
+        Histogram.from_values(rescale(measured)) if by_table else Histogram.from_values(measured, rescale)
+    )
     is_rescaled = by_table or (slope, intercept) != (1.0, 0.0)
     return GreyFrame(real_values, _declared_ranges(elements, stored, is_rescaled), histogram)
 
@@ -108,10 +111,10 @@ def _declared_ranges(
     if window := _window(elements, function):
         ranges.append(IntensityRange(WINDOW, window, function))
     if dataset.get("Modality") == "CT" and (is_rescaled or stored.dtype.kind == "i"):
-        ranges.append(IntensityRange(BRAIN, intensity.BRAIN_WINDOW, "LINEAR"))
+        ranges.append(IntensityRange(CT_BRAIN_WINDOW, intensity.BRAIN_WINDOW, "LINEAR"))
     bits = int(dataset.BitsStored) if stored.dtype.kind == "u" else 16
     if bits <= 8 and stored.max() < 2**bits and not is_rescaled:
-        ranges.append(IntensityRange(FULL, (0, 2**bits - 1)))
+        ranges.append(IntensityRange(BITS_STORED, (0, 2**bits - 1)))
     return tuple(ranges)
 
 

@@ -14,8 +14,10 @@ from gliascope.io.dicom_elements import finite_numbers
 from gliascope.io.dicom_grey import FrameElements, GreyFrame, grey_frame
 from gliascope.io.dicom_values import stored_values
 from gliascope.io.facts import digest, plane_of, spacing_in_mm
+from gliascope.io.histogram import Histogram
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.scales import FULL, Histogram, IntensityFacts, IntensityRange, SeriesScale
+from gliascope.io.intensity_range import BITS_STORED, IntensityRange
+from gliascope.io.scales import IntensityFacts, SeriesScale
 
 Spacing = tuple[float, float] | None
 """Spacing (row, column) in mm; None where unknown."""
@@ -107,17 +109,17 @@ def _to_pixels(path: Path, dataset: Dataset, frame: Pixels | GreyFrame, scale: S
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     if not isinstance(frame, GreyFrame):
         return ~frame if inverted else frame
-    range_ = scale.of(frame.declared) if scale else None
+    range_ = scale.range_among(frame.declared) if scale else None
     if range_ is None:
         raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-    return range_.show(frame.real_values(), inverted)
+    return range_.to_pixels(frame.real_values(), inverted)
 
 
 def _intensity_facts(dataset: Dataset, frames: Sequence[GreyFrame]) -> IntensityFacts | None:
     """Return what the file states about the grey scale of its series."""
     if not frames:
         return None
-    histogram = Histogram.sum([frame.histogram for frame in frames])
+    histogram = Histogram.merge([frame.histogram for frame in frames])
     uid, series = (str(dataset.get(name) or "").strip() for name in ("SOPInstanceUID", "SeriesInstanceUID"))
     # Localizers and phase images in a series do not share the scale of its other slices.
     image_kind = list(dataset.get("ImageType") or [])[2:3]
@@ -129,7 +131,7 @@ def _intensity_facts(dataset: Dataset, frames: Sequence[GreyFrame]) -> Intensity
         dataset.get("Modality") == "CT",
         digest(uid, histogram.values.tobytes().hex(), histogram.counts.tobytes().hex()),
     )
-    return replace(facts, own_scale=facts.scale())
+    return replace(facts, own_scale=facts.common_scale())
 
 
 def _functional_groups(dataset: Dataset, index: int) -> Iterator[Dataset]:
@@ -155,8 +157,10 @@ def _colour_frames(dataset: Dataset, stored: Values, notes: list[str]) -> Sequen
         fits = bits <= 8 and stored.max() < 2**bits
         if fits and any(image.ndim == 3 for image in images):
             return [_full_range(image, bits) for image in images]
-        declared = (IntensityRange(FULL, (0, 2**bits - 1)),) if fits else ()
-        return [GreyFrame(partial(np.asarray, image), declared, Histogram.of(image)) for image in images]
+        declared = (IntensityRange(BITS_STORED, (0, 2**bits - 1)),) if fits else ()
+        return [
+            GreyFrame(partial(np.asarray, image), declared, Histogram.from_values(image)) for image in images
+        ]
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return []
     coloured = [dicom_tables.apply_palette(dataset, values) for values in stored]
@@ -164,7 +168,7 @@ def _colour_frames(dataset: Dataset, stored: Values, notes: list[str]) -> Sequen
     if not intensity.hides_content(list(stored), pixels):
         return pixels
     notes.append("the palette shows next to nothing: passed over")
-    return [GreyFrame(partial(np.asarray, values), (), Histogram.of(values)) for values in stored]
+    return [GreyFrame(partial(np.asarray, values), (), Histogram.from_values(values)) for values in stored]
 
 
 def _full_range(values: Values, bits: int) -> Pixels:

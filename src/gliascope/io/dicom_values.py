@@ -69,7 +69,7 @@ def stored_values(path: Path, dataset: FileDataset) -> tuple[Values, NDArray[np.
 
 def _unstated_padding(stored: Values) -> NDArray[np.bool_] | None:
     """Return where placeholders above all other values are; these would be shown as white."""
-    if stored.max() not in placeholders.HIGH:
+    if stored.max() not in placeholders.HIGH_PLACEHOLDERS:
         return None
     _, ceiling = placeholders.measured_range(placeholders.sample_values([stored]))
     return stored > ceiling if ceiling < np.inf else None

@@ -13,12 +13,12 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from gliascope.classes import canonical
+from gliascope.classes import canonical_class
 from gliascope.errors import DamagedFileError, NotAnImageError, ReadError
 from gliascope.io import limits, signatures
 from gliascope.io.facts import pseudonym
 from gliascope.io.matlab5 import Field, read_struct
-from gliascope.io.scales import to_slices
+from gliascope.io.scales import scale_by_percentiles
 from gliascope.io.slices import Slice
 
 _LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
@@ -78,7 +78,7 @@ def read(path: Path, file: BinaryIO) -> list[Slice]:
     patient = _text(path, fields, "PID")
     return [
         Slice(
-            np.ascontiguousarray(to_slices(path, [values])[0]),
+            np.ascontiguousarray(scale_by_percentiles(path, [values])[0]),
             path,
             index=0,
             format="figshare-mat",
@@ -94,7 +94,7 @@ def _label(path: Path, fields: dict[str, Field]) -> str | None:
     text = _text(path, fields, "label")
     if not text:
         return None
-    return _LABELS.get(int(text)) if text.isdigit() else canonical(text)
+    return _LABELS.get(int(text)) if text.isdigit() else canonical_class(text)
 
 
 def _text(path: Path, fields: dict[str, Field], name: str) -> str | None:

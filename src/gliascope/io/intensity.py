@@ -1,4 +1,4 @@
-"""Grey values of any depth, brought to uint8; colour that is grey, brought to one channel."""
+"""Bring grey values of any depth to uint8, and find declared ranges that would hide what a slice shows."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,56 +9,99 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.errors import DamagedFileError
-from gliascope.io.placeholders import LEVELS, SOFT_TISSUE, is_hounsfield, sample_values
+from gliascope.io.placeholders import MAX_DRAWING_LEVELS, SOFT_TISSUE, is_hounsfield, sample_values
 
 _TAIL = 0.005
 PERCENTILES = (0.5, 99.5)
-"""Ends of the grey scale where the file states no window: a few hot voxels would else darken the rest."""
+"""Percentiles that become black and white where a file states no window.
+
+With the lowest and highest value instead, a few very bright voxels would darken all others.
+"""
 
 BRAIN_WINDOW = (40.0, 80.0)
-"""Centre and width in Hounsfield units, the usual one for brain tissue: -1000 (air) to 3000 (bone) squeezed
-into 256 grey levels would leave about five of them to grey matter, white matter and tumour together."""
+"""Centre and width, in Hounsfield units, of the usual window for brain tissue.
+
+Air (-1000) to bone (3000) in 256 grey levels would leave about five of them to grey matter, white matter and
+tumour together.
+"""
 
 MIN_GREY_LEVELS = 64
-"""A picture of fewer grey levels than this between its darkest and its brightest shows next to nothing."""
+"""A slice with fewer grey levels between its darkest and its brightest pixels shows next to nothing."""
 
-_JUDGED = 2**16
-"""Pixels by which a picture is judged."""
+_COMPARED = 2**16
+"""How many pixels `hides_content` compares."""
 
 Values = NDArray[Any]
 Pixels = NDArray[np.uint8]
-Ends = tuple[float, float]
-"""The values that become black and white."""
+ValueRange = tuple[float, float]
+"""The value that becomes black, and the value that becomes white."""
 
 
 def percentile_range(
-    path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray
-) -> Ends:
-    """The PERCENTILES of the finite values of all `images` together, so that slices of one file compare.
+    path: Path, images: Sequence[Values], rescale: Callable[[Values], Values] = np.asarray
+) -> ValueRange:
+    """Find the PERCENTILES of the finite values of all images together, so that slices of one file compare.
 
-    real: a linear function that makes real values of stored ones. Falls back to lowest and highest value
-    where the percentiles coincide, as in a mask. Raises DamagedFileError if no value is finite.
+    Parameters
+    ----------
+    path
+        File to name in errors.
+    images
+        Stored values, of any shape.
+    rescale
+        A linear function that makes real values of stored ones.
+
+    Returns
+    -------
+    tuple of float
+        Both percentiles as real values. The lowest and the highest value where both are equal, as in a mask.
+
+    Raises
+    ------
+    DamagedFileError
+        If no value is finite.
     """
     parts = [_finite(image) for image in images]
     finite = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if finite.size == 0:
         raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-    picked = percentile_positions(finite.size)
-    found = interpolate_percentiles(real(np.partition(finite, np.unique(picked))[picked]), finite.size)
-    low, high = found or sorted(real(np.array([finite.min(), finite.max()])).tolist())
+    positions = percentile_positions(finite.size)
+    values = rescale(np.partition(finite, np.unique(positions))[positions])
+    percentiles = interpolate_percentiles(values, finite.size)
+    low, high = percentiles or sorted(rescale(np.array([finite.min(), finite.max()])).tolist())
     return float(low), float(high)
 
 
 def percentile_positions(count: int) -> NDArray[np.intp]:
-    """Places in `count` ordered values that PERCENTILES lie between: the same from either end."""
-    place = math.floor(_TAIL * (count - 1))
-    after = min(place + 1, count - 1)
-    return np.array([place, after, count - 1 - after, count - 1 - place])
+    """Find which of `count` ordered values the PERCENTILES lie between.
+
+    Returns
+    -------
+    ndarray
+        Four positions, from 0: below and above the lower percentile, below and above the upper one. They are
+        symmetric, so that a negative slope changes nothing.
+    """
+    position = math.floor(_TAIL * (count - 1))
+    following = min(position + 1, count - 1)
+    return np.array([position, following, count - 1 - following, count - 1 - position])
 
 
-def interpolate_percentiles(picked: Values, count: int) -> Ends | None:
-    """The PERCENTILES of `count` values of which those at `picks(count)` are given; None if they coincide."""
-    lower, above, below, upper = np.asarray(picked, np.float64).tolist()
+def interpolate_percentiles(values: Values, count: int) -> ValueRange | None:
+    """Compute the PERCENTILES of `count` values from those at the `percentile_positions`.
+
+    Parameters
+    ----------
+    values
+        The four values at `percentile_positions(count)`.
+    count
+        How many values there are in all.
+
+    Returns
+    -------
+    tuple of float or None
+        None if both percentiles are equal.
+    """
+    lower, above, below, upper = np.asarray(values, np.float64).tolist()
     if lower > upper:  # by a negative slope
         lower, above, below, upper = upper, below, above, lower
     share = _TAIL * (count - 1) % 1
@@ -67,9 +110,14 @@ def interpolate_percentiles(picked: Values, count: int) -> Ends | None:
 
 
 def scale_linearly(values: Values, low: float, high: float) -> Pixels:
-    """Map `low` and less to 0, `high` and more to 255, linearly between. Non-finite values give 0.
+    """Map values linearly to uint8: `low` and less to 0, `high` and more to 255, values not finite to 0.
 
-    Where `low` equals `high` this is a threshold, so that a constant image is 0 everywhere.
+    Where `low` equals `high`, higher values become 255 and all others 0, so that a constant image is black.
+
+    Examples
+    --------
+    >>> scale_linearly(np.array([-1.0, 0.0, 1.0, 2.0, np.nan]), 0.0, 2.0)
+    array([  0,   0, 128, 255,   0], dtype=uint8)
     """
     if values.dtype == np.uint8 and (low, high) == (0, 255):
         return values
@@ -90,9 +138,30 @@ def scale_linearly(values: Values, low: float, high: float) -> Pixels:
 
 
 def apply_window(values: Values, centre: float, width: float, function: str = "LINEAR") -> Pixels:
-    """Apply a window: DICOM PS3.3 C.11.2.1.2 (LINEAR) and C.11.2.1.3 (SIGMOID, LINEAR_EXACT).
+    """Apply a DICOM window to real values.
 
-    `width` is at least 1 for LINEAR and above 0 for the others. Non-finite values give 0.
+    Parameters
+    ----------
+    values
+        Real values, of any shape; those that are not finite become 0.
+    centre, width
+        Of the window. The width is at least 1 for LINEAR and above 0 for the other functions.
+    function
+        LINEAR, LINEAR_EXACT or SIGMOID.
+
+    Returns
+    -------
+    ndarray
+        uint8, of the same shape.
+
+    References
+    ----------
+    DICOM PS3.3, C.11.2.1.2 (LINEAR) and C.11.2.1.3 (SIGMOID, LINEAR_EXACT).
+
+    Examples
+    --------
+    >>> apply_window(np.array([-1000.0, 0.0, 40.0, 80.0, 3000.0]), 40, 80)
+    array([  0,   0, 129, 255, 255], dtype=uint8)
     """
     if function == "SIGMOID":
         with np.errstate(over="ignore"):
@@ -104,17 +173,30 @@ def apply_window(values: Values, centre: float, width: float, function: str = "L
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def hides_content(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
-    """Whether `shown`, which a declared range made of `images`, shows next to nothing of what they hold.
+def hides_content(images: Sequence[Values], pixels: Sequence[Pixels]) -> bool:
+    """Whether pixels made by a declared range show next to nothing of the values they were made of.
 
-    That is a picture of fewer than NARROW grey levels from end to end, or one in which 95 % of what stands
-    out of the background is black or white: what is above the lowest tenth of the images' own spread or, in
-    Hounsfield units, soft tissue. Images in which nothing stands out, or of LEVELS values at most, hide
-    nothing: they are blank, or masks. Of colours the first counts alone, as their values are no brightness.
+    They do if fewer than MIN_GREY_LEVELS lie between the darkest and the brightest of them, or if at least
+    95 % of what stands out of the background is plain black or plain white. In Hounsfield units soft tissue
+    stands out; otherwise, what is more than a tenth of the way from the lower to the upper percentile.
+
+    Nothing is hidden where nothing stands out, nor where there are at most MAX_DRAWING_LEVELS values: such
+    images are blank, or masks.
+
+    Parameters
+    ----------
+    images
+        Values of each slice.
+    pixels
+        What the range made of each slice, uint8. Where these have colour and the values have none, as by a
+        palette, the values are no brightness, so only the number of grey levels is checked.
     """
-    values = sample_values(images, _JUDGED)
+    values = sample_values(images, _COMPARED)
     finite = values[np.isfinite(values)]
-    if len(np.unique(finite[:: max(1, finite.size // 4096)])) <= LEVELS and len(np.unique(finite)) <= LEVELS:
+    if (
+        len(np.unique(finite[:: max(1, finite.size // 4096)])) <= MAX_DRAWING_LEVELS
+        and len(np.unique(finite)) <= MAX_DRAWING_LEVELS
+    ):
         return False
     low, high = np.percentile(finite, PERCENTILES)
     if is_hounsfield(finite):
@@ -123,24 +205,22 @@ def hides_content(images: Sequence[Values], shown: Sequence[Pixels]) -> bool:
         outstanding = values > low + (high / 10 - low / 10)
     if outstanding.mean() < 0.001:
         return False
-    if shown[0].ndim > images[0].ndim:
-        channels = [
-            sample_values([picture[..., channel] for picture in shown], _JUDGED) for channel in range(3)
-        ]
-        return all(_narrow(channel) for channel in channels)
-    pixels = sample_values(shown, _JUDGED)
-    return _narrow(pixels) or bool(np.isin(pixels[outstanding], (0, 255)).mean() >= 0.95)
+    if pixels[0].ndim > images[0].ndim:
+        channels = [sample_values([one[..., channel] for one in pixels], _COMPARED) for channel in range(3)]
+        return all(_has_few_levels(channel) for channel in channels)
+    compared = sample_values(pixels, _COMPARED)
+    return _has_few_levels(compared) or bool(np.isin(compared[outstanding], (0, 255)).mean() >= 0.95)
 
 
-def _narrow(pixels: Pixels) -> bool:
+def _has_few_levels(pixels: Pixels) -> bool:
     darkest, brightest = np.percentile(pixels, (0.1, 99.9))
     return bool(brightest - darkest < MIN_GREY_LEVELS)
 
 
 def one_channel_if_grey(pixels: Values) -> Values:
-    """Drop two channels of an RGB image (height, width, 3) if all three are exactly equal.
+    """Return one channel of an RGB image (height, width, 3) if all three are equal, else the image itself.
 
-    The same picture saved as grey and as RGB then has the same pixels, hence the same hash.
+    The same slice saved as grey and as RGB then has the same pixels, hence the same hash.
     """
     first = pixels[..., 0]
     if (first == pixels[..., 1]).all() and (first == pixels[..., 2]).all():

@@ -1,7 +1,8 @@
-"""What `read` takes instead of a file: arrays, Pillow images, pydicom data sets, nibabel images and slices.
+"""Sources in memory, which `read` takes in place of a file.
 
-Each is read as a file of the same content is, by the readers of files. What could be taken for more than one
-thing is refused with InputError, whose message says which call to use instead.
+These are NumPy arrays, Pillow images, pydicom data sets, nibabel images and slices. Each is read like a file
+of the same content, by the reader of that format. An ambiguous object is refused with InputError, whose
+message says which call to use instead.
 """
 
 import errno
@@ -28,45 +29,57 @@ _FILE = "give the path of the file; or open it first, by PIL.Image.open(x) or py
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InMemory:
-    """A picture or a volume in memory, which `read` takes in place of a file.
+    """One slice or one volume in memory, which `read` takes in place of a file.
 
     Attributes
     ----------
     path : Path
-        What stands for the file's path in findings and errors, such as `<array>`.
+        Name in findings and errors, in place of a file's path, such as `<array>`.
     decode : callable
-        Takes that path and the grey scale of the series (or None), and returns the slices.
-    shares : bool
-        Whether its grey scale may be that of a series of several files.
+        Takes `path` and the grey scale of the series (or None), and returns the slices.
+    may_be_in_series : bool
+        Whether it may be one of several files of a series, which share a grey scale.
     """
 
     path: Path
     decode: Callable[[Path, SeriesScale | None], list[Slice]]
-    shares: bool = False
+    may_be_in_series: bool = False
 
     def __str__(self) -> str:
         return str(self.path)
 
-    def slices(self, scale: SeriesScale | None = None) -> list[Slice]:
-        """Slices, on the grey scale of the series where one is given. Raises ReadError and InputError."""
+    def read(self, scale: SeriesScale | None = None) -> list[Slice]:
+        """Decode the slices, on the grey scale of their series if there is one.
+
+        Raises
+        ------
+        ReadError
+            If the content is damaged or over a limit.
+        InputError
+            If it is of a kind that cannot be read.
+        """
         with as_read_error(self.path, "cannot be read"):
             return self.decode(self.path, scale)
 
 
 Source = Path | InMemory
-"""What `read` takes."""
+"""Anything that `read` takes: a file or a URL, or an object in memory."""
 
 
-def source(content: object, number: int | None = None) -> Source:
-    """Make one picture or volume, whatever holds it, readable by `read`.
+def to_source(content: object, number: int | None = None) -> Source:
+    """Make a source of whatever holds one slice or one volume.
 
     Parameters
     ----------
     content : object
-        A path or URL; a Slice; an array (height, width) or (height, width, 3), RGB; a Pillow image; a pydicom
-        Dataset; a nibabel NIfTI image.
+        A path or URL; a Slice; an array (height, width) in grey or (height, width, 3) in RGB; a Pillow image;
+        a pydicom Dataset; a nibabel NIfTI image.
     number : int, optional
-        Its place in the user's list, from 0, to name it by.
+        Index in the user's list, from 0. Findings and errors then name it: `<array 3>`.
+
+    Returns
+    -------
+    Path or InMemory
 
     Raises
     ------
@@ -79,54 +92,93 @@ def source(content: object, number: int | None = None) -> Source:
         return InMemory(content.path, lambda _path, _scale: [content])
     if isinstance(content, np.ndarray):
         path = _named("array", number)
-        array = arrays.checked_picture(path, content)
+        array = arrays.check_picture(path, content)
         arrays.refuse_mask(path, [array])
         return InMemory(path, lambda path, _scale: arrays.to_slices(path, [array]))
     return _of_library(content, number)
 
 
-def volume(array: object, axis: object, spacing: object) -> InMemory:
-    """Make an array of slices readable by `read`. See `Model.predict_study` for axis and spacing."""
+def volume_source(array: object, axis: object, spacing: object) -> InMemory:
+    """Make a source of an array with the slices of one volume.
+
+    Parameters
+    ----------
+    array : object
+        A NumPy array with three axes.
+    axis : object
+        The axis along which the slices lie: 0 to 2, or -3 to -1 from the last.
+    spacing : object
+        Three numbers, mm between the voxels along each axis of the array, or None.
+
+    Raises
+    ------
+    InputError
+        For anything else; the message says how to convert it.
+    """
     path = _named("array", None)
     if not isinstance(array, np.ndarray):
         raise _unknown(array, None)
-    planes, sizes, notes = arrays.checked_volume(path, array, axis, spacing)
+    planes, sizes, notes = arrays.check_volume(path, array, axis, spacing)
     arrays.refuse_mask(path, planes)
     return InMemory(path, lambda path, _scale: arrays.to_slices(path, planes, sizes, notes))
 
 
-def stack(pictures: Sequence[object]) -> InMemory:
-    """Make arrays and Pillow images that are the slices of one study, in order, readable as one volume.
+def stack_source(pictures: Sequence[object]) -> InMemory:
+    """Make one source of arrays and Pillow images that are the slices of one study.
 
-    Deep grey values share one scale, as those of a volume do. Raises InputError and ReadError.
+    Grey values deeper than 8 bits share one scale, as those of a volume do.
+
+    Parameters
+    ----------
+    pictures
+        Arrays, (height, width) or (height, width, 3), and Pillow images, in the order of the slices.
+
+    Raises
+    ------
+    InputError
+        For anything else; the message says how to convert it.
+    ReadError
+        If an image cannot be decoded.
     """
     from gliascope.io.objects import pillow_values
 
     pages, notes = list[Values](), dict[str, None]()
     for number, picture in enumerate(pictures):
         if isinstance(picture, np.ndarray):
-            pages.append(arrays.checked_picture(_named("array", number), picture))
+            pages.append(arrays.check_picture(_named("array", number), picture))
         else:
             path = _named("image", number)
             with as_read_error(path, "cannot be read"):
-                page, told = pillow_values(path, picture)
+                page, new_notes = pillow_values(path, picture)
             pages.append(page)
-            notes.update(dict.fromkeys(told))
+            notes.update(dict.fromkeys(new_notes))
     path = Path("<list>")
     arrays.refuse_mask(path, pages)
     return InMemory(path, lambda path, _scale: arrays.to_slices(path, pages, None, tuple(notes)))
 
 
-def is_pixels(content: object) -> bool:
-    """Whether it is an array or a Pillow image: pixels, and nothing that says what they are of."""
+def is_array_or_image(content: object) -> bool:
+    """Whether the content is an array or a Pillow image, which do not say what slices they are."""
     return isinstance(content, np.ndarray) or _is_a(content, "PIL.Image", "Image")
 
 
 @contextmanager
 def as_read_error(path: Path, reason: str) -> Iterator[None]:
-    """Turn whatever libraries raise on malformed content into DamagedFileError, with this reason.
+    """Turn whatever a library raises on malformed content into a ReadError.
 
-    Raises TooLargeError where memory runs out; our own errors pass.
+    Parameters
+    ----------
+    path
+        File to name in the error.
+    reason
+        What the error says, before the library's own message.
+
+    Raises
+    ------
+    DamagedFileError
+        For any other error than ReadError and InputError, which pass unchanged.
+    TooLargeError
+        If memory runs out.
     """
     try:
         yield
@@ -140,7 +192,7 @@ def as_read_error(path: Path, reason: str) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """An error of a library as one line of at most 200 letters."""
+    """Write an error as one line of at most 200 characters."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) <= 200 else text[:199] + "…"
 
@@ -153,7 +205,7 @@ def _path(content: Any) -> Path:
     if isinstance(content, Path):
         return content
     if not isinstance(content, str | os.PathLike):
-        url: Path = content  # as `places.place` makes it
+        url: Path = content  # as `runtime.paths.to_path` makes it
         return url
     name = os.fspath(content)
     if not isinstance(name, str):
@@ -168,7 +220,9 @@ def _of_library(content: object, number: int | None) -> InMemory:
         return InMemory(_named("image", number), lambda path, _scale: [objects.from_pillow(path, content)])
     if _is_a(content, "pydicom", "Dataset"):
         path = _named("dataset", number)
-        return InMemory(path, lambda path, scale: objects.from_pydicom(path, content, scale), shares=True)
+        return InMemory(
+            path, lambda path, scale: objects.from_pydicom(path, content, scale), may_be_in_series=True
+        )
     if _is_a(content, "nibabel.spatialimages", "SpatialImage"):
         path = _named("nibabel image", number)
         return InMemory(path, lambda path, _scale: objects.from_nibabel(path, content))
@@ -176,7 +230,7 @@ def _of_library(content: object, number: int | None) -> InMemory:
 
 
 def _is_a(content: object, module: str, name: str) -> bool:
-    """Whether it is an instance of a class of a library, which is loaded already if it is."""
+    """Whether the content is an instance of a library's class, without loading the library."""
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(content, getattr(loaded, name))
 

@@ -15,7 +15,7 @@ from gliascope.io import intensity, limits
 from gliascope.io.facts import PLANES, spacing_in_mm
 from gliascope.io.intensity import Pixels, Values
 from gliascope.io.nifti_geometry import read_geometry, slice_axis
-from gliascope.io.scales import brain_windowed, to_slices
+from gliascope.io.scales import brain_window_if_ct, scale_by_percentiles
 from gliascope.io.slices import Slice
 
 _TO_MM = {"meter": 1000.0, "micron": 0.001}
@@ -184,9 +184,9 @@ def _images(path: Path, planes: Values, header: Any) -> tuple[list[Pixels], str 
         with np.errstate(over="ignore", invalid="ignore"):
             return stored if slope is None else np.multiply(stored, slope, dtype=np.float64) + intercept
 
-    if windowed := brain_windowed(planes, real):
+    if windowed := brain_window_if_ct(planes, real):
         return windowed, "CT", notes
-    return to_slices(path, list(planes), real), None, notes
+    return scale_by_percentiles(path, list(planes), real), None, notes
 
 
 def _slope_intercept(header: Any) -> tuple[float | None, float, list[str]]:

@@ -1,4 +1,4 @@
-"""Objects of Pillow, pydicom and nibabel as slices, each by the reader of its files."""
+"""Turn objects of Pillow, pydicom and nibabel into slices, each by the reader of that file format."""
 
 import tempfile
 from dataclasses import replace
@@ -18,7 +18,15 @@ _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
 
 
 def from_pillow(path: Path, image: Any) -> Slice:
-    """The slice of a Pillow image, as `raster.read` has it of a file. Raises InputError and ReadError."""
+    """Make the slice of a Pillow image, as `raster.read` makes it of a file.
+
+    Raises
+    ------
+    InputError
+        For a TIFF of several pages, and for 16-bit colour.
+    ReadError
+        As `raster.read` does.
+    """
     from gliascope.io.raster import scale_pages
 
     values, notes = pillow_values(path, image)
@@ -27,9 +35,19 @@ def from_pillow(path: Path, image: Any) -> Slice:
 
 
 def pillow_values(path: Path, image: Any) -> tuple[Values, tuple[str, ...]]:
-    """What `raster.read` would decode of a file of this image, (height, width[, 3]), and notes.
+    """Decode a Pillow image as `raster.read` decodes a file of it.
 
-    Raises InputError for a TIFF of several pages, and for 16-bit colour, of which Pillow keeps 8 bits.
+    Returns
+    -------
+    values : ndarray
+        (height, width) or (height, width, 3), not yet brought to 8 bits.
+    notes : tuple of str
+        What was changed.
+
+    Raises
+    ------
+    InputError
+        For a TIFF of several pages, and for 16-bit colour, of which Pillow keeps 8 bits.
     """
     from PIL import ImageOps
 
@@ -50,15 +68,22 @@ def pillow_values(path: Path, image: Any) -> tuple[Values, tuple[str, ...]]:
 def _page_count(image: Any) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # its file is closed: what is loaded is one page
+    except Exception:  # its file is closed, so that one page is loaded
         return 1
 
 
 def from_pydicom(path: Path, dataset: Any, scale: SeriesScale | None) -> list[Slice]:
-    """Slices of a Dataset: those of the file that pydicom would write of it.
+    """Read the slices of a pydicom Dataset, as those of the file that pydicom would write of it.
 
-    Where another process has to decode the pixels, there is such a file for a while, which this user alone
-    may read. Raises InputError where the Dataset does not say how it is encoded; ReadError as `dicom.read`.
+    Where another process has to decode the pixels, this file is written to a temporary folder that only this
+    user may read.
+
+    Raises
+    ------
+    InputError
+        If the Dataset does not say how it is encoded.
+    ReadError
+        As `dicom.read` does.
     """
     from gliascope.io import dicom
     from gliascope.io.dicom_values import needs_file
@@ -89,9 +114,14 @@ def from_pydicom(path: Path, dataset: Any, scale: SeriesScale | None) -> list[Sl
 
 
 def from_nibabel(path: Path, image: Any) -> list[Slice]:
-    """Slices of a NIfTI image of nibabel, as `nifti.read` has them, from its stored values and its affine.
+    """Read the slices of a NIfTI image of nibabel, as `nifti.read` reads those of a file.
 
-    Raises InputError for other formats and for values that NIfTI has not; ReadError as `nifti.read` does.
+    Raises
+    ------
+    InputError
+        For other formats, and for types of values that NIfTI does not have.
+    ReadError
+        As `nifti.read` does.
     """
     import nibabel
 

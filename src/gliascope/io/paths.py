@@ -4,7 +4,7 @@ import os
 import warnings
 
 from gliascope.errors import InputError, ReadError
-from gliascope.io.memory import InMemory, source
+from gliascope.io.memory import InMemory, to_source
 from gliascope.io.series import read_series
 from gliascope.io.slices import Slice
 from gliascope.runtime.folders import list_files
@@ -16,18 +16,22 @@ def read(path: str | os.PathLike[str]) -> list[Slice]:
     Parameters
     ----------
     path : path
-        JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI or figshare's .mat, told by content; or a folder, whose files
-        are read in the order of their names, those of one series on one grey scale.
+        A file in JPEG, PNG, BMP, TIFF, WebP, DICOM, NIfTI or figshare's MATLAB format, recognised by its
+        content; or a folder. The files of a folder are read in the order of their names, and those of one
+        series on one grey scale.
 
     Returns
     -------
     list of Slice
-        `pixels` of each are uint8, (height, width), or (height, width, 3) in RGB.
+        `Slice.pixels` are uint8, (height, width) in grey or (height, width, 3) in RGB.
 
     Raises
     ------
     ReadError
-        Where the file cannot be read or, of a folder, none can. Otherwise a warning says how many could not.
+        If the file cannot be read, or no file of the folder can. Where only some cannot, a warning says how
+        many.
+    InputError
+        If `path` is no path.
 
     Examples
     --------
@@ -35,14 +39,14 @@ def read(path: str | os.PathLike[str]) -> list[Slice]:
     >>> [one.pixels.shape for one in gliascope.read("study")]
     [(48, 48), (48, 48), (48, 48), (48, 48)]
     """
-    where = source(path)
-    if isinstance(where, InMemory):
-        raise InputError(f"{where}: read takes the path of a file or folder")
-    files, unreadable = list(list_files([where])), list[ReadError]()
-    slices = [one for found in read_series(files, unreadable.append) for one in found]
+    source = to_source(path)
+    if isinstance(source, InMemory):
+        raise InputError(f"{source}: expected the path of a file or folder but got what is in memory already")
+    files, unreadable = list(list_files([source])), list[ReadError]()
+    slices = [one for of_file in read_series(files, unreadable.append) for one in of_file]
     if unreadable and not slices:
         raise unreadable[0]
     if unreadable:
-        told = f"{len(unreadable)} of {len(files)} files could not be read; the first: {unreadable[0]}"
-        warnings.warn(told, stacklevel=2)
+        message = f"{len(unreadable)} of {len(files)} files could not be read; the first: {unreadable[0]}"
+        warnings.warn(message, stacklevel=2)
     return slices

@@ -1,4 +1,4 @@
-"""Values that stand for "nothing was measured here", and whether those that were measured are of CT."""
+"""Values that stand for "nothing was measured here", and whether measured values are Hounsfield units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,98 +9,131 @@ from numpy.typing import NDArray
 Values = NDArray[Any]
 Floats = NDArray[np.float64]
 
-SAMPLE = 2**20
-"""So many values are looked at, evenly taken: enough for shares of a thousandth."""
+SAMPLE_SIZE = 2**20
+"""How many values are examined: enough for shares of a thousandth."""
 
-LOW_QUANTILE = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, -32768.0)
-"""What scanners and programs write outside the field of view, below all that is measured."""
+LOW_PLACEHOLDERS = (-1000.0, -1024.0, -2000.0, -2048.0, -3000.0, -3024.0, -9999.0, -32767.0, -32768.0)
+"""Values below all measured ones that scanners and programs write outside the field of view."""
 
-HIGH = (9999.0, 32767.0, 65535.0)
-"""What they write there above all that is measured; or 2^31 - 1 and more, or anything FAR."""
+HIGH_PLACEHOLDERS = (9999.0, 32767.0, 65535.0)
+"""Values above all measured ones that scanners and programs write outside the field of view."""
 
-FAR = 100
-"""So many times the width of the rest above it, a value would leave the rest next to no grey levels."""
+_MIN_HUGE = 2.0**31 - 1
+"""From this value on, a highest value is treated like HIGH_PLACEHOLDERS."""
 
-APART = 100.0
-"""A value of LOW is a placeholder only where it is so far from the rest, which air in CT is not."""
+_MIN_GAP_IN_WIDTHS = 100
+"""Any other highest value is a placeholder if it is so many widths of the measured range above that range.
 
-LEVELS = 16
-"""With fewer levels beside it, an extreme value is a level of a mask or of a drawing."""
+It would leave next to no grey levels to what was measured.
+"""
 
-HOUNSFIELD_BELOW = -500.0
-"""Values whose lower percentile is under this may be Hounsfield units: air is -1000, and fills a good part of
-any head CT. The minimum would not do: resampling gives MR some voxels far below zero."""
+_MIN_GAP = 100.0
+"""How far below the measured values one of LOW_PLACEHOLDERS must be. Air in CT (-1000) is not so far."""
 
+MAX_DRAWING_LEVELS = 16
+"""With so few different values or fewer beside it, an extreme value is a level of a mask or a drawing."""
+
+_MAX_LOW_PERCENTILE_HU = -500.0
+"""Values may be Hounsfield units only if their lower percentile is below this.
+
+Air is at -1000 and fills a good part of any head CT. The lowest value says nothing: resampling gives MR a few
+voxels far below zero.
+"""
 
 SOFT_TISSUE = (-20.0, 150.0)
 """Hounsfield units of brain, muscle and blood."""
 
 
-def sample_values(images: Sequence[Values], count: int = SAMPLE) -> Values:
-    """About `count` values of all `images` together, evenly taken, in one dimension."""
+def sample_values(images: Sequence[Values], count: int = SAMPLE_SIZE) -> Values:
+    """Take about `count` values, evenly spaced, from all images together; one-dimensional."""
     step = sum(image.size for image in images) // count | 1  # odd, so that columns take turns
     return np.concatenate([image.reshape(-1)[::step] for image in images])
 
 
 @np.errstate(over="ignore")
-def measured_range(values: Values, mixed: bool = False) -> tuple[float, float]:
-    """The lowest and the highest value that may have been measured; what is beyond is a placeholder.
+def measured_range(values: Values, keep_mixtures: bool = False) -> tuple[float, float]:
+    """Find the range of values that were measured; all values outside of it are placeholders.
 
-    mixed: count mixtures with placeholders as measured.
+    A placeholder is the lowest or the highest value, if at least a thousandth of all pixels have it and
 
-    A placeholder is one value that a thousandth of the pixels or more have, at one end and far from the rest:
-    one of LOW, or any negative value as far from the rest as the rest is wide; one of HIGH, as far, or any
-    FAR above. Values between a low placeholder and the rest, as interpolation leaves them, count as
-    placeholders where they are farther below the rest than half its width, or clearly below zero where the
-    rest is not. Without placeholders the range is infinite.
+    - it is one of LOW_PLACEHOLDERS and at least 100 below the measured values; or
+    - it is negative and as far below the measured values as their range is wide; or
+    - it is one of HIGH_PLACEHOLDERS, or at least 2^31 - 1, and as far above as their range is wide; or
+    - it is a hundred times as far above.
+
+    Interpolation leaves values between a low placeholder and the measured values. They count as placeholders
+    if they are farther below the lower quartile than half the range's width, or clearly below zero where the
+    measured values are not.
+
+    Parameters
+    ----------
+    values
+        Real values, of any shape.
+    keep_mixtures
+        Count interpolated values between a low placeholder and the measured values as measured.
+
+    Returns
+    -------
+    floor, ceiling : float
+        Lowest and highest measured value; minus and plus infinity where there is no placeholder.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
     levels, counts = np.unique(finite, return_counts=True)
     floor, ceiling = -np.inf, np.inf
-    while (rest := _above_placeholder(levels, counts, mixed)) is not None:
-        floor = rest
-        kept = levels >= floor
-        levels, counts = levels[kept], counts[kept]
-    while len(levels) > LEVELS and counts[-1] >= counts.sum() / 1000:
+    while (lowest := _above_placeholder(levels, counts, keep_mixtures)) is not None:
+        floor = lowest
+        is_above = levels >= floor
+        levels, counts = levels[is_above], counts[is_above]
+    while len(levels) > MAX_DRAWING_LEVELS and counts[-1] >= counts.sum() / 1000:
         gap, width = levels[-1] - levels[-2], levels[-2] - levels[0]
-        known = levels[-1] in HIGH or levels[-1] >= 2**31 - 1
-        if gap < (width if known else FAR * width):
+        is_known = levels[-1] in HIGH_PLACEHOLDERS or levels[-1] >= _MIN_HUGE
+        if gap < (width if is_known else _MIN_GAP_IN_WIDTHS * width):
             break
         levels, counts = levels[:-1], counts[:-1]
         ceiling = float(levels[-1])
     return floor, ceiling
 
 
-def _above_placeholder(levels: Floats, counts: NDArray[np.intp], mixed: bool) -> float | None:
-    """The lowest measured level, if the lowest level of all that is no rarity is a placeholder."""
-    often = np.flatnonzero(counts >= counts.sum() / 1000)
-    if not often.size or counts[: often[0]].sum() >= counts.sum() / 200 or len(levels) - often[0] <= LEVELS:
+def _above_placeholder(levels: Floats, counts: NDArray[np.intp], keep_mixtures: bool) -> float | None:
+    """Return the lowest measured level if the lowest level that is not rare is a placeholder, else None."""
+    frequent = np.flatnonzero(counts >= counts.sum() / 1000)
+    if (
+        not frequent.size
+        or counts[: frequent[0]].sum() >= counts.sum() / 200
+        or len(levels) - frequent[0] <= MAX_DRAWING_LEVELS
+    ):
         return None
-    level, levels, counts = levels[often[0]], levels[often[0] + 1 :], counts[often[0] + 1 :]
+    level, levels, counts = levels[frequent[0]], levels[frequent[0] + 1 :], counts[frequent[0] + 1 :]
     bottom, low, high = levels[
         np.searchsorted(np.cumsum(counts), counts.sum() * np.array([0.01, 0.25, 0.995]))
     ]
     width, gap = high - low, bottom - level
-    if not ((level in LOW_QUANTILE and gap >= APART) or (level < 0 and gap >= high - bottom > 0)):
+    if not ((level in LOW_PLACEHOLDERS and gap >= _MIN_GAP) or (level < 0 and gap >= high - bottom > 0)):
         return None
-    if mixed:
+    if keep_mixtures:
         return float(levels[0])
     limit = max(low - width / 2, -width / 20 if low >= 0 else -np.inf)
     return float(levels[np.searchsorted(levels, limit)])
 
 
 def is_hounsfield(values: Values) -> bool:
-    """Whether values may be Hounsfield units: far below zero, and with the looks of tissue above that.
+    """Whether values look like Hounsfield units of a head.
 
-    Placeholders apart, half must be air; or 30 % of what is above -300 must be SOFT_TISSUE, beside a
-    twentieth of air or some fat. Fat is told from mixtures of tissue and placeholders by being half of what
-    lies between air and tissue. Without air and fat (skull-stripped), what is not zero must look like brain:
-    its median between 15 and 60, its quartiles at most 25 apart. A low placeholder alone is no sign of CT.
+    The lower percentile must be below -500. Placeholders apart, one of these must hold as well:
+
+    - at least half of the values are air;
+    - of the values above -300 at least 30 % are SOFT_TISSUE, and a twentieth of all is air, or 3 % is fat and
+      fat makes up half of what lies between air and tissue. Mixtures of tissue and placeholders would be
+      spread evenly over that interval;
+    - the values other than zero are those of a brain without its skull: their median between 15 and 60, their
+      quartiles at most 25 apart.
+
+    A low placeholder alone is no sign of CT.
     """
     finite = values[np.isfinite(values)]
-    if not finite.size or np.percentile(finite, 0.5) >= HOUNSFIELD_BELOW:
+    if not finite.size or np.percentile(finite, 0.5) >= _MAX_LOW_PERCENTILE_HU:
         return False
-    floor, ceiling = measured_range(finite, mixed=True)
+    floor, ceiling = measured_range(finite, keep_mixtures=True)
     measured = finite[(finite >= floor) & (finite <= ceiling)]
 
     def share(low: float, high: float) -> float:

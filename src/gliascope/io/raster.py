@@ -13,9 +13,11 @@ from PIL import Image, ImageMode, ImageOps, TiffImagePlugin, UnidentifiedImageEr
 from gliascope.errors import DamagedFileError, NotAnImageError, TooLargeError
 from gliascope.io import deep_colour, intensity, limits
 from gliascope.io.facts import digest
+from gliascope.io.histogram import Histogram
 from gliascope.io.intensity import Pixels, Values
+from gliascope.io.intensity_range import PERCENTILES
 from gliascope.io.raster_support import name_unsupported, unsupported_coding
-from gliascope.io.scales import SPREAD, Histogram, IntensityFacts, SeriesScale, to_slices
+from gliascope.io.scales import IntensityFacts, SeriesScale, scale_by_percentiles
 from gliascope.io.slices import Slice
 
 # Tried in this order. Naming TIFF's and WebP's plugins keeps Pillow from importing all of its plugins.
@@ -122,18 +124,18 @@ def scale_pages(
     """
     grey = None
     if len(pages) == 1 and pages[0].dtype != np.uint8 and pages[0].ndim == 2:
-        histogram = Histogram.of(pages[0])
-        if own := histogram.spread():
-            own_scale = SeriesScale(SPREAD, own.numbers)
+        histogram = Histogram.from_values(pages[0])
+        if own := histogram.percentile_range():
+            own_scale = SeriesScale(PERCENTILES, own.numbers)
             grey = IntensityFacts(None, frozenset({()}), histogram, False, digest(str(path)), own_scale)
-    if grey and (range_ := (scale or grey.own_scale or SeriesScale("")).of(())):
-        return [range_.show(pages[0])], grey
+    if grey and (range_ := (scale or grey.own_scale or SeriesScale("")).range_among(())):
+        return [range_.to_pixels(pages[0])], grey
     deep = [page for page in pages if page.dtype != np.uint8]
     if any(page.ndim == 3 for page in deep):
         ends = intensity.percentile_range(path, deep)
         scaled = iter([intensity.scale_linearly(page, *ends) for page in deep])
     else:
-        scaled = iter(to_slices(path, deep) if deep else [])
+        scaled = iter(scale_by_percentiles(path, deep) if deep else [])
     return [page if page.dtype == np.uint8 else next(scaled) for page in pages], grey
 
 

@@ -1,4 +1,4 @@
-"""One grey scale for all frames of a series: what each file says of its own, and what follows for all."""
+"""One grey scale for all slices of a series, found from what each of its files says of its grey values."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -6,159 +6,78 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gliascope.errors import DamagedFileError
 from gliascope.io import intensity
+from gliascope.io.histogram import Histogram, is_short_integer
 from gliascope.io.intensity import Pixels, Values
-from gliascope.io.placeholders import SAMPLE, is_hounsfield, measured_range, sample_values
-from gliascope.io.tables import apply_lut
+from gliascope.io.intensity_range import PERCENTILES, VOI_LUT, WINDOW, IntensityRange
+from gliascope.io.placeholders import is_hounsfield, measured_range, sample_values
 
 SINGLE_SLICE_NOTE = (
     "one slice of a series by itself: its grey scale may be another than among the other slices; "
     "give all files of the series together"
 )
-SPREAD, WINDOW, VOI_LUT, BRAIN, FULL = (
-    "spread",
-    "window",
-    "VOI LUT",
-    "brain window",
-    "full range of BitsStored",
-)
-_AIR = -200.0
-"""In Hounsfield units nothing but air is below."""
-_FEW_BYTES = 2  # integers of so many are counted by `bincount`
+_MAX_AIR_HU = -200.0
+"""Nothing but air is below this value in Hounsfield units."""
 _EVERYTHING = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, slots=True)
-class IntensityRange:
-    """What is shown of values, as data, so that equal ranges of different files are equal.
+class SeriesScale:
+    """The grey scale that all slices of a series share.
 
-    numbers: of SPREAD, its ends and the lowest and highest value that is no placeholder; of VOI_LUT, the
-    table's first value, bits and entries; else centre and width, or the ends. function: LINEAR, LINEAR_EXACT
-    or SIGMOID of a window, "" where `numbers` are the ends.
+    Attributes
+    ----------
+    kind : str
+        Kind of an IntensityRange. For PERCENTILES, `numbers` is the range itself. For any other kind, each
+        slice uses the range of that kind that its own file declares.
+    numbers : tuple of float
+        As in IntensityRange for PERCENTILES; empty for other kinds.
+    notes : tuple of str
+        Which declared ranges were not used, and why. They do not count when two scales are compared.
     """
 
-    name: str
-    numbers: tuple[float, ...]
-    function: str = ""
-
-    def apply(self, values: Values) -> Pixels:
-        """Bring values to uint8."""
-        if self.name == VOI_LUT:
-            first, bits, *table = map(int, self.numbers)
-            entries, bits = apply_lut(np.array(table, np.uint16), first, bits, values)
-            return intensity.scale_linearly(entries, 0, 2**bits - 1)
-        if self.function:
-            centre, width = self.numbers
-            return intensity.apply_window(values, centre, width, self.function)
-        return intensity.scale_linearly(values, *self.numbers[:2])
-
-    def unmeasured(self, values: Values) -> NDArray[np.bool_] | None:
-        """Where nothing was measured, which is black; None if that is nowhere."""
-        low, high = self.numbers[2:] if self.name == SPREAD else _EVERYTHING
-        if (low, high) == _EVERYTHING and values.dtype.kind != "f":
-            return None
-        return ~(np.isfinite(values) & (values >= low) & (values <= high))
-
-    def show(self, values: Values, inverted: bool = False) -> Pixels:
-        """Apply it, turn black and white round where asked to, and leave black where nothing was measured."""
-        pixels = self.apply(values)
-        blank = self.unmeasured(values)
-        pixels = ~pixels if inverted else pixels
-        return pixels if blank is None else np.where(blank, np.uint8(0), pixels)
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesScale:
-    """The range of a series: SPREAD with its `numbers`, or the name of one that each file declares."""
-
-    name: str
+    kind: str
     numbers: tuple[float, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def text(self) -> str:
-        """For a table; `Scale.parse` reads it."""
-        return json.dumps([self.name, *self.numbers])
+        """The scale as JSON, for a column of a table; `SeriesScale.parse` reads it."""
+        return json.dumps([self.kind, *self.numbers])
 
     @classmethod
     def parse(cls, text: str) -> "SeriesScale":
-        """Of `text`."""
-        name, *numbers = json.loads(text)
-        return cls(name, tuple(numbers))
+        """Read what `SeriesScale.text` wrote."""
+        kind, *numbers = json.loads(text)
+        return cls(kind, tuple(numbers))
 
-    def of(self, declared: Iterable[IntensityRange]) -> IntensityRange | None:
-        """As a range, for a frame that declares these."""
-        if self.name == SPREAD:
-            return IntensityRange(SPREAD, self.numbers)
-        return next((one for one in declared if one.name == self.name), None)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Histogram:
-    """How often each value occurs: `values`, float64, ascending, all finite, and `counts`, int64."""
-
-    values: NDArray[np.float64]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, stored: Values, real: Callable[[Values], Values] = np.asarray) -> "Histogram":
-        """Count the values of an array after `real`, a function of each value by itself."""
-        if stored.dtype.kind in "iu" and stored.dtype.itemsize <= _FEW_BYTES and stored.size:
-            least = int(stored.min())
-            found = np.bincount((stored.astype(np.int32) - least).ravel())
-            at = np.flatnonzero(found)
-            return cls._added(real((at + least).astype(stored.dtype)), found[at])
-        values, counts = np.unique(stored, return_counts=True)
-        return cls._added(real(values), counts)
-
-    @classmethod
-    def sum(cls, parts: Sequence["Histogram"]) -> "Histogram":
-        """Of all values together, in whatever order the parts come."""
-        values, counts = ([getattr(part, name) for part in parts] for name in ("values", "counts"))
-        return cls._added(np.concatenate(values), np.concatenate(counts))
-
-    @classmethod
-    def _added(cls, values: Values, counts: NDArray[np.int64]) -> "Histogram":
-        values = np.asarray(values, np.float64)
-        finite = np.isfinite(values)
-        distinct, place = np.unique(values[finite], return_inverse=True)
-        total = np.zeros(len(distinct), np.int64)
-        np.add.at(total, place, counts[finite])
-        return cls(distinct, total)
-
-    def at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Values at these places of all values in order."""
-        return self.values[np.searchsorted(np.cumsum(self.counts), places, side="right")]
-
-    def sample(self) -> NDArray[np.float64]:
-        """About SAMPLE of all values, evenly taken, in order."""
-        step = max(1, int(self.counts.sum()) // SAMPLE)
-        taken = -(-np.cumsum(self.counts) // step)
-        return np.repeat(self.values, np.diff(taken, prepend=0))
-
-    def spread(self) -> IntensityRange | None:
-        """The `intensity.spread` of the values without placeholders; None if there is no value."""
-        if not len(self.values):
-            return None
-        floor, ceiling = measured_range(self.sample())
-        kept = (self.values >= floor) & (self.values <= ceiling)
-        measured = Histogram(self.values[kept], self.counts[kept])
-        total = int(measured.counts.sum())
-        ends = intensity.interpolate_percentiles(measured.at(intensity.percentile_positions(total)), total)
-        return IntensityRange(SPREAD, (*(ends or measured.values[[0, -1]].tolist()), floor, ceiling))
+    def range_among(self, declared: Iterable[IntensityRange]) -> IntensityRange | None:
+        """Return the range of a slice whose file declares these; None if none is of the scale's kind."""
+        if self.kind == PERCENTILES:
+            return IntensityRange(PERCENTILES, self.numbers)
+        return next((one for one in declared if one.kind == self.kind), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IntensityFacts:
-    """What some files of a series say of its grey scale.
+    """What one or several files of a series say of their grey values.
 
-    series: names what shares a scale; None where the file does not know, and its folder may.
-    declared: the ranges that each frame declares, most binding first. counts: of real values, after modality
-    LUT or rescale, without padding. hounsfield: whether these are of CT. instance: identity of one file.
-    alone: the scale that one file has by itself.
+    Attributes
+    ----------
+    series : str or None
+        Identifies the series. None where the file does not name one; its folder may then tell.
+    declared : frozenset of tuple of IntensityRange
+        For each slice the ranges that its file declares, the most binding first. Equal tuples occur once.
+    histogram : Histogram
+        Real values, after modality LUT or rescale, without padding.
+    hounsfield : bool
+        Whether the values are of CT.
+    instance : str
+        Identifies the file, so that a copy of the file is not counted twice. Empty for several files.
+    own_scale : SeriesScale or None
+        The scale that the file has where no other file of its series is at hand.
     """
 
     series: str | None
@@ -170,62 +89,93 @@ class IntensityFacts:
 
     @property
     def is_shared(self) -> bool:
-        """Whether its series may give a file another scale: not where values have one of their own."""
-        return self.own_scale is not None and self.own_scale.name in (SPREAD, WINDOW, VOI_LUT)
+        """Whether the file's scale could be another one beside other files of its series.
+
+        It could not for Hounsfield units in the brain window, nor for 8-bit values meant for display.
+        """
+        return self.own_scale is not None and self.own_scale.kind in (PERCENTILES, WINDOW, VOI_LUT)
 
     @classmethod
-    def sum(cls, parts: Sequence["IntensityFacts"]) -> "IntensityFacts":
-        """Of all their frames together. The order does not matter."""
+    def merge(cls, facts: Sequence["IntensityFacts"]) -> "IntensityFacts":
+        """Put together the facts of several files of one series; their order does not matter."""
         return cls(
-            parts[0].series,
-            frozenset[tuple[IntensityRange, ...]]().union(*(part.declared for part in parts)),
-            Histogram.sum([part.histogram for part in parts]),
-            all(part.hounsfield for part in parts),
+            facts[0].series,
+            frozenset[tuple[IntensityRange, ...]]().union(*(one.declared for one in facts)),
+            Histogram.merge([one.histogram for one in facts]),
+            all(one.hounsfield for one in facts),
         )
 
-    def scale(self) -> SeriesScale | None:
-        """The first range that all frames declare alike and that does not hide what they hold, else SPREAD.
+    def common_scale(self) -> SeriesScale | None:
+        """Choose the scale of all the slices.
 
-        Windows that differ were set slice by slice. Where all values are one, only windows tell what is black
-        and white, so each frame has its own. None where there is no value at all.
+        The scale is the first range that all slices declare alike and that does not hide their content
+        (`intensity.hides_content`); otherwise PERCENTILES. Windows that differ between slices were set slice
+        by slice, so none of them is used. Where all values are equal, only the declared windows tell black
+        from white, so each slice uses its own.
+
+        Returns
+        -------
+        SeriesScale or None
+            None if there is no value.
         """
         chains = sorted(self.declared, key=repr)
         if len(self.histogram.values) < 2 and all(chains):
-            return SeriesScale(chains[0][0].name)
+            return SeriesScale(chains[0][0].kind)
         common = [one for one in chains[0] if all(one in chain for chain in chains)]
-        looked_at, notes = self.histogram.sample() if common else np.empty(0), list[str]()
+        values, notes = self.histogram.sample() if common else np.empty(0), list[str]()
         for one in common:
-            air = self.hounsfield and bool(np.mean(looked_at < _AIR) > 0.99)
-            if air or not intensity.hides_content([looked_at], [one.apply(looked_at)]):
-                return SeriesScale(one.name, notes=tuple(notes))
-            notes.append(f"the {one.name} shows next to nothing: passed over")
-        spread = self.histogram.spread()
-        return SeriesScale(SPREAD, spread.numbers, tuple(notes)) if spread else None
+            # A CT of nothing but air is black in its window, and rightly so.
+            is_air = self.hounsfield and bool(np.mean(values < _MAX_AIR_HU) > 0.99)
+            if is_air or not intensity.hides_content([values], [one.apply(values)]):
+                return SeriesScale(one.kind, notes=tuple(notes))
+            notes.append(f"the {one.kind} shows next to nothing: passed over")
+        percentiles = self.histogram.percentile_range()
+        return SeriesScale(PERCENTILES, percentiles.numbers, tuple(notes)) if percentiles else None
 
 
-def to_slices(
-    path: Path, images: Sequence[Values], real: Callable[[Values], Values] = np.asarray
+def scale_by_percentiles(
+    path: Path, images: Sequence[Values], rescale: Callable[[Values], Values] = np.asarray
 ) -> list[Pixels]:
-    """Bring the slices (height, width) of one volume to uint8 on one scale, the spread of all their values.
+    """Bring the slices of one volume to uint8 on one scale, the percentiles of all their values.
 
-    real: a linear function that makes real values of stored ones. This is how every format does it that
-    states no window, and any array can. Raises DamagedFileError if no value is finite.
+    This is the scale of every format that states no window, and of arrays. Placeholders for what was not
+    measured are left out of the percentiles and become black.
+
+    Parameters
+    ----------
+    path
+        File to name in errors.
+    images
+        Stored values of each slice, (height, width).
+    rescale
+        A linear function that makes real values of stored ones.
+
+    Returns
+    -------
+    list of ndarray
+        uint8, (height, width) each.
+
+    Raises
+    ------
+    DamagedFileError
+        If no value is finite.
     """
-    if all(image.dtype.kind in "iu" and image.dtype.itemsize <= _FEW_BYTES for image in images):
-        found = Histogram.sum([Histogram.of(image, real) for image in images]).spread()
-        if found is None:
+    if all(is_short_integer(image) for image in images):
+        histogram = Histogram.merge([Histogram.from_values(image, rescale) for image in images])
+        percentiles = histogram.percentile_range()
+        if percentiles is None:
             raise DamagedFileError(path, "no finite value", "every value is NaN or infinite")
-        return [found.show(real(image)) for image in images]
-    floor, ceiling = measured_range(real(sample_values(images)))
+        return [percentiles.to_pixels(rescale(image)) for image in images]
+    floor, ceiling = measured_range(rescale(sample_values(images)))
 
     def measured(image: Values) -> Values:
-        values = real(image)
+        values = rescale(image)
         if (floor, ceiling) == _EVERYTHING:
             return values
         return np.where((values >= floor) & (values <= ceiling), values, np.nan)
 
     if (floor, ceiling) == _EVERYTHING:
-        low, high = intensity.percentile_range(path, images, real)
+        low, high = intensity.percentile_range(path, images, rescale)
     else:
         low, high = intensity.percentile_range(path, [measured(image) for image in images])
     if not np.isfinite([low, high]).all():
@@ -233,15 +183,27 @@ def to_slices(
     return [intensity.scale_linearly(measured(image), low, high) for image in images]
 
 
-def brain_windowed(
-    images: Values | Sequence[Values], real: Callable[[Values], Values] = np.asarray
+def brain_window_if_ct(
+    images: Values | Sequence[Values], rescale: Callable[[Values], Values] = np.asarray
 ) -> list[Pixels] | None:
-    """Slices (height, width) of one volume in the brain window, if their values look like Hounsfield units.
+    """Show the slices of one volume in the brain window, if their values look like Hounsfield units.
 
-    None where they do not (`placeholders.hounsfield`), or where the window hides what they hold. For values
-    of which no file says what they mean. real: a linear function that makes real values of stored ones.
+    Needed for files and arrays that do not say what their values mean.
+
+    Parameters
+    ----------
+    images
+        Stored values of each slice, (height, width).
+    rescale
+        A linear function that makes real values of stored ones.
+
+    Returns
+    -------
+    list of ndarray or None
+        uint8, (height, width) each. None where the values are no Hounsfield units
+        (`placeholders.is_hounsfield`), or where the window would hide what they hold.
     """
-    if not is_hounsfield(real(sample_values([images] if isinstance(images, np.ndarray) else images))):
+    if not is_hounsfield(rescale(sample_values([images] if isinstance(images, np.ndarray) else images))):
         return None
-    windowed = [intensity.apply_window(real(image), *intensity.BRAIN_WINDOW) for image in images]
-    return None if intensity.hides_content([real(image) for image in images], windowed) else windowed
+    windowed = [intensity.apply_window(rescale(image), *intensity.BRAIN_WINDOW) for image in images]
+    return None if intensity.hides_content([rescale(image) for image in images], windowed) else windowed

@@ -1,4 +1,4 @@
-"""Several files together: those of one series are read on one grey scale."""
+"""Several files together: the slices of one series are read on one grey scale."""
 
 import json
 import re
@@ -13,17 +13,19 @@ import polars as pl
 from gliascope.errors import ReadError
 from gliascope.io import folder_labels, may_be_in_series, read
 from gliascope.io.facts import digest
+from gliascope.io.histogram import Histogram
+from gliascope.io.intensity_range import IntensityRange
 from gliascope.io.memory import InMemory, Source
 from gliascope.io.patient_names import is_generic, is_patient
-from gliascope.io.scales import Histogram, IntensityFacts, IntensityRange, SeriesScale
+from gliascope.io.scales import IntensityFacts, SeriesScale
 from gliascope.io.slices import Slice
 from gliascope.runtime.executors import map_in_order
 from gliascope.runtime.paths import to_path
 
-_FOLD = 64  # files whose counts wait to be added up
+_MERGE_AT = 64  # files whose facts are held before they are merged into one
 _NUMBERED = re.compile(r"\d|patient|subject|case", re.IGNORECASE)
 AnySource = TypeVar("AnySource", bound=Source)
-_NO_NAMES: Mapping[str, str | None] = {}
+_NO_MAPPING: Mapping[str, str | None] = {}
 _SCHEMA = {
     "name": pl.String(),
     "series": pl.String(),
@@ -32,7 +34,7 @@ _SCHEMA = {
     "counts": pl.List(pl.Int64()),
     "hounsfield": pl.Boolean(),
     "instance": pl.String(),
-    "alone": pl.String(),
+    "own_scale": pl.String(),
 }
 
 
@@ -41,51 +43,79 @@ def _reraise(error: ReadError) -> None:
 
 
 def read_series(
-    paths: Sequence[Path | str], on_reject: Callable[[ReadError], None] = _reraise
+    paths: Sequence[Path | str], on_unreadable: Callable[[ReadError], None] = _reraise
 ) -> list[list[Slice]]:
-    """Slices of each file, as `read` gives them, but on one grey scale a series, whatever the order.
+    """Read several files, with the files of each series on one grey scale.
 
-    Files of one SeriesInstanceUID are a series, and so are pictures of more than 8 bits in one patient's
-    folder (see `folder_series`). A file that cannot be read goes to `on_reject`, which raises its ReadError
-    unless told otherwise; it has no slices.
+    Files of one SeriesInstanceUID are a series. So are pictures of more than 8 bits in the folder of one
+    patient (see `folder_series`). The order of the files changes nothing.
+
+    Parameters
+    ----------
+    paths
+        Files to read.
+    on_unreadable
+        Called with the ReadError of each file that cannot be read. By default the error is raised.
+
+    Returns
+    -------
+    list of list of Slice
+        For each file its slices, as `gliascope.io.read` returns them; none for an unreadable file.
     """
     files = [to_path(path) if isinstance(path, str) else path for path in paths]
     scales = series_scales(files)
 
-    def read_or_reject(file: Path) -> list[Slice]:
+    def read_or_report(file: Path) -> list[Slice]:
         try:
             return read(file, scales.get(file))
         except ReadError as error:
-            on_reject(error)
+            on_unreadable(error)
             return []
 
-    return [read_or_reject(file) for file in files]
+    return [read_or_report(file) for file in files]
 
 
 def series_scales(files: Iterable[AnySource]) -> dict[AnySource, SeriesScale]:
-    """The scale of each file that is one of several of its series among `files`; others have their own."""
-    sharing = dict(zip(files := list(files), map_in_order(may_be_in_series, files), strict=True))
-    sharing = {file: True for file, shares in sharing.items() if shares}
-    if len(sharing) < 2:
+    """Find the common grey scale of each series that has at least two of these files.
+
+    Returns
+    -------
+    dict
+        The scale of each file of such a series. A file that is missing here keeps its own scale.
+    """
+    files = list(files)
+    in_series = zip(files, map_in_order(may_be_in_series, files), strict=True)
+    candidates = list(dict.fromkeys(file for file, may_be in in_series if may_be))
+    if len(candidates) < 2:
         return {}
     series = SeriesCollector()
-    for member in map_in_order(measure_file, sharing):
+    for member in map_in_order(read_member, candidates):
         series.add(member)
-    named = {str(file): file for file in sharing}
-    return {named[name]: scale for name, _, scale in series.scales()}
+    file_of_name = {str(file): file for file in candidates}
+    return {file_of_name[name]: scale for name, _, scale in series.scales()}
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesMember:
-    """A file of a series: its name, the series, and what it says of the grey scale."""
+    """A file of a series.
+
+    Attributes
+    ----------
+    name : str
+        The file.
+    series : str
+        Identifies its series.
+    intensity : IntensityFacts
+        What the file says of its grey values.
+    """
 
     name: str
     series: str
     intensity: IntensityFacts
 
 
-def measure_file(file: Source) -> SeriesMember | None:
-    """What a file says of the scale of its series; None where it is of none, or cannot be read."""
+def read_member(file: Source) -> SeriesMember | None:
+    """Read what a file says of the grey scale of its series; None if it cannot be read or is of no series."""
     try:
         return series_member(str(file), read(file), () if isinstance(file, InMemory) else file.parent.parts)
     except ReadError:
@@ -96,80 +126,111 @@ def series_member(
     name: str,
     slices: Sequence[Slice],
     folders: tuple[str, ...],
-    mapping: Mapping[str, str | None] = _NO_NAMES,
+    mapping: Mapping[str, str | None] = _NO_MAPPING,
 ) -> SeriesMember | None:
-    """What the slices of a file in `folders` say of their series; None where they are of none."""
-    grey = slices[0].intensity if slices else None
-    series = grey and (grey.series or folder_series(folders, mapping))
-    return SeriesMember(name, series, grey) if grey and series else None
+    """Return what the slices of a file say of the grey scale of their series.
 
+    Parameters
+    ----------
+    name
+        The file.
+    slices
+        Its slices.
+    folders
+        Names of the folders above it, outermost first.
+    mapping
+        The user's mapping of folder names to classes, as `folder_labels.load_mapping` returns it.
 
-def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = _NO_NAMES) -> str | None:
-    """Name what the slices of one patient's folder share, as far as names tell; None where it is not one's.
-
-    A patient's folder is neither a class nor a part of a set, nor sorts by anything else, such as `t1`. It
-    lies in a class folder; or it holds the file, and its name has a number or says "patient"; or others lie
-    between, as in `patient 7/glioma`, and its name means a patient by itself (`patients.is_patient`).
-    `glioma/p7` and `no_tumor/p7` are one patient's.
+    Returns
+    -------
+    SeriesMember or None
+        None where the slices are of no series.
     """
-    said = [folder_labels.labels_of_folders(("", folder), mapping) for folder in folders]
-    common = [one.label is None and not one.excluded and one.subset is None for one in said]
-    own = [common[at] and not is_generic(folder) for at, folder in enumerate(folders)]
-    at = max((at for at, is_own in enumerate(own) if is_own), default=None)
+    facts = slices[0].intensity if slices else None
+    series = facts and (facts.series or folder_series(folders, mapping))
+    return SeriesMember(name, series, facts) if facts and series else None
+
+
+def folder_series(folders: tuple[str, ...], mapping: Mapping[str, str | None] = _NO_MAPPING) -> str | None:
+    """Identify the series that pictures in a folder belong to, if the folder is that of one patient.
+
+    The patient's folder is the innermost one that names neither a class nor a subset and sorts slices by
+    nothing else either, such as `t1`. Its name alone is not enough. It counts if
+
+    - a folder above it names a class: `glioma/anna`; or
+    - it holds the file, and its name has a number or a word like "patient": `uploads/scan 3`; or
+    - its name means a patient wherever it lies (`patient_names.is_patient`): `patient 7/glioma`.
+
+    Parameters
+    ----------
+    folders
+        Names of the folders above the pictures, outermost first.
+    mapping
+        The user's mapping of folder names to classes, as `folder_labels.load_mapping` returns it.
+
+    Returns
+    -------
+    str or None
+        A hash of the folders that name no class and no subset, so that `glioma/p7` and `no_tumor/p7` are one
+        series; None where the folder is not that of one patient.
+    """
+    labels = [folder_labels.labels_of_folders(("", folder), mapping) for folder in folders]
+    unlabelled = [one.label is None and not one.excluded and one.subset is None for one in labels]
+    may_be_patient = [unlabelled[at] and not is_generic(folder) for at, folder in enumerate(folders)]
+    at = max((at for at, may_be in enumerate(may_be_patient) if may_be), default=None)
     if at is None:
         return None
-    name, last = folders[at], at == len(folders) - 1
-    if not (any(one.label for one in said[:at]) or is_patient(name) or (last and _NUMBERED.search(name))):
+    name, is_last = folders[at], at == len(folders) - 1
+    below_class = any(one.label for one in labels[:at])
+    if not (below_class or is_patient(name) or (is_last and _NUMBERED.search(name))):
         return None
-    return digest("folder", *(folder for folder, kept in zip(folders, common, strict=True) if kept))
+    return digest("folder", *(folder for folder, keep in zip(folders, unlabelled, strict=True) if keep))
 
 
 @dataclass(slots=True)
-class _Pool:
-    files: dict[str, SeriesScale | None] = field(default_factory=dict)  # with the scale each has alone
-    waiting: list[IntensityFacts] = field(default_factory=list)
+class _Series:
+    files: dict[str, SeriesScale | None] = field(default_factory=dict)  # each with its own scale
+    facts: list[IntensityFacts] = field(default_factory=list)  # not merged yet
     instances: set[str] = field(default_factory=set)
 
 
 class SeriesCollector:
-    """Puts together what files say, series by series, as they come; the order does not matter."""
+    """Collects what files say of their grey values, series by series, in whatever order they come."""
 
     def __init__(self) -> None:
-        self._pools: dict[str, _Pool] = {}
+        self._series: dict[str, _Series] = {}
 
     def add(self, member: SeriesMember | None) -> None:
-        """Add a file. What is a copy of one that was added counts once."""
+        """Add a file; None adds nothing. The values of a copy of an added file are not counted again."""
         if member is None:
             return
-        pool, grey = self._pools.setdefault(member.series, _Pool()), member.intensity
-        pool.files[member.name] = grey.own_scale
-        if grey.instance not in pool.instances:
-            pool.instances.add(grey.instance)
-            pool.waiting.append(grey)
-            if len(pool.waiting) == _FOLD:
-                pool.waiting = [IntensityFacts.sum(pool.waiting)]
+        series, facts = self._series.setdefault(member.series, _Series()), member.intensity
+        series.files[member.name] = facts.own_scale
+        if facts.instance not in series.instances:
+            series.instances.add(facts.instance)
+            series.facts.append(facts)
+            if len(series.facts) == _MERGE_AT:
+                series.facts = [IntensityFacts.merge(series.facts)]
 
     def scales(self) -> Iterator[tuple[str, SeriesScale | None, SeriesScale]]:
-        """Yield the files of those series that have several: name, the scale each has alone, the common."""
-        for pool in self._pools.values():
-            if len(pool.files) > 1 and (scale := IntensityFacts.sum(pool.waiting).scale()):
-                yield from ((name, alone, scale) for name, alone in pool.files.items())
+        """Yield name, own scale and common scale of each file whose series has at least two files."""
+        for series in self._series.values():
+            if len(series.files) > 1 and (scale := IntensityFacts.merge(series.facts).common_scale()):
+                yield from ((name, own_scale, scale) for name, own_scale in series.files.items())
 
 
 def pack_members(members: Iterable[SeriesMember]) -> bytes:
-    """As a table in Arrow's format."""
+    """Write members of series as a table in Arrow's stream format; `unpack_members` reads it."""
     rows = [
         {
             "name": one.name,
             "series": one.series,
-            "declared": json.dumps(
-                [[astuple(range_) for range_ in chain] for chain in one.intensity.declared]
-            ),
+            "declared": json.dumps([[astuple(each) for each in chain] for chain in one.intensity.declared]),
             "values": one.intensity.histogram.values,
             "counts": one.intensity.histogram.counts,
             "hounsfield": one.intensity.hounsfield,
             "instance": one.intensity.instance,
-            "alone": one.intensity.own_scale.text if one.intensity.own_scale else None,
+            "own_scale": one.intensity.own_scale.text if one.intensity.own_scale else None,
         }
         for one in members
     ]
@@ -179,13 +240,18 @@ def pack_members(members: Iterable[SeriesMember]) -> bytes:
 
 
 def unpack_members(content: bytes) -> Iterator[SeriesMember]:
-    """Yield what `pack` was given."""
+    """Yield the members that `pack_members` wrote."""
     for row in pl.read_ipc_stream(content).iter_slices(1):
-        name, series, declared, hounsfield, instance, alone = row.drop("values", "counts").row(0)
-        chains = frozenset(
-            tuple(IntensityRange(range_[0], tuple(range_[1]), range_[2]) for range_ in chain)
-            for chain in json.loads(declared)
+        name, series, declared, hounsfield, instance, own_scale = row.drop("values", "counts").row(0)
+        facts = IntensityFacts(
+            series,
+            frozenset(
+                tuple(IntensityRange(kind, tuple(numbers), function) for kind, numbers, function in chain)
+                for chain in json.loads(declared)
+            ),
+            Histogram(row["values"][0].to_numpy(), row["counts"][0].to_numpy()),
+            hounsfield,
+            instance,
+            SeriesScale.parse(own_scale) if own_scale else None,
         )
-        own = SeriesScale.parse(alone) if alone else None
-        counts = Histogram(row["values"][0].to_numpy(), row["counts"][0].to_numpy())
-        yield SeriesMember(name, series, IntensityFacts(series, chains, counts, hounsfield, instance, own))
+        yield SeriesMember(name, series, facts)

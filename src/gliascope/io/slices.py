@@ -1,4 +1,4 @@
-"""The unit everything works on: one 2-D image and what its file says about it."""
+"""`Slice`: one 2-D image of a scan, and what its file says about it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """One slice.
+    """One slice of a scan.
 
-    pixels: uint8, (height, width) grey or (height, width, 3) RGB.
-    index: position within the file, 0 for single images.
-    format: source format in lower case: jpeg, png, bmp, tiff, webp, dicom, nifti, figshare-mat.
-    modality: DICOM code ("MR", "CT") where the file says so.
-    plane: axial, coronal or sagittal, the nearest, where the file says how the slice lies.
-    spacing: mm between pixel centres, (row, column), where known.
-    patient, study, series: pseudonyms (keyed by nothing but the original value) where known.
-    label: class name where the file itself carries one.
-    mask: bool (height, width), tumour outline where the file itself carries one.
-    mode: Pillow's name of how a raster file holds its pixels: L, RGB, P, RGBA, I;16 …
-    kind: "localizer", "derived map", "secondary capture" or "segmentation" where the file says so; else None.
-    quantisation: mean of a JPEG's luminance quantisation table; the higher, the coarser.
-    notes: what was read otherwise than the file says, and what else to know of how the pixels came about, one
-        sentence each, the same for all files of that kind.
-    grey: what the file says of its grey scale, which it may share with others; None where it does not.
+    All attributes from `modality` on are None, or empty, where the file does not say.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        uint8, (height, width) in grey or (height, width, 3) in RGB.
+    path : Path
+        The file. For what was in memory a name such as `<array>`.
+    index : int
+        Position within the file, from 0.
+    format : str
+        jpeg, png, bmp, tiff, webp, dicom, nifti, figshare-mat or array.
+    modality : str or None
+        DICOM's code, such as "MR" or "CT".
+    spacing : tuple of float or None
+        Distance between pixel centres in mm, (between rows, between columns).
+    patient, study, series : str or None
+        Pseudonyms. Equal identifiers give equal pseudonyms.
+    label : str or None
+        Class, where the file itself names it.
+    mask : ndarray or None
+        bool (height, width), outline of the tumour, where the file itself has it.
+    mode : str or None
+        Pillow's name of the pixel format of a raster file: L, RGB, P, RGBA, I;16 …
+    quantisation : float or None
+        Mean of a JPEG's luminance quantisation table; higher is coarser.
+    plane : str or None
+        axial, coronal or sagittal: whichever is the nearest.
+    notes : tuple of str
+        Where pixels were not read as the file says, and what else to know of how they came about. One
+        sentence each, with the same wording for all files of that kind.
+    intensity : IntensityFacts or None
+        What the file says of its grey values, for the common scale of a series.
+    kind : str or None
+        "localizer", "derived map", "secondary capture" or "segmentation"; None for an acquired slice.
     """
 
     pixels: NDArray[np.uint8]

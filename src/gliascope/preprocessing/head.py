@@ -1,8 +1,7 @@
-"""Where the head is in a slice, told by brightness alone, with NumPy and Pillow alone: prediction needs it.
+"""Find the head in a slice by brightness, with NumPy and Pillow alone, because prediction needs it.
 
-Both functions look at the slice shrunk to a grid: averaged over a cell, JPEG noise is gone, and the time
-hardly depends on the size of the slice. Background is what is darker than a fifth of the slice's typical
-brightness.
+The slice is shrunk to a grid first, which averages noise away and makes the time nearly independent of the
+slice's size. Background is whatever is darker than a fifth of the slice's typical brightness.
 """
 
 import math
@@ -11,112 +10,146 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Box = tuple[int, int, int, int]  # top, bottom, left, right, in pixels; bottom and right are the first outside
+Box = tuple[int, int, int, int]
+"""Top, bottom, left and right in pixels; bottom and right are the first outside of the box."""
 
-GRID = 128  # a cell is below 1 % of the side
+GRID_SIZE = 128
+"""Cells along each side of the grid: a cell is below 1 % of the slice's side."""
+
 # Chosen by eye on the public sets: at 0.3 the scalp begins to go where fat is suppressed, at 0.15 the noise
 # of the air begins to count.
-DARK = 0.2
-# A part this large, compared with the largest, belongs to the head: the brain within a scalp that the black
-# skull parts from it. Text, rulers and the head rest are smaller.
+BACKGROUND_SHARE = 0.2
+# A bright region belongs to the head if it has this share of the largest region's area: the black skull
+# separates the brain from the scalp. Text, rulers and the head rest are smaller.
 MIN_HEAD_SHARE = 0.2
-# A line with so many bright cells is a frame's. Frames are sought no deeper than 7 % of the side.
+# A line belongs to a frame if this share of its cells is brighter than 127. Frames are sought up to a depth
+# of 8 cells, 7 % of the side.
 FRAME_SHARE, FRAME_BRIGHT, FRAME_DEPTH = 0.9, 127, 8
 
-_POWERS = np.arange(float(GRID)) ** np.arange(3)[:, None]  # 1, x, x² of every cell, for moments
+_POWERS = np.arange(float(GRID_SIZE)) ** np.arange(3)[:, None]  # 1, x, x² of every cell, for moments
 
 
 def head_box(grey: NDArray[np.uint8]) -> Box:
-    """Bounding box of the head in a grey slice, uint8 (height, width), to within a cell of the grid.
+    """Find the bounding box of the head in a grey slice, to within a cell of the grid.
 
-    The largest connected part that is brighter than the background, and what is nearly as large. Bright
-    frames around the picture and text beside the head do not count. The whole slice where the background is
-    not dark, or where there is nothing but background.
+    The head is the largest connected region that is brighter than the background, together with other regions
+    of at least a fifth of its area. Bright frames along the edges and text beside the head do not count.
+
+    Parameters
+    ----------
+    grey
+        uint8, (height, width).
+
+    Returns
+    -------
+    Box
+        The whole slice where the background is not dark, or where nothing is brighter than it.
+
+    Examples
+    --------
+    >>> slice_ = np.zeros((128, 128), np.uint8)
+    >>> slice_[20:100, 30:90] = 200
+    >>> head_box(slice_)
+    (20, 100, 30, 90)
     """
     height, width = grey.shape
     grid = _without_frame(_grid(grey))
-    row, start, end, part = _runs(grid > _dark(grid))
+    row, start, end, region = _runs(grid > _background_level(grid))
     if not len(row):
         return 0, height, 0, width
-    area = np.bincount(part, weights=end - start)
-    head = (area >= MIN_HEAD_SHARE * area.max())[part]
-    top, bottom = int(row[head].min()), int(row[head].max()) + 1
-    left, right = int(start[head].min()), int(end[head].max())
+    area = np.bincount(region, weights=end - start)
+    is_head = (area >= MIN_HEAD_SHARE * area.max())[region]
+    top, bottom = int(row[is_head].min()), int(row[is_head].max()) + 1
+    left, right = int(start[is_head].min()), int(end[is_head].max())
     # Rounded outwards, so that nothing of the head is cut.
     return (
-        top * height // GRID,
-        -(-bottom * height // GRID),
-        left * width // GRID,
-        -(-right * width // GRID),
+        top * height // GRID_SIZE,
+        -(-bottom * height // GRID_SIZE),
+        left * width // GRID_SIZE,
+        -(-right * width // GRID_SIZE),
     )
 
 
 def moments_box(small: NDArray[np.uint8], height: int, width: int) -> tuple[float, float, float, float]:
-    """Two standard deviations of the brightness to each side of its centre: top, bottom, left, right, pixels.
+    """Compute a box about the head from the moments of the slice's brightness.
 
-    small: the slice, of `height` and `width`, shrunk to (n, n), n up to GRID; its moments are nearly the
-    slice's own.
+    The box reaches two standard deviations of the brightness to each side of its centre, as the bounding box
+    of an evenly bright ellipse does. All pixels decide on it, not the outermost ones alone, so the box hardly
+    moves when black border is cut or added, or with another resolution or compression.
 
-    About the head's box (an even ellipse is touched on all four sides), but held by all of the picture
-    instead of its outermost pixels: cutting or adding black border, another resolution or compression hardly
-    move it. May reach beyond the slice. The whole slice where that is black.
+    Parameters
+    ----------
+    small
+        The slice shrunk to uint8 (n, n), n up to GRID_SIZE, whose moments are nearly the slice's own.
+    height, width
+        Of the slice itself, in pixels.
+
+    Returns
+    -------
+    tuple of float
+        Top, bottom, left and right in pixels of the slice; may reach beyond it. The whole slice where it is
+        black.
     """
     powers = _POWERS[:, : len(small)]
     # Sums of brightness · rowⁱ · columnʲ, exact: integers far below 2⁵³.
-    moments = powers @ np.maximum(small.astype(np.float64) - _dark(small), 0) @ powers.T
+    moments = powers @ np.maximum(small.astype(np.float64) - _background_level(small), 0) @ powers.T
     if not moments[0, 0]:
         return 0.0, float(height), 0.0, float(width)
     edges: list[float] = []
     for (total, first, second), length in ((moments[:, 0], height), (moments[0], width)):
         centre = float(first / total)
         variance = max(float(second / total) - centre * centre, 0.25)  # one cell alone has an extent, too
-        spread = 2 * math.sqrt(variance)
-        edges += [(centre + 0.5 + sign * spread) * length / len(small) for sign in (-1, 1)]
+        reach = 2 * math.sqrt(variance)
+        edges += [(centre + 0.5 + sign * reach) * length / len(small) for sign in (-1, 1)]
     return edges[0], edges[1], edges[2], edges[3]
 
 
 def _grid(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(grey).resize((GRID, GRID), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(grey).resize((GRID_SIZE, GRID_SIZE), Image.Resampling.BILINEAR))
 
 
-def _dark(grid: NDArray[np.uint8]) -> int:
-    """The brightest grey level that is background.
+def _background_level(grid: NDArray[np.uint8]) -> int:
+    """Return the brightest grey level that still is background.
 
-    Typical brightness is the mean of the values, each weighted by itself: black border adds nothing to it,
-    and it grows with the slice's own brightness.
+    Typical brightness is the mean of all values, each weighted by itself. So black border adds nothing to it.
     """
     values = grid.ravel().astype(np.int64)  # exact; and no BLAS, whose threads wait for one another
     total = int(values.sum())
-    return round(DARK * int(values @ values) / total) if total else 0
+    return round(BACKGROUND_SHARE * int(values @ values) / total) if total else 0
 
 
 def _without_frame(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blacken bright lines along the edges, and the line within, onto which they are smeared."""
+    """Blacken bright lines along the edges, and the next line, onto which shrinking has smeared them."""
     bright = grid > FRAME_BRIGHT
     rows, columns = bright.mean(axis=1) > FRAME_SHARE, bright.mean(axis=0) > FRAME_SHARE
     top, bottom, left, right = (_depth(lines) for lines in (rows, rows[::-1], columns, columns[::-1]))
     if top or bottom or left or right:
         inner = np.zeros_like(grid)
-        kept = slice(top, GRID - bottom), slice(left, GRID - right)
-        inner[kept] = grid[kept]
+        inside = slice(top, GRID_SIZE - bottom), slice(left, GRID_SIZE - right)
+        inner[inside] = grid[inside]
         return inner
     return grid
 
 
 def _depth(lines: NDArray[np.bool_]) -> int:
-    """How many lines to take off. Where brightness goes deeper than any frame, it is the picture's."""
+    """Return how many lines belong to a frame; none where brightness goes deeper, as it is the head's."""
     depth = int(np.argmin(np.append(lines[: FRAME_DEPTH + 1], False)))
     return depth + 1 if 0 < depth <= FRAME_DEPTH else 0
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
-    """Row, start, end (first outside) and connected part of every horizontal run of True; four neighbours.
+    """Find the horizontal runs of True, and which connected region (of four neighbours) each belongs to.
 
-    Parts are numbered by their first run. Union of overlapping runs in neighbouring rows, by hooking roots
-    and halving paths on whole arrays, because the base install has no scipy.
+    Overlapping runs in neighbouring rows are united on whole arrays, by hooking roots and halving paths,
+    because the base install has no scipy.
+
+    Returns
+    -------
+    row, start, end, region : ndarray
+        One entry a run. `end` is the first column outside of it; a region has the number of its first run.
     """
     height, width = mask.shape
-    stride = width + 1  # a gap after each row, so that no run goes on in the next
+    stride = width + 1  # a gap after each row, so that no run continues in the next row
     flat = np.zeros((height, stride), dtype=np.int8)
     flat[:, :width] = mask
     steps = np.diff(flat.ravel(), prepend=np.int8(0))
@@ -125,11 +158,11 @@ def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
     count = (np.searchsorted(start, end - stride) - first).clip(min=0)
     below = np.repeat(np.arange(len(start)), count)
     above = np.arange(len(below)) + np.repeat(first - np.cumsum(count) + count, count)
-    part = np.arange(len(start))
-    while (part[above] != part[below]).any():
-        a, b = part[above], part[below]
-        np.minimum.at(part, np.maximum(a, b), np.minimum(a, b))
-        while (part != part[part]).any():
-            part = part[part]
+    region = np.arange(len(start))
+    while (region[above] != region[below]).any():
+        a, b = region[above], region[below]
+        np.minimum.at(region, np.maximum(a, b), np.minimum(a, b))
+        while (region != region[region]).any():
+            region = region[region]
     row = start // stride
-    return row, start - row * stride, end - row * stride, part
+    return row, start - row * stride, end - row * stride, region

@@ -1,4 +1,4 @@
-"""The one preprocessing: what training stores, prediction sees and the Bundle carries."""
+"""Turn the pixels of a slice into the input of a network: the same way for training and for prediction."""
 
 from typing import Annotated, Literal
 
@@ -21,18 +21,33 @@ Deviation = Annotated[float, Field(gt=0, le=255)]
 
 
 class Preprocessing(BaseModel):
-    """How decoded pixels become network input.
+    """How decoded pixels become the input of a network.
 
-    `preprocess` does what comes before the uint8 boundary; the exported graph does the rest: it cuts to the
-    central square and takes `(pixels / 255 - mean) / std`, one value a colour channel.
+    `preprocess` makes a uint8 picture of a slice, which the store keeps. The exported network does the rest:
+    it cuts to the central square and takes `(pixels / 255 - mean) / std`.
 
-    crop: "head" cuts to `head.head_box`, so that borders, frames and text outside it are not seen.
-    fit: how a slice becomes a square. "stretch" resizes each side on its own; "pad" adds black, so that the
-    aspect ratio is not seen and nothing is stretched; "cover" keeps the central square of the longer side.
-    standardise: `intensities` sets black and white, so that a source's brightness and contrast are not seen.
-    size: side of the stored picture in pixels. centre: side of its central square, which the network sees;
-    None is all of it. torchvision's Resize(256) and CenterCrop(224) are size 256, fit "cover", centre 224.
-    mean, std: in units of [0, 1]; None is the backbone's own, which a Run and a Bundle hold as numbers.
+    Attributes
+    ----------
+    channels : str
+        "grey" or "rgb".
+    size : int
+        Side of the stored picture in pixels.
+    filter : str
+        Pillow's filter for resizing: "bilinear", "bicubic" or "lanczos".
+    crop : str
+        "head" cuts to `head.head_box`, so that borders, frames and text outside of it are not seen; "none"
+        keeps the whole slice.
+    fit : str
+        How a slice becomes a square. "stretch" resizes each side by itself. "pad" adds black border, so that
+        nothing is stretched. "cover" keeps the central square of the longer side.
+    standardise : bool
+        Set black and white by `intensity_table`, so that a source's brightness and contrast are not seen.
+    centre : int or None
+        Side of the central square that the network sees, in pixels; None for the whole stored picture.
+        torchvision's Resize(256) and CenterCrop(224) are size 256, fit "cover" and centre 224.
+    mean, std : tuple of float or None
+        One value for each colour channel, in units of [0, 1]; None takes the backbone's own, which a Run and
+        a Bundle hold as numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -55,17 +70,17 @@ class Preprocessing(BaseModel):
 
     @property
     def input_size(self) -> int:
-        """Side of what the network sees, in pixels."""
+        """Side of the square that the network sees, in pixels."""
         return self.centre or self.size
 
     @property
     def margin(self) -> int:
-        """Pixels of the stored picture above and left of the central square, rounded as torchvision does."""
+        """Pixels from an edge of the stored picture to the central square, rounded as by torchvision."""
         return round((self.size - self.input_size) / 2)
 
     @property
     def stored_box(self) -> Box:
-        """What the network sees of a stored picture: `seen` says the same of the slice it was made of."""
+        """Box of the stored picture that the network sees; for that of the slice see `visible_box`."""
         end = self.margin + self.input_size
         return self.margin, end, self.margin, end
 
@@ -76,12 +91,30 @@ class Preprocessing(BaseModel):
 
 
 def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Luma of an RGB slice by ITU-R BT.601, as Pillow's "L"; a grey slice as it is."""
+    """Return the luma of an RGB slice (ITU-R BT.601, as Pillow's mode L), or a grey slice as it is."""
     return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
 
 
 def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Bring one slice, uint8 (height, width) or (height, width, 3), to `preprocessing.shape`, uint8."""
+    """Make the stored picture of one slice.
+
+    Parameters
+    ----------
+    pixels
+        uint8, (height, width) in grey or (height, width, 3) in RGB.
+    preprocessing
+        How to do it.
+
+    Returns
+    -------
+    ndarray
+        uint8, of shape `preprocessing.shape`.
+
+    Examples
+    --------
+    >>> preprocess(np.zeros((300, 200), np.uint8), Preprocessing(size=64)).shape
+    (64, 64)
+    """
     if preprocessing.channels == "grey":
         pixels = to_grey(pixels)
     elif pixels.ndim == 2:
@@ -101,7 +134,7 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
         return np.asarray(image.resize((size, size), resampling, box=_covered(*image.size, size)))
     if preprocessing.fit == "stretch" or image.width == image.height:
         return np.asarray(image.resize((size, size), resampling))
-    # Padded last: a square around a long, thin slice could be larger than memory.
+    # Resized before padding: a square around a long, thin slice could be larger than memory.
     (left, width), (top, height) = _padded(*image.size, size)
     square = Image.new(image.mode, (size, size))
     square.paste(image.resize((width, height), resampling), (left, top))
@@ -109,16 +142,28 @@ def preprocess(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
 
 
 def visible_box(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
-    """Box of the slice that the network sees, to the pixel; with fit "pad", it may reach beyond the slice.
+    """Find the box of a slice that the network sees.
 
-    So it is `Preprocessing.square`, followed back from the stored picture to the slice. Every map is drawn by
-    one of the two: by `square` over a stored picture, by `seen` over a slice.
+    It is `Preprocessing.stored_box`, followed back from the stored picture to the slice. A saliency map is
+    drawn into one of the two: over a stored picture, or over a slice.
+
+    Parameters
+    ----------
+    pixels
+        The slice, uint8 (height, width) or (height, width, 3).
+    preprocessing
+        How its stored picture is made.
+
+    Returns
+    -------
+    Box
+        In whole pixels of the slice. With fit "pad" it may reach beyond the slice.
     """
     top, bottom, left, right = 0, pixels.shape[0], 0, pixels.shape[1]
     if preprocessing.crop == "head":
         top, bottom, left, right = head_box(to_grey(pixels))
     size, start, height, width = preprocessing.size, preprocessing.margin, bottom - top, right - left
-    # Where the stored picture begins and ends, in pixels of the slice.
+    # Where the stored picture begins and ends, in pixels, from the top left of the cropped slice.
     across, down = (0.0, float(width)), (0.0, float(height))
     if preprocessing.fit == "cover":
         covered = _covered(width, height, size)
@@ -128,8 +173,8 @@ def visible_box(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
         across = (-before * width / wide, (size - before) * width / wide)
         down = (-above * height / high, (size - above) * height / high)
 
-    def back(ends: tuple[float, float], place: int) -> int:
-        return round(ends[0] + (ends[1] - ends[0]) * place / size)
+    def back(ends: tuple[float, float], position: int) -> int:
+        return round(ends[0] + (ends[1] - ends[0]) * position / size)
 
     end = start + preprocessing.input_size
     return (
@@ -141,7 +186,7 @@ def visible_box(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Box:
 
 
 def _padded(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where a slice lies in a square of black: its start and length across, and down."""
+    """Return start and length of a slice within a black square, across and down."""
     longest = max(width, height)
     lengths = [max(1, round(length * size / longest)) for length in (width, height)]
     across, down = (((size - length) // 2, length) for length in lengths)
@@ -149,9 +194,9 @@ def _padded(width: int, height: int, size: int) -> tuple[tuple[int, int], tuple[
 
 
 def _covered(width: int, height: int, size: int) -> tuple[float, float, float, float]:
-    """What torchvision's Resize(size) and CenterCrop(size) keep of an image: left, top, right, bottom.
+    """Return the box that torchvision's Resize(size) and CenterCrop(size) keep: left, top, right, bottom.
 
-    Resizing this box alone gives the same pixels, and no long, thin picture in between.
+    Resizing this box alone gives the same pixels, without resizing all of a long, thin slice first.
     """
     ends = []
     for length in (width, height):
@@ -163,10 +208,22 @@ def _covered(width: int, height: int, size: int) -> tuple[float, float, float, f
 
 
 def intensity_table(grey: NDArray[np.uint8], head: Box) -> list[int]:
-    """Table of 256 values that maps percentiles 1 and 99 of the head's box to 0 and 255, linearly between.
+    """Make a look-up table that maps percentiles 1 and 99 of the head's box to 0 and 255.
 
-    A head leaves the corners of its box free, so the first percentile is the background's level: black stays
-    black, a grey veil goes. Above the 99th lie vessels, fat and bone, which would otherwise set the scale.
+    A head leaves the corners of its box free, so the first percentile is the level of the background: a grey
+    veil becomes black. Above the 99th lie vessels, fat and bone, which would otherwise set the scale.
+
+    Parameters
+    ----------
+    grey
+        uint8, (height, width).
+    head
+        Box of the head.
+
+    Returns
+    -------
+    list of int
+        256 values, linear between the percentiles; the identity where both are equal.
     """
     top, bottom, left, right = head
     below = np.cumsum(np.bincount(grey[top:bottom, left:right].ravel(), minlength=256))

@@ -6,16 +6,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
 
-from gliascope.io.mask_files import (
-    PICTURE_MISSING,
-    UploadedNames,
-    candidate_pictures,
-    is_surely_mask,
-    mask_error,
-    may_be_mask,
-    name_order,
-    sorted_shape,
-)
+from gliascope.io.mask_files import PICTURE_MISSING, is_surely_mask, mask_error, may_be_mask, sorted_shape
+from gliascope.io.mask_names import UploadedNames, candidate_pictures, mask_sort_key
 from gliascope.io.slices import Slice
 from gliascope.server.uploads import Upload
 
@@ -41,7 +33,7 @@ class Masks:
 
         def place(upload: Upload) -> tuple[int, ...]:
             name = PurePosixPath(upload.name)
-            return name_order(name) if together.may_have_picture(name) else ()
+            return mask_sort_key(name) if together.may_have_picture(name) else ()
 
         self.in_order = sorted(uploads, key=place)
 

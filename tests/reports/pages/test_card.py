@@ -11,7 +11,7 @@ from html_page import Page, check_page
 from reported import CALIBRATOR, RUN, TABLE, TRAINED, epoch, make_report, protocol_report
 
 from gliascope.audit.facts import AuditVerdict, SourceOverlap
-from gliascope.classes import describe
+from gliascope.classes import describe_classes
 from gliascope.download import find
 from gliascope.download.public import Origin
 from gliascope.evaluation.calibration import evaluate_calibration
@@ -150,7 +150,7 @@ def test_every_table_of_the_card_is_whole(card: str) -> None:
 
 
 def test_the_card_says_what_the_classes_it_knows_are(card: str, report: Report) -> None:
-    for label, text in describe(["glioma", "no_tumor"]).items():
+    for label, text in describe_classes(["glioma", "no_tumor"]).items():
         assert f"| {label} | {text} |\n" in card
     assert "no medical advice" in card
     assert "probabilities of glioma, no_tumor, abscess; class activation maps |" in card

@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from gliascope.classes import canonical
+from gliascope.classes import canonical_class
 from gliascope.commands.evaluated_model import CachedOutputs, ModelPredictions, ModelReport
 from gliascope.commands.external_models.class_mapping import ClassMapping
 from gliascope.errors import ForeignError
@@ -62,7 +62,7 @@ class OnnxOptions:
                 equals = ""
             if not equals:
                 raise ForeignError(f"{text!r}: expected KEY=VALUE, like mean=[0.485,0.456,0.406]")
-        return cls(tuple(canonical(name) for name in classes.split(",")), stated, outputs)
+        return cls(tuple(canonical_class(name) for name in classes.split(",")), stated, outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.classes import NO_TUMOR, TUMOR_KINDS, canonical
+from gliascope.classes import NO_TUMOR, TUMOR_KINDS, canonical_class
 from gliascope.commands.evaluated_model import ModelPredictions, ModelReport
 from gliascope.commands.external_models.class_mapping import ClassMapping
 from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
@@ -105,7 +105,7 @@ def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dic
     for column in table.columns:
         name = column.strip()
         prefix = next((prefix for prefix in PREFIXES if name.lower().startswith(prefix)), "")
-        label = canonical(name[len(prefix) :])
+        label = canonical_class(name[len(prefix) :])
         if label not in known:
             continue
         if label in found:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gliascope import RESEARCH_USE
-from gliascope.classes import describe
+from gliascope.classes import describe_classes
 from gliascope.runtime import formats
 from gliascope.splits.validation import uses_of_validation
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 FILTERS = (
-    describe,
+    describe_classes,
     formats.cell,
     formats.count,
     formats.data_uri,

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends, Request
 
-from gliascope.classes import describe
+from gliascope.classes import describe_classes
 from gliascope.server.access import allowed
 from gliascope.server.context import RequestContext
 from gliascope.server.models import Model
@@ -51,7 +51,7 @@ def _calibration(calibrator: Calibrator) -> CalibratorFacts:
 
 def _facts(model: Model) -> ModelFacts:
     info, calibrator = model.bundle.info, model.predictor.calibrator
-    known = describe(info.classes)
+    known = describe_classes(info.classes)
     return ModelFacts(
         name=model.name,
         sha256=info.model_sha256,
