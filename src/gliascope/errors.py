@@ -51,7 +51,7 @@ class LayoutError(GliascopeError):
     """A source folder whose structure or class names are not understood."""
 
 
-class FetchError(GliascopeError):
+class DownloadError(GliascopeError):
     """A public set that is unknown, or cannot be downloaded."""
 
 
@@ -79,7 +79,7 @@ class BusyError(GliascopeError):
     """A folder that another process is at work in."""
 
 
-class ForeignError(GliascopeError):
+class ExternalModelError(GliascopeError):
     """Predictions or a graph of someone else's model that fit neither the catalogue nor the options."""
 
 
@@ -95,7 +95,7 @@ class BundleError(GliascopeError):
     """A bundle that is missing, damaged or from an incompatible version."""
 
 
-def explain(error: "ValidationError") -> str:
+def first_error(error: "ValidationError") -> str:
     """The first thing wrong with a JSON or YAML document, in a few words."""
     first = error.errors()[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -23,10 +23,10 @@ from gliascope.recipes import Recipe
 TOLERANCE = 1e-4
 # The slope of a ReLU jumps: a neuron that is nearly 0 may count in one runtime and not in the other.
 MAPS_TOLERANCE = 0.05
-ROUNDING = 10  # times as far from the exact answer as torch is
+ROUNDING_FACTOR = 10  # times as far from the exact answer as torch is
 
 
-def export(
+def export_bundle(
     classifier: Classifier, recipe: Recipe, classes: tuple[str, ...], licences: dict[str, str]
 ) -> Bundle:
     """Turn a trained classifier into a Bundle without metrics. Raises RunError as `check` does."""
@@ -38,14 +38,14 @@ def export(
         classes=classes,
         preprocessing=recipe.preprocessing,
         tta=recipe.tta.model_dump(mode="json"),
-        activation_maps=classifier.head.has_maps,
+        activation_maps=classifier.head.has_activation_maps,
         parameters=sum(p.numel() for p in classifier.parameters()),
         model_sha256=hashlib.sha256(model).hexdigest(),
         versions={name: metadata.version(name) for name in ("gliascope", "torch", "timm", "onnx")},
         licences=licences,
     )
     bundle = Bundle(info, model)
-    check(deployed, deployed.outputs, bundle)
+    check_export(deployed, deployed.outputs, bundle)
     return bundle
 
 
@@ -71,7 +71,7 @@ def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) 
         return path.read_bytes()
 
 
-def check(network: nn.Module, outputs: Sequence[str], bundle: Bundle) -> None:
+def check_export(network: nn.Module, outputs: Sequence[str], bundle: Bundle) -> None:
     """Compare a Bundle's graph with the network that it was made of, on three pictures of noise.
 
     Parameters
@@ -100,7 +100,7 @@ def check(network: nn.Module, outputs: Sequence[str], bundle: Bundle) -> None:
     exact = _answers(copy.deepcopy(network).double(), noise)
     off, own = _differences(found, exact), _differences(expected, exact)
     for name, difference, rounding, tolerance in zip(outputs, off, own, allowed, strict=True):
-        if not difference <= max(tolerance, ROUNDING * rounding):  # it may be no number
+        if not difference <= max(tolerance, ROUNDING_FACTOR * rounding):  # it may be no number
             raise RunError(
                 f"exported model's {name} differ from the trained one's by {difference:.2g}, where rounding "
                 f"explains {rounding:.2g}; please report this recipe"

@@ -9,7 +9,7 @@ from torch.nn.functional import affine_grid, grid_sample, log_softmax
 
 from gliascope.models.classifier import Classifier, Normalise
 from gliascope.recipes import Recipe
-from gliascope.recipes.schema import TestView
+from gliascope.recipes.schema import TtaView
 
 
 class DeployedNetwork(nn.Module):
@@ -25,7 +25,7 @@ class DeployedNetwork(nn.Module):
     @property
     def outputs(self) -> list[str]:
         """Names of what `forward` returns."""
-        return ["logits", "features", *(["maps"] if self.classifier.head.has_maps else [])]
+        return ["logits", "features", *(["maps"] if self.classifier.head.has_activation_maps else [])]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Averages over the views: logits (n, classes), features (n, f) and any maps (n, classes, h, w)."""
@@ -36,7 +36,7 @@ class DeployedNetwork(nn.Module):
         features = head.features(feature_maps)
         logits = average_views(self._apart(head.logits(features)), self.tta.average)
         results = [logits, self._apart(features).mean(0)]
-        if head.has_maps:
+        if head.has_activation_maps:
             results.append(self._maps(self._apart(head.activation_maps(feature_maps))))
         return tuple(results)
 
@@ -54,35 +54,35 @@ class DeployedNetwork(nn.Module):
         return torch.stack(upright or list(maps)).mean(0)
 
 
-def average_views(logits: Tensor, of: Literal["logits", "probabilities"]) -> Tensor:
+def average_views(logits: Tensor, average: Literal["logits", "probabilities"]) -> Tensor:
     """(views, n, classes) to (n, classes): the mean, or the logarithm of the mean of the probabilities."""
-    if of == "logits":
+    if average == "logits":
         return logits.mean(0)
     # Not the logarithm of a mean: what one view rules out would become -inf by rounding.
     return log_softmax(logits, dim=2).logsumexp(0) - math.log(len(logits))
 
 
-def apply_tta_view(images: Tensor, test_view: TestView) -> Tensor:
+def apply_tta_view(images: Tensor, view: TtaView) -> Tensor:
     """One view at prediction of images (n, channels, size, size) whose black is 0; the same shape.
 
     They are flipped, turned counter-clockwise, shifted, and enlarged from the middle, in this order. The
     exported graph holds this, so the grid must not depend on how many images there are.
     """
-    if test_view == TestView():
+    if view == TtaView():
         return images
-    if test_view == TestView(flip=True):
+    if view == TtaView(flip=True):
         return images.flip(-1)
-    angle, mirror = math.radians(test_view.rotate), -1 if test_view.flip else 1
+    angle, mirror = math.radians(view.rotate), -1 if view.flip else 1
     cosine, sine = math.cos(angle), math.sin(angle)
-    right, down = (2 * shift for shift in test_view.translate)  # the grid is two wide
+    right, down = (2 * shift for shift in view.translate)  # the grid is two wide
     # From the view's position back to the picture's: every step undone, the last one first.
     rows = [
         [
-            mirror * cosine / test_view.scale,
-            -mirror * sine / test_view.scale,
+            mirror * cosine / view.scale,
+            -mirror * sine / view.scale,
             mirror * (sine * down - cosine * right),
         ],
-        [sine / test_view.scale, cosine / test_view.scale, -sine * right - cosine * down],
+        [sine / view.scale, cosine / view.scale, -sine * right - cosine * down],
     ]
     matrix = torch.tensor([rows], dtype=images.dtype, device=images.device)
     grid = affine_grid(matrix, [1, 1, *images.shape[2:]], align_corners=False)

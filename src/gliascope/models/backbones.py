@@ -47,7 +47,7 @@ _LITE: tuple[Colour, Colour] = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 NORMALISATION = {f"tf_efficientnet_lite{n}": _LITE for n in range(5)}
 
 # Where `layers[int(0.7 * len(layers)):]` starts in Keras 3 (without its top) where not as ours.
-TOP30 = {
+KERAS_TOP30_LAYERS = {
     # Layer 359 of 513, block6e_add: block6f_expand_conv is the first that can learn. By our count of 412
     # layers, 0.7 ends one batch norm earlier; `freeze: backbone.blocks.5.4` is what Keras users get.
     "tf_efficientnetv2_s": "blocks.5.5.conv_pw",
@@ -57,7 +57,7 @@ TOP30 = {
 
 
 @dataclass(frozen=True, slots=True)
-class Backbone:
+class BackboneDefaults:
     """Defaults of a backbone: those of its pretrained weights, so the tag in its name matters."""
 
     name: str
@@ -68,13 +68,13 @@ class Backbone:
     """In units of [0, 1]."""
 
     @property
-    def top30(self) -> str:
+    def top30_layer(self) -> str:
         """The layer that the top 30 % of its layers starts with.
 
         That is TOP30, as Keras users get it, or else the first layer that `freeze: 0.7` leaves free.
         """
-        if architecture(self.name) in TOP30:
-            return TOP30[architecture(self.name)]
+        if architecture(self.name) in KERAS_TOP30_LAYERS:
+            return KERAS_TOP30_LAYERS[architecture(self.name)]
         layers = _structure(self.name)[0]
         return layers[round(0.7 * len(layers))]
 
@@ -84,20 +84,20 @@ class Backbone:
         return _structure(self.name)[1]
 
 
-def defaults(name: str) -> Backbone:
+def backbone_defaults(name: str) -> BackboneDefaults:
     """Raises WeightsError for a name that neither we nor timm know, naming near ones."""
     import timm
 
     _check(name)
     if name in OWN_BACKBONES:
         own = OWN_BACKBONES[name]
-        return Backbone(name, own.input_size, own.mean, own.std)
+        return BackboneDefaults(name, own.input_size, own.mean, own.std)
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise WeightsError(f"timm knows no normalisation of {name!r}; choose another backbone")
     stated = NORMALISATION.get(architecture(name), (config.mean, config.std))
     mean, std = (cast(Colour, tuple(values)) for values in stated)
-    return Backbone(name, int(config.input_size[-1]), mean, std)
+    return BackboneDefaults(name, int(config.input_size[-1]), mean, std)
 
 
 def complete_recipe(recipe: Recipe) -> Recipe:
@@ -105,7 +105,7 @@ def complete_recipe(recipe: Recipe) -> Recipe:
 
     Raises WeightsError for an unknown backbone.
     """
-    backbone, stated = defaults(recipe.backbone), recipe.preprocessing
+    backbone, stated = backbone_defaults(recipe.backbone), recipe.preprocessing
     filled = {"mean": stated.mean or backbone.mean, "std": stated.std or backbone.std}
     return recipe.model_copy(update={"preprocessing": stated.model_copy(update=filled)})
 
@@ -170,7 +170,7 @@ def execution_order(network: nn.Module, images: Tensor) -> tuple[str, ...]:
 @cache
 def _structure(name: str) -> tuple[tuple[str, ...], str]:
     """Layers in order of execution, and the part that ends in the feature map."""
-    size = defaults(name).input_size
+    size = backbone_defaults(name).input_size
     with torch.device("meta"), torch.no_grad():  # shapes alone: no time, no memory
         network, images = create_backbone(name).eval(), torch.zeros(1, 3, size, size)
         layers = execution_order(network, images)

@@ -23,9 +23,9 @@ class Classifier(nn.Module):
         self.input_size = input_size
 
     @property
-    def classes(self) -> int:
+    def class_count(self) -> int:
         """Length of the logits."""
-        return self.head.classes
+        return self.head.class_count
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised float images (n, 3, height, width) to logits (n, classes)."""
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
         return logits
 
 
-def build_classifier(recipe: Recipe, classes: int) -> Classifier:
+def build_classifier(recipe: Recipe, class_count: int) -> Classifier:
     """Backbone with the weights the recipe asks for and a fresh head, drawn from the recipe's seed.
 
     Raises WeightsError where no weights can be had, RecipeError for a backbone that ends in tokens and for
@@ -42,7 +42,7 @@ def build_classifier(recipe: Recipe, classes: int) -> Classifier:
     torch.manual_seed(recipe.seed)
     backbone = pretrained_backbone(recipe.backbone, recipe.weights)
     size = recipe.preprocessing.input_size
-    head = create_head(recipe.head, _channels(backbone, recipe.backbone, size), classes)
+    head = create_head(recipe.head, _channels(backbone, recipe.backbone, size), class_count)
     if recipe.batch_norm_momentum is not None:
         for module in backbone.modules():
             if isinstance(module, _BatchNorm):
@@ -75,7 +75,7 @@ class Normalise(nn.Module):
         if preprocessing.mean is None or preprocessing.std is None:
             raise ValueError("expected a mean and a std but got none; `backbones.complete` fills them in")
         self.grey = preprocessing.channels == "grey"
-        self.inside = slice(preprocessing.margin, preprocessing.margin + preprocessing.input_size)
+        self.centre_slice = slice(preprocessing.margin, preprocessing.margin + preprocessing.input_size)
         self.register_buffer("mean", torch.tensor(preprocessing.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std)[:, None, None], persistent=False)
 
@@ -86,7 +86,7 @@ class Normalise(nn.Module):
 
     def centre_crop(self, images: Tensor) -> Tensor:
         """The central square, which the network sees: (n, c, input_size, input_size)."""
-        return images[:, :, self.inside, self.inside]
+        return images[:, :, self.centre_slice, self.centre_slice]
 
     def normalise(self, images: Tensor) -> Tensor:
         """[0, 1] images (n, 1 or 3, input_size, input_size) to normalised (n, 3, input_size, input_size)."""

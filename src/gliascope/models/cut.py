@@ -38,7 +38,7 @@ def cut_network(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.Graph
     tail(prefix(x)) computes network(x). Raises RecipeError as `trace` and `place` do.
     """
     tracer = trace(network)
-    node = cut_node(tracer, name)
+    node = find_cut_node(tracer, name)
     return _prefix(network, tracer.graph, node), _tail(network, tracer.graph, node)
 
 
@@ -54,7 +54,7 @@ def trace(network: nn.Module) -> Tracer:
     return tracer
 
 
-def cut_node(tracer: Tracer, name: str) -> fx.Node:
+def find_cut_node(tracer: Tracer, name: str) -> fx.Node:
     """Where to cut after the part `name`.
 
     Raises RecipeError where there is no such part, or where something runs past it (a skip connection),
@@ -63,7 +63,7 @@ def cut_node(tracer: Tracer, name: str) -> fx.Node:
     if name not in tracer.outputs:
         raise RecipeError(f"no part {name!r} to freeze; choose from {', '.join(_choices(tracer))}")
     node = tracer.outputs[name]
-    if not separates(tracer.graph, node):
+    if not is_cut_point(tracer.graph, node):
         raise RecipeError(
             f"cannot freeze at {name!r}: a connection runs past it; choose from {', '.join(_choices(tracer))}"
         )
@@ -75,11 +75,11 @@ def _choices(tracer: Tracer) -> list[str]:
     return [
         name
         for name in tracer.outputs
-        if name.count(".") <= 2 and separates(tracer.graph, tracer.outputs[name])
+        if name.count(".") <= 2 and is_cut_point(tracer.graph, tracer.outputs[name])
     ]
 
 
-def separates(graph: fx.Graph, node: fx.Node) -> bool:
+def is_cut_point(graph: fx.Graph, node: fx.Node) -> bool:
     """Whether everything after `node` sees what is before it through `node` alone."""
     before = nodes_up_to(graph, node)
     return all(

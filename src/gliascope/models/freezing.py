@@ -8,7 +8,7 @@ from torch import fx
 from gliascope.errors import RecipeError
 from gliascope.models.backbones import execution_order
 from gliascope.models.classifier import Classifier
-from gliascope.models.cut import cut_node, nodes_up_to, separates, trace
+from gliascope.models.cut import find_cut_node, is_cut_point, nodes_up_to, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def frozen_layers(classifier: Classifier, freeze: str | float | None) -> FrozenL
     backbone = [layer for layer in layers if f"{layer}.".startswith("backbone.")]
     if isinstance(freeze, str):
         tracer = trace(classifier)
-        nodes = nodes_up_to(tracer.graph, cut_node(tracer, freeze))
+        nodes = nodes_up_to(tracer.graph, find_cut_node(tracer, freeze))
         chosen = {layer for node in nodes for layer in _run_by(node, layers)}
     elif 0 <= freeze <= 1:
         chosen = set(backbone[: round(freeze * len(backbone))])
@@ -67,7 +67,7 @@ def _last_cut(classifier: Classifier, layers: tuple[str, ...], chosen: set[str])
             break
         if node in names:
             candidates.append(node)
-    before = (names[node] for node in reversed(candidates) if separates(tracer.graph, node))
+    before = (names[node] for node in reversed(candidates) if is_cut_point(tracer.graph, node))
     return next(before, None)
 
 

@@ -16,7 +16,7 @@ class AveragePooling(nn.Module):
     all places is added to the feature. Grad-CAM in closed form rests on that.
     """
 
-    factor = 1
+    features_per_channel = 1
     """Features for each channel."""
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class MaxPooling(AveragePooling):
 class AverageMaxPooling(AveragePooling):
     """Mean and maximum over places; all means, then all maxima."""
 
-    factor = 2
+    features_per_channel = 2
 
     def forward(self, maps: Tensor) -> Tensor:
         """As the base class says."""
@@ -59,12 +59,12 @@ _SLOPES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
 class ClassifierHead(nn.Module):
     """Feature map (n, channels, height, width) to logits (n, classes), in two steps."""
 
-    classes: int
-    has_maps = False
+    class_count: int
+    has_activation_maps = False
     """Whether the head has Grad-CAM in closed form."""
 
     @property
-    def penalised(self) -> list[Tensor]:
+    def l2_weights(self) -> list[Tensor]:
         """Weights whose squares the recipe's `head.l2` penalises."""
         return []
 
@@ -92,12 +92,12 @@ class ClassifierHead(nn.Module):
 class DenseHead(ClassifierHead):
     """Pooling, dense layers with an activation, and a linear layer: one neuron a class, or one for two."""
 
-    has_maps = True
+    has_activation_maps = True
 
     def __init__(self, head: Head, channels: int, classes: int) -> None:
         super().__init__()
-        self.classes, self.sigmoid, self.pool = classes, head.sigmoid, POOLINGS[head.pooling]()
-        width, hidden = channels * self.pool.factor, nn.Sequential()
+        self.class_count, self.sigmoid, self.pool = classes, head.sigmoid, POOLINGS[head.pooling]()
+        width, hidden = channels * self.pool.features_per_channel, nn.Sequential()
         for number, outputs in enumerate(head.hidden):
             hidden.extend([*_before(head, number, width), nn.Linear(width, outputs)])
             hidden.append(ACTIVATIONS[head.activation]())
@@ -107,7 +107,7 @@ class DenseHead(ClassifierHead):
         self.linear = nn.Linear(width, 1 if head.sigmoid else classes)
 
     @property
-    def penalised(self) -> list[Tensor]:
+    def l2_weights(self) -> list[Tensor]:
         """Weights of the dense layers, not of the output."""
         return [layer.weight for layer in self.hidden if isinstance(layer, nn.Linear)]
 
@@ -134,7 +134,7 @@ class DenseHead(ClassifierHead):
         """
         slopes = self._slopes(self.pool(maps))
         neurons = slopes.shape[1]
-        weights = slopes.reshape(-1, neurons, self.pool.factor, maps.shape[1]).sum(2)
+        weights = slopes.reshape(-1, neurons, self.pool.features_per_channel, maps.shape[1]).sum(2)
         output = (weights @ maps.flatten(2)).reshape(-1, neurons, *maps.shape[2:])
         return torch.cat([-output, output], dim=1) / 2 if self.sigmoid else output
 
@@ -172,15 +172,15 @@ def _before(head: Head, number: int, width: int) -> list[nn.Module]:
     return [*norm, nn.Dropout(head.dropout[number])]
 
 
-def create_head(head: Head, channels: int, classes: int) -> ClassifierHead:
+def create_head(head: Head, channels: int, class_count: int) -> ClassifierHead:
     """Build the head a recipe describes, for feature maps of so many channels.
 
     Raises RecipeError for an unknown pooling, listing the choices, and for one neuron but not two classes.
     """
     if head.pooling not in POOLINGS:
         raise RecipeError(f"unknown pooling {head.pooling!r}; choose from {', '.join(POOLINGS)}")
-    if head.sigmoid and classes != 2:
+    if head.sigmoid and class_count != 2:
         raise RecipeError(
-            f"head.sigmoid expects two classes but got {classes}; set task=binary or head.sigmoid=false"
+            f"head.sigmoid expects two classes but got {class_count}; set task=binary or head.sigmoid=false"
         )
-    return DenseHead(head, channels, classes)
+    return DenseHead(head, channels, class_count)

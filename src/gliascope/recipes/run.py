@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliascope import __version__
-from gliascope.errors import RunError, explain
+from gliascope.errors import RunError, first_error
 from gliascope.recipes.schema import Recipe
 from gliascope.runtime.files import write_text
 
@@ -20,7 +20,7 @@ class RunResults(BaseModel):
     An ensemble has no epochs of its own; its seconds and parameters are the sum of its members'.
     """
 
-    chosen: int | None
+    chosen_row: int | None
     seconds: float
     parameters: int
 
@@ -33,7 +33,7 @@ class EnsembleMember(BaseModel):
 
     recipe: str
     seed: int
-    chooses: bool
+    selects_on_validation: bool
     split: str
     model_sha256: str
 
@@ -70,7 +70,7 @@ class EpochMetrics(BaseModel):
     seconds: float
 
 
-class Training(BaseModel):
+class TrainingRecord(BaseModel):
     """What a run was made from, and on what."""
 
     model_config = ConfigDict(extra="forbid")
@@ -89,7 +89,7 @@ class Training(BaseModel):
     environment: dict[str, str | int]
 
 
-class RunRecord(Training):
+class RunRecord(TrainingRecord):
     """run.json: what the run was made from, on what, and what came of it."""
 
     results: RunResults | None = None
@@ -113,14 +113,14 @@ class Run:
         return self.folder / "model"
 
     @property
-    def is_validation_chosen(self) -> bool:
+    def selects_on_validation(self) -> bool:
         """Whether validation slices chose anything of it, or of a member."""
         members = self.record.ensemble.members.values() if self.record.ensemble else ()
-        return self.recipe.chooses or any(member.chooses for member in members)
+        return self.recipe.selects_on_validation or any(member.selects_on_validation for member in members)
 
-    def made_from(self, name: str, given: Path | None) -> Path:
+    def input_path(self, name: str, path: Path | None) -> Path:
         """What the run was made from: `given`, else the file of this name beside it. RunError without it."""
-        path = given or self.folder.parent / name
+        path = path or self.folder.parent / name
         if not path.exists():
             option = f"--{name.removesuffix('.parquet')}"
             raise RunError(f"{path}: not found; name by {option} what {self.folder} was trained on")
@@ -166,7 +166,7 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"{folder}: not a run; make one with `gliascope train`") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-            reason = explain(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+            reason = first_error(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
             if (made_by := _made_by(folder)) not in (None, __version__):
                 raise RunError(
                     f"{folder}: made by gliascope {made_by}, which this one, {__version__}, does not read "

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class _Schedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
+    def rate(self, peak: float, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Learning rate of `step`, counted from 0 over a stage of `epochs` epochs of `per_epoch` steps."""
         raise NotImplementedError
 
@@ -20,7 +20,7 @@ class Constant(_Schedule):
 
     kind: Literal["constant"] = "constant"
 
-    def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
+    def rate(self, peak: float, step: int, steps_per_epoch: int, epochs: int) -> float:
         """As the base class says."""
         return peak
 
@@ -32,9 +32,9 @@ class Step(_Schedule):
     every: int = Field(default=7, ge=1, le=100_000, description="epochs")
     factor: float = Field(default=0.1, gt=0, lt=1)
 
-    def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
+    def rate(self, peak: float, step: int, steps_per_epoch: int, epochs: int) -> float:
         """As the base class says."""
-        return peak * self.factor ** (step // per_epoch // self.every)
+        return peak * self.factor ** (step // steps_per_epoch // self.every)
 
 
 class Cosine(_Schedule):
@@ -45,11 +45,11 @@ class Cosine(_Schedule):
     floor: float = Field(default=0.0, ge=0, le=1000, description="lowest rate")
     by: Literal["step", "epoch"] = Field(default="step", description="how often the rate changes")
 
-    def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
+    def rate(self, peak: float, step: int, steps_per_epoch: int, epochs: int) -> float:
         """As the base class says."""
-        now, end, rising = step, epochs * per_epoch, round(self.warmup * per_epoch)
+        now, end, rising = step, epochs * steps_per_epoch, round(self.warmup * steps_per_epoch)
         if self.by == "epoch":
-            now, end, rising = step // per_epoch, epochs, round(self.warmup)
+            now, end, rising = step // steps_per_epoch, epochs, round(self.warmup)
         if now < rising:
             return peak * (now + 1) / rising
         falling = (1 + math.cos(math.pi * (now - rising) / max(1, end - rising))) / 2
@@ -62,9 +62,9 @@ class OneCycle(_Schedule):
     kind: Literal["one-cycle"] = "one-cycle"
     rise: float = Field(default=0.3, gt=0, lt=1, description="share of the steps")
 
-    def rate(self, peak: float, step: int, per_epoch: int, epochs: int) -> float:
+    def rate(self, peak: float, step: int, steps_per_epoch: int, epochs: int) -> float:
         """As the base class says."""
-        last = epochs * per_epoch - 1
+        last = epochs * steps_per_epoch - 1
         top = self.rise * (last + 1) - 1
         if step <= top:
             start, end, part = peak / 25, peak, step / max(top, 1.0)
@@ -81,7 +81,7 @@ class Plateau(BaseModel):
     factor: float = Field(default=0.5, gt=0, lt=1)
     patience: int = Field(default=5, ge=1, le=100_000, description="epochs")
 
-    def product(self, losses: Sequence[float]) -> float:
+    def factor_after(self, losses: Sequence[float]) -> float:
         """The factor after epochs with these validation losses; each fall in rate starts the waiting anew."""
         product, best, waited = 1.0, math.inf, 0
         for loss in losses:

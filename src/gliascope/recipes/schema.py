@@ -90,7 +90,7 @@ class Loss(_Part):
     )
 
 
-class TestView(_Part):
+class TtaView(_Part):
     """One view at prediction: flip, then rotation in degrees, shift in fractions of the size, zoom."""
 
     __test__ = False  # no test, whatever pytest makes of its name
@@ -101,12 +101,12 @@ class TestView(_Part):
     scale: float = Field(default=1.0, ge=0.1, le=10)
 
 
-class TestTime(_Part):
+class TestTimeAugmentation(_Part):
     """Test-time augmentation: the views that the deployed model averages, in one batch."""
 
     __test__ = False
 
-    views: tuple[TestView, ...] = Field(default=(TestView(),), min_length=1, max_length=100)
+    views: tuple[TtaView, ...] = Field(default=(TtaView(),), min_length=1, max_length=100)
     average: Literal["logits", "probabilities"] = "logits"
     in_validation: bool = Field(default=True, description="whether the epoch is chosen on all of them")
 
@@ -189,7 +189,7 @@ class Recipe(_Part):
         description="views of each training slice, of which the first is plain; null: a fresh one each epoch",
     )
     mixup: float = Field(default=0.0, ge=0, le=100, description="parameter of the Beta distribution; 0: none")
-    tta: TestTime = TestTime()
+    tta: TestTimeAugmentation = TestTimeAugmentation()
     loss: Loss = Loss()
     ema: float = Field(
         default=0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are what is kept"
@@ -217,7 +217,7 @@ class Recipe(_Part):
     )
 
     @property
-    def chooses(self) -> bool:
+    def selects_on_validation(self) -> bool:
         """Whether validation slices choose anything: settings, the epoch kept, a rate, or a stage's end."""
         by_stage = any(stage.plateau or stage.patience for stage in self.stages)
         return self.tuned or self.keep == "best" or by_stage

@@ -38,17 +38,17 @@ class Range(_Part):
         return self
 
     @property
-    def whole(self) -> bool:
+    def is_integer(self) -> bool:
         """Whether it holds whole numbers alone."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
     @property
-    def ends(self) -> tuple[Any, ...]:
+    def boundary_values(self) -> tuple[Any, ...]:
         """Values that must be valid for all between to be so; one that is not whole where such are drawn."""
-        between = () if self.whole else (self.low + (self.step or (self.high - self.low) / math.pi),)
+        between = () if self.is_integer else (self.low + (self.step or (self.high - self.low) / math.pi),)
         return self.low, *between, self.high
 
-    def holds(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         """Whether it may be drawn."""
         if (
             isinstance(value, bool)
@@ -57,7 +57,7 @@ class Range(_Part):
         ):
             return False
         steps = (value - self.low) / (self.step or 1)
-        return abs(steps - round(steps)) < 1e-9 if self.whole or self.step else True
+        return abs(steps - round(steps)) < 1e-9 if self.is_integer or self.step else True
 
 
 class Choices(_Part):
@@ -66,13 +66,13 @@ class Choices(_Part):
     choices: tuple[Any, ...] = Field(min_length=2)
 
     @property
-    def ends(self) -> tuple[Any, ...]:
+    def boundary_values(self) -> tuple[Any, ...]:
         """All of them."""
         return self.choices
 
-    def holds(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         """Whether it is one of them."""
-        return as_text(value) in map(as_text, self.choices)
+        return to_yaml(value) in map(to_yaml, self.choices)
 
 
 def _kind(field: Any) -> str:
@@ -87,11 +87,11 @@ def _kind(field: Any) -> str:
 Values = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 
 
-Drawn = bool | int | float | str
+TrialValue = bool | int | float | str
 """A value of one trial's field, as Optuna holds it: a choice is text."""
 
 
-class Space(_Part):
+class SearchSpace(_Part):
     """What is varied, and by which number of validation a trial is judged."""
 
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
@@ -108,37 +108,39 @@ class Space(_Part):
     def check(self, name: str, overrides: Sequence[str]) -> None:
         """Raise RecipeError, naming the key, where the recipe does not take the ends of a field."""
         for key, field in self.fields.items():
-            for value in field.ends:
-                load_recipe(name, [*overrides, override(key, value)])
+            for value in field.boundary_values:
+                load_recipe(name, [*overrides, override_text(key, value)])
 
-    def of(self, recipe: Recipe) -> dict[str, Drawn] | None:
+    def values_of(self, recipe: Recipe) -> dict[str, TrialValue] | None:
         """The recipe's own values by key, choices as text; None where one lies outside the space."""
         content = recipe.model_dump(mode="json")
         values = {key: _at(content, key) for key in self.fields}
-        if not all(self.fields[key].holds(value) for key, value in values.items()):
+        if not all(self.fields[key].contains(value) for key, value in values.items()):
             return None
         return {
-            key: as_text(value) if isinstance(self.fields[key], Choices) else value
+            key: to_yaml(value) if isinstance(self.fields[key], Choices) else value
             for key, value in values.items()
         }
 
 
-def load_space(path: Path) -> Space:
+def load_search_space(path: Path) -> SearchSpace:
     """Read a space. Raises RecipeError where the file is missing, or is something else."""
     try:
-        return Space.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     except ValidationError as error:
-        raise RecipeError(f"{path}: {describe_errors(error, Space)}; expected like docs/tune.md") from None
+        raise RecipeError(
+            f"{path}: {describe_errors(error, SearchSpace)}; expected like docs/tune.md"
+        ) from None
 
 
-def override(key: str, value: Any) -> str:
+def override_text(key: str, value: Any) -> str:
     """What `--set` takes."""
-    return f"{key}={as_text(value)}"
+    return f"{key}={to_yaml(value)}"
 
 
-def as_text(value: Any) -> str:
+def to_yaml(value: Any) -> str:
     """A value as YAML in one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 

@@ -16,12 +16,15 @@ from PIL import Image
 from gliascope.errors import GliascopeError
 
 WHITE = 255
-GHOSTS = 4  # equal copies along the phase-encoding direction
-ORDER, COEFFICIENTS = 3, 20  # of the bias field's polynomial in three dimensions, as TorchIO has them
-GRID = 65  # places along a side at which the range of a bias field is looked up
+GHOST_COUNT = 4  # equal copies along the phase-encoding direction
+BIAS_FIELD_ORDER, BIAS_FIELD_COEFFICIENTS = (
+    3,
+    20,
+)  # of the bias field's polynomial in three dimensions, as TorchIO has them
+BIAS_FIELD_GRID = 65  # places along a side at which the range of a bias field is looked up
 
 Pixels = NDArray[np.uint8]
-Change = Callable[[Pixels, float, int], Pixels]
+CorruptionFunction = Callable[[Pixels, float, int], Pixels]
 """One slice, uint8 (height, width[, 3]), a strength and a seed to the disturbed slice, of the same shape."""
 
 
@@ -34,13 +37,13 @@ class Corruption:
     """
 
     title: str
-    imitates: str
-    told: str
+    description: str
+    strength_format: str
     strengths: tuple[float, ...]
-    change: Change
+    apply: CorruptionFunction
 
 
-def disturb(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
+def apply_corruption(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
     """A slice, uint8 (height, width[, 3]), disturbed; the same arguments give the same pixels.
 
     seed: of what is drawn (the noise, the side that a head turns to), alike for all strengths. Colours are
@@ -48,7 +51,7 @@ def disturb(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
     """
     if name not in CORRUPTIONS:
         raise GliascopeError(f"unknown disturbance {name!r}; choose from {', '.join(CORRUPTIONS)}")
-    return CORRUPTIONS[name].change(pixels, strength, seed) if strength else pixels
+    return CORRUPTIONS[name].apply(pixels, strength, seed) if strength else pixels
 
 
 def noise(pixels: Pixels, strength: float, seed: int) -> Pixels:
@@ -73,14 +76,14 @@ def bias_field(pixels: Pixels, strength: float, seed: int) -> Pixels:
     """
     import torchio
 
-    drawn = np.random.default_rng(seed).uniform(-1, 1, COEFFICIENTS)
-    coarse = np.empty((1, GRID, GRID, 1))
-    field = np.log(torchio.BiasField.generate_bias_field(coarse, ORDER, drawn.tolist()))[..., 0]
-    rows, columns = np.mgrid[-1 : 1 : GRID * 1j, -1 : 1 : GRID * 1j]
+    drawn = np.random.default_rng(seed).uniform(-1, 1, BIAS_FIELD_COEFFICIENTS)
+    coarse = np.empty((1, BIAS_FIELD_GRID, BIAS_FIELD_GRID, 1))
+    field = np.log(torchio.BiasField.generate_bias_field(coarse, BIAS_FIELD_ORDER, drawn.tolist()))[..., 0]
+    rows, columns = np.mgrid[-1 : 1 : BIAS_FIELD_GRID * 1j, -1 : 1 : BIAS_FIELD_GRID * 1j]
     inside = field[rows**2 + columns**2 <= 1]
     drawn[0] -= (inside.max() + inside.min()) / 2
     drawn *= np.log1p(strength / 100) / np.ptp(inside)
-    return _through(torchio.BiasField(drawn.tolist(), ORDER), pixels)
+    return _through(torchio.BiasField(drawn.tolist(), BIAS_FIELD_ORDER), pixels)
 
 
 def gamma(pixels: Pixels, strength: float, _seed: int) -> Pixels:
@@ -102,7 +105,7 @@ def motion_ghost(pixels: Pixels, strength: float, seed: int) -> Pixels:
     """Every GHOSTS-th line of k-space, but for the central one, weaker by so much of itself."""
     import torchio
 
-    return _through(torchio.Ghosting(GHOSTS, seed % 2, strength, None), pixels)
+    return _through(torchio.Ghosting(GHOST_COUNT, seed % 2, strength, None), pixels)
 
 
 def jpeg(pixels: Pixels, strength: float, _seed: int) -> Pixels:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ZIP_DAMAGES = (
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -27,15 +27,15 @@ ZIP_DAMAGES = (
 )
 """What `zipfile` raises for a .zip that it cannot read, beside OSError (an offset before the start)."""
 
-NAME_BYTES = 255  # of a name, on most file systems
-TEMPORARY_BYTES = NAME_BYTES - len("..12345678.tmp")
+MAX_NAME_BYTES = 255  # of a name, on most file systems
+TEMPORARY_BYTES = MAX_NAME_BYTES - len("..12345678.tmp")
 # Systems refuse these characters, stray bytes that are no text, spaces and dots at the end, and devices.
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]|[. ]+$')
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 _ENDING = re.compile(r"(?:\.[A-Za-z0-9]{1,10}){1,2}$")
 
 
-def safe_name(name: str, most: int = NAME_BYTES) -> str:
+def safe_name(name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """A file name as it is where every system takes it, of at most `most` bytes in UTF-8; else one like it.
 
     What is changed gets a hash of the whole name before its ending, so that two names stay two. Every name
@@ -44,12 +44,12 @@ def safe_name(name: str, most: int = NAME_BYTES) -> str:
     shown = _FORBIDDEN.sub("_", name) or "_"
     if _DEVICE.fullmatch(shown):
         shown = f"_{shown}"
-    if shown == name and len(name.encode()) <= most:
+    if shown == name and len(name.encode()) <= max_bytes:
         return name
     mark = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     found = _ENDING.search(shown)
     stem, ending = (shown[: found.start()], found[0]) if found else (shown, "")
-    room = most - len(f"-{mark}{ending}")
+    room = max_bytes - len(f"-{mark}{ending}")
     # Cut between characters: those that do not fit whole are left out.
     return f"{stem.encode()[:room].decode(errors='ignore')}-{mark}{ending}"
 

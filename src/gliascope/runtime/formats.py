@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 UNDEFINED = "–"
-MANY = 8
+MAX_CLASS_COLUMNS = 8
 """Classes that fit as columns; more are rows, or numbers."""
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}

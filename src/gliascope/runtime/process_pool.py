@@ -10,7 +10,9 @@ from typing import TypeVar
 from gliascope.runtime.executors import PREFETCH, Executor, ThreadExecutor, cores
 
 MIN_FILES = 4000  # files; of fewer, threads have done most before processes have started
-IDLE = 10  # seconds without work after which one ends; where this process was killed, half a minute later
+IDLE_SECONDS = (
+    10  # seconds without work after which one ends; where this process was killed, half a minute later
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,7 +40,7 @@ class ProcessExecutor:
         from loky import ProcessPoolExecutor  # unlike the standard library's, it needs no `if __name__ == …`
 
         self.count = PREFETCH * count
-        self._pool = ProcessPoolExecutor(count, timeout=IDLE)
+        self._pool = ProcessPoolExecutor(count, timeout=IDLE_SECONDS)
         with _no_ctrl_c():
             self._pool.submit(int)  # starts them all
 

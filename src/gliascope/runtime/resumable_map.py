@@ -11,7 +11,10 @@ from gliascope.runtime.executors import Executor, map_in_order
 from gliascope.runtime.files import atomic_file
 from gliascope.runtime.progress import note, progress
 
-FILES, BYTES = 100, 32 << 20  # a block ends at the first of them; a kill loses no more than one a core
+MAX_CHUNK_FILES, MAX_CHUNK_BYTES = (
+    100,
+    32 << 20,
+)  # a block ends at the first of them; a kill loses no more than one a core
 _DIGEST = 16
 Item = TypeVar("Item")
 
@@ -24,11 +27,11 @@ class Chunk(Generic[Item]):
     items: tuple[Item, ...]
 
 
-def chunks(
+def make_chunks(
     items: Iterable[Item],
     path_of: Callable[[Item], Path],
     settings: str,
-    also: Callable[[Item], object] = lambda _: "",
+    item_settings: Callable[[Item], object] = lambda _: "",
 ) -> Iterator[Chunk[Item]]:
     """Cut `items`, each of the file `place(item)`, into blocks.
 
@@ -46,8 +49,8 @@ def chunks(
         except OSError:  # whoever reads it will say why
             facts = (0, 0, 0)
         size += facts[0]
-        content.update(f"{path}\0{facts}\0{also(item)}\0".encode("utf-8", "surrogateescape"))
-        if len(pending) == FILES or size >= BYTES:
+        content.update(f"{path}\0{facts}\0{item_settings(item)}\0".encode("utf-8", "surrogateescape"))
+        if len(pending) == MAX_CHUNK_FILES or size >= MAX_CHUNK_BYTES:
             yield Chunk(content.hexdigest(), tuple(pending))
             pending, size, content = [], 0, _content(settings)
     if pending:
@@ -55,7 +58,7 @@ def chunks(
 
 
 def resumable_map(
-    made: Iterable[Chunk[Item]],
+    chunks: Iterable[Chunk[Item]],
     work: Callable[[Chunk[Item]], bytes],
     folder: Path | None,
     description: str,
@@ -77,13 +80,13 @@ def resumable_map(
         return block, content
 
     total = done = 0
-    for block in made:
+    for block in chunks:
         total += len(block.items)
         done += len(block.items) if folder and (folder / block.key).exists() else 0
     if done:
         note(f"{description}: {done} of {total} files were done before an interruption")
     with progress(description, total) as advance:
-        for block, content in map_in_order(one, made, executor):
+        for block, content in map_in_order(one, chunks, executor):
             yield block.key, content
             advance(len(block.items))
 

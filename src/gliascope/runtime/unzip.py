@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Literal
 
-from gliascope.runtime.files import ZIP_DAMAGES
+from gliascope.runtime.files import ZIP_ERRORS
 
 Reason = Literal[
     "damaged", "empty", "encrypted", "link", "method", "outside", "twice", "too many", "too large"
@@ -119,7 +119,7 @@ def unzip(path: Path, folder: Path, limits: ZipLimits, *, keep_names: bool) -> l
                 with archive.open(member) as packed, _create(place, 0o666 if keep_names else 0o600) as file:
                     budget -= _copy(packed, file, min(limits.file_bytes, budget))
             return [(place, one.filename) for one, place in zip(members, places, strict=True)]
-    except (*ZIP_DAMAGES, OSError) as error:
+    except (*ZIP_ERRORS, OSError) as error:
         # An offset before the archive's start is an OSError, too; any other one is of the disk.
         of_the_archive = (errno.EINVAL, *(_BAD_NAMES if keep_names else ()))
         if isinstance(error, OSError) and error.errno not in of_the_archive:

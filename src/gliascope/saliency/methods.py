@@ -13,15 +13,15 @@ from torch import Tensor
 from gliascope.errors import GliascopeError
 from gliascope.models.classifier import Classifier, Normalise
 
-PATCH, PATCHES = 1 / 5, 9
+PATCH_SHARE, PATCHES_PER_SIDE = 1 / 5, 9
 """Of occlusion: a patch's side as a share of the slice's, about that of a lesion; how many along a side."""
-BATCH = 8  # slices whose every layer is held for the slopes
+BATCH_SIZE = 8  # slices whose every layer is held for the slopes
 
 Maps = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class SaliencyModel:
     """What is explained.
 
     classifier: the trained network, in evaluation mode. normalise: makes its input of stored pixels.
@@ -31,40 +31,42 @@ class Subject:
 
     classifier: Classifier
     normalise: Normalise
-    mirrored: bool
-    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    averages_mirror_image: bool
+    predict_logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-Method = Callable[[Subject, NDArray[np.uint8], NDArray[np.int64]], Maps]
+SaliencyMethod = Callable[[SaliencyModel, NDArray[np.uint8], NDArray[np.int64]], Maps]
 """Subject, stored pixels (n, size, size[, 3]) and a class for each, (n,), to maps (n, height, width)."""
 
 
-def explain(name: str, subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+def saliency_maps(
+    name: str, subject: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]
+) -> Maps:
     """Maps (n, height, width), each of one slice for one class, of the square that the network sees.
 
     pixels: as stored, uint8 (n, size, size[, 3]). classes: (n,). Where the deployed model averages a slice
     and its mirror image, so do all methods. What is above 0 speaks for the class; the scale is the method's
     own. Raises GliascopeError as `describe`, and where a method does not suit the head.
     """
-    describe(name)
+    describe_method(name)
     return METHODS[name](subject, pixels, classes)
 
 
-def describe(name: str) -> str:
+def describe_method(name: str) -> str:
     """What a method does, in a sentence. Raises GliascopeError for an unknown one, listing the choices."""
     if name not in METHODS:
         raise GliascopeError(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
     return str(METHODS[name].__doc__).splitlines()[0]
 
 
-def grad_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+def grad_cam(subject: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
     """Channels of the last feature map, each by its mean slope (Selvaraju et al. 2017).
 
     In closed form, as the exported graph has it, before the final ReLU. Raises GliascopeError for a head
     without it.
     """
     head = subject.classifier.head
-    if not head.has_maps:
+    if not head.has_activation_maps:
         raise GliascopeError("this head has no Grad-CAM in closed form; choose other --methods")
 
     def cam(images: Tensor, labels: NDArray[np.int64]) -> Maps:
@@ -75,7 +77,7 @@ def grad_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.in
     return _of_views(cam, subject, pixels, classes)
 
 
-def hires_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+def hires_cam(subject: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
     """Places of the last feature map, each by its own slope (Draelos & Carin 2021).
 
     The same as Grad-CAM where the head is average pooling and one linear layer.
@@ -85,7 +87,7 @@ def hires_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.i
     return _of_views(_Library(HiResCAM, subject.classifier), subject, pixels, classes)
 
 
-def score_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+def score_cam(subject: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
     """Channels of the last feature map, each by the answer to the slice seen through it (Wang et al. 2020).
 
     A run of the network for each channel: with 1,280 of them, about a minute a slice on one core.
@@ -95,15 +97,15 @@ def score_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.i
     return _of_views(_Library(ScoreCAM, subject.classifier), subject, pixels, classes)
 
 
-def occlusion(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+def occlusion(subject: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
     """Places, each by how much the answer loses when they are blackened (Zeiler & Fergus 2014).
 
     Each pixel is the mean over the patches that cover it, of what the class loses in log-odds. The paper
     follows the probability; log-odds order patches alike, and still tell them apart where it is next to 1.
     """
-    size, inner = subject.classifier.input_size, subject.normalise.inside
-    patch = round(PATCH * size)
-    starts = np.linspace(0, size - patch, PATCHES).round().astype(int)
+    size, inner = subject.classifier.input_size, subject.normalise.centre_slice
+    patch = round(PATCH_SHARE * size)
+    starts = np.linspace(0, size - patch, PATCHES_PER_SIDE).round().astype(int)
     corners = [(row, column) for row in starts for column in starts]
     patches = np.zeros((len(corners), size, size), dtype=bool)
     for one, (row, column) in zip(patches, corners, strict=True):
@@ -112,12 +114,12 @@ def occlusion(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.i
     for number, (slice_, label) in enumerate(zip(pixels, classes.tolist(), strict=True)):
         hidden = np.repeat(slice_[None], len(corners), axis=0)
         hidden[:, inner, inner][patches] = 0
-        odds = _log_odds(subject.logits(np.concatenate([slice_[None], hidden])), label)
+        odds = _log_odds(subject.predict_logits(np.concatenate([slice_[None], hidden])), label)
         maps[number] = np.tensordot(odds[0] - odds[1:], patches, axes=1) / patches.sum(axis=0)
     return maps
 
 
-METHODS: dict[str, Method] = {
+METHODS: dict[str, SaliencyMethod] = {
     "grad_cam": grad_cam,
     "hires_cam": hires_cam,
     "occlusion": occlusion,
@@ -157,18 +159,20 @@ class _Library:
 
 def _of_views(
     cam: Callable[[Tensor, NDArray[np.int64]], Maps],
-    subject: Subject,
+    subject: SaliencyModel,
     pixels: NDArray[np.uint8],
     classes: NDArray[np.int64],
 ) -> Maps:
     """Maps of the slices, averaged with those of their mirror images where the deployed model does that."""
     found = []
-    for first in range(0, len(pixels), BATCH):
-        some = slice(first, first + BATCH)
+    for first in range(0, len(pixels), BATCH_SIZE):
+        some = slice(first, first + BATCH_SIZE)
         images = subject.normalise(torch.from_numpy(np.ascontiguousarray(pixels[some])))
         maps = cam(images, classes[some])
         found.append(
-            (maps + cam(images.flip(-1), classes[some])[:, :, ::-1]) / 2 if subject.mirrored else maps
+            (maps + cam(images.flip(-1), classes[some])[:, :, ::-1]) / 2
+            if subject.averages_mirror_image
+            else maps
         )
     return np.concatenate(found)
 

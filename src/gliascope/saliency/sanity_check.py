@@ -15,11 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gliascope.models.backbones import execution_order
 from gliascope.models.classifier import Classifier
 
-PARTS = 4
+CASCADE_STEPS = 4
 """Equal parts of the backbone's layers that are randomised one after the other, the last ones first."""
 
 
-def cascade(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:
+def randomisation_cascade(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:
     """Copies of a classifier whose weights are random from the output down to ever earlier layers.
 
     Yields a name and the copy: the head alone, then with it each of PARTS more of the backbone ("head + 25%"
@@ -35,11 +35,11 @@ def cascade(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classi
     size = classifier.input_size
     order = execution_order(changed.backbone, torch.zeros(1, 3, size, size))
     layers = [changed.backbone.get_submodule(name) for name in order]
-    ends = [round(len(layers) * (PARTS - part) / PARTS) for part in range(PARTS + 1)]
-    for part in range(PARTS):
+    ends = [round(len(layers) * (CASCADE_STEPS - part) / CASCADE_STEPS) for part in range(CASCADE_STEPS + 1)]
+    for part in range(CASCADE_STEPS):
         for layer in layers[ends[part + 1] : ends[part]]:
             _shuffle(layer, random)
-        yield f"head + {(part + 1) / PARTS:.0%}" if part + 1 < PARTS else "all", changed
+        yield f"head + {(part + 1) / CASCADE_STEPS:.0%}" if part + 1 < CASCADE_STEPS else "all", changed
 
 
 @torch.no_grad()
