@@ -74,7 +74,7 @@ def test_a_death_is_told(two: ProcessExecutor) -> None:
     def die(_: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(ChildProcessError, match="the same command goes on"):
+    with pytest.raises(ChildProcessError, match="run the same command again"):
         list(map_in_order(two.wrap(die), range(3), two))
 
 

@@ -25,8 +25,8 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip file into `folder`, under the archive's own names.
 
     Raises DownloadError before anything is written where a member would land outside, is a link, is there
-    twice or cannot be read, where there are more than MEMBERS, or their size is over RATIO times the archive's or
-    does not fit the disk; and afterwards where a checksum is wrong.
+    twice or cannot be read, where there are more than MEMBERS, or their size is over RATIO times the
+    archive's or does not fit the disk; and afterwards where a checksum is wrong.
     """
     free, packed = shutil.disk_usage(folder.parent).free, archive.stat().st_size
     try:

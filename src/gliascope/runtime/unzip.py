@@ -1,4 +1,4 @@
-"""Unpack .zip archives of strangers, within limits that the archive's own numbers cannot raise."""
+"""Unpack .zip archives from untrusted sources within limits that the archive cannot evade."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ _END_SIZE, _LOCATOR_64_SIZE, _END_64_SIZE = 22, 20, 56
 _COMMENT_SIZE = 2**16
 _ENCRYPTED = 0x1
 _CHUNK = 2**18
-# Bytes of the central directory for each file that is allowed: 46, its name, and what tools add.
+# Bytes of the central directory allowed per file: 46, the name, and what tools add.
 _ENTRY = 1024
 # Names that no file can have, or that a file and a folder of the archive share.
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -168,7 +168,7 @@ def _check_members(members: list[zipfile.ZipInfo], limits: ZipLimits) -> None:
 
 
 def _check_size(members: list[zipfile.ZipInfo], limits: ZipLimits, packed: int) -> int:
-    """The bytes that all members may have together."""
+    """Return the number of bytes that all members may have together."""
     budget = min(limits.total_bytes, int(limits.ratio * packed) + limits.slack)
     declared = sum(member.file_size for member in members)
     if declared > budget or any(member.file_size > limits.file_bytes for member in members):
@@ -177,20 +177,20 @@ def _check_size(members: list[zipfile.ZipInfo], limits: ZipLimits, packed: int) 
 
 
 def _own_names(members: list[zipfile.ZipInfo]) -> Iterator[str]:
-    """The members' own names, as different paths that stay within a folder."""
+    """Yield the members' names. They are all different and stay within a folder."""
     seen = set[PurePosixPath]()
     for member in members:
         path = PurePosixPath(_name(member))
         if path.is_absolute() or ".." in path.parts or ":" in member.filename or not path.parts:
             raise ZipRefusedError("outside", member.filename)
-        if path in seen:  # which of both is meant, nobody can tell
+        if path in seen:  # ambiguous: either member could be meant
             raise ZipRefusedError("twice", str(path))
         seen.add(path)
         yield str(path)
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Its name with slashes between folders; some tools on Windows write backslashes."""
+    """Return the member's name with slashes; some tools on Windows write backslashes."""
     return member.filename.replace("\\", "/")
 
 
@@ -205,7 +205,7 @@ def _create(path: Path, mode: int) -> BinaryIO:
 
 
 def _copy(packed: IO[bytes], file: BinaryIO, most: int) -> int:
-    """Write a member of at most `most` bytes; returns how many it has."""
+    """Write a member of at most `most` bytes; return its size."""
     size = 0
     while chunk := packed.read(_CHUNK):
         size += len(chunk)
