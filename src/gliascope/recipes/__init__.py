@@ -1,4 +1,4 @@
-"""Recipes: how a classifier is trained, as data."""
+"""Recipes: YAML files that describe how a classifier is trained, and the schema they follow."""
 
 from gliascope.recipes.load import load_recipe, recipe_names, recipe_text
 from gliascope.recipes.schema import (

@@ -1,4 +1,4 @@
-"""What `tune` may vary: fields of a recipe, each with a range or choices, as YAML."""
+"""The search space of `tune`: keys of a recipe, each with a range or choices, read from YAML."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gliascope.recipes.load import load_recipe
 from gliascope.recipes.ranges import describe_errors
 from gliascope.recipes.schema import Recipe
 
-# Fields that change what a frozen part makes of a view: another value is another set of activations.
+# Keys that change the output of frozen layers, so that cached activations cannot be reused.
 _BEFORE_THE_CUT = ("preprocessing", "augmentation", "backbone", "weights", "seed")
 
 
@@ -22,12 +22,14 @@ class _Part(BaseModel):
 
 
 class Range(_Part):
-    """Numbers from `low` to `high`, both included: whole ones where both are, else any."""
+    """Numbers from `low` to `high`, both included. They are whole if low, high and step are."""
 
     low: int | float
     high: int | float
-    log: bool = Field(default=False, description="even in the logarithm")
-    step: int | float | None = Field(default=None, gt=0, description="from low on; null: any")
+    log: bool = Field(default=False, description="drawn uniformly in the logarithm")
+    step: int | float | None = Field(
+        default=None, gt=0, description="distance of the values, from low; null: any value"
+    )
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Range":
@@ -39,17 +41,17 @@ class Range(_Part):
 
     @property
     def is_integer(self) -> bool:
-        """Whether it holds whole numbers alone."""
+        """Whether all values are whole numbers."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
     @property
     def boundary_values(self) -> tuple[Any, ...]:
-        """Values that must be valid for all between to be so; one that is not whole where such are drawn."""
+        """Values to validate: both ends, and a fraction between them unless all values are whole."""
         between = () if self.is_integer else (self.low + (self.step or (self.high - self.low) / math.pi),)
         return self.low, *between, self.high
 
     def contains(self, value: Any) -> bool:
-        """Whether it may be drawn."""
+        """Return whether `value` lies in the range, and on a step if there is one."""
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
@@ -61,22 +63,22 @@ class Range(_Part):
 
 
 class Choices(_Part):
-    """A few values of any kind."""
+    """A list of values of any kind."""
 
     choices: tuple[Any, ...] = Field(min_length=2)
 
     @property
     def boundary_values(self) -> tuple[Any, ...]:
-        """All of them."""
+        """Values to validate: all choices."""
         return self.choices
 
     def contains(self, value: Any) -> bool:
-        """Whether it is one of them."""
+        """Return whether `value` is one of the choices."""
         return to_yaml(value) in map(to_yaml, self.choices)
 
 
 def _kind(field: Any) -> str:
-    """Which of the two is meant, so that an error speaks of that one."""
+    """Return the kind of a field, so that pydantic reports errors of that kind only."""
     return (
         "choices"
         if isinstance(field, Choices) or (isinstance(field, dict) and "choices" in field)
@@ -88,31 +90,39 @@ Values = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choi
 
 
 TrialValue = bool | int | float | str
-"""A value of one trial's field, as Optuna holds it: a choice is text."""
+"""Value of a key in one trial, as Optuna stores it: choices as YAML text."""
 
 
 class SearchSpace(_Part):
-    """What is varied, and by which number of validation a trial is judged."""
+    """The keys that `tune` varies, and the validation figure by which trials are compared."""
 
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     fields: dict[str, Values] = Field(min_length=1)
 
     @property
     def remakes_activations(self) -> bool:
-        """Whether nearly every trial would need activations of its own."""
+        """Whether nearly every trial would need its own cached activations."""
         return any(
             isinstance(field, Range) and (key.startswith(_BEFORE_THE_CUT) or key.endswith(".freeze"))
             for key, field in self.fields.items()
         )
 
     def check(self, name: str, overrides: Sequence[str]) -> None:
-        """Raise RecipeError, naming the key, where the recipe does not take the ends of a field."""
+        """Raise RecipeError if the recipe does not accept the ends of a range, or a choice.
+
+        Parameters
+        ----------
+        name
+            The recipe, as `load_recipe` takes it.
+        overrides
+            Changes to the recipe that hold for all trials, as KEY=VALUE.
+        """
         for key, field in self.fields.items():
             for value in field.boundary_values:
                 load_recipe(name, [*overrides, override_text(key, value)])
 
     def values_of(self, recipe: Recipe) -> dict[str, TrialValue] | None:
-        """The recipe's own values by key, choices as text; None where one lies outside the space."""
+        """Return the recipe's own values by key, choices as YAML text; None if one is outside the space."""
         content = recipe.model_dump(mode="json")
         values = {key: _at(content, key) for key in self.fields}
         if not all(self.fields[key].contains(value) for key, value in values.items()):
@@ -124,7 +134,7 @@ class SearchSpace(_Part):
 
 
 def load_search_space(path: Path) -> SearchSpace:
-    """Read a space. Raises RecipeError where the file is missing, or is something else."""
+    """Read a search space from YAML. Raises RecipeError if the file cannot be read or is invalid."""
     try:
         return SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -136,12 +146,12 @@ def load_search_space(path: Path) -> SearchSpace:
 
 
 def override_text(key: str, value: Any) -> str:
-    """What `--set` takes."""
+    """Return KEY=VALUE, as `--set` takes it."""
     return f"{key}={to_yaml(value)}"
 
 
 def to_yaml(value: Any) -> str:
-    """A value as YAML in one line."""
+    """Return a value as YAML in one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
