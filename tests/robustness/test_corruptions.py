@@ -100,5 +100,5 @@ def test_noise_of_a_grey_slice_in_colours_is_grey() -> None:
 
 
 def test_unknown_disturbances_list_the_choices() -> None:
-    with pytest.raises(GliascopeError, match="unknown disturbance 'fog'; choose from noise, blur"):
+    with pytest.raises(GliascopeError, match="unknown corruption 'fog'; choose from noise, blur"):
         apply_corruption("fog", head(), 1, 0)

@@ -71,7 +71,7 @@ class BackboneDefaults:
     def top30_layer(self) -> str:
         """Name of the first of the top 30 % of the backbone's layers.
 
-        It is taken from KERAS_TOP30_LAYERS, or else it is the first layer that `freeze: 0.7` leaves trainable.
+        It is taken from KERAS_TOP30_LAYERS, or else the first layer that `freeze: 0.7` leaves trainable.
         """
         if architecture(self.name) in KERAS_TOP30_LAYERS:
             return KERAS_TOP30_LAYERS[architecture(self.name)]
@@ -202,8 +202,8 @@ def _structure(name: str) -> tuple[tuple[str, ...], str]:
         for part, module in network.named_modules():
             module.register_forward_hook(partial(record, part=part))
         maps = network(images)
-    # Modules that returned the final tensor, not changed in place since. The outermost is chosen, and the first
-    # of those: identities in place of pooling and classifier follow it.
+    # Modules that returned the final tensor, not changed in place since. The outermost is chosen, and the
+    # first of those: identities in place of pooling and classifier follow it.
     final = [part for part, output, version in ended if output is maps and version == maps._version]
     return layers, min(final, key=lambda part: part.count("."))
 

@@ -123,7 +123,7 @@ def _tail(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
     before = nodes_up_to(graph, node)
     copied: dict[fx.Node, fx.Node] = {node: new.placeholder("activations")}
     for other in graph.nodes:
-        # A parameter read before the cut may be used after it; everything else before the cut is in the prefix.
+        # A parameter read before the cut may be used after it; all else before the cut is in the prefix.
         shared = other.op == "get_attr" and any(user not in before for user in other.users)
         if other not in before or shared:
             copied[other] = new.node_copy(other, copied.__getitem__)

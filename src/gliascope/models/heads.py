@@ -12,8 +12,8 @@ from gliascope.recipes import Head
 class AveragePooling(nn.Module):
     """Mean over the positions of each channel, (n, channels).
 
-    For every pooling here, the derivatives of a feature with respect to the positions of its channel sum to 1.
-    `DenseHead.activation_maps` relies on that.
+    For every pooling here, the derivatives of a feature with respect to the positions of its channel sum
+    to 1. `DenseHead.activation_maps` relies on that.
 
     References
     ----------
