@@ -129,7 +129,7 @@ class ResidualNetwork(nn.Module):
         return output
 
 
-def _stage(block: type[_Block], inputs: int, width: int, repeats: int, stride: int) -> nn.Sequential:
+def _stage(block: type[_Block], inputs: int, width: int, repeats: int, *, stride: int) -> nn.Sequential:
     first = block(inputs, width, stride)
     return nn.Sequential(
         first, *(block(width * block.expansion, width, stride=1) for _ in range(repeats - 1))
