@@ -98,7 +98,7 @@ def test_dense_layers_come_in_the_published_order() -> None:
     leaves = [m for part in parts for m in part.modules() if not list(m.children())]
     kinds = [type(module).__name__ for module in leaves]
     dense = ["BatchNorm1d", "Dropout", "Linear"]
-    assert kinds == ["Dual", *dense, "SiLU", *dense, "SiLU", *dense]
+    assert kinds == ["AverageMaxPooling", *dense, "SiLU", *dense, "SiLU", *dense]
     assert [module.p for module in head.modules() if isinstance(module, nn.Dropout)] == [0.4, 0.4, 0.3]
     assert [list(weight.shape) for weight in head.l2_weights] == [[5, 12], [3, 5]]
     assert create_head(Head(), channels=6, class_count=3).l2_weights == []

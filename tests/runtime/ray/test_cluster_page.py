@@ -11,7 +11,7 @@ import yaml
 
 from gliascope.cli import app
 
-PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
+PAGE = Path(__file__).parents[3] / "docs" / "cluster.md"
 
 
 def blocks(language: str) -> list[str]:
