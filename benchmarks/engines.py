@@ -23,7 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from benchmarks.growth import VERBS
 from benchmarks.measure import Row, timed
 from gliascope.dataset.catalog import Catalog
-from gliascope.export.onnx import export
+from gliascope.export.onnx import export_bundle
 from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import open_session
@@ -59,7 +59,7 @@ def _engines(name: str) -> Row:
     classifier = build_classifier(recipe, len(CLASSES))
     deployed = DeployedNetwork(classifier, recipe).eval()
     with tempfile.TemporaryDirectory() as folder:
-        model = export(classifier, recipe, CLASSES, {}).model
+        model = export_bundle(classifier, recipe, CLASSES, {}).model
         ways = _ways(deployed, model, [pixels], Path(folder))
         told = ", ".join(f"{way} {_milliseconds(run, pixels)}" for way, run in ways)
     return f"{name}, forward pass, ms a slice", told, ""

@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks import systems
 from benchmarks.measure import Row, peer
 from benchmarks.steps import alone, fed, seconds
-from gliascope.export.onnx import export
+from gliascope.export.onnx import export_bundle
 from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
@@ -145,7 +145,7 @@ def three_stages(work: Path) -> list[Row]:
     fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
     fit(fabric, classifier, material, _folder(work, "three"))
     trained = time.perf_counter() - began
-    export(classifier.cpu(), recipe, LABELS, {})
+    export_bundle(classifier.cpu(), recipe, LABELS, {})
     whole = time.perf_counter() - began
     return [
         (

@@ -65,11 +65,11 @@ def _few(name: str) -> list[str]:
 
 def stand_in(name: str, data: Path) -> list[str]:
     """What stands in for weights that only a hub has."""
-    from gliascope.models.weights import PACKAGES
+    from gliascope.models.weights import WEIGHT_PACKAGES
     from gliascope.recipes import load_recipe
 
     recipe = load_recipe(name)
-    if recipe.backbone in PACKAGES or recipe.weights:
+    if recipe.backbone in WEIGHT_PACKAGES or recipe.weights:
         return []
     if recipe.backbone.startswith("resnet50") and (data.parent / KERAS).exists():
         keras = [] if recipe.backbone == "resnet50_keras" else ["backbone=resnet50_keras"]

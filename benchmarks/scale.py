@@ -87,12 +87,12 @@ def _slices(folder: Path, count: int, size: int) -> Path:
 
 def _bundle(folder: Path, *overrides: str) -> Path:
     """A bundle of an untrained head."""
-    from gliascope.export.onnx import export
+    from gliascope.export.onnx import export_bundle
     from gliascope.models.classifier import build_classifier
     from gliascope.recipes import load_recipe
 
     recipe = load_recipe("quick", overrides)
-    export(build_classifier(recipe, 2), recipe, ("no_tumor", "tumor"), {}).write(folder)
+    export_bundle(build_classifier(recipe, 2), recipe, ("no_tumor", "tumor"), {}).write(folder)
     return folder
 
 

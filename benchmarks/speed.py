@@ -21,7 +21,7 @@ from benchmarks.growth import VERBS
 from benchmarks.measure import Row, gliascope, peer, python, timed
 from benchmarks.steps import alone, fed
 from gliascope.dataset.scan import scan
-from gliascope.export.onnx import export
+from gliascope.export.onnx import export_bundle
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.predict import Predictor, predict
 from gliascope.models.backbones import complete_recipe
@@ -228,7 +228,7 @@ def one_view(network: str) -> Bundle:
     """One view, random weights: what a slice costs depends on neither."""
     overrides = [f"backbone={network}", "weights=random", "preprocessing.mean=null", "preprocessing.std=null"]
     recipe = complete_recipe(load_recipe("linear-probe", overrides))
-    return export(build_classifier(recipe, len(CLASSES)), recipe, CLASSES, {})
+    return export_bundle(build_classifier(recipe, len(CLASSES)), recipe, CLASSES, {})
 
 
 def _predict_all(predictor: Predictor, files: list[Path]) -> None:

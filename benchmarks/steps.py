@@ -63,7 +63,7 @@ def alone(training: StageTraining, steps: int) -> float:
     training.inputs = _Constant(images)  # type: ignore[assignment]
     training.tail.train()
     replay = CudaGraphRunner(training._step, training.step.recorded)
-    labels = torch.arange(size, device=device) % training.classifier.classes
+    labels = torch.arange(size, device=device) % training.classifier.class_count
     each = seconds(lambda: replay((size, 1), (labels,)), steps)
     training.inputs = inputs
     return size / each

@@ -121,12 +121,12 @@ def bundle(once: Callable[[str, Callable[[Path], None]], Path]) -> Bundle:
     """A bundle of an untrained head: its answers mean nothing, its numbers can be checked."""
 
     def make(folder: Path) -> None:
-        from gliascope.export.onnx import export
+        from gliascope.export.onnx import export_bundle
         from gliascope.models.classifier import build_classifier
 
         recipe = load_recipe("quick", TINY)
         classes = ("glioma", "meningioma", "no_tumor", "pituitary")
-        export(build_classifier(recipe, 4), recipe, classes, {"weights": "apache-2.0"}).write(folder)
+        export_bundle(build_classifier(recipe, 4), recipe, classes, {"weights": "apache-2.0"}).write(folder)
 
     return Bundle.load(once("bundle", make))
 

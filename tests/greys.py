@@ -48,7 +48,7 @@ def make_run(folder: Path, slope: float, classes: tuple[str, ...], *overrides: s
     values: dict[str, Any] = {
         "version": "1", "classes": classes, "protocol": "official", "split_seed": 0, "split": "", "store": "s",
         "slices": {}, "weights_licence": "Apache-2.0", "environment": {"device": "cpu", "cores": 2},
-        "results": RunResults(chosen=0, seconds=10.0, parameters=5),
+        "results": RunResults(chosen_row=0, seconds=10.0, parameters=5),
     }  # fmt: skip
     run = Run(folder, recipe, RunRecord(**values | facts))
     run.save()

@@ -18,7 +18,7 @@ from tiny import TINY
 
 from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
-from gliascope.runtime.resumable_map import FILES
+from gliascope.runtime.resumable_map import MAX_CHUNK_FILES
 from gliascope.splits.split import split, write_splits
 
 SLICES = 800
@@ -111,7 +111,9 @@ def test_predict(source: Path, bundle: Bundle, tmp_path: Path) -> None:
     bundle.write(tmp_path / "bundle")
     arguments, out = ["predict", tmp_path / "bundle", source, "--out"], tmp_path / "killed" / "f.jsonl"
     kept = out.parent / ".f.jsonl.unfinished" / ".unfinished"
-    measured = SLICES // FILES  # blocks of the pass before, in which files may say the scale of their series
+    measured = (
+        SLICES // MAX_CHUNK_FILES
+    )  # blocks of the pass before, in which files may say the scale of their series
     for at in (1, 3, 5):
         kill([*arguments, out], tmp_path, lambda: len(list(kept.glob("[!.]*"))), measured + at)
     done = re.search(r"predict: (\d+) of 800 files were done", finish([*arguments, out], tmp_path))

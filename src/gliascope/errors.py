@@ -14,7 +14,17 @@ class GliascopeError(Exception):
 
 
 class ReadError(GliascopeError):
-    """A file that cannot be used. `reason` is one of a few short phrases, fit for counting."""
+    """A file that cannot be read as a slice or series.
+
+    Parameters
+    ----------
+    path
+        The file. A text is kept as a Path in `self.path`.
+    reason
+        One of a few short phrases, so that reasons can be counted.
+    detail
+        Whatever else is known, such as a decoder's own message.
+    """
 
     def __init__(self, path: Path | str, reason: str, detail: str = "") -> None:
         self.path = Path(path) if isinstance(path, str) else path
@@ -23,40 +33,40 @@ class ReadError(GliascopeError):
         super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
 
     def __reduce__(self) -> "tuple[type[ReadError], tuple[Path, str, str]]":
-        """Sent by another process of ours; by default the message alone would be."""
+        """Pickle all three arguments; by default only the message would reach another process."""
         return type(self), (self.path, self.reason, self.detail)
 
 
 class NotAnImageError(ReadError):
-    """The content is none of the formats `read` knows, or holds no pixels."""
+    """A file that is in no format that `gliascope.io` reads, or that holds no pixels."""
 
 
 class DamagedFileError(ReadError):
-    """The format is known but the content is truncated, empty or inconsistent."""
+    """A file of a known format whose content is truncated, empty or inconsistent."""
 
 
 class TooLargeError(ReadError):
-    """The file is over a limit of `gliascope.io.limits`."""
+    """A file that is over a limit of `gliascope.io.limits`."""
 
 
 class InputError(GliascopeError):
-    """An object in memory that cannot be taken for one picture, or one study, without guessing."""
+    """An array or other object in memory that is not clearly one slice or one study."""
 
 
 class ForkedError(GliascopeError):
-    """A Model that was loaded before its process was forked, and is used in the child."""
+    """A Model that was loaded before a fork and is used in the forked process."""
 
 
 class LayoutError(GliascopeError):
     """A source folder whose structure or class names are not understood."""
 
 
-class FetchError(GliascopeError):
-    """A public set that is unknown, or cannot be downloaded."""
+class DownloadError(GliascopeError):
+    """A public data set that is unknown or cannot be downloaded."""
 
 
 class SplitError(GliascopeError):
-    """A protocol that the catalogue cannot satisfy."""
+    """A split protocol that the catalogue cannot satisfy."""
 
 
 class RecipeError(GliascopeError):
@@ -68,23 +78,31 @@ class WeightsError(GliascopeError):
 
 
 class RunError(GliascopeError):
-    """A run folder that is missing, damaged or made with other settings."""
+    """A run folder that is missing, damaged or was made with other settings."""
 
 
 class ReportError(GliascopeError):
-    """A report, or another file of results, that is missing or not of this version."""
+    """A report or another file of results that is missing or of another version."""
 
 
 class BusyError(GliascopeError):
-    """A folder that another process is at work in."""
+    """A folder that another process is working in."""
 
 
-class ForeignError(GliascopeError):
-    """Predictions or a graph of someone else's model that fit neither the catalogue nor the options."""
+class ExternalModelError(GliascopeError):
+    """Predictions or an ONNX model from elsewhere that do not fit the catalogue or the options."""
 
 
 class DivergedError(RunError):
-    """Training whose loss is not finite any more. `slices`: of its first such batch, where it has one."""
+    """Training whose loss is no longer finite.
+
+    Parameters
+    ----------
+    message
+        One line that names the run and the remedy.
+    slices
+        Keys of the slices in the first batch without a finite loss; empty where no batch is known.
+    """
 
     def __init__(self, message: str, slices: "Sequence[str]" = ()) -> None:
         self.slices = tuple(slices)
@@ -95,7 +113,7 @@ class BundleError(GliascopeError):
     """A bundle that is missing, damaged or from an incompatible version."""
 
 
-def explain(error: "ValidationError") -> str:
-    """The first thing wrong with a JSON or YAML document, in a few words."""
+def first_error(error: "ValidationError") -> str:
+    """Return the first error of a pydantic validation as `key: message`."""
     first = error.errors()[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -134,7 +134,7 @@ def test_what_chose_in_tune_never_calibrates_what_its_recipe_trains(
     chose = set(seen.scored)
     assert chose and not seen.calibrated
     best = load_recipe(str(tmp_path / "tuned" / "best.yaml"))
-    assert best.keep == "last" and best.tuned and best.chooses
+    assert best.keep == "last" and best.tuned and best.selects_on_validation
     data = json.loads((tmp_path / "tuned" / "tune.json").read_text())
     assert data["groups"] == len(chose)
     for number, made in enumerate((several[0], several[2])):

@@ -104,7 +104,7 @@ def test_seeds_become_one_bundle_with_a_report_of_its_own(
     }
     made = Run.load(out / "run")
     assert made.recipe.name == "quick × 3"
-    assert made.record.results == RunResults(chosen=None, seconds=36.0, parameters=15)
+    assert made.record.results == RunResults(chosen_row=None, seconds=36.0, parameters=15)
     assert made.record.environment == {"device": "cpu 0, cpu 1, cpu 2", "cores": 2}
     assert [member.seed for member in made.record.ensemble.members.values()] == [0, 1, 2]
     assert Run.load(out / "run" / "members" / "2").recipe == Run.load(runs[1]).recipe
@@ -202,7 +202,7 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
     assert calibrated and chose
     assert not calibrated & chose
     record = Run.load(tmp_path / "out" / "run").record
-    assert [member.chooses for member in record.ensemble.members.values()] == [False, True]
+    assert [member.selects_on_validation for member in record.ensemble.members.values()] == [False, True]
 
 
 def test_members_of_unequal_pictures_are_given_the_largest(

@@ -47,7 +47,7 @@ def make_run(tmp_path: Path, bundle: Bundle) -> Callable[..., Run]:
         record = RunRecord(
             version="0", classes=CLASSES, protocol="official", split_seed=0, split=split, store="none",
             slices={}, weights_licence=None, environment={}, ensemble=ensemble,
-            results=RunResults(chosen=0, seconds=1.0, parameters=1),
+            results=RunResults(chosen_row=0, seconds=1.0, parameters=1),
         )  # fmt: skip
         run = Run(tmp_path / "run", recipe, record)
         run.save()

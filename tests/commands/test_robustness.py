@@ -62,7 +62,7 @@ def run(tmp_path: Path, source: Path, calibrated: Bundle) -> Run:
     record = RunRecord(
         version="0", classes=CLASSES, protocol="official", split_seed=0, split=splits[0].training,
         store="none", slices={}, weights_licence=None, environment={},
-        results=RunResults(chosen=0, seconds=1.0, parameters=1),
+        results=RunResults(chosen_row=0, seconds=1.0, parameters=1),
     )  # fmt: skip
     made = Run(tmp_path / "run", load_recipe("quick", TINY), record)
     made.save()

@@ -61,7 +61,7 @@ def make_run(
         started=f"2026-11-2{seed}T20:00:00+00:00",
         weights_licence=None,
         environment={"device": "cpu"},
-        results=RunResults(chosen=1, seconds=4.0 - seed, parameters=12) if finished else None,
+        results=RunResults(chosen_row=1, seconds=4.0 - seed, parameters=12) if finished else None,
     )
     run = Run(folder, recipe, record)
     run.save()

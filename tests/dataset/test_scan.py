@@ -147,7 +147,7 @@ def test_the_catalogue_survives_its_file(make_source: Make, tmp_path: Path) -> N
 def test_thumbnails_stay_with_the_blocks_and_all_is_written_in_parts(
     make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable_map, "FILES", 3)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", 3)
     monkeypatch.setattr(catalog_module, "ROWS_PER_FILE", 4)
     source = make_source({"yes": 6, "no": 5})
     Image.new("L", (30, 20)).save(source / "no" / "blank.png")

@@ -87,13 +87,13 @@ def test_the_same_volume_as_nifti_has_the_same_hashes(
 def test_blocks_change_nothing(
     series: tuple[Path, np.ndarray], files: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable_map, "FILES", files)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", files)
     source, volume = series
     assert hashes(scan([source])) == expected(volume)
 
 
 def test_processes_change_nothing(series: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumable_map, "FILES", 3)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", 3)
     monkeypatch.setattr(process_pool, "MIN_FILES", 1)
     monkeypatch.setenv("GLIASCOPE_CORES", "2")
     source, volume = series
@@ -111,7 +111,7 @@ def test_order_and_names_change_nothing(series: tuple[Path, np.ndarray]) -> None
 def test_an_interruption_changes_nothing(
     series: tuple[Path, np.ndarray], after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable_map, "FILES", 3)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", 3)
     monkeypatch.setenv("GLIASCOPE_CORES", "1")
     source, volume = series
     save, saved = resumable_map._save, []

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from gliascope.cli import app
 from gliascope.dataset.scan import scan
 from gliascope.download import fetch, figshare, find, http, origin
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 
 FIGSHARE, KAGGLE = "figshare-cheng", "br35h"  # a set of each kind
 ARTICLE = f"/articles/{find(FIGSHARE).figshare}"
@@ -114,7 +114,7 @@ def test_a_cut_connection_goes_on_by_itself(article: Any, tmp_path: Path) -> Non
 def test_a_broken_download_goes_on_with_the_next_command(article: Any, tmp_path: Path) -> None:
     article.cuts["/storage/1"] = [70] + [0] * (http.ATTEMPTS - 1)
     with pytest.raises(
-        FetchError, match=r"/files/1: no connection, or it broke .*it goes on where it stopped"
+        DownloadError, match=r"/files/1: no connection, or it broke .*it goes on where it stopped"
     ):
         fetch(FIGSHARE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -136,11 +136,11 @@ def test_a_server_without_ranges_starts_anew(article: Any, tmp_path: Path) -> No
 
 def test_what_was_changed_between_two_tries_is_found_out(article: Any, tmp_path: Path) -> None:
     article.cuts["/storage/1"] = [70] + [0] * (http.ATTEMPTS - 1)
-    with pytest.raises(FetchError):
+    with pytest.raises(DownloadError):
         fetch(FIGSHARE, tmp_path / "out")
     part = next(tmp_path.rglob("part 2.zip.part"))
     part.write_bytes(bytes(70))
-    with pytest.raises(FetchError, match="expected MD5"):
+    with pytest.raises(DownloadError, match="expected MD5"):
         fetch(FIGSHARE, tmp_path / "out")
     assert fetch(FIGSHARE, tmp_path / "out").exists()
 
@@ -151,7 +151,7 @@ def test_a_part_that_does_not_fit_is_begun_anew(
 ) -> None:
     """It is longer than the file, or the server refuses the range, or knows none."""
     article.cuts["/storage/0"] = [10] + [0] * (http.ATTEMPTS - 1)
-    with pytest.raises(FetchError):
+    with pytest.raises(DownloadError):
         fetch(FIGSHARE, tmp_path / "out")
     next(tmp_path.rglob("part 1.zip.part")).write_bytes(bytes(length))
     article.ranges = ranges
@@ -162,7 +162,7 @@ def test_a_wrong_checksum_is_refused(article: Any, tmp_path: Path) -> None:
     content = bytearray(article.answers["/storage/0"])
     content[50] ^= 1
     article.answers["/storage/0"] = bytes(content)
-    with pytest.raises(FetchError, match=r"expected MD5 \w{32} but got \w{32}; what came is removed"):
+    with pytest.raises(DownloadError, match=r"expected MD5 \w{32} but got \w{32}; what came is removed"):
         fetch(FIGSHARE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.rglob("part 1.zip*"))
@@ -171,7 +171,7 @@ def test_a_wrong_checksum_is_refused(article: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("gone", [ARTICLE, f"{ARTICLE}/files", "/storage/1"])
 def test_what_is_gone_is_said_with_the_page_to_look_at(article: Any, tmp_path: Path, gone: str) -> None:
     article.answers[gone] = 404
-    with pytest.raises(FetchError, match=rf"HTTP 404; the article .* gone, look at {find(FIGSHARE).home}"):
+    with pytest.raises(DownloadError, match=rf"HTTP 404; the article .* gone, look at {find(FIGSHARE).home}"):
         fetch(FIGSHARE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert sum(path == gone for path, _ in article.seen) == 1  # trying again is no use
@@ -180,7 +180,7 @@ def test_what_is_gone_is_said_with_the_page_to_look_at(article: Any, tmp_path: P
 def test_a_busy_server_is_asked_again(article: Any, tmp_path: Path) -> None:
     answer = article.answers["/storage/0"]
     article.answers["/storage/0"] = 503
-    with pytest.raises(FetchError, match=r"no connection, or it broke \(HTTP 503\)"):
+    with pytest.raises(DownloadError, match=r"no connection, or it broke \(HTTP 503\)"):
         fetch(FIGSHARE, tmp_path / "out")
     assert sum(path == "/storage/0" for path, _ in article.seen) == http.ATTEMPTS
     article.answers["/storage/0"] = answer
@@ -192,7 +192,7 @@ def test_a_busy_server_costs_nothing_of_what_came(article: Any, tmp_path: Path) 
     article.cuts["/storage/0"] = [100, *breaks]
     for busy in (answer, 503):
         article.answers["/storage/0"] = busy
-        with pytest.raises(FetchError):
+        with pytest.raises(DownloadError):
             fetch(FIGSHARE, tmp_path / "out")
     article.answers["/storage/0"] = answer
     article.seen.clear()
@@ -210,7 +210,7 @@ def test_an_archive_that_leads_outside_is_refused(article: Any, tmp_path: Path) 
     evil = packed({"../../../evil.png": b"evil"})
     rows[0] |= {"size": len(evil), "computed_md5": hashlib.md5(evil).hexdigest()}
     article.answers["/storage/0"] = evil
-    with pytest.raises(FetchError, match=r"'../../../evil.png' leads out"):
+    with pytest.raises(DownloadError, match=r"'../../../evil.png' leads out"):
         fetch(FIGSHARE, tmp_path / "deep" / "out")
     assert not list(tmp_path.rglob("evil.png"))
     assert not (tmp_path / "deep" / "out").exists()
@@ -219,16 +219,16 @@ def test_an_archive_that_leads_outside_is_refused(article: Any, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["../evil.zip", "a/b.zip", "part 2.zip", "", ".."])
 def test_file_names_that_cannot_be_used_are_refused(article: Any, tmp_path: Path, name: str) -> None:
     article.answers[f"{ARTICLE}/files"][0]["name"] = name
-    with pytest.raises(FetchError, match="names that cannot be used"):
+    with pytest.raises(DownloadError, match="names that cannot be used"):
         fetch(FIGSHARE, tmp_path / "out")
 
 
 def test_odd_answers_are_one_line(article: Any, tmp_path: Path) -> None:
     del article.answers[f"{ARTICLE}/files"][0]["computed_md5"]
-    with pytest.raises(FetchError, match=r"its list of files is odd \(computed_md5: Field required\)"):
+    with pytest.raises(DownloadError, match=r"its list of files is odd \(computed_md5: Field required\)"):
         fetch(FIGSHARE, tmp_path / "out")
     article.answers[ARTICLE] = b"<html>"
-    with pytest.raises(FetchError, match="the answer is no JSON"):
+    with pytest.raises(DownloadError, match="the answer is no JSON"):
         fetch(FIGSHARE, tmp_path / "out")
 
 
@@ -245,7 +245,7 @@ def test_no_network_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_folder_that_holds_something_is_left_alone(article: Any, tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("mine")
     for out in (tmp_path, tmp_path / "file.txt"):
-        with pytest.raises(FetchError, match="already there; remove it"):
+        with pytest.raises(DownloadError, match="already there; remove it"):
             fetch(FIGSHARE, out)
     assert not article.seen
     (tmp_path / "empty").mkdir()
@@ -274,7 +274,7 @@ def test_kaggle_goes_on_where_it_stopped(kaggle: Any, tmp_path: Path) -> None:
     # kagglehub keeps what came in whole mebibytes.
     kaggle.answers["/storage/archive.zip"] = packed(SLICES | {"yes/large": bytes(3 * 2**20)})
     kaggle.cuts["/storage/archive.zip"] = [5 * 2**19] + [0] * (2 * http.ATTEMPTS)
-    with pytest.raises(FetchError, match="it goes on where it stopped"):
+    with pytest.raises(DownloadError, match="it goes on where it stopped"):
         fetch(KAGGLE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     kaggle.cuts.clear()
@@ -287,14 +287,14 @@ def test_kaggle_goes_on_where_it_stopped(kaggle: Any, tmp_path: Path) -> None:
 
 def test_kaggle_a_wrong_checksum_is_refused(kaggle: Any, tmp_path: Path) -> None:
     kaggle.hashes["/storage/archive.zip"] = "md5=AAAAAAAAAAAAAAAAAAAAAA=="
-    with pytest.raises(FetchError, match="MD5 checksum"):
+    with pytest.raises(DownloadError, match="MD5 checksum"):
         fetch(KAGGLE, tmp_path / "out")
     assert leftovers(tmp_path) == set()
 
 
 def test_kaggle_what_is_no_archive_is_refused(kaggle: Any, tmp_path: Path) -> None:
     kaggle.answers["/storage/archive.zip"] = b"<html>sorry</html>"
-    with pytest.raises(FetchError, match="Unsupported archive type"):
+    with pytest.raises(DownloadError, match="Unsupported archive type"):
         fetch(KAGGLE, tmp_path / "out")
     assert leftovers(tmp_path) == set()
 

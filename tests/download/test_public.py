@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from gliascope import classes
 from gliascope.download import PublicSet, find, public_sets
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 from gliascope.io import folder_labels
 
 SETS = public_sets()
@@ -47,7 +47,7 @@ def test_contract_of_every_set(name: str, tmp_path) -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        FetchError, match=r"unknown set 'nowhere'; choose from masoudnickparvar, .*figshare-cheng"
+        DownloadError, match=r"unknown set 'nowhere'; choose from masoudnickparvar, .*figshare-cheng"
     ):
         find("nowhere")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gliascope.download.unpack import unpack
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 
 
 def write(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
@@ -29,7 +29,7 @@ def test_a_member_that_leads_outside_is_refused_before_anything_is_written(tmp_p
     member.filename = name
     (tmp_path / "in").mkdir()
     archive = write(tmp_path / "in" / "a.zip", ("fine", b"fine"), (member, b"evil"))
-    with pytest.raises(FetchError, match="leads out of the archive's folder"):
+    with pytest.raises(DownloadError, match="leads out of the archive's folder"):
         unpack(archive, tmp_path / "in" / "out")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "in"]
 
@@ -37,13 +37,13 @@ def test_a_member_that_leads_outside_is_refused_before_anything_is_written(tmp_p
 def test_links_are_refused(tmp_path: Path) -> None:
     member = zipfile.ZipInfo("link")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with pytest.raises(FetchError, match="is a link"):
+    with pytest.raises(DownloadError, match="is a link"):
         unpack(write(tmp_path / "a.zip", (member, b"/etc")), tmp_path / "out")
 
 
 def test_archives_made_to_fill_the_disk_are_refused(tmp_path: Path) -> None:
     archive = write(tmp_path / "a.zip", ("zeros", bytes(10**7)))
-    with pytest.raises(FetchError, match="refused as made to fill the disk"):
+    with pytest.raises(DownloadError, match="refused as made to fill the disk"):
         unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -52,14 +52,14 @@ def test_an_archive_that_states_too_small_a_size_cannot_write_more(tmp_path: Pat
     archive = write(tmp_path / "a.zip", ("zeros", bytes(10**7)))
     content = archive.read_bytes()
     archive.write_bytes(content.replace((10**7).to_bytes(4, "little"), (10).to_bytes(4, "little")))
-    with pytest.raises(FetchError, match="damaged archive"):
+    with pytest.raises(DownloadError, match="damaged archive"):
         unpack(archive, tmp_path / "out")
     assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) <= 10
 
 
 def test_a_set_too_large_for_the_disk_is_refused(tmp_path: Path, small_disk: Path) -> None:
     noise = io.BytesIO(b"".join(n.to_bytes(4, "little") for n in range(500_000)))
-    with pytest.raises(FetchError, match=r"a\.zip needs 2000000 bytes unpacked but"):
+    with pytest.raises(DownloadError, match=r"a\.zip needs 2000000 bytes unpacked but"):
         unpack(write(tmp_path / "a.zip", ("noise", noise.getvalue())), small_disk / "out")
 
 
@@ -68,7 +68,7 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[40] ^= 0xFF
     archive.write_bytes(content)
-    with pytest.raises(FetchError, match=r"a\.zip: damaged archive"):
+    with pytest.raises(DownloadError, match=r"a\.zip: damaged archive"):
         unpack(archive, tmp_path / "out")
 
 
@@ -82,7 +82,7 @@ def test_backslashes_part_folders(tmp_path: Path) -> None:
 def test_a_member_that_would_overwrite_another_is_refused(tmp_path: Path) -> None:
     member = zipfile.ZipInfo("x")
     member.filename = "x\\1.png"
-    with pytest.raises(FetchError, match=r"'x/1\.png' twice"):
+    with pytest.raises(DownloadError, match=r"'x/1\.png' twice"):
         unpack(write(tmp_path / "a.zip", ("x/1.png", b"one"), (member, b"two")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -98,6 +98,6 @@ def test_mutated_archives_raise_fetch_errors_only(tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(content)
         try:
             unpack(tmp_path / "a.zip", tmp_path / f"out{number}")
-        except FetchError:
+        except DownloadError:
             refusals += 1
     assert 200 < refusals < 600

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gliascope.errors import RunError
 from gliascope.export import onnx as module
-from gliascope.export.onnx import export
+from gliascope.export.onnx import export_bundle
 from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.engine import Engine
 from gliascope.models.classifier import Classifier, Normalise
@@ -39,7 +39,7 @@ def classifier() -> Classifier:
 
 
 def test_a_head_without_maps_declares_that_it_has_none(classifier: Classifier) -> None:
-    bundle = export(classifier, RECIPE, ("a", "b"), {})
+    bundle = export_bundle(classifier, RECIPE, ("a", "b"), {})
     assert not bundle.info.activation_maps
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
     outputs = Engine(bundle)(pixels)
@@ -63,7 +63,7 @@ def test_a_model_that_differs_after_export_is_refused(
 
     monkeypatch.setattr(module, "to_onnx", damaged)
     with pytest.raises(RunError, match="logits differ from the trained one's"):
-        export(classifier, RECIPE, ("a", "b"), {})
+        export_bundle(classifier, RECIPE, ("a", "b"), {})
 
 
 def test_rounding_that_a_network_magnifies_is_no_damage(classifier: Classifier, monkeypatch) -> None:
@@ -72,10 +72,10 @@ def test_rounding_that_a_network_magnifies_is_no_damage(classifier: Classifier, 
         classifier.backbone.bias += 1e5
         classifier.head.linear.weight.copy_(torch.rand(2, 8))
         classifier.head.linear.bias.copy_(-1e5 * classifier.head.linear.weight.sum(1))
-    export(classifier, RECIPE, ("a", "b"), {})
+    export_bundle(classifier, RECIPE, ("a", "b"), {})
     monkeypatch.setattr(module, "ROUNDING", 0)
     with pytest.raises(RunError, match=r"logits differ.*where rounding explains"):
-        export(classifier, RECIPE, ("a", "b"), {})
+        export_bundle(classifier, RECIPE, ("a", "b"), {})
 
 
 @pytest.mark.parametrize("head", [{}, {"pooling": "max"}, {"pooling": "dual", "batch_norm": True, "hidden": (6, 5)},
@@ -88,7 +88,7 @@ def test_the_graph_gives_the_maps_of_all_classes(head: dict) -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3, stride=8), nn.Tanh())
     classes = ("a", "b") if "sigmoid" in head else ("a", "b", "c")
     classifier = Classifier(backbone, create_head(Head(dropout=dropout, **head), 8, len(classes)))
-    bundle = export(classifier, recipe, classes, {})
+    bundle = export_bundle(classifier, recipe, classes, {})
     assert bundle.info.activation_maps
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
     maps = Engine(bundle)(pixels).maps

@@ -59,7 +59,7 @@ def test_every_door_gives_the_same_probabilities(make: Make, volume: np.ndarray)
 def test_order_and_blocks_change_nothing(
     make: Make, volume: np.ndarray, files: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable_map, "FILES", files)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", files)
     paths = volumes.files(make, volume)[::-1]
     for workers in (None, ThreadExecutor(3)):
         found = predict_files(BUNDLE, paths, None, None, workers).findings
@@ -70,7 +70,7 @@ def test_what_was_kept_is_used_on_its_own_scale_only(
     make: Make, volume: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupted job that goes on with one file more has another scale."""
-    monkeypatch.setattr(resumable_map, "FILES", 1)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", 1)
     bright = volumes.head(lesion=7)
     bright[7, 10:25, 10:25] = 4000
     paths, out = volumes.files(make, bright), tmp_path / "out.jsonl"

@@ -7,9 +7,9 @@ from gliascope.errors import WeightsError
 from gliascope.models import backbones
 from gliascope.models.backbones import (
     OWN_BACKBONES,
+    backbone_defaults,
     complete_recipe,
     create_backbone,
-    defaults,
     execution_order,
 )
 from gliascope.recipes import load_recipe
@@ -17,7 +17,7 @@ from gliascope.recipes import load_recipe
 
 @pytest.mark.parametrize("name", [*OWN_BACKBONES, *NETWORKS])
 def test_contract_every_backbone_has_defaults_that_fit_it(name: str) -> None:
-    backbone = defaults(name)
+    backbone = backbone_defaults(name)
     assert backbone.input_size >= 224
     assert all(0 <= value < 1 for value in backbone.mean)
     assert all(0 < value <= 1 for value in backbone.std)
@@ -31,7 +31,7 @@ def test_contract_every_backbone_has_defaults_that_fit_it(name: str) -> None:
     assert maps.ndim == 4
     assert parts[backbone.saliency_layer] is maps
     layers = execution_order(network, torch.zeros(1, 3, 128, 128, device="meta"))
-    assert layers.index(backbone.top30) == pytest.approx(0.7 * len(layers), abs=1.6)
+    assert layers.index(backbone.top30_layer) == pytest.approx(0.7 * len(layers), abs=1.6)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_contract_every_backbone_has_defaults_that_fit_it(name: str) -> None:
     ],
 )
 def test_saliency_is_of_the_last_part_not_of_the_pooling_after_it(name: str, part: str) -> None:
-    assert defaults(name).saliency_layer == part
+    assert backbone_defaults(name).saliency_layer == part
 
 
 def test_the_tag_decides_the_normalisation() -> None:
-    assert defaults("inception_v3.tv_in1k").mean == (0.5, 0.5, 0.5)
-    assert defaults("inception_v3.gluon_in1k").mean == (0.485, 0.456, 0.406)
+    assert backbone_defaults("inception_v3.tv_in1k").mean == (0.5, 0.5, 0.5)
+    assert backbone_defaults("inception_v3.gluon_in1k").mean == (0.485, 0.456, 0.406)
 
 
 def test_a_recipe_gets_what_it_does_not_state() -> None:
@@ -115,5 +115,5 @@ def test_structure_is_computed_without_touching_random_numbers() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    assert defaults("residual18").saliency_layer
+    assert backbone_defaults("residual18").saliency_layer
     assert torch.equal(torch.rand(1), expected)

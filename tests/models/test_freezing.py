@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gliascope.errors import RecipeError
-from gliascope.models.backbones import defaults, execution_order
+from gliascope.models.backbones import backbone_defaults, execution_order
 from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut_network
 from gliascope.models.freezing import frozen_layers
@@ -60,7 +60,7 @@ def _layers(number: int) -> nn.Sequential:
 
 def chain() -> Classifier:
     """Five layers in a row: convolutions 0, 2, 4."""
-    return Classifier(_layers(4), create_head(Head(), channels=8, classes=2), input_size=96)
+    return Classifier(_layers(4), create_head(Head(), channels=8, class_count=2), input_size=96)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ class _Skip(nn.Module):
 
 
 def test_inside_a_block_layers_are_frozen_but_the_cut_is_before_it() -> None:
-    classifier = Classifier(_Skip(), create_head(Head(), channels=8, classes=2), input_size=96)
+    classifier = Classifier(_Skip(), create_head(Head(), channels=8, class_count=2), input_size=96)
     fixed = frozen_layers(classifier, 0.67)
     assert fixed.modules == ("backbone.before", "backbone.first")
     assert fixed.cut == "backbone.before"
@@ -125,7 +125,10 @@ def test_keras_top_30_percent_of_efficientnetv2_s() -> None:
     assert sum(isinstance(part, nn.Conv2d) for part in parts) == 119
     assert sum(any(True for _ in part.parameters()) for part in parts) == 198
     order = execution_order(classifier.backbone, IMAGES)
-    assert f"backbone.{order[order.index(defaults('tf_efficientnetv2_s').top30) - 1]}" == fixed.modules[-1]
+    assert (
+        f"backbone.{order[order.index(backbone_defaults('tf_efficientnetv2_s').top30_layer) - 1]}"
+        == fixed.modules[-1]
+    )
 
 
 def test_nothing_frozen() -> None:
@@ -143,7 +146,7 @@ def test_a_backbone_that_cannot_be_cut_can_be_frozen_by_fraction() -> None:
             x = self.one(images)
             return self.two(x) if x.sum() >= 0 else self.two(-x)
 
-    classifier = Classifier(Branching(), create_head(Head(), channels=8, classes=2), input_size=96)
+    classifier = Classifier(Branching(), create_head(Head(), channels=8, class_count=2), input_size=96)
     assert frozen_layers(classifier, 0.5).modules == ("backbone.one",)
     assert frozen_layers(classifier, 0.5).cut is None
 

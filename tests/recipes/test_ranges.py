@@ -14,7 +14,7 @@ from gliascope.errors import RecipeError
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe, load_recipe, recipe_names
 from gliascope.recipes.ranges import describe_errors
-from gliascope.recipes.space import Space
+from gliascope.recipes.space import SearchSpace
 
 SCHEMA = Recipe.model_json_schema()
 # Lists and optional parts that `quick` leaves empty, with values that are valid.
@@ -153,7 +153,7 @@ def test_a_graphs_preprocessing_is_told_likewise() -> None:
 )
 def test_a_space_is_held_against_the_ranges_before_the_search(field: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        Space.model_validate({"fields": field}).check("quick", ())
+        SearchSpace.model_validate({"fields": field}).check("quick", ())
     assert message in str(caught.value)
 
 
@@ -161,4 +161,6 @@ def test_a_space_is_held_against_the_ranges_before_the_search(field: dict[str, A
 def test_the_ends_of_a_range_are_finite(value: float) -> None:
     for end in ("low", "high", "step"):
         with pytest.raises(ValidationError):
-            Space.model_validate({"fields": {"mixup": {"low": 0, "high": 1, "step": 0.1} | {end: value}}})
+            SearchSpace.model_validate(
+                {"fields": {"mixup": {"low": 0, "high": 1, "step": 0.1} | {end: value}}}
+            )

@@ -56,8 +56,8 @@ def test_one_cycle_is_torchs() -> None:
 
 def test_plateau_lowers_after_each_wait() -> None:
     plateau = Plateau(factor=0.5, patience=2)
-    assert plateau.product([]) == 1
-    assert plateau.product([1.0, 0.9, 0.9]) == 1  # waited once
-    assert plateau.product([1.0, 0.9, 0.9, 0.95]) == 0.5
-    assert plateau.product([1.0, 0.9, 0.9, 0.95, 0.95, 0.9]) == 0.25  # equal to the best is not below it
-    assert plateau.product([1.0, 0.9, 0.9, 0.95, 0.8, 0.9]) == 0.5
+    assert plateau.factor_after([]) == 1
+    assert plateau.factor_after([1.0, 0.9, 0.9]) == 1  # waited once
+    assert plateau.factor_after([1.0, 0.9, 0.9, 0.95]) == 0.5
+    assert plateau.factor_after([1.0, 0.9, 0.9, 0.95, 0.95, 0.9]) == 0.25  # equal to the best is not below it
+    assert plateau.factor_after([1.0, 0.9, 0.9, 0.95, 0.8, 0.9]) == 0.5

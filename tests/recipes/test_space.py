@@ -5,11 +5,13 @@ import yaml
 
 from gliascope.errors import RecipeError
 from gliascope.recipes import load_recipe
-from gliascope.recipes.space import Choices, Range, Space, as_text, load_space, override
+from gliascope.recipes.space import Choices, Range, SearchSpace, load_search_space, override_text, to_yaml
 
 
-def space(**fields: dict) -> Space:
-    return Space.model_validate({"fields": {key.replace("__", "."): field for key, field in fields.items()}})
+def space(**fields: dict) -> SearchSpace:
+    return SearchSpace.model_validate(
+        {"fields": {key.replace("__", "."): field for key, field in fields.items()}}
+    )
 
 
 def test_a_space_is_yaml_with_ranges_and_choices(tmp_path: Path) -> None:
@@ -21,11 +23,11 @@ def test_a_space_is_yaml_with_ranges_and_choices(tmp_path: Path) -> None:
         "  head.dropout.0: {low: 0, high: 0.5}\n"
         "  augmentation.crop: {choices: [null, [0.8, 1.0]]}\n"
     )
-    found = load_space(tmp_path / "space.yaml")
+    found = load_search_space(tmp_path / "space.yaml")
     assert found.objective == "val_loss"
     assert found.fields["stages.0.lr"] == Range(low=1e-4, high=1e-2, log=True)
-    assert found.fields["stages.0.epochs"].whole
-    assert not found.fields["head.dropout.0"].whole
+    assert found.fields["stages.0.epochs"].is_integer
+    assert not found.fields["head.dropout.0"].is_integer
     assert found.fields["augmentation.crop"] == Choices(choices=(None, [0.8, 1.0]))
     found.check("quick", ())
 
@@ -34,12 +36,14 @@ def test_a_space_is_yaml_with_ranges_and_choices(tmp_path: Path) -> None:
     "value", [1e-5, 3, 0.1 + 0.2, True, None, "backbone.blocks.4", [0.8, 1.0], [{"flip": True}, {}], "1e-5"]
 )
 def test_a_value_survives_as_text(value: object) -> None:
-    assert yaml.safe_load(as_text(value)) == value
-    assert "\n" not in as_text(value)
+    assert yaml.safe_load(to_yaml(value)) == value
+    assert "\n" not in to_yaml(value)
 
 
 def test_an_override_reaches_the_recipe() -> None:
-    recipe = load_recipe("quick", [override("stages.0.lr", 1e-5), override("tta.views", [{"flip": True}])])
+    recipe = load_recipe(
+        "quick", [override_text("stages.0.lr", 1e-5), override_text("tta.views", [{"flip": True}])]
+    )
     assert recipe.stages[0].lr == 1e-5
     assert [view.flip for view in recipe.tta.views] == [True]
 
@@ -61,7 +65,7 @@ def test_an_override_reaches_the_recipe() -> None:
 def test_what_is_no_space_is_refused_naming_the_file(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "space.yaml").write_text(text)
     with pytest.raises(RecipeError, match=f"space.yaml: .*{message}"):
-        load_space(tmp_path / "space.yaml")
+        load_search_space(tmp_path / "space.yaml")
 
 
 @pytest.mark.parametrize(
@@ -85,14 +89,14 @@ def test_the_recipe_itself_is_a_point_of_the_space_if_all_its_values_are() -> No
         "stages__0__epochs": {"low": 4, "high": 12, "step": 2},
         "tta__views": {"choices": [[{}], quick.model_dump(mode="json")["tta"]["views"]]},
     }
-    assert space(**within).of(quick) == {
+    assert space(**within).values_of(quick) == {
         "stages.0.lr": 2e-3,
         "stages.0.epochs": 10,
-        "tta.views": as_text(quick.model_dump(mode="json")["tta"]["views"]),
+        "tta.views": to_yaml(quick.model_dump(mode="json")["tta"]["views"]),
     }
-    assert space(**within | {"stages__0__epochs": {"low": 5, "high": 15, "step": 2}}).of(quick) is None
-    assert space(**within | {"mixup": {"low": 0.1, "high": 0.4}}).of(quick) is None
-    assert space(**within | {"ema": {"choices": [0.9, 0.95]}}).of(quick) is None
+    assert space(**within | {"stages__0__epochs": {"low": 5, "high": 15, "step": 2}}).values_of(quick) is None
+    assert space(**within | {"mixup": {"low": 0.1, "high": 0.4}}).values_of(quick) is None
+    assert space(**within | {"ema": {"choices": [0.9, 0.95]}}).values_of(quick) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from gliascope.errors import GliascopeError
-from gliascope.robustness.corruptions import CORRUPTIONS, bias_field, disturb
+from gliascope.robustness.corruptions import CORRUPTIONS, apply_corruption, bias_field
 
 SIDE = 160
 
@@ -29,13 +29,13 @@ def test_contract_every_disturbance_grows(name: str, colours: bool) -> None:
     """Same shape and type, the same by seed whatever torch draws meanwhile, and ever farther from the slice."""
     pixels = head(colours)
     before = pixels.copy()
-    assert np.array_equal(disturb(name, pixels, 0, 3), pixels)
+    assert np.array_equal(apply_corruption(name, pixels, 0, 3), pixels)
     distances = []
     for strength in CORRUPTIONS[name].strengths:
-        found = disturb(name, pixels, strength, 3)
+        found = apply_corruption(name, pixels, strength, 3)
         assert found.shape == pixels.shape and found.dtype == np.uint8
         torch.rand(1)
-        assert np.array_equal(found, disturb(name, pixels, strength, 3))
+        assert np.array_equal(found, apply_corruption(name, pixels, strength, 3))
         distances.append(np.abs(found.astype(float) - pixels).mean())
     assert distances[0] > 0
     assert (np.diff(distances) > 0).all(), distances
@@ -46,23 +46,25 @@ def test_contract_every_disturbance_grows(name: str, colours: bool) -> None:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_strength_is_told_and_another(name: str) -> None:
     one = CORRUPTIONS[name]
-    assert len({one.told.format(strength) for strength in one.strengths}) == len(one.strengths)
-    assert one.title and one.imitates.endswith(".")
+    assert len({one.strength_format.format(strength) for strength in one.strengths}) == len(one.strengths)
+    assert one.title and one.description.endswith(".")
 
 
 @pytest.mark.parametrize("name", ["noise", "bias_field", "rotation", "motion_ghost"])
 def test_what_is_drawn_differs_by_seed(name: str) -> None:
     strength = CORRUPTIONS[name].strengths[-1]
-    assert not np.array_equal(disturb(name, head(), strength, 1), disturb(name, head(), strength, 2))
+    assert not np.array_equal(
+        apply_corruption(name, head(), strength, 1), apply_corruption(name, head(), strength, 2)
+    )
 
 
 def test_strengths_are_in_the_units_they_are_told_in() -> None:
     flat = np.full((201, 201), 100, dtype=np.uint8)
-    assert disturb("noise", flat, 10, 0).std() == pytest.approx(25.5, rel=0.05)
-    assert (disturb("darker", flat, 2, 0) == round(100**2 / 255)).all()
+    assert apply_corruption("noise", flat, 10, 0).std() == pytest.approx(25.5, rel=0.05)
+    assert (apply_corruption("darker", flat, 2, 0) == round(100**2 / 255)).all()
     point = np.zeros((201, 201), dtype=np.uint8)
     point[100, 100] = 255
-    spread = disturb("blur", np.kron(point, np.ones((1, 1), np.uint8)), 0.5, 0)  # sd of 1 pixel
+    spread = apply_corruption("blur", np.kron(point, np.ones((1, 1), np.uint8)), 0.5, 0)  # sd of 1 pixel
     assert spread[100, 100] == pytest.approx(255 / (2 * np.pi), rel=0.1)
     y, x = np.mgrid[-100:101, -100:101] / 100
     field = bias_field(flat, 50, 4)[x**2 + y**2 <= 1] / 100
@@ -70,18 +72,18 @@ def test_strengths_are_in_the_units_they_are_told_in() -> None:
     assert field.max() * field.min() == pytest.approx(1, rel=0.03)
     line = np.zeros((201, 201), dtype=np.uint8)
     line[100, 150:190] = 255
-    turned = np.argwhere(disturb("rotation", line, 30, 1) > 100).mean(axis=0) - 100
+    turned = np.argwhere(apply_corruption("rotation", line, 30, 1) > 100).mean(axis=0) - 100
     assert abs(np.degrees(np.arctan2(turned[0], turned[1]))) == pytest.approx(30, abs=1)
-    small = disturb("downsampling", head(), 32, 0)
+    small = apply_corruption("downsampling", head(), 32, 0)
     assert len(np.unique(np.diff(small[SIDE // 2].astype(int)))) < len(np.unique(np.diff(head()[SIDE // 2])))
     tiny = head()[:30, :30]
-    assert np.array_equal(disturb("downsampling", tiny, 32, 0), tiny)
+    assert np.array_equal(apply_corruption("downsampling", tiny, 32, 0), tiny)
 
 
 def test_ghosts_are_copies_a_quarter_apart() -> None:
     pixels = np.zeros((160, 160), dtype=np.uint8)
     pixels[70:90, 70:90] = 200
-    found = disturb("motion_ghost", pixels, 1, 0).astype(int)  # along the rows
+    found = apply_corruption("motion_ghost", pixels, 1, 0).astype(int)  # along the rows
     assert found[[80, 120, 159], 80].tolist()[0] > 100
     away = found.copy()
     away[:, 70:90] = 0
@@ -92,11 +94,11 @@ def test_noise_of_a_grey_slice_in_colours_is_grey() -> None:
     """Or averaging the colours would take a part of it away."""
     pixels = np.repeat(head()[..., None], 3, axis=2)
     for name in ("noise", "bias_field"):
-        found = disturb(name, pixels, 20, 0)
-        assert np.array_equal(found[..., 0], disturb(name, pixels[..., 0], 20, 0))
+        found = apply_corruption(name, pixels, 20, 0)
+        assert np.array_equal(found[..., 0], apply_corruption(name, pixels[..., 0], 20, 0))
         assert (found == found[..., :1]).all()
 
 
 def test_unknown_disturbances_list_the_choices() -> None:
-    with pytest.raises(GliascopeError, match="unknown disturbance 'fog'; choose from noise, blur"):
-        disturb("fog", head(), 1, 0)
+    with pytest.raises(GliascopeError, match="unknown corruption 'fog'; choose from noise, blur"):
+        apply_corruption("fog", head(), 1, 0)

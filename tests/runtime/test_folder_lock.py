@@ -13,8 +13,8 @@ from gliascope.runtime.folder_lock import file_lock, folder_lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from gliascope.runtime.folder_lock import claim
-with claim(Path(sys.argv[1])):
+from gliascope.runtime.folder_lock import folder_lock
+with folder_lock(Path(sys.argv[1])):
     print("in", flush=True)
     time.sleep(60)
 """

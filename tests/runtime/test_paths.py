@@ -76,14 +76,14 @@ def test_a_file_over_http(source: Path, calibrated: Bundle) -> None:
 
 
 def test_what_changed_in_a_bucket_is_another_block(source: Path, s3: Put) -> None:
-    from gliascope.runtime.resumable_map import chunks
+    from gliascope.runtime.resumable_map import make_chunks
 
     url = s3(source)
     files = [to_path(f"{url}/Testing/no/000.png")]
-    (before,) = chunks(files, lambda file: file, "")
-    assert next(chunks(files, lambda file: file, "")).key == before.key
+    (before,) = make_chunks(files, lambda file: file, "")
+    assert next(make_chunks(files, lambda file: file, "")).key == before.key
     files[0].write_bytes(b"another length")
-    assert next(chunks(files, lambda file: file, "")).key != before.key
+    assert next(make_chunks(files, lambda file: file, "")).key != before.key
 
 
 def test_what_cannot_be_reached_is_one_line(s3: Put, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def two() -> Iterator[ProcessExecutor]:
 def test_catalogue_and_store_are_those_of_threads(
     make_source: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two: ProcessExecutor
 ) -> None:
-    monkeypatch.setattr(resumable_map, "FILES", 4)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", 4)
     monkeypatch.setattr(store, "SLICES_PER_TASK", 4)
     source = make_source({"yes": 10, "no": 10})
     (source / "no" / "text.png").write_text("no picture")
@@ -74,7 +74,7 @@ def test_a_death_is_told(two: ProcessExecutor) -> None:
     def die(_: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(ChildProcessError, match="the same command goes on"):
+    with pytest.raises(ChildProcessError, match="run the same command again"):
         list(map_in_order(two.wrap(die), range(3), two))
 
 

@@ -5,13 +5,13 @@ import pytest
 
 from gliascope.runtime import resumable_map as module
 from gliascope.runtime.executors import ThreadExecutor
-from gliascope.runtime.resumable_map import Chunk, chunks, resumable_map
+from gliascope.runtime.resumable_map import Chunk, make_chunks, resumable_map
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Ten files, three a block."""
-    monkeypatch.setattr(module, "FILES", 3)
+    monkeypatch.setattr(module, "MAX_CHUNK_FILES", 3)
     (tmp_path / "files").mkdir()
     made = [tmp_path / "files" / f"{number}" for number in range(10)]
     for number, path in enumerate(made):
@@ -20,7 +20,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def cut(files: list[Path], made_by: str = "") -> list[Chunk[Path]]:
-    return list(chunks(files, lambda file: file, made_by))
+    return list(make_chunks(files, lambda file: file, made_by))
 
 
 class Work:
@@ -48,7 +48,7 @@ def test_blocks_follow_the_files(files: list[Path]) -> None:
 
 
 def test_large_files_make_small_blocks(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BYTES", 2)
+    monkeypatch.setattr(module, "MAX_CHUNK_BYTES", 2)
     assert [len(block.items) for block in cut(files)] == [2] * 5
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from gliascope.models.classifier import Classifier
 from gliascope.models.heads import create_head
 from gliascope.recipes import Head
-from gliascope.saliency.sanity_check import PARTS, cascade, rank_correlations
+from gliascope.saliency.sanity_check import CASCADE_STEPS, randomisation_cascade, rank_correlations
 
 
 def small() -> Classifier:
@@ -34,7 +34,7 @@ def test_weights_become_random_from_the_output_down() -> None:
     whole = small()
     before = {name: value.clone() for name, value in whole.state_dict().items()}
     names, seen = [], []
-    for name, one in cascade(whole):
+    for name, one in randomisation_cascade(whole):
         names.append(name)
         seen.append(changed(whole, one))
     assert names == ["head", "head + 25%", "head + 50%", "head + 75%", "all"]
@@ -48,7 +48,7 @@ def test_weights_become_random_from_the_output_down() -> None:
 
 def test_random_weights_are_the_old_ones_in_another_order() -> None:
     whole = small()
-    *_, (_, last) = cascade(whole)
+    *_, (_, last) = randomisation_cascade(whole)
     for (name, value), other in zip(whole.state_dict().items(), last.state_dict().values(), strict=True):
         assert torch.equal(value.flatten().sort()[0], other.flatten().sort()[0]), name
     # What a batch norm knows of a channel stays together.
@@ -63,7 +63,7 @@ def test_random_weights_are_the_old_ones_in_another_order() -> None:
 def test_a_seed_gives_the_same_weights_and_another_seed_others() -> None:
     ends = []
     for seed in (0, 0, 1):
-        *_, (_, last) = cascade(small(), seed)
+        *_, (_, last) = randomisation_cascade(small(), seed)
         ends.append(last)
     assert not changed(ends[0], ends[1])
     assert changed(ends[0], ends[2])
@@ -72,7 +72,7 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others() -> None:
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet50.tv_in1k", "convnext_atto.d2_in1k"])
 def test_every_layer_of_a_real_network_is_reached(name: str) -> None:
     whole = classifier_of(name)
-    *_, (_, last) = cascade(whole)
+    *_, (_, last) = randomisation_cascade(whole)
     same = {
         key for key, value in whole.state_dict().items()
         if value.numel() <= 4 or torch.equal(value, value.flatten()[:1].expand_as(value))
@@ -85,7 +85,7 @@ def test_every_layer_of_a_real_network_is_reached(name: str) -> None:
 
 
 def test_there_are_as_many_steps_as_said() -> None:
-    assert len(list(cascade(small()))) == PARTS + 1
+    assert len(list(randomisation_cascade(small()))) == CASCADE_STEPS + 1
 
 
 def test_rank_correlation_sees_order_alone() -> None:

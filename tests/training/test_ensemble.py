@@ -10,7 +10,7 @@ from greys import GREYS, grey_classifier, make_run, register
 from outs import TYPES
 from tiny import TINY
 
-from gliascope.export.onnx import export
+from gliascope.export.onnx import export_bundle
 from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
@@ -140,7 +140,7 @@ def test_what_members_share_is_stored_and_computed_once(tmp_path: Path) -> None:
         run = make_run(tmp_path / str(number), 1.0, TYPES)
         run = Run(run.folder, recipe, run.record)
         save_weights(run.folder / "chosen.safetensors", classifier)
-        bundles.append(export(classifier, recipe, TYPES, {}))
+        bundles.append(export_bundle(classifier, recipe, TYPES, {}))
         bundles[-1].write(run.model)
         runs.append(run)
     joined = join("both", runs, recipe.preprocessing)

@@ -46,7 +46,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
     assert loaded.record.split == prepared.split.training
     rows = loaded.history()
     assert [row.epoch for row in rows] == [0, 1]
-    assert loaded.record.results.chosen == 1  # quick keeps the last epoch
+    assert loaded.record.results.chosen_row == 1  # quick keeps the last epoch
     assert list((tmp_path / "run" / "tensorboard").iterdir())
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
@@ -60,7 +60,7 @@ def test_it_learns(prepared, tmp_path: Path, precision: str) -> None:
     assert {value.dtype for value in weights(run.folder).values()} <= {torch.float32, torch.int64}
     rows = run.history()
     assert rows[-1].train_loss < 0.6 * rows[0].train_loss
-    assert rows[run.record.results.chosen].val_accuracy >= 0.75  # chance is 0.25
+    assert rows[run.record.results.chosen_row].val_accuracy >= 0.75  # chance is 0.25
 
 
 def test_only_what_is_after_the_cut_changes(prepared, tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ def fetch(name: Name = None, out: Out = None, list_: List = False) -> None:
     """Download a public data set from Kaggle or figshare; a broken download goes on where it stopped."""
     from gliascope.download import fetch as fetch_set
     from gliascope.download import find
-    from gliascope.errors import FetchError
+    from gliascope.errors import DownloadError
 
     if name is None:
         if not list_:
-            raise FetchError("expected the name of a set; `gliascope fetch --list` shows them")
+            raise DownloadError("expected the name of a set; `gliascope fetch --list` shows them")
         _print_sets()
         return
     public = find(name)

@@ -26,8 +26,8 @@ def robustness(
     from gliascope.splits.split import load_splits
 
     trained = Run.load(run)
-    splits = load_splits(trained.made_from("split.parquet", split))
-    test_robustness(trained, Catalog.load(trained.made_from("catalog.parquet", catalog)), splits, out, limit)
+    splits = load_splits(trained.input_path("split.parquet", split))
+    test_robustness(trained, Catalog.load(trained.input_path("catalog.parquet", catalog)), splits, out, limit)
     _print(out)
 
 

@@ -80,7 +80,7 @@ def run(
             cache=cache,
             limit=limit,
             repeats=repeats,
-            workers=workers,
+            executor=workers,
             patient_folders=patient_folders,
         )
     if mlflow is not None:

@@ -50,8 +50,8 @@ def train(
         slices, chosen = Catalog.load(catalog).frame, complete_recipe(chosen)
         check_training(chosen, splits, out, devices)
         images, splits = store_splits(slices, splits, chosen.preprocessing, workers)
-        runs = train_recipe(chosen, splits, images, out, devices=devices, cache=cache, workers=workers)
-        calibrate_runs(runs, images, splits, workers=workers)
+        runs = train_recipe(chosen, splits, images, out, devices=devices, cache=cache, executor=workers)
+        calibrate_runs(runs, images, splits, executor=workers)
     if mlflow is not None:
         track(mlflow, runs)
     for run in runs:

@@ -32,12 +32,12 @@ def tune(
     from gliascope.cli.tables import print_tune
     from gliascope.commands.tune import tune as tune_recipe
     from gliascope.dataset.catalog import Catalog
-    from gliascope.recipes.space import load_space
+    from gliascope.recipes.space import load_search_space
     from gliascope.splits.split import load_splits
 
     splits = load_splits(split, [protocol] if protocol else None)
     rounds = [one for one in splits if one.protocol == splits[0].protocol]
-    searched = load_space(space)
+    searched = load_search_space(space)
     slices = Catalog.load(catalog)
     with workers_of(cluster) as workers:
         tune_recipe(
@@ -50,6 +50,6 @@ def tune(
             trials=trials,
             seed=seed,
             cache=cache,
-            workers=workers,
+            executor=workers,
         )
     print_tune(out)

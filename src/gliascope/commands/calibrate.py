@@ -40,14 +40,14 @@ def calibrate(trained: Run, images: Store, split: Split) -> None:
     bundle = Bundle.load(trained.model)
     if bundle.info.calibrator is not None:
         return
-    validation = divide_validation(split.frame, trained.is_validation_chosen)
-    if trained.is_validation_chosen or not validation.dropped.is_empty():
+    validation = divide_validation(split.frame, trained.selects_on_validation)
+    if trained.selects_on_validation or not validation.dropped.is_empty():
         note(f"{trained.model}: {uses_of_validation(validation.facts)}")
     if validation.calibrating.is_empty():
-        more = _what_helps(trained.is_validation_chosen)
+        more = _what_helps(trained.selects_on_validation)
         note(f"{trained.model}: no slice is left to calibrate on, so its findings stay unchecked; {more}")
         return
-    calibrator = calibrator_of(bundle, images, split, trained.is_validation_chosen)
+    calibrator = calibrator_of(bundle, images, split, trained.selects_on_validation)
     bundle.with_calibrator(calibrator).write(trained.model)
 
 

@@ -14,7 +14,7 @@ from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.preprocessing.preprocess import preprocess
-from gliascope.robustness.corruptions import CORRUPTIONS, disturb
+from gliascope.robustness.corruptions import CORRUPTIONS, apply_corruption
 from gliascope.runtime.executors import map_with_progress
 from gliascope.runtime.paths import to_path
 from gliascope.splits.split import Split
@@ -96,7 +96,7 @@ def corrupt(pixels: Pixels, seed: int) -> Iterator[Pixels]:
     """A slice under each of CONDITIONS; what is drawn is the same at all strengths, but another by slice."""
     own = int(np.random.default_rng((seed, int(pixel_hash(pixels), 16))).integers(2**31))
     for name, strength in CONDITIONS:
-        yield disturb(name, pixels, strength, own) if name else pixels
+        yield apply_corruption(name, pixels, strength, own) if name else pixels
 
 
 def read_original(frame: pl.DataFrame, row: int) -> Pixels:

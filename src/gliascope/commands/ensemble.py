@@ -43,7 +43,7 @@ def ensemble(
     check_writable(folder)
     runs = _load(places)
     given = joint_preprocessing(runs)
-    found = Catalog.load(runs[0].made_from("catalog.parquet", catalog))
+    found = Catalog.load(runs[0].input_path("catalog.parquet", catalog))
     splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
     made = _make(runs=runs, split=splits[0], given=given, folder=folder / "run", average=average)
     write_splits(splits, folder / "split.parquet")
@@ -177,7 +177,7 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
         str(number): EnsembleMember(
             recipe=trained.recipe.name,
             seed=trained.recipe.seed,
-            chooses=trained.recipe.chooses,
+            selects_on_validation=trained.recipe.selects_on_validation,
             split=trained.record.split,
             model_sha256=Bundle.load(trained.model).info.model_sha256,
         )
@@ -194,7 +194,7 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
             "environment": merged([record.environment for record in records]),
             "results": RunResults(
-                chosen=None,
+                chosen_row=None,
                 seconds=round(sum(map(_seconds, runs)), 1),
                 parameters=sum(record.results.parameters for record in records if record.results),
             ),

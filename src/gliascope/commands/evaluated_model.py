@@ -117,7 +117,7 @@ class RunModel:
 
     def __init__(self, trained: Run, bundle: Bundle, images: Store) -> None:
         self.trained, self.bundle = trained, bundle
-        self.name, self.is_validation_chosen = trained.recipe.name, trained.is_validation_chosen
+        self.name, self.is_validation_chosen = trained.recipe.name, trained.selects_on_validation
         self.classes, self.calibrator = bundle.info.classes, bundle.calibrator
         self.memory = CachedOutputs(images, Engine(bundle))
 
@@ -157,5 +157,5 @@ class RunModel:
                 row.model_copy(update={"epoch": number})
                 for number, row in enumerate(trained.history(), start=1)
             ),
-            chosen_epoch=None if results.chosen is None else results.chosen + 1,
+            chosen_epoch=None if results.chosen_row is None else results.chosen_row + 1,
         )

@@ -41,8 +41,8 @@ from gliascope.reports.pages.explanation import ExplainedSlice, Gallery, figures
 from gliascope.reports.pages.pictures import encode_jpeg
 from gliascope.runtime.files import check_writable
 from gliascope.runtime.progress import progress
-from gliascope.saliency.methods import describe, explain
-from gliascope.saliency.sanity_check import cascade, rank_correlations
+from gliascope.saliency.methods import describe_method, saliency_maps
+from gliascope.saliency.sanity_check import randomisation_cascade, rank_correlations
 
 DEFAULT_METHODS = ("grad_cam", "hires_cam")
 RANDOMISED = ("grad_cam", "hires_cam")  # of the others, a map takes hundreds of runs of the network
@@ -67,7 +67,7 @@ def explain_run(
     random weights. Raises GliascopeError for an unknown method or run, and slices that cannot be used.
     """
     check_writable(folder)
-    described = {name: describe(name) for name in methods}
+    described = {name: describe_method(name) for name in methods}
     model = ExplainedModel(trained)
     learned = learned_slices(trained, split)
     sets: dict[str, LesionSet] = {}
@@ -182,13 +182,13 @@ def _randomise(
     """
     pixels = np.stack([case.pixels for case in cases])
     labels = np.array([case.label for case in cases], dtype=np.int64)
-    before = {name: explain(name, model.subject, pixels, labels) for name in methods}
+    before = {name: saliency_maps(name, model.subject, pixels, labels) for name in methods}
     steps: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
     with progress("random weights", SEEDS) as advance:
         for seed in range(SEEDS if methods else 0):
-            for step, classifier in cascade(model.subject.classifier, seed):
+            for step, classifier in randomisation_cascade(model.subject.classifier, seed):
                 for name in methods:
-                    after = explain(name, replace(model.subject, classifier=classifier), pixels, labels)
+                    after = saliency_maps(name, replace(model.subject, classifier=classifier), pixels, labels)
                     found = rank_correlations(before[name], after)
                     steps[name].setdefault(step, []).append(float(found.mean()))
             advance(1)

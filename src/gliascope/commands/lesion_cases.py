@@ -21,8 +21,8 @@ from gliascope.models.classifier import Normalise
 from gliascope.preprocessing.head import head_box
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess, to_grey, visible_box
 from gliascope.recipes.run import Run
-from gliascope.recipes.schema import TestView
-from gliascope.saliency.methods import Subject, explain
+from gliascope.recipes.schema import TtaView
+from gliascope.saliency.methods import SaliencyModel, saliency_maps
 from gliascope.splits.split import load_splits
 from gliascope.training.checkpoints import load_classifier
 
@@ -64,11 +64,11 @@ class ExplainedModel:
         self.classes = bundle.info.classes
         self.preprocessing: Preprocessing = bundle.info.preprocessing
         self.engine = Engine(bundle)
-        self.subject = Subject(
+        self.subject = SaliencyModel(
             load_classifier(trained).eval(),
             Normalise(self.preprocessing),
-            mirrored=TestView(flip=True) in trained.recipe.tta.views,
-            logits=lambda pixels: self.run(pixels).logits,
+            averages_mirror_image=TtaView(flip=True) in trained.recipe.tta.views,
+            predict_logits=lambda pixels: self.run(pixels).logits,
         )
 
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
@@ -100,7 +100,7 @@ class ExplainedModel:
                 if method == "grad_cam" and outputs.maps is not None:  # what is deployed
                     found = outputs.maps[np.arange(len(items)), labels]
                 else:
-                    found = explain(method, self.subject, pixels, labels)
+                    found = saliency_maps(method, self.subject, pixels, labels)
                 maps[method] = np.maximum(found, 0)
             for number, item in enumerate(items):
                 each = {method: one[number] for method, one in maps.items()}

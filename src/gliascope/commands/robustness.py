@@ -119,12 +119,15 @@ def _corruptions(numbers: Sequence[RobustnessMetrics]) -> dict[str, Corruption]:
     found = {}
     for name, known in CORRUPTIONS.items():
         strengths = tuple(
-            Strength(**dict(numbers[at]), strength=strength, setting=known.told.format(strength))
+            Strength(**dict(numbers[at]), strength=strength, setting=known.strength_format.format(strength))
             for at, (condition, strength) in enumerate(CONDITIONS)
             if condition == name
         )
         found[name] = Corruption(
-            title=known.title, imitates=known.imitates, worst=worst_strength(strengths), strengths=strengths
+            title=known.title,
+            imitates=known.description,
+            worst=worst_strength(strengths),
+            strengths=strengths,
         )
     return found
 

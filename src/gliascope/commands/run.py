@@ -51,7 +51,7 @@ def run(
     cache: bool = True,
     limit: int | None = None,
     repeats: int = 1,
-    workers: Executor | None = None,
+    executor: Executor | None = None,
     patient_folders: bool = True,
 ) -> list[Run]:
     """Scan, audit, split, store, train, calibrate, evaluate and bundle into `folder`.
@@ -75,7 +75,7 @@ def run(
         As in `train`.
     limit : int, optional
         As in `Catalog.sample`, for a trial.
-    workers : Workers, optional
+    executor : Executor, optional
         Who reads files and trains, as in `scan` and `train`.
 
     Returns
@@ -103,7 +103,7 @@ def run(
             labels=labels,
             groups=groups,
             resume_folder=kept,
-            executor=workers,
+            executor=executor,
             patient_folders=patient_folders,
         )
         if limit is not None:
@@ -122,9 +122,9 @@ def run(
         _refuse_others(recipe, own, folder / RUN)
         check_training(recipe, own, folder / RUN, devices)
         _write(catalog, found, splits, folder)
-        images, own = store_splits(catalog.frame, own, recipe.preprocessing, workers)
-        runs = train(recipe, own, images, folder / RUN, devices=devices, cache=cache, workers=workers)
-        calibrate_runs(runs, images, own, workers=workers)
+        images, own = store_splits(catalog.frame, own, recipe.preprocessing, executor)
+        runs = train(recipe, own, images, folder / RUN, devices=devices, cache=cache, executor=executor)
+        calibrate_runs(runs, images, own, executor=executor)
         evaluate(runs, catalog, own, images, folder=folder, audit=found)
         bundle(runs[0], folder / "report.json", folder / "bundle")
     return runs

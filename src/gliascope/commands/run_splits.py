@@ -26,7 +26,7 @@ def served(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Spli
 
 def served_by_protocol(trained: Run, split: Path | None, catalog: Catalog) -> list[Split]:
     """The first of each protocol, from the split that is named or else beside the run."""
-    own = served(trained, load_splits(trained.made_from("split.parquet", split)), catalog)
+    own = served(trained, load_splits(trained.input_path("split.parquet", split)), catalog)
     return list({one.protocol: one for one in reversed(own)}.values())[::-1]
 
 

@@ -76,7 +76,7 @@ def _entry(trained: Run) -> Entry:
     results = trained.record.results
     finished = results is not None and trained.model.exists()
     history = trained.history() if (trained.folder / "metrics.csv").exists() else []
-    chosen = results.chosen if results else None
+    chosen = results.chosen_row if results else None
     report = reported(trained) if finished else None
     return Entry(
         trained,

@@ -124,8 +124,8 @@ def _metrics(trained: Run) -> list[Any]:
         figures = row.model_dump(exclude={"stage", "epoch"}, exclude_none=True)
         found += [(key, value, epoch) for key, value in figures.items()]
     final = {"training_seconds": results.seconds, "parameters": float(results.parameters)}
-    if results.chosen is not None:
-        final["chosen_epoch"] = float(results.chosen + 1)
+    if results.chosen_row is not None:
+        final["chosen_epoch"] = float(results.chosen_row + 1)
     for key, number in reported(trained) or ():
         if isinstance(number, Estimate):
             ends = {"": number.value, "_low": number.low, "_high": number.high}

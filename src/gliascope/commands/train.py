@@ -51,7 +51,7 @@ def train(
     *,
     devices: int = 1,
     cache: bool = True,
-    workers: Executor | None = None,
+    executor: Executor | None = None,
 ) -> list[Run]:
     """Train a recipe once for each different training subset, in a process set up for it.
 
@@ -71,7 +71,7 @@ def train(
         GPUs, or CPU processes, that train together.
     cache : bool
         Whether what frozen layers make of each view is kept on disk.
-    workers : Workers, optional
+    executor : Executor, optional
         Who trains the runs, by default this process, one after the other. Others need `folder` and the
         cache under the same paths.
 
@@ -90,11 +90,11 @@ def train(
         For a loss that is not finite.
     """
     work = partial(_train, recipe=recipe, images=images, devices=devices, cache=cache)
-    return _each(work, list(run_folders(splits, folder).items()), "trainings", workers)
+    return _each(work, list(run_folders(splits, folder).items()), "trainings", executor)
 
 
 def calibrate_runs(
-    runs: Sequence[Run], images: Store, splits: Sequence[Split], *, workers: Executor | None = None
+    runs: Sequence[Run], images: Store, splits: Sequence[Split], *, executor: Executor | None = None
 ) -> None:
     """Calibrate each run on the split that it was trained on; one that is calibrated stays as it is.
 
@@ -106,7 +106,7 @@ def calibrate_runs(
         The slices under the models' preprocessing.
     splits : Sequence[Split]
         As `train` got them.
-    workers : Workers, optional
+    executor : Executor, optional
         Who calibrates, as in `train`.
 
     Raises
@@ -119,7 +119,7 @@ def calibrate_runs(
         if trained.record.split not in first:
             raise RunError(f"{trained.folder}: was trained on another split, so it is not calibrated on this")
     pairs = [(trained, first[trained.record.split]) for trained in runs]
-    _each(partial(_calibrate, images=images), pairs, "calibrations", workers)
+    _each(partial(_calibrate, images=images), pairs, "calibrations", executor)
 
 
 def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
@@ -137,12 +137,12 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
 
 
 def _each(
-    work: Callable[[Item], Result], items: Sequence[Item], description: str, workers: Executor | None
+    work: Callable[[Item], Result], items: Sequence[Item], description: str, executor: Executor | None
 ) -> list[Result]:
     """Work on the items one after the other, or let workers work on several at once."""
-    if workers is None:
+    if executor is None:
         return [work(item) for item in items]
-    return list(map_with_progress(workers.wrap(work), items, description, workers))
+    return list(map_with_progress(executor.wrap(work), items, description, executor))
 
 
 def _train(place: tuple[Path, Split], recipe: Recipe, images: Store, devices: int, cache: bool) -> Run:

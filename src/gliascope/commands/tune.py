@@ -32,7 +32,7 @@ from gliascope.errors import (
 )
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import Recipe, load_recipe
-from gliascope.recipes.space import Choices, Space, as_text, override
+from gliascope.recipes.space import Choices, SearchSpace, override_text, to_yaml
 from gliascope.runtime.executors import Executor, map_in_order
 from gliascope.runtime.files import check_writable
 from gliascope.runtime.folder_lock import folder_lock, remove_stale_locks
@@ -57,7 +57,7 @@ class Job:
 
     name: str
     overrides: Sequence[str]
-    space: Space
+    space: SearchSpace
     rounds: Sequence[Split]
     slices: pl.DataFrame
     folder: Path
@@ -65,7 +65,7 @@ class Job:
 
     def recipe(self, values: Mapping[str, object]) -> Recipe:
         """The recipe with these fields. Raises RecipeError where they do not go together."""
-        return load_recipe(self.name, [*self.overrides, *(override(*item) for item in values.items())])
+        return load_recipe(self.name, [*self.overrides, *(override_text(*item) for item in values.items())])
 
     def place(self, values: Mapping[str, object]) -> Path:
         """Folder of a trial, named by what it is: one that was interrupted is taken up by another number."""
@@ -82,7 +82,7 @@ class Job:
 def tune(
     name: str,
     overrides: Sequence[str],
-    space: Space,
+    space: SearchSpace,
     catalog: Catalog,
     *,
     splits: Sequence[Split],
@@ -90,7 +90,7 @@ def tune(
     trials: int,
     seed: int = 0,
     cache: bool = True,
-    workers: Executor | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Search `space` for the values with which recipe `name` does best in validation, for `trials` trials.
 
@@ -127,10 +127,10 @@ def tune(
         _enqueue(study, space, base)
     search = partial(_search, job=job, trials=trials, seed=seed)
     try:
-        if workers is None:
+        if executor is None:
             search(0)
         else:
-            list(map_in_order(workers.wrap(search), range(workers.count), workers))
+            list(map_in_order(executor.wrap(search), range(executor.count), executor))
     finally:  # an interruption shows what there is
         _write(study, job)
         remove_stale_locks(
@@ -172,8 +172,8 @@ def _search(worker: int, job: Job, trials: int, seed: int) -> None:
         _try(study, job, stores)
 
 
-def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
-    if (values := space.of(base)) is None:
+def _enqueue(study: "Study", space: SearchSpace, base: Recipe) -> None:
+    if (values := space.values_of(base)) is None:
         note("the recipe as it stands lies outside the space, so no trial shows it")
     else:
         study.enqueue_trial(values)
@@ -206,12 +206,12 @@ def _try(study: "Study", job: Job, stores: Stores) -> None:
             study.tell(trial, value)
 
 
-def _draw(trial: "Trial", key: str, space: Space) -> Any:
+def _draw(trial: "Trial", key: str, space: SearchSpace) -> Any:
     field = space.fields[key]
     if isinstance(field, Choices):  # Optuna knows text and numbers; a choice may be a list
-        texts = [as_text(value) for value in field.choices]
+        texts = [to_yaml(value) for value in field.choices]
         return field.choices[texts.index(trial.suggest_categorical(key, texts))]
-    if field.whole:
+    if field.is_integer:
         return trial.suggest_int(
             key, int(field.low), int(field.high), step=int(field.step or 1), log=field.log
         )

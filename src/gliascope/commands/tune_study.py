@@ -13,7 +13,7 @@ import yaml
 
 from gliascope.errors import BusyError, RunError
 from gliascope.recipes import Recipe
-from gliascope.recipes.space import Choices, Drawn, Range, Space, as_text
+from gliascope.recipes.space import Choices, Range, SearchSpace, TrialValue, to_yaml
 from gliascope.reports.pages.tune import write_tune
 from gliascope.reports.tuning import Axis, Trial, Tuning
 from gliascope.runtime.files import write_text
@@ -28,7 +28,7 @@ STUDY, BEST = "study.db", "best.yaml"
 _ENOUGH = 5  # complete trials, from which importances are worth a look
 
 
-def open_study(folder: Path, space: Space, identity: str) -> "Study":
+def open_study(folder: Path, space: SearchSpace, identity: str) -> "Study":
     """Make or go on with a study. Raises RunError where `folder` holds one of another identity."""
     import optuna
 
@@ -49,7 +49,7 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
     return study
 
 
-def revive(study: "Study", space: Space, place: Callable[[Mapping[str, object]], Path]) -> None:
+def revive(study: "Study", space: SearchSpace, place: Callable[[Mapping[str, object]], Path]) -> None:
     """Take up trials whose worker is dead: nobody holds the folder that `place` gives their values.
 
     Not told by the time since they were heard of, as Optuna's heartbeats do: clocks jump.
@@ -77,13 +77,13 @@ def seed_sampler(study: "Study", seed: int) -> None:
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(living))
 
 
-def drawn_values(params: Mapping[str, Drawn], space: Space) -> dict[str, object]:
+def drawn_values(params: Mapping[str, TrialValue], space: SearchSpace) -> dict[str, object]:
     """Values of the recipe's fields for Optuna's parameters, which hold a choice as text."""
     values: dict[str, object] = dict(params)
     for key, drawn in params.items():
         field = space.fields[key]
         if isinstance(field, Choices):
-            values[key] = next(value for value in field.choices if as_text(value) == drawn)
+            values[key] = next(value for value in field.choices if to_yaml(value) == drawn)
     return values
 
 
@@ -102,7 +102,7 @@ def ended(study: "Study") -> "list[FrozenTrial]":
 
 
 def write_study(
-    study: "Study", space: Space, rounds: Sequence[Split], base: Recipe, best: Recipe, folder: Path
+    study: "Study", space: SearchSpace, rounds: Sequence[Split], base: Recipe, best: Recipe, folder: Path
 ) -> None:
     """Write best.yaml, tune.html and tune.json. best: the recipe of the best trial; base: as it stands."""
     told = f"{base.name} with what did best in validation, of {len(ended(study))} trials."
@@ -111,7 +111,7 @@ def write_study(
     text = yaml.safe_dump(tuned.model_dump(mode="json"), sort_keys=False)
     write_text(folder / BEST, text)
     frame = pl.concat([split.subset("val") for split in rounds])
-    own = space.of(base)
+    own = space.values_of(base)
     data = Tuning(
         recipe=base.name,
         sources=tuple(rounds[0].frame["source"].unique().sort()),
@@ -133,7 +133,7 @@ def write_study(
 
 def _axis(key: str, field: Range | Choices) -> Axis:
     if isinstance(field, Choices):
-        return Axis(key=key, choices=tuple(as_text(value) for value in field.choices))
+        return Axis(key=key, choices=tuple(to_yaml(value) for value in field.choices))
     return Axis(key=key, low=field.low, high=field.high, log=field.log)
 
 

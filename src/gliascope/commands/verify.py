@@ -64,11 +64,11 @@ def verify(
     """
     trained = Run.load(folder)
     trained.check_finished()
-    scanned = Catalog.load(trained.made_from("catalog.parquet", catalog))
+    scanned = Catalog.load(trained.input_path("catalog.parquet", catalog))
     served = served_by_protocol(trained, split, scanned)
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
-    recorded = load_predictions(trained.made_from(NAME, predictions).parent)
+    recorded = load_predictions(trained.input_path(NAME, predictions).parent)
     recorded = recorded.filter(protocol=own.protocol, round=own.fold)
     key = SLICE[1:]
     rows = own.subset("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")

@@ -15,7 +15,7 @@ from gliascope.io import folder_labels, read
 from gliascope.io.scales import SeriesScale
 from gliascope.runtime.folders import files_below
 from gliascope.runtime.paths import absolute, exists
-from gliascope.runtime.resumable_map import Chunk, chunks
+from gliascope.runtime.resumable_map import Chunk, make_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ class SourceFiles:
         files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
         if (scales := self.scales) is not None:
             files = (replace(file, scale=scales[file.name]) for file in files if file.name in scales)
-        return chunks(files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text)
+        return make_chunks(
+            files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text
+        )
 
     def below(self, root: Path) -> Iterator[File]:
         """Files of one source, those of excluded classes, too."""

@@ -55,7 +55,7 @@ def scan(
     Files of one series, wherever they lie, share one grey scale: those for which it is another than their own
     are read a second time. A file that cannot be read becomes a row of `rejects`. kept: a folder that
     finished blocks of files stay in until the caller removes it: after an interruption they are found there,
-    and so are the catalogue's thumbnails, which are in memory without it. workers: who reads the files, by
+    and so are the catalogue's thumbnails, which are in memory without it. executor: who reads the files, by
     default this machine's cores.
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
@@ -65,10 +65,10 @@ def scan(
     count = check_sources(files)
     tables, series = ChunkTables(resume_folder), SeriesCollector()
 
-    def rows(files: SourceFiles, workers: Executor) -> Iterator[pl.DataFrame]:
+    def rows(files: SourceFiles, executor: Executor) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
         for key, content in resumable_map(
-            files, partial(_block, mapping=mapping), resume_folder, "scan", workers
+            files, partial(_block, mapping=mapping), resume_folder, "scan", executor
         ):
             table, members = split_tables(content)
             tables.add(key, table)

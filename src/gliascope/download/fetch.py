@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gliascope.download.public import Origin, PublicSet, find
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 from gliascope.runtime.files import safe_name
 
 LABELS = ".labels.yaml"  # hidden, so that `scan` passes over it
@@ -22,12 +22,12 @@ def fetch(name: str, out: Path) -> Path:
     A download that was cut short goes on where it stopped. In `out`, `.source.json` says what this is, under
     which licence and of which version; `.labels.yaml`, where the set needs one, is for `scan --labels`.
 
-    Raises FetchError for an unknown name, an `out` that holds something, a missing library, and whatever
+    Raises DownloadError for an unknown name, an `out` that holds something, a missing library, and whatever
     keeps the set from coming whole.
     """
     public = find(name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FetchError(f"{out}: already there; remove it, or choose another folder by --out")
+        raise DownloadError(f"{out}: already there; remove it, or choose another folder by --out")
     work = out.absolute().parent / safe_name(f".{out.name}.{name}.part")
     data = work / "data"
     if data.exists():  # of a try that got no further than unpacking
@@ -65,7 +65,7 @@ def _download(public: PublicSet, work: Path) -> str:
     except ModuleNotFoundError as error:
         if error.name not in ("kagglehub", "requests"):  # of something that these need
             raise
-        raise FetchError(f"{error.name} is missing: pip install 'gliascope[fetch]'") from None
+        raise DownloadError(f"{error.name} is missing: pip install 'gliascope[fetch]'") from None
 
 
 def _describe(public: PublicSet, version: str, data: Path) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from gliascope.download.http import download, get_json
 from gliascope.download.unpack import unpack
-from gliascope.errors import FetchError, explain
+from gliascope.errors import DownloadError, first_error
 
 API = "https://api.figshare.com/v2"
 PAGE = 1000
@@ -24,7 +24,7 @@ class _File(BaseModel):
 def download_article(article: int, work: Path, home: str) -> str:
     """Download an article's files to `work` and unpack them into `work/data`. Returns its version.
 
-    Raises FetchError where the article or a file cannot be had, or is not what figshare states.
+    Raises DownloadError where the article or a file cannot be had, or is not what figshare states.
     """
     remedies = {404: f"the article or a file of it is gone, look at {home}"}
     about = get_json(f"{API}/articles/{article}", remedies)
@@ -52,9 +52,11 @@ def _files(article: int, remedies: dict[int, str]) -> list[_File]:
     try:
         files = [_File.model_validate(item) for item in found]
     except ValidationError as error:
-        raise FetchError(f"figshare article {article}: its list of files is odd ({explain(error)})") from None
+        raise DownloadError(
+            f"figshare article {article}: its list of files is odd ({first_error(error)})"
+        ) from None
     names = [file.name for file in files]
     usable = all(name == Path(name).name and name not in ("", "..") for name in names)
     if not files or len(set(names)) < len(names) or not usable:
-        raise FetchError(f"figshare article {article}: no files, or names that cannot be used: {names}")
+        raise DownloadError(f"figshare article {article}: no files, or names that cannot be used: {names}")
     return files

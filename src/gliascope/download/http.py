@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import requests
 
 from gliascope import __version__
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 from gliascope.runtime.files import safe_name
 from gliascope.runtime.progress import progress
 
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 def persist(action: Callable[[], Result], place: str, remedies: dict[int, str]) -> Result:
     """Run `action`, again while it fails for a reason that may pass, up to ATTEMPTS times.
 
-    `remedies`: what to do about an HTTP status. Raises FetchError.
+    `remedies`: what to do about an HTTP status. Raises DownloadError.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -41,19 +41,19 @@ def persist(action: Callable[[], Result], place: str, remedies: dict[int, str]) 
             reason = f"HTTP {status}"
             if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
                 remedy = remedies.get(status, "look at the set's page")
-                raise FetchError(f"{place}: {reason}; {remedy}") from None
+                raise DownloadError(f"{place}: {reason}; {remedy}") from None
         except requests.RequestException as error:
             reason = type(error).__name__
         if attempt + 1 < ATTEMPTS:
             time.sleep(PAUSE * 2**attempt)
-    raise FetchError(
+    raise DownloadError(
         f"{place}: no connection, or it broke ({reason}); check the network, then give the same command "
         "again, it goes on where it stopped"
     )
 
 
 def get_json(url: str, remedies: dict[int, str]) -> Any:
-    """What `url` answers, decoded. Raises FetchError."""
+    """What `url` answers, decoded. Raises DownloadError."""
 
     def get() -> requests.Response:
         response = requests.get(url, headers=HEADERS, timeout=TIMEOUT)
@@ -64,13 +64,13 @@ def get_json(url: str, remedies: dict[int, str]) -> Any:
     try:
         return response.json()
     except requests.JSONDecodeError:
-        raise FetchError(f"{url}: the answer is no JSON; try again later") from None
+        raise DownloadError(f"{url}: the answer is no JSON; try again later") from None
 
 
 def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]) -> None:
     """Download `url` to `path`, which appears when its size (bytes) and MD5 are right, not before.
 
-    Goes on with what an earlier call left, by HTTP Range (RFC 9110, section 14). Raises FetchError.
+    Goes on with what an earlier call left, by HTTP Range (RFC 9110, section 14). Raises DownloadError.
     """
     if path.exists():
         return
@@ -80,7 +80,7 @@ def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]
         found = hashlib.file_digest(stream, "md5").hexdigest()
     if found != md5:
         part.unlink()
-        raise FetchError(f"{url}: expected MD5 {md5} but got {found}; what came is removed, try again")
+        raise DownloadError(f"{url}: expected MD5 {md5} but got {found}; what came is removed, try again")
     part.rename(path)
 
 

@@ -14,7 +14,7 @@ import kagglehub
 from kagglehub.exceptions import DataCorruptionError
 
 from gliascope.download.http import persist
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 
 _SIGN_IN = (
     "Kaggle wants to know you: make an API token in your account's settings there, "
@@ -26,7 +26,7 @@ _DAMAGE = (DataCorruptionError, zipfile.BadZipFile, zlib.error, EOFError, tarfil
 def download_dataset(handle: str, work: Path, home: str) -> str:
     """Download a Kaggle dataset to `work/data`. Returns its version.
 
-    Raises FetchError where Kaggle refuses or has no such set, or where the archive is damaged.
+    Raises DownloadError where Kaggle refuses or has no such set, or where the archive is damaged.
     """
     logging.getLogger("kagglehub").setLevel(logging.ERROR)
     remedies = {401: _SIGN_IN, 403: f"{_SIGN_IN}, and consent to the terms on {home}", 404: f"look at {home}"}
@@ -36,7 +36,9 @@ def download_dataset(handle: str, work: Path, home: str) -> str:
     except _DAMAGE as error:
         shutil.rmtree(work)  # else the next try goes on with it
         reason = " ".join(str(error).split())
-        raise FetchError(f"Kaggle {handle}: not usable ({reason}); what came is removed, try again") from None
+        raise DownloadError(
+            f"Kaggle {handle}: not usable ({reason}); what came is removed, try again"
+        ) from None
     found.rename(work / "data")
     return found.name
 

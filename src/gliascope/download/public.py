@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PositiveInt, StringConstraints, model_validator
 
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 
 TO_BE_CHECKED = "to be checked"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -62,7 +62,7 @@ def public_sets() -> dict[str, PublicSet]:
 
 
 def find(name: str) -> PublicSet:
-    """The set of this name. Raises FetchError that lists the names where there is none."""
+    """The set of this name. Raises DownloadError that lists the names where there is none."""
     if name not in public_sets():
-        raise FetchError(f"unknown set {name!r}; choose from {', '.join(public_sets())}")
+        raise DownloadError(f"unknown set {name!r}; choose from {', '.join(public_sets())}")
     return public_sets()[name]

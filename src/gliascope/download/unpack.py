@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from gliascope.errors import FetchError
+from gliascope.errors import DownloadError
 from gliascope.runtime.unzip import Reason, ZipLimits, ZipRefusedError, unzip
 
 MEMBERS = 500_000
@@ -24,9 +24,9 @@ _REFUSALS: dict[Reason, str] = {
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip file into `folder`, under the archive's own names.
 
-    Raises FetchError before anything is written where a member would land outside, is a link, is there twice
-    or cannot be read, where there are more than MEMBERS, or their size is over RATIO times the archive's or
-    does not fit the disk; and afterwards where a checksum is wrong.
+    Raises DownloadError before anything is written where a member would land outside, is a link, is there
+    twice or cannot be read, where there are more than MEMBERS, or their size is over RATIO times the
+    archive's or does not fit the disk; and afterwards where a checksum is wrong.
     """
     free, packed = shutil.disk_usage(folder.parent).free, archive.stat().st_size
     try:
@@ -34,12 +34,12 @@ def unpack(archive: Path, folder: Path) -> None:
     except ZipRefusedError as error:
         if error.reason != "too large":
             reason = _REFUSALS[error.reason].format(detail=error.detail)
-            raise FetchError(f"{archive.name}: {reason}") from None
+            raise DownloadError(f"{archive.name}: {reason}") from None
         if error.declared > RATIO * packed:
-            raise FetchError(
+            raise DownloadError(
                 f"{archive.name}: {error.declared} bytes in all, packed into {packed} bytes; "
                 "refused as made to fill the disk"
             ) from None
-        raise FetchError(
+        raise DownloadError(
             f"{folder}: {archive.name} needs {error.declared} bytes unpacked but {free} are free"
         ) from None

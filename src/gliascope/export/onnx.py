@@ -1,4 +1,4 @@
-"""Run in, deployable model out: the only bridge from the half that learns to the half that runs."""
+"""Export a trained classifier to ONNX and check the exported model against it."""
 
 import copy
 import hashlib
@@ -21,15 +21,32 @@ from gliascope.models.classifier import Classifier
 from gliascope.recipes import Recipe
 
 TOLERANCE = 1e-4
-# The slope of a ReLU jumps: a neuron that is nearly 0 may count in one runtime and not in the other.
+# The derivative of ReLU jumps at 0, so a neuron that is nearly 0 may count in one runtime only.
 MAPS_TOLERANCE = 0.05
-ROUNDING = 10  # times as far from the exact answer as torch is
+ROUNDING_FACTOR = 10  # allowed distance from the float64 result, relative to that of torch in float32
 
 
-def export(
+def export_bundle(
     classifier: Classifier, recipe: Recipe, classes: tuple[str, ...], licences: dict[str, str]
 ) -> Bundle:
-    """Turn a trained classifier into a Bundle without metrics. Raises RunError as `check` does."""
+    """Export a trained classifier as a Bundle without evaluation.
+
+    Parameters
+    ----------
+    classifier
+        Moved to the CPU.
+    recipe
+        With the preprocessing and the test-time views.
+    classes
+        Class names in the order of the logits.
+    licences
+        Licences of weights and data, by what they apply to.
+
+    Raises
+    ------
+    RunError
+        If the exported model does not reproduce the classifier, see `check_export`.
+    """
     deployed = DeployedNetwork(classifier.cpu(), recipe).eval()
     pixels = torch.zeros(2, *recipe.preprocessing.shape, dtype=torch.uint8)
     model = to_onnx(deployed, pixels, "pixels", deployed.outputs)
@@ -38,23 +55,38 @@ def export(
         classes=classes,
         preprocessing=recipe.preprocessing,
         tta=recipe.tta.model_dump(mode="json"),
-        activation_maps=classifier.head.has_maps,
+        activation_maps=classifier.head.has_activation_maps,
         parameters=sum(p.numel() for p in classifier.parameters()),
         model_sha256=hashlib.sha256(model).hexdigest(),
         versions={name: metadata.version(name) for name in ("gliascope", "torch", "timm", "onnx")},
         licences=licences,
     )
     bundle = Bundle(info, model)
-    check(deployed, deployed.outputs, bundle)
+    check_export(deployed, deployed.outputs, bundle)
     return bundle
 
 
 def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) -> bytes:
-    """A network in evaluation mode as an ONNX graph of one input, whose first axis may have any length."""
+    """Export a network in evaluation mode to ONNX with one input, whose first axis may have any length.
+
+    Parameters
+    ----------
+    network
+        Copied, not changed.
+    example
+        An input with two or more rows.
+    name, outputs
+        Names of the input and of the outputs.
+
+    Returns
+    -------
+    bytes
+        The content of an .onnx file.
+    """
     network = copy.deepcopy(network)
     for module in network.modules():
         if getattr(module, "inplace", False):
-            setattr(module, "inplace", False)  # in-place activations take the exporter far longer  # noqa: B010
+            setattr(module, "inplace", False)  # the exporter is far slower with in-place activations  # noqa: B010
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -71,43 +103,43 @@ def to_onnx(network: nn.Module, example: Tensor, name: str, outputs: list[str]) 
         return path.read_bytes()
 
 
-def check(network: nn.Module, outputs: Sequence[str], bundle: Bundle) -> None:
-    """Compare a Bundle's graph with the network that it was made of, on three pictures of noise.
+def check_export(network: nn.Module, outputs: Sequence[str], bundle: Bundle) -> None:
+    """Compare a Bundle's ONNX model with the network that was exported, on three images of noise.
 
     Parameters
     ----------
     network
-        In evaluation mode; what `Bundle.model` is given, to `outputs` in this order.
+        The network in evaluation mode, which returns `outputs` in this order for stored pixels.
     outputs
-        Of "logits", "features" and "maps" those that the network returns.
+        Those of "logits", "features" and "maps" that the network returns.
     bundle
-        Its graph runs on ONNX Runtime.
+        The exported model, which runs on ONNX Runtime.
 
     Raises
     ------
     RunError
-        Where logits, features or maps differ by more than rounding explains.
+        If logits, features or maps differ by more than rounding explains.
     """
     noise = np.random.default_rng(0).integers(0, 256, (3, *bundle.info.preprocessing.shape), dtype=np.uint8)
-    answers = Engine(bundle)(noise)
-    found = (answers.logits, answers.ood_features["network"], answers.maps)
-    expected = _answers(network, noise)
+    predictions = Engine(bundle)(noise)
+    found = (predictions.logits, predictions.ood_features["network"], predictions.maps)
+    expected = _run(network, noise)
     off = _differences(found, expected)
     allowed = [MAPS_TOLERANCE if name == "maps" else TOLERANCE for name in outputs]
     if all(map(le, off, allowed)):
         return
-    # Some networks magnify float32's rounding: no runtime can be nearer than the exact answer lets torch be.
-    exact = _answers(copy.deepcopy(network).double(), noise)
+    # Some networks magnify the rounding of float32, so both runtimes are compared with torch in float64.
+    exact = _run(copy.deepcopy(network).double(), noise)
     off, own = _differences(found, exact), _differences(expected, exact)
     for name, difference, rounding, tolerance in zip(outputs, off, own, allowed, strict=True):
-        if not difference <= max(tolerance, ROUNDING * rounding):  # it may be no number
+        if not difference <= max(tolerance, ROUNDING_FACTOR * rounding):  # written so that NaN fails
             raise RunError(
                 f"exported model's {name} differ from the trained one's by {difference:.2g}, where rounding "
                 f"explains {rounding:.2g}; please report this recipe"
             )
 
 
-def _answers(network: nn.Module, pixels: NDArray[np.uint8]) -> list[NDArray[np.floating]]:
+def _run(network: nn.Module, pixels: NDArray[np.uint8]) -> list[NDArray[np.floating]]:
     with torch.inference_mode():
         return [values.numpy() for values in network(torch.from_numpy(pixels))]
 
@@ -115,7 +147,7 @@ def _answers(network: nn.Module, pixels: NDArray[np.uint8]) -> list[NDArray[np.f
 def _differences(
     found: Sequence[NDArray[np.floating] | None], expected: Sequence[NDArray[np.floating]]
 ) -> list[float]:
-    """The largest of each output, as a share of its largest value where that is above 1."""
+    """Return the largest difference of each output, relative to its largest value if that is above 1."""
     return [
         float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
         for one, other in zip(found, expected, strict=False)

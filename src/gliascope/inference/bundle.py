@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gliascope import RESEARCH_USE
-from gliascope.errors import BundleError, explain
+from gliascope.errors import BundleError, first_error
 from gliascope.evaluation.estimate import Estimate, FrozenModel
 from gliascope.inference.bundle_files import read_members
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.runtime.files import ZIP_DAMAGES, atomic_folder
+from gliascope.runtime.files import ZIP_ERRORS, atomic_folder
 from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
 
 FORMAT = 6
@@ -118,7 +118,7 @@ class Bundle:
         bundle = cls(info, found["model.onnx"], arrays)
         try:
             _ = bundle.calibrator
-        except (*ZIP_DAMAGES, OSError, KeyError) as error:
+        except (*ZIP_ERRORS, OSError, KeyError) as error:
             raise BundleError(
                 f"{path}: calibrator.npz cannot be read ({error}); make the bundle again"
             ) from None
@@ -168,7 +168,7 @@ def _read_info(path: Path, text: bytes) -> BundleInfo:
     try:
         return BundleInfo.model_validate(content)
     except ValidationError as error:
-        message = f"{path}: bundle.json is damaged ({explain(error)}); make the bundle again"
+        message = f"{path}: bundle.json is damaged ({first_error(error)}); make the bundle again"
         raise BundleError(message) from None
 
 

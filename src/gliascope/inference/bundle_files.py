@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gliascope.errors import BundleError
-from gliascope.runtime.files import ZIP_DAMAGES
+from gliascope.runtime.files import ZIP_ERRORS
 
 _SIGNATURE = b"PK"
 _ENCRYPTED = 0x1
@@ -43,7 +43,7 @@ def _in_zip(path: Path, names: Sequence[str]) -> dict[str, bytes]:
             }
     except NotImplementedError as error:
         raise BundleError(f"{path}: {error}; pack it again, by the plain method (deflate)") from None
-    except ZIP_DAMAGES as error:
+    except ZIP_ERRORS as error:
         raise BundleError(f"{path}: the .zip is damaged ({error}); pack or copy it again") from None
 
 

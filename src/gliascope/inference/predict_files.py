@@ -28,7 +28,7 @@ from gliascope.runtime.executors import Executor, ThreadExecutor
 from gliascope.runtime.files import atomic_file, safe_name, write_text
 from gliascope.runtime.folder_lock import file_lock, folder_lock
 from gliascope.runtime.folders import list_files
-from gliascope.runtime.resumable_map import Chunk, chunks, resumable_map
+from gliascope.runtime.resumable_map import Chunk, make_chunks, resumable_map
 
 _Input = tuple[Path, SeriesScale | None]  # a file, and the scale of its series
 
@@ -97,7 +97,7 @@ class _Blocks:
 
     def __iter__(self) -> Iterator[Chunk[_Input]]:
         files = ((file, self.scales.get(str(file))) for file in list_files(self.paths))
-        return chunks(files, lambda one: one[0], self.made_by, lambda one: one[1] and one[1].text)
+        return make_chunks(files, lambda one: one[0], self.made_by, lambda one: one[1] and one[1].text)
 
 
 def _scales(paths: Sequence[Path], kept: Path | None, workers: Executor | None) -> dict[str, SeriesScale]:

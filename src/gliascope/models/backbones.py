@@ -1,4 +1,4 @@
-"""Backbones by name: everything in timm, and our own. A new one of ours is one row of OWN."""
+"""Create backbones by name: those of timm and those in OWN_BACKBONES, where new ones are added."""
 
 import difflib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Colour = tuple[float, float, float]
 
 
 def _resnet50_keras() -> nn.Module:
-    """ResNet50 as Keras ships it: the first convolution of a stage halves the map, not the second."""
+    """ResNet50 as in Keras: the first convolution of a stage has the stride, not the second."""
     import timm
 
     network: nn.Module = timm.create_model("resnet50", pretrained=False, num_classes=0, global_pool="")
@@ -36,7 +36,7 @@ class _Own:
 
 
 OWN_BACKBONES = {
-    # Nothing was learned before, so nothing but [0, 1] is expected.
+    # There are no pretrained weights, so the input stays in [0, 1].
     **{f"residual{d}": _Own(partial(ResidualNetwork, d), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) for d in DEPTHS},
     "resnet50_keras": _Own(_resnet50_keras, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
@@ -46,8 +46,8 @@ _LITE: tuple[Colour, Colour] = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 # Mean and std where timm's are wrong.
 NORMALISATION = {f"tf_efficientnet_lite{n}": _LITE for n in range(5)}
 
-# Where `layers[int(0.7 * len(layers)):]` starts in Keras 3 (without its top) where not as ours.
-TOP30 = {
+# First layer of `layers[int(0.7 * len(layers)):]` in Keras 3 (without its top), where ours differs.
+KERAS_TOP30_LAYERS = {
     # Layer 359 of 513, block6e_add: block6f_expand_conv is the first that can learn. By our count of 412
     # layers, 0.7 ends one batch norm earlier; `freeze: backbone.blocks.5.4` is what Keras users get.
     "tf_efficientnetv2_s": "blocks.5.5.conv_pw",
@@ -57,68 +57,80 @@ TOP30 = {
 
 
 @dataclass(frozen=True, slots=True)
-class Backbone:
-    """Defaults of a backbone: those of its pretrained weights, so the tag in its name matters."""
+class BackboneDefaults:
+    """Input size and normalisation of a backbone's pretrained weights; the tag in its name selects them."""
 
     name: str
     input_size: int
-    """Side of the images its weights were trained on, in pixels."""
+    """Side of the images that the weights were trained on, in pixels."""
     mean: Colour
     std: Colour
-    """In units of [0, 1]."""
+    """Mean and standard deviation of each channel, for pixels in [0, 1]."""
 
     @property
-    def top30(self) -> str:
-        """The layer that the top 30 % of its layers starts with.
+    def top30_layer(self) -> str:
+        """Name of the first of the top 30 % of the backbone's layers.
 
-        That is TOP30, as Keras users get it, or else the first layer that `freeze: 0.7` leaves free.
+        It is taken from KERAS_TOP30_LAYERS, or else the first layer that `freeze: 0.7` leaves trainable.
         """
-        if architecture(self.name) in TOP30:
-            return TOP30[architecture(self.name)]
+        if architecture(self.name) in KERAS_TOP30_LAYERS:
+            return KERAS_TOP30_LAYERS[architecture(self.name)]
         layers = _structure(self.name)[0]
         return layers[round(0.7 * len(layers))]
 
     @property
     def saliency_layer(self) -> str:
-        """The part whose output the head pools."""
+        """Name of the module whose output the head pools."""
         return _structure(self.name)[1]
 
 
-def defaults(name: str) -> Backbone:
-    """Raises WeightsError for a name that neither we nor timm know, naming near ones."""
+def backbone_defaults(name: str) -> BackboneDefaults:
+    """Return the defaults of a backbone. Raises WeightsError for an unknown name, with similar names."""
     import timm
 
     _check(name)
     if name in OWN_BACKBONES:
         own = OWN_BACKBONES[name]
-        return Backbone(name, own.input_size, own.mean, own.std)
+        return BackboneDefaults(name, own.input_size, own.mean, own.std)
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise WeightsError(f"timm knows no normalisation of {name!r}; choose another backbone")
     stated = NORMALISATION.get(architecture(name), (config.mean, config.std))
     mean, std = (cast(Colour, tuple(values)) for values in stated)
-    return Backbone(name, int(config.input_size[-1]), mean, std)
+    return BackboneDefaults(name, int(config.input_size[-1]), mean, std)
 
 
 def complete_recipe(recipe: Recipe) -> Recipe:
-    """The recipe with the backbone's own mean and std where it states none.
+    """Return the recipe with the backbone's mean and std filled in where it has none.
 
     Raises WeightsError for an unknown backbone.
     """
-    backbone, stated = defaults(recipe.backbone), recipe.preprocessing
+    backbone, stated = backbone_defaults(recipe.backbone), recipe.preprocessing
     filled = {"mean": stated.mean or backbone.mean, "std": stated.std or backbone.std}
     return recipe.model_copy(update={"preprocessing": stated.model_copy(update=filled)})
 
 
 def architecture(name: str) -> str:
-    """A name without timm's tag of the weights."""
+    """Return a backbone's name without timm's tag of the weights."""
     return name.partition(".")[0]
 
 
 def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
-    """Images (n, 3, height, width) to a feature map: no pooling, no classifier, nothing dense before it.
+    """Create a network from normalised images (n, 3, height, width) to a feature map.
 
-    Weights are random, or with `pretrained` timm's download, which raises whatever its hub client raises.
+    It has no pooling, no classifier, and no dense layers before that.
+
+    Parameters
+    ----------
+    name
+        A name in OWN_BACKBONES, or one of timm's.
+    pretrained
+        Let timm download weights, which raises whatever its hub client raises. Otherwise they are random.
+
+    Raises
+    ------
+    WeightsError
+        If the name is unknown.
     """
     import timm
     from timm.models.vgg import VGG
@@ -133,11 +145,18 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
 
 
 def execution_order(network: nn.Module, images: Tensor) -> tuple[str, ...]:
-    """Names of a network's layers in the order in which they first run on `images`.
+    """Return the names of a network's layers in the order in which they first run on `images`.
 
-    A layer is a module that computes by itself: convolution, normalisation, activation, pooling …, not a
-    block of them; and not the identities that timm leaves where an option is off. Keras counts the same,
-    and in addition what here are plain functions: sums, products, paddings, shapes.
+    A layer is a module that computes something itself, such as a convolution, normalisation, activation or
+    pooling. Blocks of layers and identities do not count. Keras also counts sums, products, paddings and
+    reshapes, which are plain functions in PyTorch.
+
+    Parameters
+    ----------
+    network
+        Run once in evaluation mode; its modes are restored.
+    images
+        Input of the network, (n, 3, height, width).
     """
     order: dict[str, None] = {}
     handles = []
@@ -150,7 +169,7 @@ def execution_order(network: nn.Module, images: Tensor) -> tuple[str, ...]:
         def record(*_: object, name: str = name) -> None:
             order.setdefault(name)
 
-        # A block with parameters of its own beside its layers is done when they are.
+        # A block with parameters of its own counts after its layers.
         block = any(next(child.parameters(), None) is not None for child in children)
         handles.append(
             module.register_forward_hook(record) if block else module.register_forward_pre_hook(record)
@@ -169,9 +188,9 @@ def execution_order(network: nn.Module, images: Tensor) -> tuple[str, ...]:
 
 @cache
 def _structure(name: str) -> tuple[tuple[str, ...], str]:
-    """Layers in order of execution, and the part that ends in the feature map."""
-    size = defaults(name).input_size
-    with torch.device("meta"), torch.no_grad():  # shapes alone: no time, no memory
+    """Return the layers in order of execution, and the module whose output is the feature map."""
+    size = backbone_defaults(name).input_size
+    with torch.device("meta"), torch.no_grad():  # computes shapes only
         network, images = create_backbone(name).eval(), torch.zeros(1, 3, size, size)
         layers = execution_order(network, images)
         ended: list[tuple[str, Tensor, int]] = []
@@ -183,8 +202,8 @@ def _structure(name: str) -> tuple[tuple[str, ...], str]:
         for part, module in network.named_modules():
             module.register_forward_hook(partial(record, part=part))
         maps = network(images)
-    # The same tensor, and not changed in place after. Of such parts the outermost, and of these the first:
-    # then come identities where pooling and classifier were.
+    # Modules that returned the final tensor, not changed in place since. The outermost is chosen, and the
+    # first of those: identities in place of pooling and classifier follow it.
     final = [part for part, output, version in ended if output is maps and version == maps._version]
     return layers, min(final, key=lambda part: part.count("."))
 

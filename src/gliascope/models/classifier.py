@@ -1,4 +1,4 @@
-"""The network a recipe describes."""
+"""Build the network that a recipe describes, and the normalisation of its input."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,17 @@ from gliascope.recipes import Recipe
 
 
 class Classifier(nn.Module):
-    """Backbone and head: normalised images (n, 3, input_size, input_size) to logits (n, classes)."""
+    """A backbone and a head.
+
+    Parameters
+    ----------
+    backbone
+        Maps normalised images (n, 3, input_size, input_size) to a feature map.
+    head
+        Maps the feature map to logits (n, classes).
+    input_size
+        Side of the images, in pixels.
+    """
 
     head: ClassifierHead
 
@@ -23,26 +33,37 @@ class Classifier(nn.Module):
         self.input_size = input_size
 
     @property
-    def classes(self) -> int:
-        """Length of the logits."""
-        return self.head.classes
+    def class_count(self) -> int:
+        """Number of classes."""
+        return self.head.class_count
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised float images (n, 3, height, width) to logits (n, classes)."""
+        """Return logits (n, classes) of normalised float images (n, 3, height, width)."""
         logits: Tensor = self.head(self.backbone(images))
         return logits
 
 
-def build_classifier(recipe: Recipe, classes: int) -> Classifier:
-    """Backbone with the weights the recipe asks for and a fresh head, drawn from the recipe's seed.
+def build_classifier(recipe: Recipe, class_count: int) -> Classifier:
+    """Build the recipe's backbone with its weights, and a head initialised from the recipe's seed.
 
-    Raises WeightsError where no weights can be had, RecipeError for a backbone that ends in tokens and for
-    a head that cannot be built.
+    Parameters
+    ----------
+    recipe
+        With the backbone, weights, head and seed.
+    class_count
+        Number of classes.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be found or do not fit.
+    RecipeError
+        If the backbone has no feature map, or the head does not suit the classes.
     """
     torch.manual_seed(recipe.seed)
     backbone = pretrained_backbone(recipe.backbone, recipe.weights)
     size = recipe.preprocessing.input_size
-    head = create_head(recipe.head, _channels(backbone, recipe.backbone, size), classes)
+    head = create_head(recipe.head, _channels(backbone, recipe.backbone, size), class_count)
     if recipe.batch_norm_momentum is not None:
         for module in backbone.modules():
             if isinstance(module, _BatchNorm):
@@ -62,9 +83,10 @@ def _channels(backbone: nn.Module, name: str, size: int) -> int:
 
 
 class Normalise(nn.Module):
-    """uint8 pixels as stored, (n, size, size) or (n, size, size, 3), to network input.
+    """Turn stored uint8 pixels, (n, size, size) or (n, size, size, 3), into the network's input.
 
-    That is (n, 3, input_size, input_size) floats. The preprocessing has to have a mean and a std.
+    The input is float, (n, 3, input_size, input_size). `preprocessing` must have a mean and a std; without
+    them a ValueError is raised.
     """
 
     mean: Tensor
@@ -73,25 +95,27 @@ class Normalise(nn.Module):
     def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()
         if preprocessing.mean is None or preprocessing.std is None:
-            raise ValueError("expected a mean and a std but got none; `backbones.complete` fills them in")
+            raise ValueError(
+                "expected a mean and a std but got none; `backbones.complete_recipe` fills them in"
+            )
         self.grey = preprocessing.channels == "grey"
-        self.inside = slice(preprocessing.margin, preprocessing.margin + preprocessing.input_size)
+        self.centre_slice = slice(preprocessing.margin, preprocessing.margin + preprocessing.input_size)
         self.register_buffer("mean", torch.tensor(preprocessing.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std)[:, None, None], persistent=False)
 
     def scale_to_unit(self, pixels: Tensor) -> Tensor:
-        """uint8 to floats in [0, 1], channels first: (n, 1 or 3, size, size)."""
+        """Return uint8 pixels as floats in [0, 1], channels first: (n, 1 or 3, size, size)."""
         pixels = pixels[:, None] if self.grey else pixels.permute(0, 3, 1, 2)
         return pixels.float() / 255
 
     def centre_crop(self, images: Tensor) -> Tensor:
-        """The central square, which the network sees: (n, c, input_size, input_size)."""
-        return images[:, :, self.inside, self.inside]
+        """Return the central square without the margin: (n, c, input_size, input_size)."""
+        return images[:, :, self.centre_slice, self.centre_slice]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """[0, 1] images (n, 1 or 3, input_size, input_size) to normalised (n, 3, input_size, input_size)."""
+        """Normalise images in [0, 1], (n, 1 or 3, height, width), to (n, 3, height, width)."""
         return (images.expand(-1, 3, -1, -1) - self.mean) / self.std
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """All three steps."""
+        """Scale, crop and normalise stored pixels."""
         return self.normalise(self.centre_crop(self.scale_to_unit(pixels)))

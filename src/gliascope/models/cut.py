@@ -1,4 +1,4 @@
-"""Cut a network in two at a named part, so that what is frozen runs once."""
+"""Split a network in two at a named module, so that a frozen first half runs only once per image."""
 
 from typing import Any
 
@@ -8,8 +8,9 @@ from gliascope.errors import RecipeError
 
 
 class Tracer(fx.Tracer):
-    """Records which node each named module returned; library layers stay whole, and with them their
-    train and eval behaviour.
+    """A torch.fx tracer that records the output node of each named module.
+
+    Layers of timm and torchvision are not traced through, so they keep their training and evaluation modes.
     """
 
     def __init__(self) -> None:
@@ -20,12 +21,12 @@ class Tracer(fx.Tracer):
         self.untraceable = tuple(get_notrace_modules())  # type: ignore[no-untyped-call]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is one step, not traced through."""
+        """Return whether a module is a single node and not traced through."""
         library = type(m).__module__.startswith(("timm.layers", "torchvision.ops"))
         return library or type(m) in self.untraceable or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What torch.fx calls for each module."""
+        """Record the output node of a module; torch.fx calls this for each module."""
         result = super().call_module(m, forward, args, kwargs)
         if isinstance(result, fx.Proxy):
             self.outputs[self.path_of_module(m)] = result.node
@@ -33,17 +34,25 @@ class Tracer(fx.Tracer):
 
 
 def cut_network(network: nn.Module, name: str) -> tuple[fx.GraphModule, fx.GraphModule]:
-    """Split `network` after its part `name` into (prefix, tail), which share its parameters.
+    """Split a network after the module `name`, so that tail(prefix(x)) equals network(x).
 
-    tail(prefix(x)) computes network(x). Raises RecipeError as `trace` and `place` do.
+    Returns
+    -------
+    prefix, tail
+        Both share the parameters of `network`.
+
+    Raises
+    ------
+    RecipeError
+        If the network cannot be traced, or cannot be cut after `name`.
     """
     tracer = trace(network)
-    node = cut_node(tracer, name)
+    node = find_cut_node(tracer, name)
     return _prefix(network, tracer.graph, node), _tail(network, tracer.graph, node)
 
 
 def trace(network: nn.Module) -> Tracer:
-    """Run through `network` symbolically. Raises RecipeError where its code does not allow that."""
+    """Trace a network symbolically. Raises RecipeError if its code does not allow that."""
     tracer = Tracer()
     try:
         tracer.trace(network)
@@ -54,16 +63,16 @@ def trace(network: nn.Module) -> Tracer:
     return tracer
 
 
-def cut_node(tracer: Tracer, name: str) -> fx.Node:
-    """Where to cut after the part `name`.
+def find_cut_node(tracer: Tracer, name: str) -> fx.Node:
+    """Return the output node of the module `name`.
 
-    Raises RecipeError where there is no such part, or where something runs past it (a skip connection),
-    listing parts that can be cut at.
+    Raises RecipeError, with the modules to choose from, if there is no such module or if a skip connection
+    runs past it.
     """
     if name not in tracer.outputs:
         raise RecipeError(f"no part {name!r} to freeze; choose from {', '.join(_choices(tracer))}")
     node = tracer.outputs[name]
-    if not separates(tracer.graph, node):
+    if not is_cut_point(tracer.graph, node):
         raise RecipeError(
             f"cannot freeze at {name!r}: a connection runs past it; choose from {', '.join(_choices(tracer))}"
         )
@@ -71,16 +80,16 @@ def cut_node(tracer: Tracer, name: str) -> fx.Node:
 
 
 def _choices(tracer: Tracer) -> list[str]:
-    # Only the coarse parts: a list of every convolution helps no one.
+    # Only the outer modules: a list of every convolution would be too long.
     return [
         name
         for name in tracer.outputs
-        if name.count(".") <= 2 and separates(tracer.graph, tracer.outputs[name])
+        if name.count(".") <= 2 and is_cut_point(tracer.graph, tracer.outputs[name])
     ]
 
 
-def separates(graph: fx.Graph, node: fx.Node) -> bool:
-    """Whether everything after `node` sees what is before it through `node` alone."""
+def is_cut_point(graph: fx.Graph, node: fx.Node) -> bool:
+    """Return whether everything after `node` depends on what is before it only through `node`."""
     before = nodes_up_to(graph, node)
     return all(
         argument is node or argument not in before or argument.op == "get_attr"
@@ -91,7 +100,7 @@ def separates(graph: fx.Graph, node: fx.Node) -> bool:
 
 
 def nodes_up_to(graph: fx.Graph, node: fx.Node) -> dict[fx.Node, None]:
-    """Nodes up to and with `node`, in order."""
+    """Return the nodes up to and including `node`, in order."""
     before: dict[fx.Node, None] = {}
     for other in graph.nodes:
         before[other] = None
@@ -114,7 +123,7 @@ def _tail(network: nn.Module, graph: fx.Graph, node: fx.Node) -> fx.GraphModule:
     before = nodes_up_to(graph, node)
     copied: dict[fx.Node, fx.Node] = {node: new.placeholder("activations")}
     for other in graph.nodes:
-        # A constant read early may be used late; all else before the cut belongs to the prefix.
+        # A parameter read before the cut may be used after it; all else before the cut is in the prefix.
         shared = other.op == "get_attr" and any(user not in before for user in other.users)
         if other not in before or shared:
             copied[other] = new.node_copy(other, copied.__getitem__)

@@ -1,4 +1,4 @@
-"""Which layers a stage freezes, and how much of that can run once."""
+"""Find the layers that a stage freezes, and the part of them whose output can be cached."""
 
 from dataclasses import dataclass
 
@@ -8,28 +8,39 @@ from torch import fx
 from gliascope.errors import RecipeError
 from gliascope.models.backbones import execution_order
 from gliascope.models.classifier import Classifier
-from gliascope.models.cut import cut_node, nodes_up_to, separates, trace
+from gliascope.models.cut import find_cut_node, is_cut_point, nodes_up_to, trace
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenLayers:
-    """What a stage freezes."""
+    """The layers that a stage freezes."""
 
     cut: str | None
-    """The last part that separates the network with only frozen layers before it, a name for `cut`."""
+    """The last module at which the network can be cut with only frozen layers before it; None: nowhere."""
     modules: tuple[str, ...]
     """Names of the frozen layers in the classifier, in order of execution."""
 
 
 def frozen_layers(classifier: Classifier, freeze: str | float | None) -> FrozenLayers:
-    """What `Stage.freeze` means for this network.
+    """Return the layers that `Stage.freeze` freezes in this network.
 
-    A name freezes everything up to and with that part. A fraction f freezes the first round(f × n) of the
-    backbone's n layers in order of execution, as `execution_order` counts them; where that ends inside a
-    block, the cut is before the block, and the layers between are frozen but run again each time.
-    Where all of the backbone is frozen, so is the pooling after it: what is left of a map takes less room.
-    Raises RecipeError for a part that does not exist or does not separate, a fraction outside [0, 1], or all
-    there is.
+    If the whole backbone is frozen, the pooling after it is frozen, too, because pooled features take less
+    memory than feature maps.
+
+    Parameters
+    ----------
+    classifier
+        The network.
+    freeze
+        A module's name freezes everything up to and including it. A fraction f freezes the first round(f × n)
+        of the backbone's n layers, as `execution_order` counts them. If these end inside a block, the cut is
+        before the block, and its frozen layers run again each time. None freezes nothing.
+
+    Raises
+    ------
+    RecipeError
+        If the module does not exist, the network cannot be cut there, the fraction is outside [0, 1], or
+        nothing would be left to train.
     """
     if freeze is None:
         return FrozenLayers(None, ())
@@ -38,7 +49,7 @@ def frozen_layers(classifier: Classifier, freeze: str | float | None) -> FrozenL
     backbone = [layer for layer in layers if f"{layer}.".startswith("backbone.")]
     if isinstance(freeze, str):
         tracer = trace(classifier)
-        nodes = nodes_up_to(tracer.graph, cut_node(tracer, freeze))
+        nodes = nodes_up_to(tracer.graph, find_cut_node(tracer, freeze))
         chosen = {layer for node in nodes for layer in _run_by(node, layers)}
     elif 0 <= freeze <= 1:
         chosen = set(backbone[: round(freeze * len(backbone))])
@@ -49,16 +60,18 @@ def frozen_layers(classifier: Classifier, freeze: str | float | None) -> FrozenL
     modules = tuple(name for name in layers if name in chosen)
     held = {p for name in modules for p in classifier.get_submodule(name).parameters()}
     if held.issuperset(classifier.parameters()):
-        raise RecipeError(f"freeze: {freeze!r} freezes all there is, and nothing is left to train; name less")
+        raise RecipeError(
+            f"freeze: {freeze!r} freezes every layer, and nothing is left to train; freeze fewer"
+        )
     return FrozenLayers(_last_cut(classifier, layers, chosen), modules)
 
 
 def _last_cut(classifier: Classifier, layers: tuple[str, ...], chosen: set[str]) -> str | None:
     try:
         tracer = trace(classifier)
-    except RecipeError:  # such a backbone can be frozen, but not in part run once
+    except RecipeError:  # such a backbone can be frozen, but its output cannot be cached
         return None
-    # Where several end at a node, the outermost names it, and of equals the first.
+    # Several modules may end at a node: the outermost names it, and the first of these.
     inward = sorted(tracer.outputs, key=lambda name: name.count("."))
     names = {tracer.outputs[name]: name for name in reversed(inward)}
     candidates = []
@@ -67,12 +80,12 @@ def _last_cut(classifier: Classifier, layers: tuple[str, ...], chosen: set[str])
             break
         if node in names:
             candidates.append(node)
-    before = (names[node] for node in reversed(candidates) if separates(tracer.graph, node))
+    before = (names[node] for node in reversed(candidates) if is_cut_point(tracer.graph, node))
     return next(before, None)
 
 
 def _run_by(node: fx.Node, layers: tuple[str, ...]) -> list[str]:
-    """Layers that a node of the traced network runs, or whose parameters it reads."""
+    """Return the layers that a node of the traced network runs, or whose parameters it reads."""
     target = str(node.target)
     if node.op == "call_module":
         return [layer for layer in layers if f"{layer}.".startswith(f"{target}.")]

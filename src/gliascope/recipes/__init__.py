@@ -1,7 +1,16 @@
-"""Recipes: how a classifier is trained, as data."""
+"""Recipes: YAML files that describe how a classifier is trained, and the schema they follow."""
 
 from gliascope.recipes.load import load_recipe, recipe_names, recipe_text
-from gliascope.recipes.schema import Augmentation, Head, Loss, Precision, Recipe, Stage, TestTime, TestView
+from gliascope.recipes.schema import (
+    Augmentation,
+    Head,
+    Loss,
+    Precision,
+    Recipe,
+    Stage,
+    TestTimeAugmentation,
+    TtaView,
+)
 
 __all__ = [
     "Augmentation",
@@ -10,8 +19,8 @@ __all__ = [
     "Precision",
     "Recipe",
     "Stage",
-    "TestTime",
-    "TestView",
+    "TestTimeAugmentation",
+    "TtaView",
     "load_recipe",
     "recipe_names",
     "recipe_text",

@@ -1,4 +1,4 @@
-"""YAML to Recipe, with errors a person can act on."""
+"""Load recipes from YAML, with error messages that name the key and the remedy."""
 
 import difflib
 import re
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with Gliascope."""
+    """Return the sorted names of the recipes that come with Gliascope."""
     folder = resources.files("gliascope.recipes")
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
@@ -26,7 +26,7 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """YAML of a recipe that comes with Gliascope, or of a file, as it was written. Raises RecipeError."""
+    """Return the YAML text of a built-in recipe or of a .yaml file. Raises RecipeError if there is none."""
     if name in recipe_names():
         return resources.files("gliascope.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     if not name.endswith((".yaml", ".yml")):
@@ -40,9 +40,25 @@ def recipe_text(name: str) -> str:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Load a recipe by name or from a YAML file, with overrides like `stages.0.epochs=2` applied.
+    """Load a recipe by name or from a YAML file.
 
-    Raises RecipeError naming the file, the key and, for a misspelt key, the nearest one.
+    Parameters
+    ----------
+    name
+        A built-in recipe, or a path that ends in .yaml or .yml.
+    overrides
+        Changes to single keys as KEY=VALUE, applied in order.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, or a key or value is invalid. The message names the file and the key, and
+        for a misspelt key the nearest valid one.
+
+    Examples
+    --------
+    >>> load_recipe("quick", ["stages.0.epochs=2"]).stages[0].epochs
+    2
     """
     content = _parse(recipe_text(name), name)
     if not isinstance(content, dict):
@@ -81,12 +97,12 @@ def _apply(content: Any, override: str) -> None:
 
 def _child(target: Any, key: str, path: str) -> Any:
     if isinstance(target, list):
-        if not _NUMBER.fullmatch(key) or int(key) >= len(target):  # "²" is a digit to Python
+        if not _NUMBER.fullmatch(key) or int(key) >= len(target):  # `str.isdigit` would accept "²"
             raise RecipeError(f"{path}: expected a number below {len(target)} but got {key!r}")
         return target[int(key)]
     if not isinstance(target, dict):
-        raise RecipeError(f"{path}: nothing lies below a single value")
-    # A section that the recipe leaves at its defaults may still be overridden in part.
+        raise RecipeError(f"{path}: a single value has no keys below it")
+    # A section that the recipe leaves out has its defaults, and single keys of it may be overridden.
     return target.setdefault(key, {})
 
 
@@ -103,7 +119,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys the schema allows beside the one at `location`."""
+    """Return the valid keys of the section that `location` lies in."""
     models: list[type[BaseModel]] = [Recipe]
     for part in location[:-1]:
         if isinstance(part, int):
@@ -111,13 +127,13 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
         holders = [model for model in models if part in model.model_fields]
         if holders:
             models = _models(holders[0].model_fields[part].annotation)
-        else:  # a union's members are told apart by their kind, which pydantic puts into the location
+        else:  # a member of a union: pydantic puts its kind into the location
             models = [model for model in models if model.model_fields["kind"].default == part]
     return list(models[0].model_fields)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """All models within an annotation like `tuple[Stage, ...]` or `Constant | Step`."""
+    """Return all models within an annotation such as `tuple[Stage, ...]` or `Constant | Step`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]

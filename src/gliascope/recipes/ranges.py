@@ -1,4 +1,4 @@
-"""What a pydantic model takes at a key, in words: a person needs the key and its range, not a traceback."""
+"""Turn pydantic validation errors into messages that name the key and its valid range."""
 
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,15 @@ _WORDS = {
 
 
 def describe_error(error: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """One of a ValidationError's errors as `key: expected RANGE but got VALUE`."""
+    """Describe one validation error as `key: expected RANGE but got VALUE`.
+
+    Parameters
+    ----------
+    error
+        An entry of `ValidationError.errors()`.
+    model
+        The model that was validated; its JSON schema holds the ranges.
+    """
     if error["type"] == "missing":
         return f"{_dotted(error['loc'])}: {error['msg']}"
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -28,7 +36,7 @@ def describe_error(error: Mapping[str, Any], model: type[BaseModel]) -> str:
         "value_error",
         "union_tag_invalid",
         "union_tag_not_found",
-    ):  # our own validators' say all; kinds are listed
+    ):  # these messages are complete as they are
         return f"{_dotted(error['loc'])}: {message}" if error["loc"] else message
     schema = model.model_json_schema()
     found = list(_leaves(schema, schema, error["loc"]))
@@ -39,12 +47,12 @@ def describe_error(error: Mapping[str, Any], model: type[BaseModel]) -> str:
 
 
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
-    """All of them in one line, each key once."""
+    """Describe all errors of a ValidationError in one line, without repetitions."""
     return "; ".join(dict.fromkeys(describe_error(item, model) for item in root_errors(error)))
 
 
 def root_errors(error: ValidationError) -> list[Mapping[str, Any]]:
-    """Its errors without those that only follow from another: a list lacks what is wrong in it."""
+    """Return the errors of a ValidationError, except those of a parent whose child already has an error."""
     items = error.errors()
     within = [item["loc"] for item in items]
     return [
@@ -61,9 +69,9 @@ def _dotted(location: Sequence[int | str]) -> str:
 def _leaves(
     schema: Node, node: Node, location: Location, key: Location = ()
 ) -> Iterator[tuple[Location, Node]]:
-    """What the JSON schema says at a location, with the location as a user writes it.
+    """Yield the JSON schema's nodes at a location, each with the location as a user writes it.
 
-    pydantic puts the member of a union into the location; a user does not.
+    pydantic adds the chosen member of a union to the location; users do not write that.
     """
     if "$ref" in node:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]]

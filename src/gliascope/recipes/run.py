@@ -1,4 +1,4 @@
-"""The Run: what training leaves behind, readable without torch."""
+"""The folder that training writes, and its metadata. Reading them does not need torch."""
 
 import csv
 import json
@@ -9,51 +9,75 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliascope import __version__
-from gliascope.errors import RunError, explain
+from gliascope.errors import RunError, first_error
 from gliascope.recipes.schema import Recipe
 from gliascope.runtime.files import write_text
 
 
 class RunResults(BaseModel):
-    """What a finished run adds. `chosen`: row of metrics.csv, from 0; `seconds`: of the last session.
+    """Results that are added to run.json when training ends.
 
-    An ensemble has no epochs of its own; its seconds and parameters are the sum of its members'.
+    Parameters
+    ----------
+    chosen_row
+        Row of metrics.csv, from 0, whose weights were exported. None for an ensemble, which has no epochs.
+    seconds
+        Duration of the last session; of an ensemble, the sum over its members.
+    parameters
+        Number of parameters; of an ensemble, the sum over its members.
     """
 
-    chosen: int | None
+    chosen_row: int | None
     seconds: float
     parameters: int
 
 
 class EnsembleMember(BaseModel):
-    """One run of an ensemble: its recipe's name and seed, the split it was trained on, and its model.
+    """One run of an ensemble.
 
-    chooses: whether validation slices chose anything of it.
+    Parameters
+    ----------
+    recipe, seed
+        Name and seed of the recipe.
+    selects_on_validation
+        Whether an epoch or setting of this run was selected on validation slices.
+    split
+        Hash of the split that the run was trained on.
+    model_sha256
+        Hash of the exported ONNX model.
     """
 
     recipe: str
     seed: int
-    chooses: bool
+    selects_on_validation: bool
     split: str
     model_sha256: str
 
 
 class EnsembleRecord(BaseModel):
-    """Of what the members' answers are averaged, and the members by number, from 1."""
+    """How an ensemble averages its members.
+
+    Parameters
+    ----------
+    average
+        "logits" or "probabilities".
+    members
+        The members by number, from "1".
+    """
 
     average: str
     members: dict[str, EnsembleMember]
 
 
 class GitState(BaseModel):
-    """State of the folder that a run was started in: its last commit, and whether files differ from it."""
+    """Git state of the working folder at the start: the last commit, and whether files differ from it."""
 
     commit: str
     dirty: bool
 
 
 class EpochMetrics(BaseModel):
-    """A row of metrics.csv. Training figures are over augmented views, with what the loss adds."""
+    """A row of metrics.csv. Training loss and accuracy are those of augmented slices, with all penalties."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,8 +94,8 @@ class EpochMetrics(BaseModel):
     seconds: float
 
 
-class Training(BaseModel):
-    """What a run was made from, and on what."""
+class TrainingRecord(BaseModel):
+    """The inputs of a run and the machine that it was trained on."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,14 +107,14 @@ class Training(BaseModel):
     store: str
     slices: dict[str, int]  # by part
     data: dict[str, str] = {}  # by part: hash of the content and label of its slices
-    started: str | None = None  # date and time
-    git: GitState | None = None  # None where that folder is in no repository
+    started: str | None = None  # ISO 8601
+    git: GitState | None = None  # None outside of a repository
     weights_licence: str | None
     environment: dict[str, str | int]
 
 
-class RunRecord(Training):
-    """run.json: what the run was made from, on what, and what came of it."""
+class RunRecord(TrainingRecord):
+    """Content of run.json: inputs, machine, and results once training has ended."""
 
     results: RunResults | None = None
     ensemble: EnsembleRecord | None = None
@@ -98,9 +122,10 @@ class RunRecord(Training):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/; model/ once finished.
+    """A run folder: recipe.yaml, run.json, metrics.csv, checkpoints, tensorboard/, and model/ once finished.
 
-    That of an ensemble has neither metrics nor checkpoints, but members/: recipe.yaml and run.json of each.
+    The folder of an ensemble has no metrics and no checkpoints, but members/ with each member's recipe.yaml
+    and run.json.
     """
 
     folder: Path
@@ -109,25 +134,33 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The exported model: a Bundle that no evaluation has been added to yet."""
+        """Folder of the exported model: a Bundle without evaluation."""
         return self.folder / "model"
 
     @property
-    def is_validation_chosen(self) -> bool:
-        """Whether validation slices chose anything of it, or of a member."""
+    def selects_on_validation(self) -> bool:
+        """Whether an epoch or setting of the run or of a member was selected on validation slices."""
         members = self.record.ensemble.members.values() if self.record.ensemble else ()
-        return self.recipe.chooses or any(member.chooses for member in members)
+        return self.recipe.selects_on_validation or any(member.selects_on_validation for member in members)
 
-    def made_from(self, name: str, given: Path | None) -> Path:
-        """What the run was made from: `given`, else the file of this name beside it. RunError without it."""
-        path = given or self.folder.parent / name
+    def input_path(self, name: str, path: Path | None) -> Path:
+        """Return a file that the run was trained from. Raises RunError if it does not exist.
+
+        Parameters
+        ----------
+        name
+            File name, such as catalog.parquet, in the folder that holds the run folder.
+        path
+            Used instead, if it is given.
+        """
+        path = path or self.folder.parent / name
         if not path.exists():
             option = f"--{name.removesuffix('.parquet')}"
             raise RunError(f"{path}: not found; name by {option} what {self.folder} was trained on")
         return path
 
     def check_inputs(self, recipe: Recipe, split: str) -> None:
-        """Raise RunError unless the run is of this recipe and of the split with this `training` hash."""
+        """Raise RunError unless the run has this recipe and this hash of training and validation slices."""
         if self.recipe != recipe or self.record.split != split:
             raise RunError(
                 f"{self.folder}: holds a run of another recipe, split or data; "
@@ -138,11 +171,11 @@ class Run:
         """Raise RunError unless training has ended and the model is exported."""
         if self.record.results is None or not self.model.exists():
             raise RunError(
-                f"{self.folder}: training has not finished; the command that began it goes on with it"
+                f"{self.folder}: training has not finished; run the same `train` command again to go on"
             )
 
     def history(self) -> list[EpochMetrics]:
-        """Rows of metrics.csv; an ensemble has none."""
+        """Return the rows of metrics.csv; an ensemble has none."""
         if self.record.ensemble:
             return []
         with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
@@ -157,7 +190,7 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> "Run":
-        """Open a run folder. Raises RunError where it is none, or is damaged."""
+        """Open a run folder. Raises RunError if it is not one, or is damaged."""
         try:
             recipe = Recipe.model_validate(
                 yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
@@ -166,7 +199,7 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"{folder}: not a run; make one with `gliascope train`") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-            reason = explain(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+            reason = first_error(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
             if (made_by := _made_by(folder)) not in (None, __version__):
                 raise RunError(
                     f"{folder}: made by gliascope {made_by}, which this one, {__version__}, does not read "
@@ -177,7 +210,7 @@ class Run:
 
 
 def _made_by(folder: Path) -> str | None:
-    """Version that wrote a run's record; None where even that cannot be told."""
+    """Return the version of Gliascope that wrote run.json; None if it cannot be read."""
     try:
         return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):

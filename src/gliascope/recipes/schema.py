@@ -1,4 +1,4 @@
-"""What a recipe may say."""
+"""The schema of a recipe: every key with its type, range, default and meaning."""
 
 from typing import Annotated, Literal
 
@@ -16,15 +16,15 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    # Every number has a range (a test looks), so infinity and NaN are in none.
+    # A test checks that every number has a range, so infinity and NaN are never valid.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Augmentation(_Part):
-    """Ranges that training views are drawn from, uniformly and independently for each slice and view.
+    """Random changes of training slices, drawn uniformly and independently for each slice and view.
 
-    The geometric ones are one warp, in which what comes in from outside the slice is black. The others
-    follow in the order they have here.
+    The geometric changes are applied together as one warp; pixels from outside the slice are black. The other
+    changes follow in the order of the fields.
     """
 
     flip: float = Field(default=0.0, ge=0, le=1, description="probability of a left-right flip")
@@ -55,9 +55,9 @@ class Augmentation(_Part):
 
 
 class Head(_Part):
-    """What turns the backbone's feature map into logits: pooling, dense layers, and the output.
+    """The part after the backbone: pooling, dense layers and the output layer.
 
-    Each layer, the output too, sees dropout first and, with `batch_norm`, batch normalisation before that.
+    Before each dense layer and the output come batch normalisation, if `batch_norm` is set, and dropout.
     """
 
     pooling: str = Field(default="average", description="a name in `models.heads.POOLINGS`")
@@ -78,7 +78,7 @@ class Head(_Part):
 
 
 class Loss(_Part):
-    """What training minimises; the kinds are in `training.losses`."""
+    """The loss that training minimises; its kinds are in `training.losses`."""
 
     kind: str = "cross_entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -86,14 +86,17 @@ class Loss(_Part):
         default=False, description="each class weighs slices / (classes × slices of it)"
     )
     gamma: float = Field(
-        default=2.0, ge=0, le=100, description="of the focal loss: how much easy slices lose"
+        default=2.0,
+        ge=0,
+        le=100,
+        description="exponent of the focal loss: the greater, the less easy slices count",
     )
 
 
-class TestView(_Part):
-    """One view at prediction: flip, then rotation in degrees, shift in fractions of the size, zoom."""
+class TtaView(_Part):
+    """One view at prediction: a flip, then a rotation in degrees, a shift as a share of the size, a zoom."""
 
-    __test__ = False  # no test, whatever pytest makes of its name
+    __test__ = False  # pytest collects classes whose name starts with Test
 
     flip: bool = False
     rotate: float = Field(default=0.0, ge=-180, le=180)
@@ -101,18 +104,18 @@ class TestView(_Part):
     scale: float = Field(default=1.0, ge=0.1, le=10)
 
 
-class TestTime(_Part):
-    """Test-time augmentation: the views that the deployed model averages, in one batch."""
+class TestTimeAugmentation(_Part):
+    """Test-time augmentation: the views of a slice that the exported model runs in one batch and averages."""
 
     __test__ = False
 
-    views: tuple[TestView, ...] = Field(default=(TestView(),), min_length=1, max_length=100)
+    views: tuple[TtaView, ...] = Field(default=(TtaView(),), min_length=1, max_length=100)
     average: Literal["logits", "probabilities"] = "logits"
-    in_validation: bool = Field(default=True, description="whether the epoch is chosen on all of them")
+    in_validation: bool = Field(default=True, description="whether validation during training uses all views")
 
 
 class Stage(_Part):
-    """One stretch of training, from the kept weights of the one before."""
+    """One stage of training. It starts from the weights selected in the stage before."""
 
     epochs: int = Field(ge=1, le=100_000)
     freeze: str | Fraction | None = Field(
@@ -152,7 +155,7 @@ class Stage(_Part):
 
 
 class Origin(_Part):
-    """Where a recipe comes from, in our words: whose, on what data, with what result."""
+    """The published work that a recipe reproduces: project, data and reported result."""
 
     project: str
     data: str
@@ -161,7 +164,7 @@ class Origin(_Part):
 
 
 class Recipe(_Part):
-    """A whole training run, from pixels to weights."""
+    """Everything that determines a training run, from preprocessing to the exported weights."""
 
     name: str
     description: str
@@ -189,20 +192,24 @@ class Recipe(_Part):
         description="views of each training slice, of which the first is plain; null: a fresh one each epoch",
     )
     mixup: float = Field(default=0.0, ge=0, le=100, description="parameter of the Beta distribution; 0: none")
-    tta: TestTime = TestTime()
+    tta: TestTimeAugmentation = TestTimeAugmentation()
     loss: Loss = Loss()
     ema: float = Field(
-        default=0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are what is kept"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the moving average of the weights, which is exported; 0: none",
     )
     stages: tuple[Stage, ...] = Field(min_length=1, max_length=100)
     keep: Literal["best", "last"] = Field(
-        default="best", description="the epoch whose weights go on: the best on validation, or the last"
+        default="best", description="the epoch whose weights are used: the best on validation, or the last"
     )
     augmented_validation: bool = Field(
         default=False, description="reproduces a mistake: validation slices are augmented as well"
     )
     watch_test: bool = Field(
-        default=False, description="reproduces a leak: the test part is scored every epoch, and reported so"
+        default=False,
+        description="reproduces a leak: the test subset is scored every epoch, and the report says so",
     )
     tuned: bool = Field(
         default=False,
@@ -217,8 +224,8 @@ class Recipe(_Part):
     )
 
     @property
-    def chooses(self) -> bool:
-        """Whether validation slices choose anything: settings, the epoch kept, a rate, or a stage's end."""
+    def selects_on_validation(self) -> bool:
+        """Whether validation slices select settings, an epoch, a learning rate or the end of a stage."""
         by_stage = any(stage.plateau or stage.patience for stage in self.stages)
         return self.tuned or self.keep == "best" or by_stage
 

@@ -1,4 +1,4 @@
-"""What `tune` may vary: fields of a recipe, each with a range or choices, as YAML."""
+"""The search space of `tune`: keys of a recipe, each with a range or choices, read from YAML."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gliascope.recipes.load import load_recipe
 from gliascope.recipes.ranges import describe_errors
 from gliascope.recipes.schema import Recipe
 
-# Fields that change what a frozen part makes of a view: another value is another set of activations.
+# Keys that change the output of frozen layers, so that cached activations cannot be reused.
 _BEFORE_THE_CUT = ("preprocessing", "augmentation", "backbone", "weights", "seed")
 
 
@@ -22,12 +22,14 @@ class _Part(BaseModel):
 
 
 class Range(_Part):
-    """Numbers from `low` to `high`, both included: whole ones where both are, else any."""
+    """Numbers from `low` to `high`, both included. They are whole if low, high and step are."""
 
     low: int | float
     high: int | float
-    log: bool = Field(default=False, description="even in the logarithm")
-    step: int | float | None = Field(default=None, gt=0, description="from low on; null: any")
+    log: bool = Field(default=False, description="drawn uniformly in the logarithm")
+    step: int | float | None = Field(
+        default=None, gt=0, description="distance of the values, from low; null: any value"
+    )
 
     @model_validator(mode="after")
     def _holds_something(self) -> "Range":
@@ -38,18 +40,18 @@ class Range(_Part):
         return self
 
     @property
-    def whole(self) -> bool:
-        """Whether it holds whole numbers alone."""
+    def is_integer(self) -> bool:
+        """Whether all values are whole numbers."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
     @property
-    def ends(self) -> tuple[Any, ...]:
-        """Values that must be valid for all between to be so; one that is not whole where such are drawn."""
-        between = () if self.whole else (self.low + (self.step or (self.high - self.low) / math.pi),)
+    def boundary_values(self) -> tuple[Any, ...]:
+        """Values to validate: both ends, and a fraction between them unless all values are whole."""
+        between = () if self.is_integer else (self.low + (self.step or (self.high - self.low) / math.pi),)
         return self.low, *between, self.high
 
-    def holds(self, value: Any) -> bool:
-        """Whether it may be drawn."""
+    def contains(self, value: Any) -> bool:
+        """Return whether `value` lies in the range, and on a step if there is one."""
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
@@ -57,26 +59,26 @@ class Range(_Part):
         ):
             return False
         steps = (value - self.low) / (self.step or 1)
-        return abs(steps - round(steps)) < 1e-9 if self.whole or self.step else True
+        return abs(steps - round(steps)) < 1e-9 if self.is_integer or self.step else True
 
 
 class Choices(_Part):
-    """A few values of any kind."""
+    """A list of values of any kind."""
 
     choices: tuple[Any, ...] = Field(min_length=2)
 
     @property
-    def ends(self) -> tuple[Any, ...]:
-        """All of them."""
+    def boundary_values(self) -> tuple[Any, ...]:
+        """Values to validate: all choices."""
         return self.choices
 
-    def holds(self, value: Any) -> bool:
-        """Whether it is one of them."""
-        return as_text(value) in map(as_text, self.choices)
+    def contains(self, value: Any) -> bool:
+        """Return whether `value` is one of the choices."""
+        return to_yaml(value) in map(to_yaml, self.choices)
 
 
 def _kind(field: Any) -> str:
-    """Which of the two is meant, so that an error speaks of that one."""
+    """Return the kind of a field, so that pydantic reports errors of that kind only."""
     return (
         "choices"
         if isinstance(field, Choices) or (isinstance(field, dict) and "choices" in field)
@@ -87,59 +89,69 @@ def _kind(field: Any) -> str:
 Values = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 
 
-Drawn = bool | int | float | str
-"""A value of one trial's field, as Optuna holds it: a choice is text."""
+TrialValue = bool | int | float | str
+"""Value of a key in one trial, as Optuna stores it: choices as YAML text."""
 
 
-class Space(_Part):
-    """What is varied, and by which number of validation a trial is judged."""
+class SearchSpace(_Part):
+    """The keys that `tune` varies, and the validation figure by which trials are compared."""
 
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     fields: dict[str, Values] = Field(min_length=1)
 
     @property
     def remakes_activations(self) -> bool:
-        """Whether nearly every trial would need activations of its own."""
+        """Whether nearly every trial would need its own cached activations."""
         return any(
             isinstance(field, Range) and (key.startswith(_BEFORE_THE_CUT) or key.endswith(".freeze"))
             for key, field in self.fields.items()
         )
 
     def check(self, name: str, overrides: Sequence[str]) -> None:
-        """Raise RecipeError, naming the key, where the recipe does not take the ends of a field."""
-        for key, field in self.fields.items():
-            for value in field.ends:
-                load_recipe(name, [*overrides, override(key, value)])
+        """Raise RecipeError if the recipe does not accept the ends of a range, or a choice.
 
-    def of(self, recipe: Recipe) -> dict[str, Drawn] | None:
-        """The recipe's own values by key, choices as text; None where one lies outside the space."""
+        Parameters
+        ----------
+        name
+            The recipe, as `load_recipe` takes it.
+        overrides
+            Changes to the recipe that hold for all trials, as KEY=VALUE.
+        """
+        for key, field in self.fields.items():
+            for value in field.boundary_values:
+                load_recipe(name, [*overrides, override_text(key, value)])
+
+    def values_of(self, recipe: Recipe) -> dict[str, TrialValue] | None:
+        """Return the recipe's own values by key, choices as YAML text; None if one is outside the space."""
         content = recipe.model_dump(mode="json")
         values = {key: _at(content, key) for key in self.fields}
-        if not all(self.fields[key].holds(value) for key, value in values.items()):
+        if not all(self.fields[key].contains(value) for key, value in values.items()):
             return None
         return {
-            key: as_text(value) if isinstance(self.fields[key], Choices) else value
+            key: to_yaml(value) if isinstance(self.fields[key], Choices) else value
             for key, value in values.items()
         }
 
 
-def load_space(path: Path) -> Space:
-    """Read a space. Raises RecipeError where the file is missing, or is something else."""
+def load_search_space(path: Path) -> SearchSpace:
+    """Read a search space from YAML. Raises RecipeError if the file cannot be read or is invalid."""
     try:
-        return Space.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     except ValidationError as error:
-        raise RecipeError(f"{path}: {describe_errors(error, Space)}; expected like docs/tune.md") from None
+        raise RecipeError(
+            f"{path}: {describe_errors(error, SearchSpace)}; expected like docs/tune.md"
+        ) from None
 
 
-def override(key: str, value: Any) -> str:
-    """What `--set` takes."""
-    return f"{key}={as_text(value)}"
+def override_text(key: str, value: Any) -> str:
+    """Return KEY=VALUE, as `--set` takes it."""
+    return f"{key}={to_yaml(value)}"
 
 
-def as_text(value: Any) -> str:
-    """A value as YAML in one line."""
+def to_yaml(value: Any) -> str:
+    """Return a value as YAML in one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 

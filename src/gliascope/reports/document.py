@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, ValidationError
 
 from gliascope import RESEARCH_USE, __version__
-from gliascope.errors import ReportError, explain
+from gliascope.errors import ReportError, first_error
 from gliascope.evaluation.estimate import FrozenModel
 from gliascope.runtime.files import write_text
 
@@ -71,7 +71,7 @@ class Document(FrozenModel):
         except ValidationError as error:
             raise ReportError(
                 f"{path}: not a {cls.__name__.lower()} of this version of gliascope "
-                f"({explain(error).removeprefix(': ')}); make it again with {remedy}"
+                f"({first_error(error).removeprefix(': ')}); make it again with {remedy}"
             ) from None
         # `write` leaves nothing out: what is missing is of an older version, and a default would be a guess.
         if found.model_dump(exclude_unset=True) != found.model_dump():

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from gliascope.evaluation.estimate import FrozenModel
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.recipes.run import EnsembleRecord, Training
+from gliascope.recipes.run import EnsembleRecord, TrainingRecord
 from gliascope.uncertainty.calibrator import CalibratorInfo
 
 
@@ -37,7 +37,7 @@ class PredictionTable(FrozenModel):
     columns: dict[str, str] = Field(description="how its columns were read")
 
 
-class RunFacts(Training):
+class RunFacts(TrainingRecord):
     """How the model was trained: the facts of run.json, and the recipe's seed."""
 
     ensemble: EnsembleRecord | None = Field(default=None, description="the members; null for a single model")

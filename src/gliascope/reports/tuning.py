@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gliascope.evaluation.estimate import FiniteOrNone, FrozenModel
-from gliascope.recipes.space import Drawn
+from gliascope.recipes.space import TrialValue
 from gliascope.reports.document import Document, Text
 
 
@@ -19,7 +19,7 @@ class Axis(FrozenModel):
     log: bool = False
     choices: tuple[str, ...] = Field(default=(), description="as text; empty for a range")
 
-    def position(self, value: Drawn) -> float:
+    def position(self, value: TrialValue) -> float:
         """Return where a value lies on the axis, from 0 to 1."""
         if self.choices:
             return self.choices.index(str(value)) / (len(self.choices) - 1)
@@ -43,7 +43,7 @@ class Trial(FrozenModel):
     pruned: bool
     epochs: int
     seconds: float
-    values: dict[str, Drawn] = Field(description="by field of the recipe")
+    values: dict[str, TrialValue] = Field(description="by field of the recipe")
     ended_by: str = Field(default="", description="what ended it early")
 
 

@@ -1,7 +1,12 @@
-"""What goes wrong with a slice before a model gets it, in grades. A new one is a row of DISTURBANCES.
+"""Corruptions of slices, in several strengths. A new corruption is a row of CORRUPTIONS.
 
-TorchIO where it disturbs a single slice (Pérez-García et al., Comput. Methods Programs Biomed. 208, 2021);
-its own noise seeds a generator that other threads draw from, and its antialiasing needs a volume.
+TorchIO computes blur, bias field, gamma, rotation and ghosts. Its noise seeds a generator that all threads
+share, and its downsampling needs a volume, so those two are our own.
+
+References
+----------
+Pérez-García et al., TorchIO, Comput. Methods Programs Biomed. 208, 2021.
+Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019.
 """
 
 from collections.abc import Callable
@@ -16,104 +21,144 @@ from PIL import Image
 from gliascope.errors import GliascopeError
 
 WHITE = 255
-GHOSTS = 4  # equal copies along the phase-encoding direction
-ORDER, COEFFICIENTS = 3, 20  # of the bias field's polynomial in three dimensions, as TorchIO has them
-GRID = 65  # places along a side at which the range of a bias field is looked up
+GHOST_COUNT = 4  # equal copies along the phase-encoding direction
+BIAS_FIELD_ORDER, BIAS_FIELD_COEFFICIENTS = (
+    3,
+    20,
+)  # of the polynomial in three dimensions, as in TorchIO
+BIAS_FIELD_GRID = 65  # positions per side at which the range of a bias field is measured
 
 Pixels = NDArray[np.uint8]
-Change = Callable[[Pixels, float, int], Pixels]
-"""One slice, uint8 (height, width[, 3]), a strength and a seed to the disturbed slice, of the same shape."""
+CorruptionFunction = Callable[[Pixels, float, int], Pixels]
+"""A slice, uint8 (height, width[, 3]), a strength and a seed to the corrupted slice of the same shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """title: on pages. imitates: where it comes from, and what a strength is. told: format of a strength.
+    """A kind of corruption.
 
-    strengths: the mildest first, which need not be the smallest number. Of any disturbance, 0 is the slice as
-    it is.
+    Parameters
+    ----------
+    title
+        Name on pages.
+    description
+        What it imitates, and the meaning of a strength.
+    strength_format
+        Format string of a strength.
+    strengths
+        The mildest first, which need not be the smallest number. 0 always means the slice as it is.
+    apply
+        Corrupts a slice.
     """
 
     title: str
-    imitates: str
-    told: str
+    description: str
+    strength_format: str
     strengths: tuple[float, ...]
-    change: Change
+    apply: CorruptionFunction
 
 
-def disturb(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
-    """A slice, uint8 (height, width[, 3]), disturbed; the same arguments give the same pixels.
+def apply_corruption(name: str, pixels: Pixels, strength: float, seed: int) -> Pixels:
+    """Corrupt a slice; the same arguments give the same pixels.
 
-    seed: of what is drawn (the noise, the side that a head turns to), alike for all strengths. Colours are
-    disturbed as one grey would be. Raises GliascopeError for an unknown name, listing the choices.
+    Parameters
+    ----------
+    name
+        A key of CORRUPTIONS.
+    pixels
+        Uint8 (height, width[, 3]). All colours are changed in the same way.
+    strength
+        In the unit that the corruption describes; 0 returns the slice as it is.
+    seed
+        Of random values such as the noise or the direction of a rotation, the same for all strengths.
+
+    Returns
+    -------
+    ndarray
+        Uint8, of the shape of `pixels`.
+
+    Raises
+    ------
+    GliascopeError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> apply_corruption("noise", np.zeros((2, 2), np.uint8), 0, seed=0).tolist()
+    [[0, 0], [0, 0]]
     """
     if name not in CORRUPTIONS:
-        raise GliascopeError(f"unknown disturbance {name!r}; choose from {', '.join(CORRUPTIONS)}")
-    return CORRUPTIONS[name].change(pixels, strength, seed) if strength else pixels
+        raise GliascopeError(f"unknown corruption {name!r}; choose from {', '.join(CORRUPTIONS)}")
+    return CORRUPTIONS[name].apply(pixels, strength, seed) if strength else pixels
 
 
 def noise(pixels: Pixels, strength: float, seed: int) -> Pixels:
-    """Gaussian noise, its standard deviation in % of white."""
+    """Add Gaussian noise. Strength: standard deviation in % of white."""
     drawn = np.random.default_rng(seed).normal(0, strength / 100 * WHITE, pixels.shape[:2])
-    return _whole(pixels + drawn.reshape(*drawn.shape, *(1,) * (pixels.ndim - 2)))
+    return _to_uint8(pixels + drawn.reshape(*drawn.shape, *(1,) * (pixels.ndim - 2)))
 
 
 def blur(pixels: Pixels, strength: float, _seed: int) -> Pixels:
-    """Gaussian blur, its standard deviation in % of the shorter side."""
+    """Blur with a Gaussian. Strength: standard deviation in % of the shorter side."""
     import torchio
 
     sigma = strength / 100 * min(pixels.shape[:2])
-    return _through(torchio.Blur((sigma, sigma, 0)), pixels)
+    return _transform(torchio.Blur((sigma, sigma, 0)), pixels)
 
 
 def bias_field(pixels: Pixels, strength: float, seed: int) -> Pixels:
-    """A field that is brighter in one place than in another by so many %, within the slice's ellipse.
+    """Multiply by a smooth field. Strength: how many % its brightest point exceeds its darkest.
 
-    The logarithm of the field is a random polynomial (Van Leemput et al., IEEE Trans. Med. Imaging 18:885,
-    1999), scaled so that its ends lie alike above and below 0.
+    Both are measured within the slice's ellipse. The logarithm of the field is a random polynomial, scaled so
+    that its ends are equally far above and below 0.
+
+    References
+    ----------
+    Van Leemput et al., IEEE Trans. Med. Imaging 18:885, 1999.
     """
     import torchio
 
-    drawn = np.random.default_rng(seed).uniform(-1, 1, COEFFICIENTS)
-    coarse = np.empty((1, GRID, GRID, 1))
-    field = np.log(torchio.BiasField.generate_bias_field(coarse, ORDER, drawn.tolist()))[..., 0]
-    rows, columns = np.mgrid[-1 : 1 : GRID * 1j, -1 : 1 : GRID * 1j]
+    drawn = np.random.default_rng(seed).uniform(-1, 1, BIAS_FIELD_COEFFICIENTS)
+    coarse = np.empty((1, BIAS_FIELD_GRID, BIAS_FIELD_GRID, 1))
+    field = np.log(torchio.BiasField.generate_bias_field(coarse, BIAS_FIELD_ORDER, drawn.tolist()))[..., 0]
+    rows, columns = np.mgrid[-1 : 1 : BIAS_FIELD_GRID * 1j, -1 : 1 : BIAS_FIELD_GRID * 1j]
     inside = field[rows**2 + columns**2 <= 1]
     drawn[0] -= (inside.max() + inside.min()) / 2
     drawn *= np.log1p(strength / 100) / np.ptp(inside)
-    return _through(torchio.BiasField(drawn.tolist(), ORDER), pixels)
+    return _transform(torchio.BiasField(drawn.tolist(), BIAS_FIELD_ORDER), pixels)
 
 
 def gamma(pixels: Pixels, strength: float, _seed: int) -> Pixels:
-    """Grey levels, black 0 and white 1, to the power of the strength."""
+    """Raise grey levels, black being 0 and white 1, to the power of the strength."""
     import torchio
 
-    return _through(torchio.Gamma(strength), pixels, scale=WHITE)
+    return _transform(torchio.Gamma(strength), pixels, scale=WHITE)
 
 
 def rotation(pixels: Pixels, strength: float, seed: int) -> Pixels:
-    """Turned about the centre by so many degrees, to either side; corners get the darkest grey."""
+    """Rotate about the centre, to either side. Strength: degrees. Corners get the darkest grey."""
     import torchio
 
     angle = strength if seed % 2 else -strength
-    return _through(torchio.Affine((1, 1, 1), (0, 0, angle), (0, 0, 0)), pixels)
+    return _transform(torchio.Affine((1, 1, 1), (0, 0, angle), (0, 0, 0)), pixels)
 
 
 def motion_ghost(pixels: Pixels, strength: float, seed: int) -> Pixels:
-    """Every GHOSTS-th line of k-space, but for the central one, weaker by so much of itself."""
+    """Weaken every GHOST_COUNT-th line of k-space except the centre. Strength: the share removed."""
     import torchio
 
-    return _through(torchio.Ghosting(GHOSTS, seed % 2, strength, None), pixels)
+    return _transform(torchio.Ghosting(GHOST_COUNT, seed % 2, strength, None), pixels)
 
 
 def jpeg(pixels: Pixels, strength: float, _seed: int) -> Pixels:
-    """Written as JPEG at this quality, and read again."""
+    """Write as JPEG and read again. Strength: quality."""
     file = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "jpeg", quality=round(strength))
     return np.asarray(Image.open(file))
 
 
 def downsampling(pixels: Pixels, strength: float, _seed: int) -> Pixels:
-    """Made smaller, to so many pixels along the shorter side, and enlarged again; a smaller one stays."""
+    """Shrink and enlarge again. Strength: pixels of the shorter side; a smaller slice is not changed."""
     height, width = pixels.shape[:2]
     scale = strength / min(height, width)
     if scale >= 1:
@@ -146,7 +191,7 @@ CORRUPTIONS = {
     ),
     "brighter": Corruption(
         "Brighter gamma",
-        "The same the other way. Grey levels to this power, below 1.",
+        "Another window the other way. Grey levels to this power, below 1.",
         "{:g}", (0.8, 0.65, 0.5, 0.4, 0.3), gamma,
     ),
     "rotation": Corruption(
@@ -173,13 +218,13 @@ CORRUPTIONS = {
 }  # fmt: skip
 
 
-def _through(transform: Any, pixels: Pixels, scale: float = 1) -> Pixels:
-    """A TorchIO transform of a slice: a volume one voxel of 1 mm deep, the colours its channels."""
+def _transform(transform: Any, pixels: Pixels, scale: float = 1) -> Pixels:
+    """Apply a TorchIO transform to a slice, as a volume of 1 mm depth with the colours as channels."""
     colours = pixels.reshape(*pixels.shape[:2], -1)
     volume = np.ascontiguousarray(colours.transpose(2, 0, 1)[..., None], dtype=np.float32)
     changed = np.asarray(transform(volume / scale))[..., 0].transpose(1, 2, 0) * scale
-    return _whole(changed.reshape(pixels.shape))
+    return _to_uint8(changed.reshape(pixels.shape))
 
 
-def _whole(values: NDArray[Any]) -> Pixels:
+def _to_uint8(values: NDArray[Any]) -> Pixels:
     return np.asarray(np.rint(values).clip(0, WHITE).astype(np.uint8))

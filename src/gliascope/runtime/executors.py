@@ -1,4 +1,4 @@
-"""Run one function over many items on all cores, or wherever else, in order, with a progress bar."""
+"""Run one function over many items in parallel, with the results in order and a progress bar."""
 
 import os
 from collections import deque
@@ -9,27 +9,28 @@ from typing import Protocol, TypeVar
 
 from gliascope.runtime.progress import progress
 
-PREFETCH = 2  # items for each other process: one at work, one that waits, so that none ever does
+PREFETCH = 2  # items given to each process: one it works on and one that is ready, so that it never waits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Who works on many items: this process (`Here`), or a cluster."""
+    """Where items are worked on: threads, processes of this machine, or a Ray cluster."""
 
     @property
     def count(self) -> int:
-        """How many items they are given at once."""
+        """Number of items worked on at the same time."""
 
     def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
-        """The same function, done by them.
+        """Return a function that runs `function` on this executor and waits for the result.
 
-        To be called by up to `count` threads at once; what it raises comes back as it was.
+        Up to `count` threads may call the returned function at once. An exception that `function` raises
+        is raised by the returned function.
         """
 
     def stop(self) -> None:
-        """Give up what is being worked on; its results are not wanted any more."""
+        """Abandon the items in progress, because their results are no longer needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,23 @@ class ThreadExecutor:
     count: int
 
     def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
-        """The function itself."""
+        """Return `function` unchanged: the calling thread runs it."""
         return function
 
     def stop(self) -> None:
-        """A thread cannot be stopped: what is being worked on ends."""
+        """Do nothing: a thread cannot be stopped, so items in progress are finished."""
 
 
 def cores() -> int:
-    """Number of CPU cores this process may use: GLIASCOPE_CORES, else its share of what the system allows."""
+    """Return the number of CPU cores that this process may use.
+
+    The environment variable GLIASCOPE_CORES decides if it is set. Otherwise the cores that the system allows
+    are shared equally among the processes that torchrun started on this machine.
+    """
     if stated := os.environ.get("GLIASCOPE_CORES"):
         return int(stated)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's, on this machine
+    return max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # set by torchrun
 
 
 def map_with_progress(
@@ -60,7 +65,15 @@ def map_with_progress(
     description: str,
     executor: Executor | None = None,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order, and show how far it is."""
+    """Yield `function(item)` for each item, in order, and show a progress bar.
+
+    Parameters
+    ----------
+    function, items, executor
+        As for `map_in_order`.
+    description
+        Text at the left of the bar.
+    """
     with progress(description, len(items)) as advance:
         for result in map_in_order(function, items, executor):
             yield result
@@ -70,11 +83,24 @@ def map_with_progress(
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], executor: Executor | None = None
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order; by default on all cores.
+    """Yield `function(item)` for each item, in order.
 
-    Threads, because decoding, resizing and hashing release the interpreter lock, and so does waiting for a
-    cluster; a bounded window, so that results wait in memory only as far as the slowest item holds up the
-    order. The function is called as it is: what of it workers do is what `Workers.give` made.
+    Items are worked on by threads, because decoding, resizing, hashing and waiting for other processes
+    release the interpreter lock. At most 4 × `executor.count` results wait in memory.
+
+    Parameters
+    ----------
+    function
+        Called as it is. To run it in other processes, pass `executor.wrap(function)`.
+    items
+        Consumed lazily.
+    executor
+        Decides the number of threads and is stopped when the caller stops early. Default: a thread a core.
+
+    Examples
+    --------
+    >>> list(map_in_order(abs, [-1, 2, -3]))
+    [1, 2, 3]
     """
     executor = executor or ThreadExecutor(cores())
     if executor.count == 1:
@@ -92,12 +118,12 @@ def map_in_order(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while running := [future for future in pending if not future.done()]:
-            executor.stop()  # again: one may just have been about to start
+            executor.stop()  # repeated, because an item may have started since the last call
             wait(running, timeout=1)
 
 
 def _first(pending: deque[Future[Result]]) -> Result:
-    """Its result; it stays among them as long as it is waited for, which Ctrl-C may end."""
+    """Remove and return the first result; it stays in `pending` if Ctrl-C ends the wait."""
     result = pending[0].result()
     pending.popleft()
     return result

@@ -1,4 +1,4 @@
-"""Atomic writes: a final name is either absent, or complete; and names that every system takes."""
+"""Write files and folders atomically, under names that every operating system accepts."""
 
 import errno
 import hashlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ZIP_DAMAGES = (
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -25,43 +25,58 @@ ZIP_DAMAGES = (
     RuntimeError,
     ValueError,
 )
-"""What `zipfile` raises for a .zip that it cannot read, beside OSError (an offset before the start)."""
+"""What `zipfile` raises for a damaged .zip, besides OSError for an offset before the start."""
 
-NAME_BYTES = 255  # of a name, on most file systems
-TEMPORARY_BYTES = NAME_BYTES - len("..12345678.tmp")
-# Systems refuse these characters, stray bytes that are no text, spaces and dots at the end, and devices.
+MAX_NAME_BYTES = 255  # the limit of most file systems
+TEMPORARY_BYTES = MAX_NAME_BYTES - len("..12345678.tmp")
+# Windows refuses these characters, spaces and dots at the end, and device names. Lone surrogates stand for
+# bytes that are not UTF-8.
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]|[. ]+$')
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 _ENDING = re.compile(r"(?:\.[A-Za-z0-9]{1,10}){1,2}$")
 
 
-def safe_name(name: str, most: int = NAME_BYTES) -> str:
-    """A file name as it is where every system takes it, of at most `most` bytes in UTF-8; else one like it.
+def safe_name(name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Return a file name that every operating system accepts.
 
-    What is changed gets a hash of the whole name before its ending, so that two names stay two. Every name
-    that is made of an input's goes through here.
+    A name that needs a change gets a hash of the whole name before its suffix, so that different names stay
+    different. Every file name that is derived from an input's name goes through here.
+
+    Parameters
+    ----------
+    name
+        A file name without folders.
+    max_bytes
+        Greatest length of the result in UTF-8 bytes.
+
+    Examples
+    --------
+    >>> safe_name("slice-1.png")
+    'slice-1.png'
+    >>> safe_name("a:b.png").startswith("a_b-")
+    True
     """
-    shown = _FORBIDDEN.sub("_", name) or "_"
-    if _DEVICE.fullmatch(shown):
-        shown = f"_{shown}"
-    if shown == name and len(name.encode()) <= most:
+    cleaned = _FORBIDDEN.sub("_", name) or "_"
+    if _DEVICE.fullmatch(cleaned):
+        cleaned = f"_{cleaned}"
+    if cleaned == name and len(name.encode()) <= max_bytes:
         return name
     mark = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    found = _ENDING.search(shown)
-    stem, ending = (shown[: found.start()], found[0]) if found else (shown, "")
-    room = most - len(f"-{mark}{ending}")
-    # Cut between characters: those that do not fit whole are left out.
+    found = _ENDING.search(cleaned)
+    stem, ending = (cleaned[: found.start()], found[0]) if found else (cleaned, "")
+    room = max_bytes - len(f"-{mark}{ending}")
+    # A character that does not fit whole is left out.
     return f"{stem.encode()[:room].decode(errors='ignore')}-{mark}{ending}"
 
 
 def temporary_name(name: str) -> str:
-    """What the temporary siblings of a file are called, between their dot and their own eight characters."""
+    """Return the middle of a temporary file's name: after the dot, before eight random characters."""
     return safe_name(name, TEMPORARY_BYTES) if len(os.fsencode(name)) > TEMPORARY_BYTES else name
 
 
 @contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds, else remove it."""
+    """Yield a temporary file beside `path`; rename it to `path` if the block succeeds, else remove it."""
     path = Path(path)
     if path.is_dir():
         raise _os_error(errno.EISDIR, path)
@@ -80,7 +95,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary sibling folder; rename it to `path` if the block succeeds, else remove it.
+    """Yield a temporary folder beside `path`; rename it to `path` if the block succeeds, else remove it.
 
     An existing `path` is replaced.
     """
@@ -115,7 +130,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError where `folder` neither can be written in nor made; nothing is written to find out."""
+    """Raise OSError if `folder` can neither be written to nor created. Nothing is written for the test."""
     place = Path(os.path.abspath(folder))  # noqa: PTH100 (keeps symlinks' names)
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -134,7 +149,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def _make_parent(path: Path) -> None:
-    """Make the folder of a result; an error names that folder, not a temporary file that nobody asked for."""
+    """Create the parent folder of `path`, so that an error names that folder and not a temporary file."""
     check_writable(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
 

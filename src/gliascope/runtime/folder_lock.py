@@ -1,4 +1,4 @@
-"""One process at a time in a folder, and what an interrupted one left there."""
+"""Lock a folder or file for one process, and keep partial results for the next one after an interruption."""
 
 import os
 import re
@@ -13,19 +13,37 @@ from filelock import FileLock, Timeout
 from gliascope.errors import BusyError, GliascopeError
 from gliascope.runtime.files import check_writable, safe_name, temporary_name
 
-LOCK, KEPT = ".lock", ".unfinished"
-# What `gliascope.runtime.files` names its temporary siblings, and safetensors those that it writes them by.
-_LEFT = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)|\.tmp\w{6}")
+LOCK, PARTIAL = ".lock", ".unfinished"
+# Temporary files of `gliascope.runtime.files`, and those of safetensors.
+_TEMPORARY = re.compile(r"\.(.+)\.\w{8}\.(?:tmp|old)|\.tmp\w{6}")
 
 
 @contextmanager
 def folder_lock(folder: Path, wait: bool = False) -> Iterator[Path]:
-    """Keep other processes of ours out of `folder`; yield where its finished blocks may be kept.
+    """Lock `folder` against other Gliascope processes; yield a subfolder for partial results.
 
-    Temporary files that a killed process left right in `folder` are removed. What is kept is found by the
-    next process where this one is interrupted or the disk is full, and removed where the block ends well or
-    is refused. The lock is the system's own, so that it ends with its process, however that ends. Raises
-    BusyError, or waits, where another process has it, and OSError where `folder` cannot be written.
+    Temporary files that a killed process left directly in `folder` are removed. Partial results survive
+    KeyboardInterrupt and OSError, so that the next run resumes. They are deleted on success and on
+    GliascopeError. The operating system holds the lock, so it ends with its process, even if that is killed.
+
+    Parameters
+    ----------
+    folder
+        Created if it does not exist, and removed afterwards if it is empty.
+    wait
+        Wait for another process instead of raising BusyError.
+
+    Yields
+    ------
+    Path
+        Subfolder for partial results. It is not created.
+
+    Raises
+    ------
+    BusyError
+        If another process holds the lock and `wait` is false.
+    OSError
+        If `folder` cannot be written to.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (keeps symlinks' names)
     new = not folder.exists()
@@ -35,62 +53,72 @@ def folder_lock(folder: Path, wait: bool = False) -> Iterator[Path]:
     try:
         lock.acquire()
     except Timeout:
-        raise BusyError(f"{folder}: {_owner(path)} is at work there; wait for it or choose another") from None
+        raise BusyError(
+            f"{folder}: {_owner(path)} is at work there; wait for it or choose another folder"
+        ) from None
     try:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         _sweep(folder)
         try:
-            yield folder / KEPT
-        except GliascopeError:  # the same command would meet it again
-            _forget(folder / KEPT)
+            yield folder / PARTIAL
+        except GliascopeError:  # running the same command again would raise it again
+            _remove_partial(folder / PARTIAL)
             raise
-        _forget(folder / KEPT)
+        _remove_partial(folder / PARTIAL)
     finally:
-        path.unlink(missing_ok=True)  # first: who waits for it sees that it is gone, and makes a new one
+        path.unlink(missing_ok=True)  # before the release, so that a waiting process creates a new file
         lock.release()
         if new:
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
 @contextmanager
 def file_lock(path: Path, *beside: str) -> Iterator[Path]:
-    """The same for a file, and those of these names that are written beside it."""
+    """Lock a file, as `folder_lock` locks a folder; yield a folder for partial results.
+
+    Parameters
+    ----------
+    path
+        The file that is going to be written.
+    beside
+        Names of further files that are written to the same folder. Their temporary files are removed, too.
+    """
     path = Path(os.path.abspath(path))  # noqa: PTH100
     check_writable(path.parent)
-    own = path.with_name(safe_name(f".{path.name}{KEPT}"))
-    with folder_lock(own) as kept:
+    own = path.with_name(safe_name(f".{path.name}{PARTIAL}"))
+    with folder_lock(own) as partial:
         _sweep(path.parent, tuple(map(temporary_name, (path.name, *beside))))
-        yield kept
-    with suppress(OSError):  # an interrupted process made it
+        yield partial
+    with suppress(OSError):  # it exists only if an earlier process was interrupted
         own.rmdir()
 
 
 def remove_stale_locks(folders: Iterable[Path]) -> None:
-    """Remove locks that dead processes left in folders where nobody may work again."""
+    """Remove the lock files of dead processes from folders that may never be used again."""
     for folder in folders:
         if (folder / LOCK).exists():
             with suppress(BusyError), folder_lock(folder):
                 pass
 
 
-def _forget(kept: Path) -> None:
-    """Remove what was kept, at once: half of it must not be found."""
+def _remove_partial(partial: Path) -> None:
+    """Remove partial results. Renamed first, so that no later run finds half of them."""
     with suppress(FileNotFoundError):
-        shutil.rmtree(kept.rename(kept.with_name(f".{kept.name}.removed_.tmp")))
+        shutil.rmtree(partial.rename(partial.with_name(f".{partial.name}.removed_.tmp")))
 
 
 def _owner(path: Path) -> str:
     with suppress(OSError):
         if text := path.read_text(encoding="utf-8"):
             return text
-    return "another process"  # which has not written its name yet
+    return "another process"  # it has not written its name yet
 
 
 def _sweep(folder: Path, names: tuple[str, ...] = ()) -> None:
-    """Remove what was to become these files of `folder`, or any without names."""
+    """Remove temporary files from `folder`: those of the files `names`, or all without names."""
     for path in folder.iterdir():
-        left = _LEFT.fullmatch(path.name)
+        left = _TEMPORARY.fullmatch(path.name)
         if left and (not names or left[1] in names):
             if not path.is_dir():
                 path.unlink()

@@ -1,4 +1,4 @@
-"""What lies below a folder."""
+"""List the files below a folder."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,10 @@ from gliascope.runtime.paths import exists
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Files below `folder`, each folder's in sorted order, without hidden ones and macOS leftovers.
+    """Yield all files below `folder`, sorted by name within each folder.
 
-    Links are followed, a folder met twice is entered once. Raises OSError for a folder that cannot be read.
+    Hidden files, hidden folders and macOS's `__MACOSX` folders are left out. Symbolic links are followed, and
+    a folder that is reached twice is listed once. Raises OSError for a folder that cannot be read.
     """
     entered: set[Path] = set()
     for above, subfolders, names in _walk(folder):
@@ -26,7 +27,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, folders searched, hidden files left out. Raises GliascopeError where there is none."""
+    """Yield the files of `paths`, and those below its folders. Raises GliascopeError if there is none."""
     empty = True
     for path in paths:
         if not exists(path):
@@ -35,7 +36,7 @@ def list_files(paths: Sequence[Path]) -> Iterator[Path]:
             empty = False
             yield file
     if empty:
-        raise GliascopeError(f"{', '.join(map(str, paths))}: holds no file; give files or folders of slices")
+        raise GliascopeError(f"{', '.join(map(str, paths))}: no files found; give files or folders of slices")
 
 
 def _walk(folder: Any) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -50,5 +51,5 @@ def _walk(folder: Any) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def printable(text: str) -> str:
-    """`text` with escapes for what UTF-8 cannot hold: parts of file names that are no text on this system."""
+    """Return `text` with escapes for bytes of file names that are not valid UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Numbers, times and pictures as the pages write them."""
+"""Format numbers, times and images as text for pages and the command line."""
 
 import base64
 import math
@@ -8,43 +8,43 @@ from datetime import datetime
 from typing import Any, Protocol
 
 UNDEFINED = "–"
-MANY = 8
-"""Classes that fit as columns; more are rows, or numbers."""
+MAX_CLASS_COLUMNS = 8
+"""Greatest number of classes that a table shows as columns."""
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 class HasInterval(Protocol):
-    """Whatever has two ends."""
+    """A value with an interval."""
 
     @property
     def low(self) -> float | None:
-        """Lower end."""
+        """Lower end of the interval."""
 
     @property
     def high(self) -> float | None:
-        """Upper end."""
+        """Upper end of the interval."""
 
 
 def count(value: int | None) -> str:
-    """1311 as "1,311"."""
+    """Format a count: 1311 as "1,311"."""
     return UNDEFINED if value is None else f"{value:,}"
 
 
 def plural(noun: str, number: int) -> str:
-    """The noun as it stands after a number: 1 slice, 2 slices."""
+    """Return the noun in the form that follows `number`: 1 slice, 2 slices."""
     return noun if number == 1 else f"{noun}s"
 
 
 def shorten(name: str, width: int) -> str:
-    """A name of at most so many columns, its middle left out: "anaplastic oli…oma".
+    """Shorten a name to `width` columns by leaving out its middle: "anaplastic oli…oma".
 
-    Letters that are written wide, as Chinese ones are, take two columns.
+    Wide characters, such as Chinese ones, take two columns.
     """
     if _columns(name) <= width:
         return name
     head, tail = "", ""
-    # Names that begin alike, and names that end alike, stay different.
+    # Both ends are kept, so names with the same beginning or the same end stay different.
     while _columns(head + name[len(head)]) + _columns(tail) < width:
         head += name[len(head)]
         if _columns(head) + _columns(name[-len(tail) - 1] + tail) < width:
@@ -57,29 +57,43 @@ def _columns(text: str) -> int:
 
 
 def percent(value: float | None, unit: bool = True) -> str:
-    """0.993 as "99.3 %". What is not perfect never rounds to 100 %, nor what is not nothing to 0 %."""
+    """Format a share: 0.993 as "99.3 %". Only 1 is shown as 100 % and only 0 as 0 %.
+
+    Examples
+    --------
+    >>> percent(0.99999, unit=False)
+    '>99.9'
+    """
     if value is None or not math.isfinite(value):
         return UNDEFINED
     return _rounded(100 * value, 100, 1) + (f"{_SPACE}%" if unit else "")
 
 
 def points(value: float | None) -> str:
-    """A difference of two shares in percentage points: -0.0042 as "−0.4"."""
+    """Format a difference of two shares in percentage points: -0.0042 as "−0.4"."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
     return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def decimal(value: float | None, digits: int = 4) -> str:
-    """0.99871 as "0.9987"; like `percent`, it keeps 1 and 0 for the exact values."""
+    """Format a number: 0.99871 as "0.9987". Only exact values are shown as 1 and 0."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
     return _rounded(value, 1, digits)
 
 
 def span(number: HasInterval | Mapping[str, float | None], form: str = "percent") -> str:
-    """The interval of a number, low end rounded down: "98.7–99.7"; empty where there is none."""
-    # The facts of audit.json are no typed values yet.
+    """Format an interval, with its low end rounded down: "98.7–99.7".
+
+    Parameters
+    ----------
+    number
+        A value with ends `low` and `high`. The result is empty if either is None.
+    form
+        "percent" for shares as percentages with one decimal, else the numbers with four decimals.
+    """
+    # Values of audit.json are mappings.
     if isinstance(number, Mapping):
         low, high = number["low"], number["high"]
     else:
@@ -87,13 +101,13 @@ def span(number: HasInterval | Mapping[str, float | None], form: str = "percent"
     if low is None or high is None:
         return ""
     scale, digits = (100, 1) if form == "percent" else (1, 4)
-    # The small shift keeps a bound such as 0.987, stored a little below it, from being shown as 98.6.
+    # 0.987 is stored as slightly less; the small addition keeps it from being shown as 98.6.
     low = math.floor(low * scale * 10**digits + 1e-9) / 10**digits
     return f"{low:.{digits}f}–{high * scale:.{digits}f}"
 
 
 def duration(seconds: float) -> str:
-    """90 as "90 s", 852.3 as "14.2 min", 10800 as "3.0 h"."""
+    """Format seconds: 90 as "90 s", 852.3 as "14.2 min", 10800 as "3.0 h"."""
     for unit, length, limit in (("s", 1, 120), ("min", 60, 7200)):
         if seconds < limit:
             return f"{seconds / length:.{0 if unit == 's' else 1}f}{_SPACE}{unit}"
@@ -101,12 +115,12 @@ def duration(seconds: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """0.0312 as "0.031"; what rounds to nothing as "<0.001"."""
+    """Format a p value: 0.0312 as "0.031", and anything below 0.0005 as "<0.001"."""
     return "<0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def day(iso: str) -> str:
-    """An ISO 8601 time as "3 November 2026, 14:05 UTC"; any other text unchanged."""
+    """Format an ISO 8601 time as "3 November 2026, 14:05 UTC"; return any other text unchanged."""
     try:
         time = datetime.fromisoformat(iso)
     except ValueError:
@@ -115,7 +129,7 @@ def day(iso: str) -> str:
 
 
 def fact(value: Any) -> str:
-    """A fact of a run in words: yes or no, "3,376,164", six digits of 0.900450, lists with commas between."""
+    """Format a setting or figure of a run: yes or no, 3,376,164, six digits of a float, lists with commas."""
     if value is None or isinstance(value, bool):
         return {None: UNDEFINED, True: "yes", False: "no"}[value]
     if hasattr(value, "item"):  # a NumPy number
@@ -128,13 +142,13 @@ def fact(value: Any) -> str:
 
 
 def cell(text: Any) -> str:
-    """Any text on one line of Markdown: nothing in it is HTML, or ends a column of a table."""
+    """Escape any text for one cell of a Markdown table."""
     line = " ".join(str(text).split())
     return line.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def data_uri(image: bytes) -> str:
-    """A PNG or JPEG file as a data: address. Raises ValueError on anything else."""
+    """Return a PNG or JPEG file as a `data:` URL. Raises ValueError for any other content."""
     for signature, media in _SIGNATURES.items():
         if image.startswith(signature):
             return f"data:{media};base64,{base64.b64encode(image).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""Where files are: on this machine, or wherever fsspec reaches by URL."""
+"""Paths of local files, and of files that fsspec reaches by URL."""
 
 import os
 from pathlib import Path
@@ -8,33 +8,44 @@ from gliascope.errors import GliascopeError
 
 
 def to_path(name: str) -> Path:
-    """A path; of a URL (`s3://`, `gs://`, `https://` …) one that is read and listed by the same methods.
+    """Turn a name into a path; a URL (`s3://`, `gs://`, `https://` …) becomes a UPath.
 
-    The latter is no `Path` to `isinstance`. Raises GliascopeError for what fsspec does not know or has no
-    driver of, ModuleNotFoundError without the extra `scale`.
+    A UPath is read and listed by the same methods as a Path, but `isinstance(…, Path)` is false for it.
+
+    Raises
+    ------
+    GliascopeError
+        If fsspec does not know the kind of URL, or lacks the driver for it.
+    ModuleNotFoundError
+        If the extra `scale` is not installed.
+
+    Examples
+    --------
+    >>> to_path("scans/a.png").name
+    'a.png'
     """
     if "://" not in name:
         return Path(name)
     from upath import UPath
 
     try:
-        made: Any = UPath(name)
-        _ = made.fs  # its driver is imported here
+        path: Any = UPath(name)
+        _ = path.fs  # imports the driver
     except (ImportError, ValueError) as error:
         raise GliascopeError(f"{name}: cannot be reached ({str(error).strip()})") from None
-    return made  # type: ignore[no-any-return]
+    return path  # type: ignore[no-any-return]
 
 
 def exists(path: Path) -> bool:
-    """Whether it is there. Raises GliascopeError for a URL that does not answer, or not to this user."""
+    """Return whether `path` exists. Raises GliascopeError for a URL that this user cannot reach."""
     try:
         return path.exists()
-    except Exception as error:  # a driver's own: of connections, of credentials
+    except Exception as error:  # each driver raises its own kinds for connections and credentials
         if isinstance(path, Path):
             raise
         raise GliascopeError(f"{path}: cannot be reached ({' '.join(str(error).split())})") from None
 
 
 def absolute(path: Path) -> Path:
-    """It from the root of its file system; symlinks keep their names."""
+    """Return `path` from the root of its file system, without resolving symbolic links."""
     return Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100

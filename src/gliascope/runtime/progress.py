@@ -1,4 +1,4 @@
-"""Progress bars on standard error, silent when it is not a terminal."""
+"""Progress bars and notes on standard error. Bars are shown only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _quiet = ContextVar("quiet", default=False)
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar of `total` steps; yield the function that advances it by a number of steps."""
+    """Show a progress bar of `total` steps; yield a function that advances it by a number of steps."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -43,7 +43,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def without_notes() -> Iterator[None]:
-    """Print no notes meanwhile: of work that is done again later, and says so then."""
+    """Suppress notes within the block, for work that is repeated later and prints them then."""
     before = _quiet.set(True)
     try:
         yield

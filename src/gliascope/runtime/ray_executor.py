@@ -1,4 +1,4 @@
-"""A Ray cluster as `Workers`: blocks of files are its tasks, everything else stays as it is."""
+"""An Executor that runs chunks of files as tasks of a Ray cluster."""
 
 import errno
 import logging
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class RayExecutor:
-    """The machines of the cluster that this process is connected to, a task a core."""
+    """An Executor on the Ray cluster that this process is connected to: one task per core."""
 
     def __init__(self) -> None:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -31,16 +31,16 @@ class RayExecutor:
         self._running: set[Any] = set()
 
     def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
-        """`function` as a task of the cluster; where its worker dies, it is tried again by another.
+        """Return a function that runs `function` as a task of the cluster.
 
-        Function, items and results must be picklable. Raises ConnectionError where the cluster fails,
-        else whatever the function raises.
+        If a machine dies, Ray repeats the task on another. Function, items and results must be picklable. The
+        returned function raises ConnectionError if the cluster fails, else whatever `function` raises.
         """
         task: Any = ray.remote(num_cpus=1)(_work)
-        # Sent to each worker once and not with every item: it may hold a model.
+        # Sent once to each process and not with every item, because it may hold a model.
         sent = [ray.put(function)]
 
-        def given(item: Item) -> Result:
+        def run_on_cluster(item: Item) -> Result:
             reference = task.remote(sent, item, str(Path.cwd()), __version__)
             self._running.add(reference)
             try:
@@ -49,41 +49,50 @@ class RayExecutor:
                 raise error.cause from error
             except RayError as error:
                 reason = str(error).strip().splitlines()[0]
-                # Not ours, which would forget what is done.
-                told = f"the Ray cluster failed: {reason}; the same command goes on where it stopped"
-                raise ConnectionError(errno.ECONNABORTED, told) from None
+                # Not a GliascopeError: `folder_lock` would delete the partial results.
+                message = f"the Ray cluster failed: {reason}; run the same command again to go on"
+                raise ConnectionError(errno.ECONNABORTED, message) from None
             finally:
                 self._running.discard(reference)
             return result
 
-        return given
+        return run_on_cluster
 
     def stop(self) -> None:
-        """Cancel the tasks; who waits for them gets a ConnectionError."""
+        """Cancel all tasks; calls that wait for them raise ConnectionError."""
         for reference in list(self._running):
-            ray.cancel(reference, force=True)  # else it ends its block first
+            ray.cancel(reference, force=True)  # without force, a task would finish its chunk first
 
 
 @contextmanager
 def connect(address: str) -> Iterator[RayExecutor]:
-    """The cluster at an address; AUTO: that of RAY_ADDRESS or this machine, which is made if there is none.
+    """Connect to a Ray cluster; yield its executor and disconnect at the end.
 
-    Raises GliascopeError where none answers.
+    Parameters
+    ----------
+    address
+        Address of the cluster. AUTO stands for the one in RAY_ADDRESS, else the one on this machine, which is
+        started if there is none.
+
+    Raises
+    ------
+    GliascopeError
+        If no cluster answers.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers by default
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends usage statistics by default
     try:
         ray.init(
             None if address == AUTO else address,
             include_dashboard=False if address == AUTO else None,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            # A task is given one core, whatever its machine has.
+            # Each task uses one core, however many its machine has.
             runtime_env={"env_vars": {"GLIASCOPE_CORES": "1"}},
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise GliascopeError(
-            f"{address}: no Ray cluster there ({reason}); `ray start --head` makes one"
+            f"{address}: no Ray cluster there ({reason}); `ray start --head` starts one"
         ) from None
     try:
         yield RayExecutor()
@@ -92,7 +101,7 @@ def connect(address: str) -> Iterator[RayExecutor]:
 
 
 def _work(sent: Sequence[Any], item: Any, folder: str, version: str) -> Any:
-    """What a worker does. folder: where names of files start from, if it is there."""
+    """Call the function stored in Ray with `item`, in the working folder of the caller if it exists."""
     if version != __version__:
         raise GliascopeError(f"the Ray cluster has Gliascope {__version__}, and you {version}; install one")
     with suppress(OSError):
@@ -102,6 +111,6 @@ def _work(sent: Sequence[Any], item: Any, folder: str, version: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _function(reference: Any) -> Callable[[Any], Any]:
-    """What `Cluster.give` was given."""
+    """Fetch the function that `RayExecutor.wrap` stored in Ray."""
     function: Callable[[Any], Any] = ray.get(reference)
     return function

@@ -1,4 +1,4 @@
-"""An array on disk that is filled row by row, and knows which rows it holds."""
+"""An array on disk that is filled row by row and records which rows are written."""
 
 import math
 import os
@@ -14,18 +14,25 @@ from numpy.typing import DTypeLike, NDArray
 
 @dataclass(frozen=True, slots=True)
 class ResumableArray:
-    """A .npy file of `rows` rows and, beside it, a byte a row that says whether it is there.
+    """A .npy file and a `.done` file with one byte per row: 1 if the row is written, else 0.
 
-    All that is done to it may be done twice, and by several processes at once, as long as a row has the same
-    values each time. A row is said to be there once the disk has it, so neither a kill nor a power cut leaves
-    one that is not. No temporary file is needed, and none left.
+    Several processes may write at once, and a row may be written more than once, as long as its values are
+    the same each time. A row is marked only after its values are on disk, so that neither a kill nor a power
+    cut leaves a marked row without values. No temporary files are used.
+
+    Parameters
+    ----------
+    path
+        The .npy file.
+    rows
+        Length of the first axis.
     """
 
     path: Path
     rows: int
 
     def written_rows(self) -> NDArray[np.bool_]:
-        """Which rows are there."""
+        """Return which rows are written, as bool (rows,)."""
         try:
             marks = self._marks.read_bytes() if self.path.exists() else b""
         except FileNotFoundError:
@@ -33,29 +40,45 @@ class ResumableArray:
         return np.frombuffer(bytearray(marks.ljust(self.rows, b"\0")), dtype=np.bool_)
 
     def create(self, dtype: DTypeLike, shape: tuple[int, ...], reserve: bool = False) -> int:
-        """Make the files for rows of this shape, unless they are there; byte that the first row starts at.
+        """Create both files unless they exist.
 
-        reserve: take the space of all rows at once, rather than as they come. Raises OSError where the disk
-        cannot hold it.
+        Parameters
+        ----------
+        dtype, shape
+            Of one row.
+        reserve
+            Reserve the disk space of all rows now. Otherwise the file is sparse and grows with its rows.
+
+        Returns
+        -------
+        int
+            Offset of the first row in the file, in bytes.
+
+        Raises
+        ------
+        OSError
+            If the disk is full.
         """
         header, whole = BytesIO(), (self.rows, *shape)
         described = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
         np.lib.format.write_array_header_1_0(header, described | {"shape": whole})
         head = header.getvalue()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists() and self._marks.exists():  # what they say was said of another file
+        if not self.path.exists() and self._marks.exists():  # the marks belong to a file that was removed
             os.truncate(self._marks, 0)
         _grow(self.path, head, len(head) + math.prod(whole) * np.dtype(dtype).itemsize, reserve)
         _grow(self._marks, b"", self.rows)
         return len(head)
 
     def write(self, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
-        """Make values[i] row rows[i]. Raises OSError where the disk is full.
+        """Write `values` (n, …) to the rows `rows` (n,). Raises OSError if the disk is full.
 
-        Not through a mapping: in a sparse file on a full disk that kills the process.
+        Written without a memory map: on a full disk, writing to a map of a sparse file kills the process.
         """
         offset = self.create(values.dtype, values.shape[1:])
-        with self.path.open("r+b") as stream:  # buffered: a full disk may take a part, and say nothing
+        with self.path.open(
+            "r+b"
+        ) as stream:  # buffered, because a raw write to a full disk may silently write less
             for row, value in zip(rows.tolist(), values, strict=True):
                 stream.seek(offset + row * value.nbytes)
                 stream.write(np.ascontiguousarray(value).data)
@@ -67,7 +90,7 @@ class ResumableArray:
                 stream.write(b"\1")
 
     def open(self) -> NDArray[Any]:
-        """All rows, memory-mapped; those that are not there are of any content."""
+        """Return all rows, memory-mapped. Rows that are not written have undefined values."""
         array: NDArray[Any] = np.load(self.path, mmap_mode="r")
         return array
 
@@ -77,9 +100,9 @@ class ResumableArray:
 
 
 def _grow(path: Path, head: bytes, size: int, reserve: bool = False) -> None:
-    """Make a file that starts with `head` and has `size` bytes; what is there stays."""
-    with path.open("ab", buffering=0) as made:
-        if os.fstat(made.fileno()).st_size >= size:
+    """Extend a file to `size` bytes, starting with `head`; a file that is large enough stays as it is."""
+    with path.open("ab", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size >= size:
             return
     with path.open("r+b", buffering=0) as stream:
         try:
@@ -89,6 +112,8 @@ def _grow(path: Path, head: bytes, size: int, reserve: bool = False) -> None:
             stream.truncate(size)
         except OSError as error:
             path.unlink(missing_ok=True)
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # it is not empty
                 path.parent.rmdir()
-            raise OSError(error.errno, error.strerror, str(path)) from None  # it does not say which file
+            raise OSError(
+                error.errno, error.strerror, str(path)
+            ) from None  # the original error names no file

@@ -1,4 +1,4 @@
-"""Work over many files in blocks: a finished block is kept, and found again after an interruption."""
+"""Work on many files in chunks, whose results are saved so that an interrupted run resumes."""
 
 import errno
 import hashlib
@@ -11,29 +11,56 @@ from gliascope.runtime.executors import Executor, map_in_order
 from gliascope.runtime.files import atomic_file
 from gliascope.runtime.progress import note, progress
 
-FILES, BYTES = 100, 32 << 20  # a block ends at the first of them; a kill loses no more than one a core
+MAX_CHUNK_FILES, MAX_CHUNK_BYTES = (
+    100,
+    32 << 20,
+)  # a chunk ends at either limit; a kill loses one chunk per core
 _DIGEST = 16
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk(Generic[Item]):
-    """Some files that follow each other. `key` names what they hold, as far as the file system tells."""
+    """Consecutive items that are worked on together.
+
+    Parameters
+    ----------
+    key
+        Hash of the settings and of the files' paths, sizes and times.
+    items
+        The items, in order.
+    """
 
     key: str
     items: tuple[Item, ...]
 
 
-def chunks(
+def make_chunks(
     items: Iterable[Item],
     path_of: Callable[[Item], Path],
     settings: str,
-    also: Callable[[Item], object] = lambda _: "",
+    item_settings: Callable[[Item], object] = lambda _: "",
 ) -> Iterator[Chunk[Item]]:
-    """Cut `items`, each of the file `place(item)`, into blocks.
+    """Divide `items` into chunks of at most MAX_CHUNK_FILES files.
 
-    made_by: all that the result depends on beside the files, which count by path, size and the times of
-    their last changes: equal or not, so that clocks may jump. also: what it depends on for one item alone.
+    A file counts as unchanged if its path, size and times of last change are equal to those of the saved
+    result. Times are compared for equality only, so clocks may jump.
+
+    Parameters
+    ----------
+    items
+        Consumed lazily.
+    path_of
+        Returns the file of an item.
+    settings
+        Everything besides the files that the results depend on.
+    item_settings
+        Returns what the result of a single item depends on besides.
+
+    Yields
+    ------
+    Chunk
+        In the order of `items`.
     """
     pending: list[Item] = []
     size, content = 0, _content(settings)
@@ -43,11 +70,11 @@ def chunks(
         try:
             stat = path.stat()
             facts = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        except OSError:  # whoever reads it will say why
+        except OSError:  # reading the file will raise the error
             facts = (0, 0, 0)
         size += facts[0]
-        content.update(f"{path}\0{facts}\0{also(item)}\0".encode("utf-8", "surrogateescape"))
-        if len(pending) == FILES or size >= BYTES:
+        content.update(f"{path}\0{facts}\0{item_settings(item)}\0".encode("utf-8", "surrogateescape"))
+        if len(pending) == MAX_CHUNK_FILES or size >= MAX_CHUNK_BYTES:
             yield Chunk(content.hexdigest(), tuple(pending))
             pending, size, content = [], 0, _content(settings)
     if pending:
@@ -55,41 +82,56 @@ def chunks(
 
 
 def resumable_map(
-    made: Iterable[Chunk[Item]],
+    chunks: Iterable[Chunk[Item]],
     work: Callable[[Chunk[Item]], bytes],
     folder: Path | None,
     description: str,
     executor: Executor | None = None,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield key and `work(block)` of each block, in order; with `kept`, found there where it is there.
+    """Yield the key and the result of each chunk, in order; load results that an earlier run saved.
 
-    kept: a folder. made: is gone through twice, first to count. workers: who works on the blocks, by default
-    the threads of this process. What they made is kept by this process, as soon as it is there.
+    Parameters
+    ----------
+    chunks
+        Iterated twice: first to count the files.
+    work
+        Returns the result of a chunk as bytes.
+    folder
+        Where this process saves each result as soon as it is ready. None: nothing is saved or loaded.
+    description
+        Text of the progress bar.
+    executor
+        Works on the chunks. Default: threads of this process.
+
+    Yields
+    ------
+    key, content
+        Key of the chunk, and the bytes that `work` returned.
     """
-    done_by_them = executor.wrap(work) if executor else work
+    work_on = executor.wrap(work) if executor else work
 
-    def one(block: Chunk[Item]) -> tuple[Chunk[Item], bytes]:
-        content = _load(folder / block.key) if folder else None
+    def load_or_work(chunk: Chunk[Item]) -> tuple[Chunk[Item], bytes]:
+        content = _load(folder / chunk.key) if folder else None
         if content is None:
-            content = done_by_them(block)
+            content = work_on(chunk)
             if folder:
-                _save(folder / block.key, content)
-        return block, content
+                _save(folder / chunk.key, content)
+        return chunk, content
 
     total = done = 0
-    for block in made:
-        total += len(block.items)
-        done += len(block.items) if folder and (folder / block.key).exists() else 0
+    for chunk in chunks:
+        total += len(chunk.items)
+        done += len(chunk.items) if folder and (folder / chunk.key).exists() else 0
     if done:
         note(f"{description}: {done} of {total} files were done before an interruption")
     with progress(description, total) as advance:
-        for block, content in map_in_order(one, made, executor):
-            yield block.key, content
-            advance(len(block.items))
+        for chunk, content in map_in_order(load_or_work, chunks, executor):
+            yield chunk.key, content
+            advance(len(chunk.items))
 
 
 def read_results(keys: Iterable[str], folder: Path) -> Iterator[bytes]:
-    """What `by_blocks` has kept in that folder, again. Raises OSError where it is not there any more."""
+    """Yield results that `resumable_map` saved in `folder`, by key. Raises OSError if one was removed."""
     for key in keys:
         content = _load(folder / key)
         if content is None:
@@ -97,8 +139,8 @@ def read_results(keys: Iterable[str], folder: Path) -> Iterator[bytes]:
         yield content
 
 
-def _content(made_by: str) -> "hashlib.blake2b":
-    return hashlib.blake2b(made_by.encode(), digest_size=_DIGEST)
+def _content(settings: str) -> "hashlib.blake2b":
+    return hashlib.blake2b(settings.encode(), digest_size=_DIGEST)
 
 
 def _save(path: Path, content: bytes) -> None:
@@ -107,7 +149,7 @@ def _save(path: Path, content: bytes) -> None:
 
 
 def _load(path: Path) -> bytes | None:
-    """What `_save` wrote; None where it is not there, or not whole, as after a power cut."""
+    """Return what `_save` wrote; None if the file is missing or incomplete, as after a power cut."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Unpack .zip archives of strangers, within limits that the archive's own numbers cannot raise."""
+"""Unpack .zip archives from untrusted sources within limits that the archive cannot evade."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Literal
 
-from gliascope.runtime.files import ZIP_DAMAGES
+from gliascope.runtime.files import ZIP_ERRORS
 
 Reason = Literal[
     "damaged", "empty", "encrypted", "link", "method", "outside", "twice", "too many", "too large"
@@ -23,7 +23,7 @@ _END_SIZE, _LOCATOR_64_SIZE, _END_64_SIZE = 22, 20, 56
 _COMMENT_SIZE = 2**16
 _ENCRYPTED = 0x1
 _CHUNK = 2**18
-# Bytes of the central directory for each file that is allowed: 46, its name, and what tools add.
+# Bytes of the central directory allowed per file: 46, the name, and what tools add.
 _ENTRY = 1024
 # Names that no file can have, or that a file and a folder of the archive share.
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -119,7 +119,7 @@ def unzip(path: Path, folder: Path, limits: ZipLimits, *, keep_names: bool) -> l
                 with archive.open(member) as packed, _create(place, 0o666 if keep_names else 0o600) as file:
                     budget -= _copy(packed, file, min(limits.file_bytes, budget))
             return [(place, one.filename) for one, place in zip(members, places, strict=True)]
-    except (*ZIP_DAMAGES, OSError) as error:
+    except (*ZIP_ERRORS, OSError) as error:
         # An offset before the archive's start is an OSError, too; any other one is of the disk.
         of_the_archive = (errno.EINVAL, *(_BAD_NAMES if keep_names else ()))
         if isinstance(error, OSError) and error.errno not in of_the_archive:
@@ -168,7 +168,7 @@ def _check_members(members: list[zipfile.ZipInfo], limits: ZipLimits) -> None:
 
 
 def _check_size(members: list[zipfile.ZipInfo], limits: ZipLimits, packed: int) -> int:
-    """The bytes that all members may have together."""
+    """Return the number of bytes that all members may have together."""
     budget = min(limits.total_bytes, int(limits.ratio * packed) + limits.slack)
     declared = sum(member.file_size for member in members)
     if declared > budget or any(member.file_size > limits.file_bytes for member in members):
@@ -177,20 +177,20 @@ def _check_size(members: list[zipfile.ZipInfo], limits: ZipLimits, packed: int) 
 
 
 def _own_names(members: list[zipfile.ZipInfo]) -> Iterator[str]:
-    """The members' own names, as different paths that stay within a folder."""
+    """Yield the members' names. They are all different and stay within a folder."""
     seen = set[PurePosixPath]()
     for member in members:
         path = PurePosixPath(_name(member))
         if path.is_absolute() or ".." in path.parts or ":" in member.filename or not path.parts:
             raise ZipRefusedError("outside", member.filename)
-        if path in seen:  # which of both is meant, nobody can tell
+        if path in seen:  # ambiguous: either member could be meant
             raise ZipRefusedError("twice", str(path))
         seen.add(path)
         yield str(path)
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Its name with slashes between folders; some tools on Windows write backslashes."""
+    """Return the member's name with slashes; some tools on Windows write backslashes."""
     return member.filename.replace("\\", "/")
 
 
@@ -205,7 +205,7 @@ def _create(path: Path, mode: int) -> BinaryIO:
 
 
 def _copy(packed: IO[bytes], file: BinaryIO, most: int) -> int:
-    """Write a member of at most `most` bytes; returns how many it has."""
+    """Write a member of at most `most` bytes; return its size."""
     size = 0
     while chunk := packed.read(_CHUNK):
         size += len(chunk)

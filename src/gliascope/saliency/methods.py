@@ -1,4 +1,4 @@
-"""Saliency maps of a trained network, by name. A new method is one row of METHODS."""
+"""Saliency methods by name. A new method is one row of METHODS."""
 
 import io
 from collections.abc import Callable
@@ -13,97 +13,126 @@ from torch import Tensor
 from gliascope.errors import GliascopeError
 from gliascope.models.classifier import Classifier, Normalise
 
-PATCH, PATCHES = 1 / 5, 9
-"""Of occlusion: a patch's side as a share of the slice's, about that of a lesion; how many along a side."""
-BATCH = 8  # slices whose every layer is held for the slopes
+PATCH_SHARE, PATCHES_PER_SIDE = 1 / 5, 9
+"""Occlusion: side of a patch as a share of the slice's, similar to a lesion; number of patches per side."""
+BATCH_SIZE = 8  # slices whose activations are kept in memory for the gradients
 
 Maps = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is explained.
+class SaliencyModel:
+    """A model whose predictions are explained.
 
-    classifier: the trained network, in evaluation mode. normalise: makes its input of stored pixels.
-    mirrored: whether the deployed model averages the slice and its mirror image.
-    logits: the deployed model, of stored pixels (n, size, size[, 3]), uint8, the logits (n, classes).
+    Parameters
+    ----------
+    classifier
+        The trained network, in evaluation mode.
+    normalise
+        Turns stored pixels into the network's input.
+    averages_mirror_image
+        Whether the deployed model averages a slice and its mirror image.
+    predict_logits
+        The deployed model: stored pixels, uint8 (n, size, size[, 3]), to logits (n, classes).
     """
 
     classifier: Classifier
     normalise: Normalise
-    mirrored: bool
-    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    averages_mirror_image: bool
+    predict_logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-Method = Callable[[Subject, NDArray[np.uint8], NDArray[np.int64]], Maps]
-"""Subject, stored pixels (n, size, size[, 3]) and a class for each, (n,), to maps (n, height, width)."""
+SaliencyMethod = Callable[[SaliencyModel, NDArray[np.uint8], NDArray[np.int64]], Maps]
+"""Model, stored pixels (n, size, size[, 3]) and a class for each slice (n,), to maps (n, height, width)."""
 
 
-def explain(name: str, subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
-    """Maps (n, height, width), each of one slice for one class, of the square that the network sees.
+def saliency_maps(
+    name: str, model: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]
+) -> Maps:
+    """Compute one saliency map per slice.
 
-    pixels: as stored, uint8 (n, size, size[, 3]). classes: (n,). Where the deployed model averages a slice
-    and its mirror image, so do all methods. What is above 0 speaks for the class; the scale is the method's
-    own. Raises GliascopeError as `describe`, and where a method does not suit the head.
+    If the deployed model averages a slice and its mirror image, so does every method.
+
+    Parameters
+    ----------
+    name
+        A key of METHODS.
+    model
+        The model whose predictions are explained.
+    pixels
+        Slices as stored, uint8 (n, size, size[, 3]).
+    classes
+        Number of the class to explain for each slice, (n,).
+
+    Returns
+    -------
+    Maps
+        Float32 (n, height, width), over the central square that the network sees. Values above 0 are evidence
+        for the class. The scale depends on the method.
+
+    Raises
+    ------
+    GliascopeError
+        If the method is unknown or does not suit the head.
     """
-    describe(name)
-    return METHODS[name](subject, pixels, classes)
+    describe_method(name)
+    return METHODS[name](model, pixels, classes)
 
 
-def describe(name: str) -> str:
-    """What a method does, in a sentence. Raises GliascopeError for an unknown one, listing the choices."""
+def describe_method(name: str) -> str:
+    """Describe a method in a sentence. Raises GliascopeError for an unknown name, with the choices."""
     if name not in METHODS:
         raise GliascopeError(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
     return str(METHODS[name].__doc__).splitlines()[0]
 
 
-def grad_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+def grad_cam(model: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
     """Channels of the last feature map, each by its mean slope (Selvaraju et al. 2017).
 
-    In closed form, as the exported graph has it, before the final ReLU. Raises GliascopeError for a head
-    without it.
+    Computed in closed form as in the exported model, without the final ReLU. Raises GliascopeError for a head
+    without `activation_maps`.
     """
-    head = subject.classifier.head
-    if not head.has_maps:
+    head = model.classifier.head
+    if not head.has_activation_maps:
         raise GliascopeError("this head has no Grad-CAM in closed form; choose other --methods")
 
     def cam(images: Tensor, labels: NDArray[np.int64]) -> Maps:
         with torch.inference_mode():
-            maps = head.activation_maps(subject.classifier.backbone(images))
+            maps = head.activation_maps(model.classifier.backbone(images))
         return np.asarray(maps.numpy()[np.arange(len(maps)), labels])
 
-    return _of_views(cam, subject, pixels, classes)
+    return _of_views(cam, model, pixels, classes)
 
 
-def hires_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
-    """Places of the last feature map, each by its own slope (Draelos & Carin 2021).
+def hires_cam(model: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+    """Positions of the last feature map, each by its own slope (Draelos & Carin 2021).
 
-    The same as Grad-CAM where the head is average pooling and one linear layer.
+    It equals Grad-CAM if the head is average pooling and one linear layer.
     """
     from pytorch_grad_cam import HiResCAM
 
-    return _of_views(_Library(HiResCAM, subject.classifier), subject, pixels, classes)
+    return _of_views(_Library(HiResCAM, model.classifier), model, pixels, classes)
 
 
-def score_cam(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
-    """Channels of the last feature map, each by the answer to the slice seen through it (Wang et al. 2020).
+def score_cam(model: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+    """Channels of the last feature map, each by the prediction for the slice it masks (Wang et al. 2020).
 
-    A run of the network for each channel: with 1,280 of them, about a minute a slice on one core.
+    The network runs once per channel: with 1,280 channels, about a minute per slice on one core.
     """
     from pytorch_grad_cam import ScoreCAM
 
-    return _of_views(_Library(ScoreCAM, subject.classifier), subject, pixels, classes)
+    return _of_views(_Library(ScoreCAM, model.classifier), model, pixels, classes)
 
 
-def occlusion(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
-    """Places, each by how much the answer loses when they are blackened (Zeiler & Fergus 2014).
+def occlusion(model: SaliencyModel, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
+    """Patches, each by how much the prediction loses when the patch is black (Zeiler & Fergus 2014).
 
-    Each pixel is the mean over the patches that cover it, of what the class loses in log-odds. The paper
-    follows the probability; log-odds order patches alike, and still tell them apart where it is next to 1.
+    A pixel's value is the mean loss of log-odds over the patches that cover it. The paper uses the
+    probability; log-odds give the same order of patches and still differ where the probability is nearly 1.
     """
-    size, inner = subject.classifier.input_size, subject.normalise.inside
-    patch = round(PATCH * size)
-    starts = np.linspace(0, size - patch, PATCHES).round().astype(int)
+    size, inner = model.classifier.input_size, model.normalise.centre_slice
+    patch = round(PATCH_SHARE * size)
+    starts = np.linspace(0, size - patch, PATCHES_PER_SIDE).round().astype(int)
     corners = [(row, column) for row in starts for column in starts]
     patches = np.zeros((len(corners), size, size), dtype=bool)
     for one, (row, column) in zip(patches, corners, strict=True):
@@ -112,12 +141,12 @@ def occlusion(subject: Subject, pixels: NDArray[np.uint8], classes: NDArray[np.i
     for number, (slice_, label) in enumerate(zip(pixels, classes.tolist(), strict=True)):
         hidden = np.repeat(slice_[None], len(corners), axis=0)
         hidden[:, inner, inner][patches] = 0
-        odds = _log_odds(subject.logits(np.concatenate([slice_[None], hidden])), label)
+        odds = _log_odds(model.predict_logits(np.concatenate([slice_[None], hidden])), label)
         maps[number] = np.tensordot(odds[0] - odds[1:], patches, axes=1) / patches.sum(axis=0)
     return maps
 
 
-METHODS: dict[str, Method] = {
+METHODS: dict[str, SaliencyMethod] = {
     "grad_cam": grad_cam,
     "hires_cam": hires_cam,
     "occlusion": occlusion,
@@ -127,7 +156,7 @@ METHODS: dict[str, Method] = {
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The logit that is explained; of one sigmoid neuron, (0, z), each class's half of z."""
+    """The logit that is explained; with one sigmoid neuron z, half of z or -z for each class."""
 
     label: int
     neuron: bool
@@ -137,7 +166,7 @@ class _Target:
 
 
 class _Library:
-    """A method of pytorch-grad-cam at what the head pools: maps (n, h, w) from 0 to 1, ReLU taken."""
+    """A method of pytorch-grad-cam on the backbone's output: maps (n, h, w) from 0 to 1, after ReLU."""
 
     def __init__(self, kind: type, classifier: Classifier) -> None:
         self.kind, self.classifier = kind, classifier
@@ -146,7 +175,7 @@ class _Library:
     def __call__(self, images: Tensor, labels: NDArray[np.int64]) -> Maps:
         targets = [_Target(label, self.neuron) for label in labels.tolist()]
         method = self.kind(self.classifier, [self.classifier.backbone])
-        # So that it does not enlarge its maps: all methods' are enlarged alike, by us.
+        # Keeps the library from enlarging its maps: those of all methods are enlarged alike later.
         method.get_target_width_height = lambda _images: None
         try:
             with redirect_stderr(io.StringIO()):  # its progress bars cannot be turned off
@@ -157,23 +186,25 @@ class _Library:
 
 def _of_views(
     cam: Callable[[Tensor, NDArray[np.int64]], Maps],
-    subject: Subject,
+    model: SaliencyModel,
     pixels: NDArray[np.uint8],
     classes: NDArray[np.int64],
 ) -> Maps:
-    """Maps of the slices, averaged with those of their mirror images where the deployed model does that."""
+    """Compute maps in batches, averaged with those of the mirror images if the deployed model does that."""
     found = []
-    for first in range(0, len(pixels), BATCH):
-        some = slice(first, first + BATCH)
-        images = subject.normalise(torch.from_numpy(np.ascontiguousarray(pixels[some])))
+    for first in range(0, len(pixels), BATCH_SIZE):
+        some = slice(first, first + BATCH_SIZE)
+        images = model.normalise(torch.from_numpy(np.ascontiguousarray(pixels[some])))
         maps = cam(images, classes[some])
         found.append(
-            (maps + cam(images.flip(-1), classes[some])[:, :, ::-1]) / 2 if subject.mirrored else maps
+            (maps + cam(images.flip(-1), classes[some])[:, :, ::-1]) / 2
+            if model.averages_mirror_image
+            else maps
         )
     return np.concatenate(found)
 
 
 def _log_odds(logits: NDArray[np.float32], label: int) -> NDArray[np.float64]:
-    """log(p / (1 - p)) of a class, (n,)."""
+    """Return log(p / (1 - p)) of a class, (n,)."""
     others = np.delete(logits.astype(np.float64), label, axis=1)
     return np.asarray(logits[:, label] - np.logaddexp.reduce(others, axis=1))

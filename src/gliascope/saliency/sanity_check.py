@@ -1,6 +1,10 @@
-"""The sanity check of Adebayo et al. (Sanity Checks for Saliency Maps, 2018): new weights, another map?
+"""The sanity check of saliency maps by randomised weights (Adebayo et al. 2018).
 
-A map that hardly changes when the weights are replaced does not show what was learned.
+A map that hardly changes when the weights are replaced does not show what the network learned.
+
+References
+----------
+Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018.
 """
 
 import copy
@@ -15,18 +19,28 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gliascope.models.backbones import execution_order
 from gliascope.models.classifier import Classifier
 
-PARTS = 4
-"""Equal parts of the backbone's layers that are randomised one after the other, the last ones first."""
+CASCADE_STEPS = 4
+"""Number of steps in which the backbone's layers are randomised, an equal share each, the last ones first."""
 
 
-def cascade(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:
-    """Copies of a classifier whose weights are random from the output down to ever earlier layers.
+def randomisation_cascade(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:
+    """Yield a classifier with more and more random weights, from the output to the input.
 
-    Yields a name and the copy: the head alone, then with it each of PARTS more of the backbone ("head + 25%"
-    of its layers), until all weights are random. The copy is the same object, changed further at each step.
+    A tensor is randomised by permuting its values, and a batch norm by permuting its channels. This keeps the
+    distribution of the weights, so that activations keep their scale.
 
-    Random is each tensor's own values in another order, and channels of a batch norm together: new weights
-    of the old distribution, so that activations keep their scale and no network falls silent.
+    Parameters
+    ----------
+    classifier
+        Copied, not changed.
+    seed
+        Of the permutations.
+
+    Yields
+    ------
+    name, copy
+        "head", then "head + 25%" of the backbone's layers and so on, then "all". The copy is the same object
+        each time, changed further.
     """
     random = torch.Generator().manual_seed(seed)
     changed = copy.deepcopy(classifier).eval()
@@ -35,16 +49,16 @@ def cascade(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classi
     size = classifier.input_size
     order = execution_order(changed.backbone, torch.zeros(1, 3, size, size))
     layers = [changed.backbone.get_submodule(name) for name in order]
-    ends = [round(len(layers) * (PARTS - part) / PARTS) for part in range(PARTS + 1)]
-    for part in range(PARTS):
+    ends = [round(len(layers) * (CASCADE_STEPS - part) / CASCADE_STEPS) for part in range(CASCADE_STEPS + 1)]
+    for part in range(CASCADE_STEPS):
         for layer in layers[ends[part + 1] : ends[part]]:
             _shuffle(layer, random)
-        yield f"head + {(part + 1) / PARTS:.0%}" if part + 1 < PARTS else "all", changed
+        yield f"head + {(part + 1) / CASCADE_STEPS:.0%}" if part + 1 < CASCADE_STEPS else "all", changed
 
 
 @torch.no_grad()
 def _shuffle(module: nn.Module, random: torch.Generator) -> None:
-    """Put the values of each weight in another order, in place."""
+    """Permute the values of each weight in place."""
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             order = torch.randperm(layer.num_features, generator=random)
@@ -54,14 +68,22 @@ def _shuffle(module: nn.Module, random: torch.Generator) -> None:
             continue
         for values in layer.parameters(recurse=False):
             order = torch.randperm(values.numel(), generator=random)
-            # Not in place through a view: channels_last weights have none that is flat.
+            # Copied, because weights in channels_last order have no flat view.
             values.copy_(values.detach().reshape(-1)[order].reshape(values.shape))
 
 
 def rank_correlations(maps: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Spearman's correlation of each map, (n, height, width), with its counterpart, (n,).
+    """Return Spearman's correlation of each map with its counterpart.
 
-    0 where either is the same everywhere: then nothing is left of the other.
+    Parameters
+    ----------
+    maps, others
+        Float32 (n, height, width).
+
+    Returns
+    -------
+    ndarray
+        Float64 (n,). The correlation is 0 if either map is constant.
     """
     from scipy.stats import rankdata
 

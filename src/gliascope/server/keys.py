@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from gliascope.errors import GliascopeError, explain
+from gliascope.errors import GliascopeError, first_error
 from gliascope.runtime.files import write_text
 from gliascope.server.headers import cross_site
 from gliascope.server.refusal import Refusal
@@ -75,7 +75,7 @@ class KeyRing:
             message = f"{path}: not found; make a key with `gliascope keys add NAME --file {path}`"
             raise GliascopeError(message) from None
         except ValidationError as error:
-            message = f"{path}: is no file of keys ({explain(error)}); restore it, or make its keys anew"
+            message = f"{path}: is no file of keys ({first_error(error)}); restore it, or make its keys anew"
             raise GliascopeError(message) from None
         names = [key.name for key in content.keys]
         if len(set(names)) < len(names):
@@ -98,7 +98,7 @@ class KeyRing:
         try:
             key = Key(name=name, scopes=scopes, sha256=_digest(secret), created=now)
         except ValidationError as error:
-            message = f"{name!r}: cannot be a key's name ({explain(error)}); use letters, digits and ._@-"
+            message = f"{name!r}: cannot be a key's name ({first_error(error)}); use letters, digits and ._@-"
             raise GliascopeError(message) from None
         return KeyRing((*self.keys, key)), secret
 

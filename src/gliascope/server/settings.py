@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import DirectoryPath, Field, FilePath, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gliascope.errors import GliascopeError, explain
+from gliascope.errors import GliascopeError, first_error
 from gliascope.runtime.executors import cores
 
 
@@ -96,7 +96,7 @@ def load_settings(**given: Any) -> Settings:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise GliascopeError(
-            f"setting {explain(error)}; see GLIASCOPE_* in the environment and the options"
+            f"setting {first_error(error)}; see GLIASCOPE_* in the environment and the options"
         ) from None
     settings.check()
     return settings

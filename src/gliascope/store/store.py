@@ -151,7 +151,7 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor 
     """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
 
     After an interruption it goes on where it stopped, and processes that need the same one share the work. A
-    file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
+    file that is gone or changed since the scan is set aside: named, and its slices counted. executor: who
     decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
     can be read.
     """
@@ -170,7 +170,7 @@ def _fill(
     frame: pl.DataFrame,
     hashes: NDArray[np.str_],
     preprocessing: Preprocessing,
-    workers: Executor | None,
+    executor: Executor | None,
 ) -> NDArray[np.int64]:
     """Store what is missing, each slice from the first file that still holds it; rows that none does."""
     done = file.written_rows()
@@ -183,7 +183,7 @@ def _fill(
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
-    with decoding_executor(workers, int((~done).sum())) as them:
+    with decoding_executor(executor, int((~done).sum())) as them:
         decode = them.wrap(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
         for some in (places.unique("row", keep="first", maintain_order=True), places):

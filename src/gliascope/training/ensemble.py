@@ -12,7 +12,7 @@ from onnx_ir.passes import Sequential, common
 from PIL import Image
 from torch import Tensor, nn
 
-from gliascope.export.onnx import check, to_onnx
+from gliascope.export.onnx import check_export, to_onnx
 from gliascope.export.tta import DeployedNetwork, average_views
 from gliascope.inference.bundle import Bundle, BundleInfo
 from gliascope.preprocessing.preprocess import FILTERS, Preprocessing
@@ -131,7 +131,7 @@ def join(name: str, runs: Sequence[Run], given: Preprocessing, of: Average = "pr
     members = [DeployedNetwork(load_classifier(one), one.recipe).eval() for one in runs]
     for member, bundle in zip(members, bundles, strict=True):
         # The weights alone do not make the network: another version of timm may build it differently.
-        check(member, member.outputs, bundle)
+        check_export(member, member.outputs, bundle)
     joint = JointModel(members, given, of).eval()
     pixels = torch.zeros(2, *given.shape, dtype=torch.uint8)
     model = _shared(to_onnx(joint, pixels, "pixels", joint.outputs))
@@ -149,7 +149,7 @@ def join(name: str, runs: Sequence[Run], given: Preprocessing, of: Average = "pr
         licences=merged([info.licences for info in infos]),
     )
     joined = Bundle(info, model)
-    check(joint, joint.outputs, joined)
+    check_export(joint, joint.outputs, joined)
     return joined
 
 

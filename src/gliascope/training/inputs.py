@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gliascope.export.tta import apply_tta_view
 from gliascope.models.classifier import Normalise
-from gliascope.recipes import Recipe, TestView
+from gliascope.recipes import Recipe, TtaView
 from gliascope.store.store import Store
 from gliascope.training.augment import augment, draws
 from gliascope.training.frozen_backbone import FrozenBackbone
@@ -26,7 +26,7 @@ def deployed_views(recipe: Recipe, all_of_them: bool = True) -> list[int]:
     """Numbers of the recipe's test-time views; without `all_of_them`, of the plain one alone."""
     if not all_of_them:
         return [0]
-    return [0 if view == TestView() else -1 - number for number, view in enumerate(recipe.tta.views)]
+    return [0 if view == TtaView() else -1 - number for number, view in enumerate(recipe.tta.views)]
 
 
 def view_kind(views: Rows) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gliascope import __version__
-from gliascope.export.onnx import export
+from gliascope.export.onnx import export_bundle
 from gliascope.models.classifier import build_classifier
 from gliascope.models.weights import RANDOM
 from gliascope.recipes import Recipe
@@ -47,7 +47,7 @@ def train(
     run = _open(Run(folder, recipe, _record(recipe, split, store, fabric)))
     if run.model.exists():
         return run
-    seen = Split(exclude_calibrating(split.frame, recipe.chooses))
+    seen = Split(exclude_calibrating(split.frame, recipe.selects_on_validation))
     train_part, val, test = (Subset.of(seen, store, name) for name in SUBSETS)
     material = TrainingData(recipe, store, len(split.classes), train_part, val, test, cache)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
@@ -57,13 +57,13 @@ def train(
     classifier = build_classifier(recipe, len(split.classes))
     load_weights(folder / "chosen.safetensors", classifier)
     results = RunResults(
-        chosen=chosen_epoch(load_history(folder), run.recipe.keep),
+        chosen_row=chosen_epoch(load_history(folder), run.recipe.keep),
         seconds=round(time.perf_counter() - began, 1),
         parameters=sum(p.numel() for p in classifier.parameters()),
     )
     run = replace(run, record=run.record.model_copy(update={"results": results}))
     licences = {"weights": run.record.weights_licence or "unknown", "gliascope": "Apache-2.0"}
-    bundle = export(classifier, recipe, split.classes, licences)
+    bundle = export_bundle(classifier, recipe, split.classes, licences)
     run.save()
     (folder / PREVIOUS).unlink(missing_ok=True)
     bundle.write(run.model)

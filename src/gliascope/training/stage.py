@@ -63,7 +63,7 @@ class StageTraining:
         if self.stage.batch_norm == "frozen":
             self.still += [part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)]
         self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
-        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.classes)
+        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.class_count)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
         self.averaged = EMA(classifier, self.recipe.ema) if self.recipe.ema else None
         self.deployed: nn.Module = tail
@@ -163,7 +163,7 @@ class StageTraining:
 
     def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
         recipe, train, device = self.recipe, self.material.train, self.fabric.device
-        slow = self.stage.plateau.product(val_losses) if self.stage.plateau else 1.0
+        slow = self.stage.plateau.factor_after(val_losses) if self.stage.plateau else 1.0
         steps, losses, correct = self.batches.steps, [], torch.zeros((), device=device)
         self.tail.train()
         for module in self.still:
@@ -214,7 +214,7 @@ class StageTraining:
                 # Processes average their gradients: this makes that the mean over the whole batch.
                 loss = self._losses(logits, own, other, share).sum() * (self.fabric.world_size / size)
                 if recipe.head.l2 and last:
-                    weights = self.classifier.head.penalised
+                    weights = self.classifier.head.l2_weights
                     loss = loss + recipe.head.l2 * sum(weight.square().sum() for weight in weights)
                 self.fabric.backward(loss)
             hits += (logits.argmax(1) == own).sum()

@@ -26,7 +26,7 @@ from gliascope.inference.predict_files import predict_files
 from gliascope.models.backbones import complete_recipe
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes import load_recipe
-from gliascope.recipes.space import Range, Space
+from gliascope.recipes.space import Range, SearchSpace
 from gliascope.runtime import resumable_map
 from gliascope.runtime.executors import Executor, map_in_order
 from gliascope.splits.split import split
@@ -49,7 +49,7 @@ def workers(address: str) -> Iterator[Executor]:
 @pytest.fixture
 def source(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sixty slices in blocks of eight, one of them damaged, and one text."""
-    monkeypatch.setattr(resumable_map, "FILES", 8)
+    monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", 8)
     monkeypatch.setattr(store, "SLICES_PER_TASK", 8)
     made = make_source({"yes": 30, "no": 30})
     (made / "yes" / "003.png").write_bytes((made / "yes" / "003.png").read_bytes()[:200])
@@ -129,7 +129,7 @@ def test_folds_are_trained_side_by_side_and_found_again(
     catalog = scan([make_source({"yes": 12, "no": 12})])
     splits = split(catalog, ["folds"])[:2]
     images, splits = store_splits(catalog.frame, splits, recipe.preprocessing, workers)
-    runs = train(recipe, splits, images, tmp_path / "run", workers=workers)
+    runs = train(recipe, splits, images, tmp_path / "run", executor=workers)
     assert [run.folder.name for run in runs] == ["run", "run-folds-fold-2"]
     assert [run.record.split for run in runs] == [one.training for one in splits]
     assert all(run.model.exists() for run in runs)
@@ -137,15 +137,15 @@ def test_folds_are_trained_side_by_side_and_found_again(
     (here,) = load_history(train(recipe, splits[:1], images, tmp_path / "here")[0].folder)
     assert there.train_loss == pytest.approx(here.train_loss, rel=1e-3)
     assert there.val_loss == pytest.approx(here.val_loss, rel=1e-2)
-    assert train(recipe, splits, images, tmp_path / "run", workers=workers) == runs
-    calibrate_runs(runs, images, splits, workers=workers)
+    assert train(recipe, splits, images, tmp_path / "run", executor=workers) == runs
+    calibrate_runs(runs, images, splits, executor=workers)
     assert all(Bundle.load(run.model).calibrator for run in runs)
 
 
 @pytest.mark.slow
 def test_a_search_is_shared(workers: Executor, make_source: Make, tmp_path: Path) -> None:
     catalog = scan([make_source({"yes": 12, "no": 12})])
-    searched = Space(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})
+    searched = SearchSpace(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})
     overrides = [*TINY, "stages.0.epochs=1"]
     splits = split(catalog, ["grouped"])
     given = {"splits": splits, "folder": tmp_path / "tune", "trials": 2, "workers": workers}

@@ -21,7 +21,7 @@ def evaluate_predictions(
 ) -> None:
     """Score a CSV of a model's probabilities as `evaluate` scores our own; see `table.Table`.
 
-    Raises ForeignError for a CSV that is no such table, lacks a class, or lacks a slice that is tested.
+    Raises ExternalModelError for a CSV that is no such table, lacks a class, or lacks a slice that is tested.
     """
     check_writable(folder)
     table = ProbabilityTable.read(file, catalog)
@@ -39,7 +39,7 @@ def evaluate_onnx(
 ) -> None:
     """Run an ONNX graph on the slices that validate and test, and score what it says as `evaluate` does.
 
-    Raises ForeignError for a graph that cannot be run, or does not fit what is stated.
+    Raises ExternalModelError for a graph that cannot be run, or does not fit what is stated.
     """
     check_writable(folder)
     splits, merge = map_classes(options.classes, splits, file)

@@ -16,7 +16,7 @@ from gliascope.commands.external_models.class_mapping import ClassMapping
 from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import THUMBNAIL
 from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, number
-from gliascope.errors import ForeignError, ReadError
+from gliascope.errors import ExternalModelError, ReadError
 from gliascope.reports.model import PredictionTable
 
 INDICES = ("index", "slice")
@@ -42,13 +42,13 @@ class ProbabilityTable:
 
         Paths are matched as `TableFile.match` says. A class may be named in any way that `scan` knows, behind
         one of PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
-        SUM_TOLERANCE, and exactly afterwards. Raises ForeignError.
+        SUM_TOLERANCE, and exactly afterwards. Raises ExternalModelError.
         """
-        table = TableFile.read(file, ForeignError)
+        table = TableFile.read(file, ExternalModelError)
         columns = _class_columns(file, table, catalog.classes)
         path = table.find(PATH_COLUMNS)
         if path is None:
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{file}: expected a column {' or '.join(PATH_COLUMNS[:4])} but got {table.names}"
             )
         return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
@@ -67,7 +67,7 @@ class EvaluatedTable:
     def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
         """Probabilities of these rows; None where a slice that validates has none.
 
-        Raises ForeignError where one that is tested has none.
+        Raises ExternalModelError where one that is tested has none.
         """
         labels = list(self.table.columns)
         found = frame.select("path", "index").join(
@@ -79,7 +79,7 @@ class EvaluatedTable:
         if part == "val":
             return None
         path, index = missing.row(0)[:2]
-        raise ForeignError(
+        raise ExternalModelError(
             f"{self.table.file}: has no row for {missing.height} of {frame.height} slices that are tested, "
             f"like {path} (index {index}); add them, or choose other protocols by --protocol"
         )
@@ -109,10 +109,14 @@ def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dic
         if label not in known:
             continue
         if label in found:
-            raise ForeignError(f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one")
+            raise ExternalModelError(
+                f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one"
+            )
         found[label] = column
     if len(found) < 2:
-        raise ForeignError(f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}")
+        raise ExternalModelError(
+            f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}"
+        )
     return found
 
 
@@ -133,18 +137,18 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
         _, name, slices = files.row(at)
         place = number(cell) if cell else None
         if cell and (place is None or not place.is_integer()):
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
             )
         if place is None and slices > 1:
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
                 "numbers them from 0"
             )
         numbers = list(map(number, probabilities))
         for label, given, value in zip(columns, probabilities, numbers, strict=True):
             if value is None:
-                raise ForeignError(
+                raise ExternalModelError(
                     f"{table.file}, line {line}: expected a probability of {label}, from 0 to 1, but got "
                     f"{given!r}"
                 )
@@ -154,10 +158,12 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
 
 
 def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, each adding up to 1. Raises ForeignError for a slice told twice, or no probabilities."""
+    """The rows, each adding up to 1. Raises ExternalModelError for a repeated slice, or no probabilities."""
     twice = rows.filter(pl.struct("path", "index").is_duplicated())
     if twice.height:
-        raise ForeignError(f"{file}: has several rows for {twice['path'][0]} (index {twice['index'][0]})")
+        raise ExternalModelError(
+            f"{file}: has several rows for {twice['path'][0]} (index {twice['index'][0]})"
+        )
     labels = rows.columns[2:]
     values = rows.select(labels).to_numpy()
     total = values.sum(axis=1)
@@ -165,7 +171,7 @@ def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
     if wrong.any():
         first = int(np.argmax(wrong))
         said = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
-        raise ForeignError(
+        raise ExternalModelError(
             f"{file}: expected probabilities that add up to 1 but got {said} for {rows['path'][first]}; give "
             "a softmax's output, and a column for every class of the model"
         )

@@ -7,7 +7,7 @@ from gliascope.evaluation.curves import ClassCurves
 from gliascope.evaluation.estimate import Estimate
 from gliascope.evaluation.metrics import Metrics
 from gliascope.reports.pages.drawing import ACCENT, FAINT, INK, PAPER, Drawing
-from gliascope.runtime.formats import MANY, decimal, shorten, span
+from gliascope.runtime.formats import MAX_CLASS_COLUMNS, decimal, shorten, span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def roc_curves(curves: Curves, result: Metrics) -> Drawing:
     def draw(figure: "Figure") -> None:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
             _curves(axes, entry, "roc", chance=[(0, 0), (1, 1)], steps="default")
-            if len(curves) <= MANY and _reaches(entry.roc, 0):
+            if len(curves) <= MAX_CLASS_COLUMNS and _reaches(entry.roc, 0):
                 _curves(_corner(axes, 0), entry, "roc", chance=[(0, 0), (1, 1)], steps="default")
             axes.set(xlabel="false positive rate", ylabel="recall")
             _title(axes, name, f"AUROC {_area(areas[name])}", len(curves))
@@ -44,7 +44,7 @@ def precision_recall_curves(curves: Curves) -> Drawing:
         for axes, (name, entry) in zip(_panels(figure, len(curves)), curves.items(), strict=False):
             chance = [(0.0, entry.prevalence), (1.0, entry.prevalence)]
             _curves(axes, entry, "precision_recall", chance=chance, steps="steps-pre")
-            if len(curves) <= MANY and _reaches(entry.precision_recall, 1 - ZOOM):
+            if len(curves) <= MAX_CLASS_COLUMNS and _reaches(entry.precision_recall, 1 - ZOOM):
                 _curves(_corner(axes, 1 - ZOOM), entry, "precision_recall", chance=chance, steps="steps-pre")
             axes.set(xlabel="recall", ylabel="precision")
             _title(axes, name, f"AP {_area(entry.average_precision)}", len(curves))
@@ -75,7 +75,7 @@ def _curves(axes: "Axes", entry: ClassCurves, kind: Kind, *, chance: Points, ste
 
 
 def _title(axes: "Axes", name: str, area: str, count: int) -> None:
-    small = count > MANY
+    small = count > MAX_CLASS_COLUMNS
     axes.set_title(f"{shorten(name, 30)}\n{area}", fontsize=8 if small else 10)
 
 
@@ -110,7 +110,7 @@ def _area(number: Estimate) -> str:
 
 
 def _across(count: int) -> int:
-    return ACROSS if count <= MANY else MANY_ACROSS
+    return ACROSS if count <= MAX_CLASS_COLUMNS else MANY_ACROSS
 
 
 def _rows(count: int) -> int:
@@ -118,5 +118,5 @@ def _rows(count: int) -> int:
 
 
 def _size(count: int) -> tuple[float, float]:
-    side = SIDE if count <= MANY else SMALL
+    side = SIDE if count <= MAX_CLASS_COLUMNS else SMALL
     return side * min(count, _across(count)), (side + 0.35) * _rows(count)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gliascope.evaluation.metrics import Metrics
 from gliascope.reports.pages.drawing import ACCENT, ALARM, INK, Drawing
-from gliascope.runtime.formats import MANY, count, percent, shorten
+from gliascope.runtime.formats import MAX_CLASS_COLUMNS, count, percent, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def confusion(result: Metrics, protocol: str) -> Drawing:
     Many classes are numbered, and have no room for shares.
     """
     classes, table = result.classes, result.confusion
-    dense = len(classes) > MANY
+    dense = len(classes) > MAX_CLASS_COLUMNS
     names = [shorten(name, 36 if dense else 18) for name in classes]
     numbers = [str(number) for number in range(1, len(classes) + 1)]
 

@@ -53,6 +53,6 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {function.__name__: function for function in FILTERS}
-    environment.globals["many"] = formats.MANY
+    environment.globals["many"] = formats.MAX_CLASS_COLUMNS
     environment.tests["map"] = lambda value: isinstance(value, Mapping)
     return environment
