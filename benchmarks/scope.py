@@ -56,7 +56,7 @@ def scope_of_folds(data: Path, work: Path) -> list[Row]:
         others = judged_on(_slices(split, "test", data, CHANGED), data, work)
         assert bundle.calibrator is not None
         test = answer(_slices(split, "test", data, TESTED))
-        rows += _deployed(f"scope, {split.fold}", bundle.calibrator, test, answer, others)
+        rows += _deployed(f"scope, {split.fold_name}", bundle.calibrator, test, answer, others)
     return rows
 
 

@@ -162,7 +162,7 @@ def test_folds_become_a_bundle_that_is_not_tested(
     assert Bundle.load(tmp_path / "out" / "run" / "model").info.recipe == "quick × 5"
     # Every slice is tested by a fold and trains others, but for those that validate in all others: they are
     # the first of the same order, and what the ensemble can be calibrated on.
-    assert set(load_splits(tmp_path / "out" / "split.parquet")[0].frame["part"]) == {"train", "val"}
+    assert set(load_splits(tmp_path / "out" / "split.parquet")[0].frame["subset"]) == {"train", "val"}
 
 
 def test_repeats_of_a_protocol_are_tested_on_what_none_was_trained_on(
@@ -172,8 +172,8 @@ def test_repeats_of_a_protocol_are_tested_on_what_none_was_trained_on(
     code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
     assert code == 0, errors
     parts = [split.frame for split in load_splits(runs[0].parent / "split.parquet")]
-    both = parts[0].join(parts[1], on=["path"]).filter(part="test", part_right="test")
-    assert 0 < both.height < parts[0].filter(part="test").height
+    both = parts[0].join(parts[1], on=["path"]).filter(subset="test", subset_right="test")
+    assert 0 < both.height < parts[0].filter(subset="test").height
     assert sorted(load_predictions(tmp_path / "out")["path"]) == sorted(both["path"])
 
 
@@ -298,9 +298,9 @@ def _no_catalog(runs: list[Path]) -> list[object]:
 
 def _other_protocol(runs: list[Path]) -> list[object]:
     frame = pl.read_parquet(runs[1].parent / "split.parquet")
-    last = (pl.col("part") == "val") & (pl.col("part").cum_count().over("part") == 1)
+    last = (pl.col("subset") == "val") & (pl.col("subset").cum_count().over("subset") == 1)
     changed = frame.with_columns(
-        protocol=pl.lit("random"), part=pl.when(last).then(pl.lit("train")).otherwise("part")
+        protocol=pl.lit("random"), subset=pl.when(last).then(pl.lit("train")).otherwise("subset")
     )
     changed.write_parquet(runs[1].parent / "split.parquet")
     training = load_splits(runs[1].parent / "split.parquet")[0].training

@@ -139,9 +139,9 @@ def test_a_run_whose_files_were_gone_when_it_was_trained(
 
 def test_errors_name_what_is_wrong(tmp_path: Path, run: Run, source: Path) -> None:
     frame = pl.read_parquet(tmp_path / "split.parquet")
-    swapped = frame.with_columns(part=pl.col("part").replace({"train": "val", "val": "train"}))
+    swapped = frame.with_columns(subset=pl.col("subset").replace({"train": "val", "val": "train"}))
     swapped.write_parquet(tmp_path / "other.parquet")
-    frame.filter(pl.col("part") != "test").write_parquet(tmp_path / "untested.parquet")
+    frame.filter(pl.col("subset") != "test").write_parquet(tmp_path / "untested.parquet")
     for arguments, message in (
         ((tmp_path,), "not a run"),
         ((run.folder, "--split", tmp_path / "none.parquet"), "none.parquet: not found"),

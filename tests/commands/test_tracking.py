@@ -104,7 +104,7 @@ def test_fingerprints_follow_content_and_labels_and_not_the_order(official_sourc
     prints = one.fingerprints
     assert set(prints) == {"train", "val", "test"}
     assert Split(one.frame.reverse()).fingerprints == prints
-    label = pl.when(pl.col("part") == "test").then(pl.lit("glioma")).otherwise("label").alias("label")
+    label = pl.when(pl.col("subset") == "test").then(pl.lit("glioma")).otherwise("label").alias("label")
     other = Split(one.frame.with_columns(label)).fingerprints
     assert {name for name in prints if prints[name] != other[name]} == {"test"}
 

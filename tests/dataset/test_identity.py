@@ -38,7 +38,7 @@ def parted(catalog: Catalog, of: pl.Series) -> int:
     """How many of these are in two parts of a split by groups."""
     frame = split(catalog, ["grouped"])[0].frame
     parts = frame.join(catalog.frame.select("path", "index", of=of), on=["path", "index"])
-    return parts.group_by("of").agg(pl.col("part").n_unique()).filter(pl.col("part") > 1).height
+    return parts.group_by("of").agg(pl.col("subset").n_unique()).filter(pl.col("subset") > 1).height
 
 
 @pytest.mark.parametrize("layout", ["{label}/{patient}", "{patient}/{label}", "Training/{label}/{patient}"])

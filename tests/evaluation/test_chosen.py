@@ -54,7 +54,7 @@ class Patients:
                 "group": self.groups,
                 "blank": False,
                 "pixel_hash": [hashlib.md5(f"{trial} {row}".encode()).hexdigest() for row in range(n)],
-                "part": "val",
+                "subset": "val",
             }
         )
         return frame.with_columns(calibrates=hash_halves(frame)).with_row_index("row")

@@ -19,7 +19,7 @@ def made(parts: str, round_: str = "", first_group: int = 0) -> Split:
 
 
 def parts(split: Split) -> dict[str, str]:
-    return dict(split.frame.select("path", "part").iter_rows())
+    return dict(split.frame.select("path", "subset").iter_rows())
 
 
 def test_what_trained_any_member_trains_the_ensemble_and_what_validated_any_does_not_test_it() -> None:
@@ -33,7 +33,7 @@ def test_folds_leave_nothing_to_test_on() -> None:
     folds = [made("evttt", "fold 1"), made("teevt", "fold 2"), made("vttee", "fold 3")]
     joint = joint_split(folds)
     assert set(parts(joint).values()) == {"train"}
-    assert joint.fold == ""
+    assert joint.fold_name == ""
     assert joint.frame.columns == COLUMNS
 
 

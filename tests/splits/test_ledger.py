@@ -10,10 +10,10 @@ from gliascope.splits.split import COLUMNS, Split
 def made_split(protocol: str = "official", content: str = "a", round_: str = "") -> Split:
     rows = [("train", "0"), ("test", content), ("test", content + "1")]
     values = {
-        "protocol": protocol, "round": round_, "seed": 0, "decisions": None, "audited": True,
+        "protocol": protocol, "fold_name": round_, "seed": 0, "decisions": None, "audited": True,
         "path": "p", "index": 0, "source": "s", "label": "glioma", "group": 0, "calibrates": True,
     }  # fmt: skip
-    frame = pl.DataFrame([{**values, "part": part, "pixel_hash": key} for part, key in rows])
+    frame = pl.DataFrame([{**values, "subset": part, "pixel_hash": key} for part, key in rows])
     return Split(frame.select(COLUMNS))
 
 

@@ -85,8 +85,8 @@ def seen(keys: pl.Series, test: pl.Series, rest: pl.Series) -> int:
 
 def counted(made: Split, planted: tuple[Catalog, Audit], part: str = "test") -> dict[str, int]:
     """How many slices of `part` share something with those that train; under test, or validate."""
-    own = made.frame["part"] == part
-    rest = made.frame["part"] == "train" if part == "val" else ~own
+    own = made.frame["subset"] == part
+    rest = made.frame["subset"] == "train" if part == "val" else ~own
     return {name: seen(keys, own, rest) for name, keys in relations(made.frame, *planted).items()}
 
 

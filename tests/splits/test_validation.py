@@ -19,7 +19,7 @@ ROWS = [
 
 
 def frame(rows: list[tuple] = ROWS) -> pl.DataFrame:
-    made = pl.DataFrame(rows, ["part", "group", "pixel_hash", "calibrates"], orient="row")
+    made = pl.DataFrame(rows, ["subset", "group", "pixel_hash", "calibrates"], orient="row")
     return made.with_columns(
         source=pl.lit("s"), path=pl.int_range(pl.len()).cast(pl.String), index=pl.lit(0), label=pl.lit("x")
     )
@@ -44,8 +44,8 @@ def test_where_something_is_chosen_one_half_of_the_groups_calibrates_and_is_not_
     assert found.choosing["pixel_hash"].to_list() == ["d"]
     assert found.dropped["pixel_hash"].to_list() == ["b", "a", "blank"]
     seen = exclude_calibrating(frame(), chooses=True)
-    assert seen.filter(part="val").equals(found.choosing)
-    assert seen.filter(pl.col("part") != "val").height == 3
+    assert seen.filter(subset="val").equals(found.choosing)
+    assert seen.filter(pl.col("subset") != "val").height == 3
 
 
 def test_a_group_of_the_half_that_calibrates_does_not_choose_where_it_trained() -> None:
@@ -54,7 +54,7 @@ def test_a_group_of_the_half_that_calibrates_does_not_choose_where_it_trained() 
     found = divide_validation(frame(copied), chooses=True)
     assert found.choosing["pixel_hash"].to_list() == ["g"]  # it trained as well, and is of the other half
     assert not found.choosing["calibrates"].any()
-    assert exclude_calibrating(frame(copied), chooses=True).filter(part="val")["pixel_hash"].to_list() == [
+    assert exclude_calibrating(frame(copied), chooses=True).filter(subset="val")["pixel_hash"].to_list() == [
         "g"
     ]
 
@@ -69,7 +69,7 @@ def test_something_has_to_choose_where_all_groups_are_of_the_other_half() -> Non
 @pytest.mark.parametrize("chooses", [True, False])
 def test_every_validation_slice_has_one_use_and_no_other_slice_has_any(chooses: bool) -> None:
     found = validation_roles(frame(), chooses)
-    assert (found.is_null() == (frame()["part"] != "val")).all()
+    assert (found.is_null() == (frame()["subset"] != "val")).all()
 
 
 def test_a_training_is_another_where_another_half_or_copies_are_known() -> None:
@@ -78,5 +78,5 @@ def test_a_training_is_another_where_another_half_or_copies_are_known() -> None:
     more = frame().with_columns(group=pl.when(pixel_hash="e").then(0).otherwise("group"))
     assert Split(more).training != one.training
     assert Split(frame().with_columns(calibrates=~pl.col("calibrates"))).training != one.training
-    tested = frame().with_columns(calibrates=pl.col("calibrates") & (pl.col("part") != "test"))
+    tested = frame().with_columns(calibrates=pl.col("calibrates") & (pl.col("subset") != "test"))
     assert Split(tested).training == one.training

@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_stops_with_batch_and_remedy(prepared, tmp_pat
             train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     slices = (tmp_path / "run" / "diverged.txt").read_text().splitlines()
     assert len(slices) == len(set(slices)) == 8
-    assert set(slices) <= set(prepared.split.part("train")["path"])
+    assert set(slices) <= set(prepared.split.subset("train")["path"])
     # What was good before is there, and goes on.
     assert len(load_history(tmp_path / "run")) == 1
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")

@@ -60,8 +60,8 @@ def print_split(split: Split) -> None:
     """Slices by part and class."""
     from rich.markup import escape
 
-    title = f"Protocol {split.protocol} {split.fold}".rstrip()
-    _print_counts(split.frame, ["part", "label"], escape(title))
+    title = f"Protocol {split.protocol} {split.fold_name}".rstrip()
+    _print_counts(split.frame, ["subset", "label"], escape(title))
 
 
 def print_audit(audit: Audit) -> None:

@@ -51,7 +51,7 @@ def ensemble(
     images = store(found.frame, Bundle.load(made.model).info.preprocessing)
     # Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021).
     calibrate_runs([made], images, splits)
-    tested = [one for one in splits if "test" in set(one.frame["part"])]
+    tested = [one for one in splits if "test" in set(one.frame["subset"])]
     if not tested:
         note(
             f"{made.model}: made but not tested, for every slice trained a member or chose its epoch; the "
@@ -189,7 +189,7 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
             "protocol": own.protocol,
             "split": own.training,
             "store": ", ".join(dict.fromkeys(record.store for record in records)),
-            "slices": dict(own.frame.group_by("part").len().rows()),
+            "slices": dict(own.frame.group_by("subset").len().rows()),
             "data": own.fingerprints,
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
             "environment": merged([record.environment for record in records]),

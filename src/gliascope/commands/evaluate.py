@@ -198,7 +198,7 @@ def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]
     found = {trained.record.split: trained for trained in runs}
     for split in splits:
         if split.training not in found:
-            name = f"{split.protocol} {split.fold}".strip()
+            name = f"{split.protocol} {split.fold_name}".strip()
             raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
     return found
 
@@ -232,7 +232,7 @@ def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvalu
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
         validation=tuple(
-            FoldValidation(fold=one.split.fold, **dict(one.validation.facts))
+            FoldValidation(fold=one.split.fold_name, **dict(one.validation.facts))
             for one in rounds
             if not one.foreign
         ),
@@ -246,7 +246,7 @@ def _folds(rounds: Sequence[TestedModel]) -> Folds:
         drawings.setdefault(one.split.seed, []).append(one.scores)
     repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
     return Folds(
-        **dict(summarise_folds({one.split.fold: one.scores for one in rounds})),
+        **dict(summarise_folds({one.split.fold_name: one.scores for one in rounds})),
         repeats=summarise_folds(repeats) if 1 < len(repeats) < len(rounds) else None,
     )
 
@@ -266,7 +266,7 @@ def _report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
-        subsets=_counts(split.frame, "part", list(SUBSETS)),
+        subsets=_counts(split.frame, "subset", list(SUBSETS)),
         unreadable=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
         audit=None if audit is None else audit.facts.verdict,
         overlaps=() if audit is None else tuple(audit.facts.between_sources),
@@ -293,7 +293,7 @@ def _counts(frame: pl.DataFrame, column: str, names: list[str]) -> tuple[ClassCo
     counts = []
     for name in names:
         rows = frame.filter(pl.col(column) == name)
-        groups = rows["group"].n_unique() if column == "part" else None
+        groups = rows["group"].n_unique() if column == "subset" else None
         slices = dict(rows["label"].value_counts().sort("label").rows())
         counts.append(ClassCounts.of(name, slices, groups))
     return tuple(counts)

@@ -128,7 +128,7 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
     seen: set[str] = set()
     for split in splits:
         if split.training not in seen:
-            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.fold}".strip())
+            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.fold_name}".strip())
             place = folder.with_name(safe_name(name)) if seen else folder
             another = place.with_name(safe_name(f"{name}-{split.training[:6]}"))
             places[place if place not in places else another] = split

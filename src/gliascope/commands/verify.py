@@ -69,7 +69,7 @@ def verify(
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
     recorded = load_predictions(trained.made_from(NAME, predictions).parent)
-    recorded = recorded.filter(protocol=own.protocol, round=own.fold)
+    recorded = recorded.filter(protocol=own.protocol, fold_name=own.fold_name)
     key = SLICE[1:]
     rows = own.subset("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")
     if rows.height != own.subset("test").height:

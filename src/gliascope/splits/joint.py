@@ -28,9 +28,9 @@ def joint_split(splits: Sequence[Split]) -> Split:
                 f"{different.row(0)[1]} and {different.height - 1} more slices have another {column} in "
                 "another member's split; join runs that were split from one catalogue and audit"
             )
-    parts = pl.col("part").cast(pl.Enum(_FIRST)).min().cast(pl.String).over(KEY)
+    parts = pl.col("subset").cast(pl.Enum(_FIRST)).min().cast(pl.String).over(KEY)
     calibrates = pl.col("calibrates").all().over("group")
-    once = frame.with_columns(parts, calibrates, round=pl.lit(""), seed=pl.lit(splits[0].seed, pl.Int64))
+    once = frame.with_columns(parts, calibrates, fold_name=pl.lit(""), seed=pl.lit(splits[0].seed, pl.Int64))
     return Split(once.unique(KEY, keep="first", maintain_order=True).select(COLUMNS))
 
 

@@ -29,7 +29,7 @@ class LedgerEntry(BaseModel):
     name: str = Field(description="of the recipe, or of the file that predictions came from")
     model: str = Field(description="SHA-256 of the exported model, or of the file of predictions")
     protocol: str
-    fold: str = Field(description="of a protocol with several, like fold 2; else empty")
+    fold_name: str = Field(description="of a protocol with several, like fold 2; else empty")
     test: str = Field(description="hash of the content of the test slices, whatever their labels and order")
     slices: int = Field(ge=1)
     times: int = Field(default=1, ge=1, description="more than 1 where training watched the test subset")
@@ -65,7 +65,7 @@ def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1)
         name=name,
         model=model,
         protocol=split.protocol,
-        fold=split.fold,
+        fold_name=split.fold_name,
         test=hashlib.blake2b("\t".join(slices).encode(), digest_size=10).hexdigest(),
         slices=len(slices),
         times=times,

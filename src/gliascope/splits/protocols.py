@@ -173,7 +173,7 @@ def _on(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], p
 
 
 def _parts(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
-    return frame.select(expression.alias("part")).to_series()
+    return frame.select(expression.alias("subset")).to_series()
 
 
 def _cut(

@@ -31,8 +31,8 @@ from gliascope.splits.validation import validation_roles
 SUBSETS = ("train", "val", "test")
 UNAUDITED = "No audit was given, so near copies are not kept together: they may be on both sides."
 COLUMNS = [
-    "protocol", "round", "seed", "decisions", "audited",
-    "path", "index", "source", "label", "pixel_hash", "group", "calibrates", "part",
+    "protocol", "fold_name", "seed", "decisions", "audited",
+    "path", "index", "source", "label", "pixel_hash", "group", "calibrates", "subset",
 ]  # fmt: skip
 
 
@@ -52,9 +52,9 @@ class Split:
         return str(self.frame["protocol"][0])
 
     @property
-    def fold(self) -> str:
+    def fold_name(self) -> str:
         """Which of the protocol's rounds this is, like "fold 2"; empty where it has only one."""
-        return str(self.frame["round"][0])
+        return str(self.frame["fold_name"][0])
 
     @property
     def seed(self) -> int:
@@ -96,7 +96,7 @@ class Split:
 
     def subset(self, name: str) -> pl.DataFrame:
         """Rows of one part, in catalogue order."""
-        return self.frame.filter(pl.col("part") == name)
+        return self.frame.filter(pl.col("subset") == name)
 
     def class_numbers(self, name: str) -> NDArray[np.int64]:
         """Index into `classes` of each row of one part, (slices,)."""
@@ -120,9 +120,9 @@ class Split:
         So are the parts of validation that choose and calibrate: a run is calibrated once, at its end.
         """
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)
-        used = self.frame.filter(pl.col("part") != "test")
+        used = self.frame.filter(pl.col("subset") != "test")
         used = used.with_columns(use=validation_roles(used, chooses=True).fill_null(""))
-        for row in used.select("pixel_hash", "label", "part", "use").sort(pl.all()).iter_rows():
+        for row in used.select("pixel_hash", "label", "subset", "use").sort(pl.all()).iter_rows():
             content.update("\t".join(row).encode())
         return content.hexdigest()
 
@@ -140,7 +140,7 @@ def load_splits(path: Path, protocols: Sequence[str] | None = None) -> list[Spli
     frame = read_table(path, COLUMNS, "split")
     if frame.is_empty():
         raise GliascopeError(f"{path}: is empty; make it again with `gliascope split`")
-    splits = [Split(part) for _, part in frame.group_by("protocol", "round", maintain_order=True)]
+    splits = [Split(part) for _, part in frame.group_by("protocol", "fold_name", maintain_order=True)]
     if protocols is None:
         return splits
     for protocol in protocols:
@@ -203,8 +203,8 @@ def _parts_copies(protocol: str) -> bool:
 
 
 def _split(frame: pl.DataFrame, protocol: str, round_: str, seed: int, parts: pl.Series) -> Split:
-    named = {"protocol": pl.lit(protocol), "round": pl.lit(round_), "seed": pl.lit(seed, pl.Int64)}
-    used = frame.with_columns(**named, part=parts).filter(pl.col("part").is_not_null())
+    named = {"protocol": pl.lit(protocol), "fold_name": pl.lit(round_), "seed": pl.lit(seed, pl.Int64)}
+    used = frame.with_columns(**named, subset=parts).filter(pl.col("subset").is_not_null())
     made = Split(used.select(COLUMNS))
     check_split(made)
     return made
@@ -239,12 +239,12 @@ def check_split(split: Split, parts: Sequence[str] = SUBSETS) -> None:
             "no slice is left to divide: all are set aside, as contradicting labels, files that cannot be "
             "read or kinds that train nothing; `gliascope scan` counts them and says where they are listed"
         )
-    name = f"{split.protocol!r}" + (f", {split.fold}" if split.fold else "")
-    counts = split.frame.group_by("label", "part").len()
+    name = f"{split.protocol!r}" + (f", {split.fold_name}" if split.fold_name else "")
+    counts = split.frame.group_by("label", "subset").len()
     for label in split.classes:
-        present = set(counts.filter(pl.col("label") == label)["part"])
+        present = set(counts.filter(pl.col("label") == label)["subset"])
         if "train" not in present:
             raise untrained_class(split.frame, split.protocol, name, label, present)
     for part in parts:
-        if part not in set(split.frame["part"]):
+        if part not in set(split.frame["subset"]):
             raise empty_subset(split.frame, split.protocol, name, part)

@@ -66,8 +66,8 @@ def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
     groups are of the half that calibrates, all choose: something has to. TRAINED: what cannot calibrate,
     since its group or its pixels trained.
     """
-    val = frame["part"] == "val"
-    train = frame.filter(pl.col("part") == "train")
+    val = frame["subset"] == "val"
+    train = frame.filter(pl.col("subset") == "train")
     trained = frame["group"].is_in(train["group"].unique().implode()) | frame["pixel_hash"].is_in(
         train["pixel_hash"].unique().implode()
     )

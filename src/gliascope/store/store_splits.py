@@ -52,8 +52,8 @@ def _without_lost(split: Split, images: Store) -> Split:
     left = Split(images.drop_missing(split.frame))
     if lost := split.frame.height - left.frame.height:
         # `tune` and ensembles have splits without test slices.
-        check_split(left, [name for name in SUBSETS if name in set(split.frame["part"])])
+        check_split(left, [name for name in SUBSETS if name in set(split.frame["subset"])])
         counts = [f"{split.subset(name).height - left.subset(name).height} of {name}" for name in SUBSETS]
-        named = f"protocol {left.protocol} {left.fold}".rstrip()
+        named = f"protocol {left.protocol} {left.fold_name}".rstrip()
         note(f"{named} goes on without {lost} slices: {', '.join(counts)}")
     return left

@@ -100,7 +100,7 @@ def _record(recipe: Recipe, split: Split, store: Store, fabric: "Fabric") -> Run
         split_seed=split.seed,
         split=split.training,
         store=store.key,
-        slices=dict(split.frame.group_by("part").len().rows()),
+        slices=dict(split.frame.group_by("subset").len().rows()),
         data=split.fingerprints,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         git=git_state(),

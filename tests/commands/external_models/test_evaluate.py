@@ -92,7 +92,7 @@ def test_a_table_gets_the_report_of_its_probabilities(
 def test_what_it_says_of_validation_slices_sets_thresholds(
     catalog: Catalog, splits: list[Split], tmp_path: Path
 ) -> None:
-    told = table(splits[0].frame.filter(pl.col("part") != "train"))
+    told = table(splits[0].frame.filter(pl.col("subset") != "train"))
     told.write_csv(tmp_path / "told.csv")
     evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     chosen = report(tmp_path / "out")["protocols"]["official"]["operating"]["specificity"]["chosen"]
