@@ -71,7 +71,7 @@ def make_runs(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 *overrides[number % len(overrides)],
                 protocol=protocol,
                 split_seed=made_on.seed,
-                split=made_on.training,
+                split=made_on.training_hash,
                 environment={"device": f"cpu {number}", "cores": 2},
             )
             (run.folder / "metrics.csv").write_text(
@@ -197,7 +197,7 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
     chose = {
         name
         for made in load_splits(runs[0].parent / "split.parquet")
-        for name in divide_validation(made.frame, chooses=True).choosing["pixel_hash"]
+        for name in divide_validation(made.frame, selects=True).choosing["pixel_hash"]
     }
     assert calibrated and chose
     assert not calibrated & chose
@@ -247,14 +247,14 @@ def test_runs_that_went_on_without_files_that_were_gone(
     runs = make_runs((0.02, -0.02))
     next((official_source / "Training").rglob("*.png")).unlink()
     splits = load_splits(runs[0].parent / "split.parquet")
-    left = store_splits(catalog.frame, splits, Run.load(runs[0]).recipe.preprocessing)[1][0].training
+    left = store_splits(catalog.frame, splits, Run.load(runs[0]).recipe.preprocessing)[1][0].training_hash
     for place in runs:
         run = Run.load(place)
         assert left != run.record.split
         Run(place, run.recipe, run.record.model_copy(update={"split": left})).save()
     code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
     assert code == 0, errors
-    assert load_splits(tmp_path / "out" / "split.parquet")[0].training == left
+    assert load_splits(tmp_path / "out" / "split.parquet")[0].training_hash == left
 
 
 def _other_classes(runs: list[Path]) -> list[object]:
@@ -303,7 +303,7 @@ def _other_protocol(runs: list[Path]) -> list[object]:
         protocol=pl.lit("random"), subset=pl.when(last).then(pl.lit("train")).otherwise("subset")
     )
     changed.write_parquet(runs[1].parent / "split.parquet")
-    training = load_splits(runs[1].parent / "split.parquet")[0].training
+    training = load_splits(runs[1].parent / "split.parquet")[0].training_hash
     record = Run.load(runs[1]).record.model_copy(update={"split": training})
     (runs[1] / "run.json").write_text(record.model_dump_json())
     return list(runs)

@@ -121,7 +121,7 @@ def test_what_the_run_learned_from_is_left_out(
         schema=COLUMNS, orient="row",
     )  # fmt: skip
     split = Split(frame)
-    run = make_run(split.training)
+    run = make_run(split.training_hash)
     frame.write_parquet(tmp_path / "split.parquet")
     arguments = (run.folder, "--masks", phantoms / "masks.csv", "--sample", 1, "--methods", "grad_cam")
     code, _, errors = explain(*arguments, "--out", tmp_path / "out")

@@ -255,7 +255,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     from gliascope.training import loop
 
     (made,) = load_splits(place / "split.parquet")
-    calibrating = divide_validation(made.frame, chooses=True).calibrating["path"].to_list()
+    calibrating = divide_validation(made.frame, selects=True).calibrating["path"].to_list()
     for file in [*official_source.glob("Testing/*/*"), *(place / path for path in calibrating)]:
         file.unlink()
     trained: list[int] = []

@@ -64,8 +64,8 @@ def test_what_chose_for_a_member_for_want_of_others_does_not_calibrate_the_ensem
         )
         for one in (made("tv---"), made("t-vvv"))
     )
-    assert divide_validation(first.frame, chooses=True).choosing["group"].to_list() == [1]
+    assert divide_validation(first.frame, selects=True).choosing["group"].to_list() == [1]
     for members in ([first, second], [second, first]):
-        joint = divide_validation(joint_split(members).frame, chooses=True)
+        joint = divide_validation(joint_split(members).frame, selects=True)
         assert sorted(joint.choosing["group"]) == [1, 1, 3]
         assert joint.calibrating["group"].to_list() == [4]

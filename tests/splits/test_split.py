@@ -26,7 +26,7 @@ def catalog_of(rows: list[dict]) -> Catalog:
     types = dict.fromkeys(("official", "patient", "study", "group", "kind"), pl.String) | {"fold": pl.Int32}
     frame = pl.DataFrame(full, schema_overrides=types)
     if frame.height:
-        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
+        frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     return Catalog(frame, pl.DataFrame())
 
 
@@ -76,7 +76,9 @@ def test_contract_every_protocol_fills_all_parts_with_all_classes_and_repeats_it
     first, again, other = (split(catalog, [protocol], seed, audit) for seed in (3, 3, 4))
     assert [a.frame.equals(b.frame) for a, b in zip(first, again, strict=True)] == [True] * len(first)
     assert not any(a.frame.equals(b.frame) for a, b in zip(first, other, strict=True))
-    assert [a.training == b.training for a, b in zip(first, again, strict=True)] == [True] * len(first)
+    assert [a.training_hash == b.training_hash for a, b in zip(first, again, strict=True)] == [True] * len(
+        first
+    )
     for round_ in first:
         assert round_.protocol == protocol
         for part in ("train", "val", "test"):
@@ -151,7 +153,7 @@ def test_official_clean_leaves_out_test_slices_with_a_copy_in_training_or_valida
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{60:032x}"), (f"{2:032x}", f"{3:032x}"))
     official, clean = split(catalog, ["official", "official-clean"], 0, audit)
-    assert official.training == clean.training  # one training serves both
+    assert official.training_hash == clean.training_hash  # one training serves both
     gone = set(official.subset("test")["path"]) - set(clean.subset("test")["path"])
     assert gone == {"s/0.png", "s/1.png"}
     with pytest.raises(SplitError, match="add --audit DIR"):
@@ -202,7 +204,7 @@ def test_blank_slices_join_nothing() -> None:
     rows = many(4, label=lambda n: "ab"[n % 2], pixel_hash=lambda _: "0" * 32, blank=lambda _: True)
     frame = catalog_of(rows).frame
     assert number_groups(frame).tolist() == [0, 1, 2, 3]
-    assert frame["set_aside"].null_count() == 4
+    assert frame["exclusion_reason"].null_count() == 4
 
 
 def test_drawn_folds_test_every_slice_once() -> None:
@@ -388,8 +390,8 @@ def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> Non
     assert all(one.frame.equals(other.frame) for one, other in zip(once, kept, strict=True))
     assert {made.seed for made in twice if "repeat" in made.fold_name} == {6}
     alone = split(catalog, ["folds"], 6)
-    assert [made.training for made in twice[5:10]] == [made.training for made in alone]
-    assert not {made.training for made in once} & {made.training for made in twice[5:10]}
+    assert [made.training_hash for made in twice[5:10]] == [made.training_hash for made in alone]
+    assert not {made.training_hash for made in once} & {made.training_hash for made in twice[5:10]}
     # A group is the same in every drawing, so that pooled intervals count it once.
     groups = [made.frame.select("path", "group").sort("path") for made in (twice[0], twice[5])]
     assert groups[0].equals(groups[1])

@@ -43,7 +43,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
     assert loaded.recipe == prepared.recipe
     assert loaded.record.classes == ("glioma", "meningioma", "no_tumor", "pituitary")
     assert loaded.record.environment["torch"] == metadata.version("torch")
-    assert loaded.record.split == prepared.split.training
+    assert loaded.record.split == prepared.split.training_hash
     rows = loaded.history()
     assert [row.epoch for row in rows] == [0, 1]
     assert loaded.record.results.chosen == 1  # quick keeps the last epoch

@@ -34,7 +34,7 @@ def print_merge(catalog: Catalog, conflicts: Path) -> None:
     from rich.markup import escape
 
     console = Console(highlight=False)
-    reasons = catalog.frame["set_aside"]
+    reasons = catalog.frame["exclusion_reason"]
     if reasons.is_null().all():
         console.print("No two slices have identical pixels.")
         return

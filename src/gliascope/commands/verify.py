@@ -77,7 +77,7 @@ def verify(
             f"{NAME}: holds {rows.height} of the {own.subset('test').height} test slices of {folder}"
         )
     found = Verification(rows.height)
-    if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
+    if trained.record.data.get("test", own.subset_hashes["test"]) != own.subset_hashes["test"]:
         found.complaints.append("the split's test slices are not those of the run's record")
     roots = scanned.frame.select(*dict.fromkeys([*key, *FILE_COLUMNS])).unique(key)
     rows = rows.join(roots, on=key, how="left", maintain_order="left")

@@ -47,7 +47,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
     "blank": pl.Boolean,  # of one grey
     "notes": pl.String,  # how the pixels came about, where the file says otherwise; a sentence a line
-    "set_aside": pl.String,  # why it is not part of the merged set, null where it is
+    "exclusion_reason": pl.String,  # why it is not part of the merged set, null where it is
 }
 THUMBNAILS_SCHEMA: dict[str, type[pl.DataType]] = {
     "pixel_hash": pl.String,
@@ -61,7 +61,7 @@ EXCLUDED_SCHEMA: dict[str, type[pl.DataType]] = {
     "detail": pl.String,
 }
 FILE_COLUMNS = ("root", "path", "scale")  # columns that `read_file` takes
-SUFFIX = ".parquet"
+PARQUET = ".parquet"
 # Files of a table in parts, and what systems leave in folders.
 _OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
 ROWS_PER_FILE = 10_000  # slices a file: 80 MB of thumbnails while they wait
@@ -72,8 +72,8 @@ def side_files(path: Path) -> tuple[Path, Path, Path]:
 
     All are named after it, so that catalogues in one folder have each their own.
     """
-    name = path.name.removesuffix(SUFFIX)
-    ends = (f"thumbnails{SUFFIX}", f"rejects{SUFFIX}", "conflicts.csv")
+    name = path.name.removesuffix(PARQUET)
+    ends = (f"thumbnails{PARQUET}", f"rejects{PARQUET}", "conflicts.csv")
     thumbnails, rejects, contradicting = (path.with_name(safe_name(f"{name}.{end}")) for end in ends)
     return thumbnails, rejects, contradicting
 
@@ -151,7 +151,7 @@ class Catalog:
         hashed = pl.concat_str("path", "index", separator="\t").map_elements(_hash, return_dtype=pl.String)
         place = hashed.rank("ordinal").over("source", "label", "official")
         frame = self.frame.filter(place <= limit)
-        return replace(self, frame=frame.with_columns(set_aside=exclusion_reasons(frame)))
+        return replace(self, frame=frame.with_columns(exclusion_reason=exclusion_reasons(frame)))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str
 
 def chunk_name(number: int) -> str:
     """Of a file of a table in parts; they sort as their numbers."""
-    return f"part-{number:06d}{SUFFIX}"
+    return f"part-{number:06d}{PARQUET}"
 
 
 def check_replaceable(path: Path) -> None:
@@ -192,7 +192,7 @@ def check_replaceable(path: Path) -> None:
 
 def check_catalog_replaceable(path: Path) -> None:
     """The same for a catalogue and its thumbnails. Once, a catalogue was one file: that may be replaced."""
-    if path.is_file() and path.suffix == SUFFIX:
+    if path.is_file() and path.suffix == PARQUET:
         read_table(path, list(SCHEMA), "scan")
     else:
         check_replaceable(path)
@@ -214,7 +214,7 @@ def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:
     """Read a Parquet file and check its columns. Raises GliascopeError naming the verb that makes it."""
     try:
         # By name: systems leave files of their own in folders.
-        parts = sorted(path.glob(f"part-*{SUFFIX}")) if path.is_dir() else path
+        parts = sorted(path.glob(f"part-*{PARQUET}")) if path.is_dir() else path
         frame = pl.read_parquet(parts, glob=False)
     except FileNotFoundError:
         raise GliascopeError(f"{path}: not found; make it with `gliascope {verb}`") from None

@@ -9,11 +9,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.dataset.content import copy_keys
-from gliascope.dataset.table_file import TableFile, number
+from gliascope.dataset.table_file import TableFile, parse_number
 from gliascope.errors import LayoutError
 from gliascope.runtime.progress import note
 
-COLUMNS = ("path", "group", "fold")
+GROUP_COLUMNS = ("path", "group", "fold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class GroupsFile:
         if file is None:
             return None
         pairs = [pair.split("=", 1) for pair in columns.split(",") if pair]
-        if any(len(pair) != 2 or pair[0] not in COLUMNS for pair in pairs):
+        if any(len(pair) != 2 or pair[0] not in GROUP_COLUMNS for pair in pairs):
             raise LayoutError(
                 f"expected column names like path=image,group=patient,fold=k but got {columns!r}"
             )
@@ -48,16 +48,16 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
     if groups is None:
         return frame
     table = TableFile.read(groups.file)
-    column = {name: table.find([groups.columns.get(name, name)]) for name in COLUMNS}
+    column = {name: table.find_column([groups.columns.get(name, name)]) for name in GROUP_COLUMNS}
     missing = [name for name in groups.columns if column[name] is None]
     if column["path"] is None or column["group"] is None or missing:
-        path, group, fold = (groups.columns.get(name, name) for name in COLUMNS)
+        path, group, fold = (groups.columns.get(name, name) for name in GROUP_COLUMNS)
         raise LayoutError(
             f"{groups.file}: expected columns {path},{group} and optionally {fold} "
-            f"but got {table.names}; name others by --group-columns path=…,group=…,fold=…"
+            f"but got {table.column_names}; name others by --group-columns path=…,group=…,fold=…"
         )
     files = frame.select("root", "path").unique(maintain_order=True)
-    found = table.match(column["path"], files.rows())
+    found = table.match_files(column["path"], files.rows())
     told: dict[int, tuple[str, str, int | None]] = {}
     folds = table.cells(column["fold"]) if column["fold"] else [""] * len(found)
     for row in zip(
@@ -84,7 +84,7 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
 def _fold(file: Path, line: int, cell: str) -> int | None:
     if not cell:
         return None
-    fold = number(cell)
+    fold = parse_number(cell)
     if fold is None or not fold.is_integer():
         raise LayoutError(f"{file}, line {line}: expected a whole number as fold but got {cell!r}")
     return int(fold)

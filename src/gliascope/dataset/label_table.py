@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gliascope import classes
-from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, number
+from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, parse_number
 from gliascope.errors import LayoutError
 from gliascope.io import folder_labels
 from gliascope.runtime.folders import files_below
 from gliascope.runtime.progress import note
 
-COLUMNS = ("label", "class", "target", "diagnosis", "category", "class name")
+LABEL_COLUMNS = ("label", "class", "target", "diagnosis", "category", "class name")
 _SUFFIXES = (".csv", ".tsv")
 _OTHERS = (".txt", ".xls", ".xlsx", ".ods")  # may be meant for one
 _YES_NO = {0.0: classes.NO_TUMOR, 1.0: "tumor"}
@@ -36,11 +36,11 @@ def load_label_table(path: Path, roots: Sequence[Path]) -> LabelsByFile:
     that names no file here, and a file with two classes.
     """
     table = TableFile.read(path)
-    paths, column = table.find(PATH_COLUMNS), table.find(COLUMNS)
+    paths, column = table.find_column(PATH_COLUMNS), table.find_column(LABEL_COLUMNS)
     if paths is None or column is None:
         raise LayoutError(
-            f"{path}: expected a column {' or '.join(PATH_COLUMNS[:4])} and one {' or '.join(COLUMNS[:3])} "
-            f"but got {table.names}"
+            f"{path}: expected a column {' or '.join(PATH_COLUMNS[:4])} and one "
+            f"{' or '.join(LABEL_COLUMNS[:3])} but got {table.column_names}"
         )
     files = [
         (str(root.parent), file.relative_to(root.parent).as_posix())
@@ -51,7 +51,7 @@ def load_label_table(path: Path, roots: Sequence[Path]) -> LabelsByFile:
     cells = table.cells(column)
     class_of = _classes(path, cells)
     found: LabelsByFile = {}
-    for line, at, cell in zip(table.lines, table.match(paths, files), cells, strict=True):
+    for line, at, cell in zip(table.lines, table.match_files(paths, files), cells, strict=True):
         if at is None or not cell:
             continue
         name, said = files[at][1], (class_of[cell], cell)
@@ -71,7 +71,7 @@ def labels_in_source(path: Path, root: Path) -> LabelsByFile:
 def _classes(path: Path, cells: Sequence[str]) -> dict[str, str]:
     """The class of each cell."""
     told = sorted(set(filter(None, cells)))
-    numbers = {cell: number(cell) for cell in told}
+    numbers = {cell: parse_number(cell) for cell in told}
     if told and all(value in _YES_NO for value in numbers.values()):
         said = ", ".join(f"{cell} as {_YES_NO[value]}" for cell, value in numbers.items() if value in _YES_NO)
         note(f"{path}: read {said}; write names in place of numbers if they mean something else")

@@ -17,11 +17,11 @@ from gliascope.io.series import series_scales
 from gliascope.io.slices import Slice
 from gliascope.runtime.folders import files_below
 
-COLUMNS = ("path", "mask", "label")
+MASK_COLUMNS = ("path", "mask", "label")
 _LOSSY = ("jpeg", "webp")
 
 
-def masked_slices(place: Path) -> Iterator[Slice]:
+def masked_slices(path: Path) -> Iterator[Slice]:
     """Slices that show a lesion, with `mask`, `label`, and `patient` and `study`: what may not be parted.
 
     place: a CSV with the columns path, mask, label and, where known, group (a patient). Its paths start at
@@ -32,14 +32,14 @@ def masked_slices(place: Path) -> Iterator[Slice]:
     Raises LayoutError for a table without these columns and a mask that does not fit its slice, ReadError for
     a file that cannot be read.
     """
-    if not place.exists():
-        raise LayoutError(f"{place}: not found; give a CSV with the columns {', '.join(COLUMNS)}")
-    own = place.suffix.lower() not in (".csv", ".tsv")
-    rows = [{"path": str(path)} for path in (files_below(place) if place.is_dir() else [place])]
-    rows = sorted(rows if own else _table(place), key=_shuffled)
-    scales = {} if own else series_scales(_beside(place, row["path"]) for row in rows)
+    if not path.exists():
+        raise LayoutError(f"{path}: not found; give a CSV with the columns {', '.join(MASK_COLUMNS)}")
+    own = path.suffix.lower() not in (".csv", ".tsv")
+    rows = [{"path": str(path)} for path in (files_below(path) if path.is_dir() else [path])]
+    rows = sorted(rows if own else _table(path), key=_shuffled)
+    scales = {} if own else series_scales(_beside(path, row["path"]) for row in rows)
     for row in rows:
-        for item in _own(row) if own else _paired(place, row, scales):
+        for item in _own(row) if own else _paired(path, row, scales):
             if item.mask is not None and item.mask.any() and item.label:
                 yield item
 
@@ -51,13 +51,17 @@ def _shuffled(row: dict[str, str]) -> bytes:
 
 def _table(place: Path) -> list[dict[str, str]]:
     table = TableFile.read(place)
-    own = {name: table.find([name]) for name in (*COLUMNS, "group")}
+    own = {name: table.find_column([name]) for name in (*MASK_COLUMNS, "group")}
     cells = {name: table.cells(column) for name, column in own.items() if column is not None}
     rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-    if not rows or not set(COLUMNS).issubset(cells) or any(not row[name] for row in rows for name in COLUMNS):
+    if (
+        not rows
+        or not set(MASK_COLUMNS).issubset(cells)
+        or any(not row[name] for row in rows for name in MASK_COLUMNS)
+    ):
         raise LayoutError(
-            f"{place}: expected rows with the columns {', '.join(COLUMNS)}, none of them empty, but got "
-            f"{table.names}"
+            f"{place}: expected rows with the columns {', '.join(MASK_COLUMNS)}, none of them empty, but got "
+            f"{table.column_names}"
         )
     return rows
 

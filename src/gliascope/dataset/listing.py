@@ -19,13 +19,13 @@ from gliascope.runtime.resumable_map import Chunk, chunks
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class SourceFile:
     """A file of a source, its name from the source on, what its folders say, and the scale of its series."""
 
     path: Path
     root: Path
     name: str
-    place: folder_labels.FolderLabels
+    folder_labels: folder_labels.FolderLabels
     scale: SeriesScale | None = None
 
 
@@ -53,11 +53,11 @@ class SourceFiles:
 
     roots: Sequence[Path]
     mapping: Mapping[str, str | None]
-    classes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scales: Mapping[str, SeriesScale] | None = None
 
     @classmethod
-    def of(cls, sources: Sequence[Path], labels_file: Path | None) -> "SourceFiles":
+    def from_sources(cls, sources: Sequence[Path], labels_file: Path | None) -> "SourceFiles":
         """Files of source folders. Raises LayoutError for sources and labels that cannot be used.
 
         labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
@@ -67,14 +67,19 @@ class SourceFiles:
             return cls(roots, {}, load_label_table(labels_file, roots))
         return cls(roots, folder_labels.load_mapping(labels_file))
 
-    def __iter__(self) -> Iterator[Chunk[File]]:
-        made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.classes.items())])
-        files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
+    def __iter__(self) -> Iterator[Chunk[SourceFile]]:
+        made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.labels.items())])
+        files = (
+            file
+            for root in self.roots
+            for file in self.files_of_source(root)
+            if not file.folder_labels.excluded
+        )
         if (scales := self.scales) is not None:
             files = (replace(file, scale=scales[file.name]) for file in files if file.name in scales)
         return chunks(files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text)
 
-    def below(self, root: Path) -> Iterator[File]:
+    def files_of_source(self, root: Path) -> Iterator[SourceFile]:
         """Files of one source, those of excluded classes, too."""
 
         @cache
@@ -91,10 +96,10 @@ class SourceFiles:
         for path in files_below(root):
             below = path.relative_to(root.parent)
             name, said = below.as_posix(), place(below.parent)
-            if name in self.classes:
-                label, raw = self.classes[name]
+            if name in self.labels:
+                label, raw = self.labels[name]
                 said = replace(said, label=label, raw_label=raw)
-            yield File(path, root.parent, name, said)
+            yield SourceFile(path, root.parent, name, said)
 
 
 def check_sources(files: SourceFiles) -> int:
@@ -106,10 +111,10 @@ def check_sources(files: SourceFiles) -> int:
     total, seen = 0, _Seen(files)
     for root in files.roots:
         some = False
-        for file in files.below(root):
+        for file in files.files_of_source(root):
             some = True
             seen.add(file)
-            total += not file.place.excluded
+            total += not file.folder_labels.excluded
         if not some:
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
     seen.check()
@@ -129,13 +134,13 @@ class _Seen:
         self.classes: dict[Path, dict[str, str]] = {}  # of each source: class, and a folder that says so
         self.tables: list[tuple[Path, Path]] = []  # root and path
 
-    def add(self, file: File) -> None:
-        root, said = file.root / file.name.split("/")[0], file.place
+    def add(self, file: SourceFile) -> None:
+        root, said = file.root / file.name.split("/")[0], file.folder_labels
         self.places.add(file.name.rpartition("/")[0])
         if is_table(file.path):
             self.tables.append((root, file.path))
         elif said.raw_label is not None and (said.excluded or said.label):
-            if file.name not in self.files.classes:
+            if file.name not in self.files.labels:
                 self.folders.add(said.raw_label)
             if said.label:
                 self.known.add(f"{said.raw_label} -> {said.label}")
@@ -169,7 +174,7 @@ class _Seen:
     def _check_table(self, root: Path, path: Path) -> None:
         """One class for all files of a source may be a guess, if a table there knows better."""
         classes = self.classes.get(root, {})
-        if len(classes) != 1 or self.files.classes:
+        if len(classes) != 1 or self.files.labels:
             return
         label, folder = next(iter(classes.items()))
         if normalise(folder) in self.files.mapping:
@@ -199,7 +204,7 @@ class _Seen:
             )
 
 
-def _says_its_label(file: File) -> bool | None:
+def _says_its_label(file: SourceFile) -> bool | None:
     """Whether it is an image that says its class; None where it cannot be read."""
     try:
         return read(file.path)[0].label is not None

@@ -21,10 +21,12 @@ def exclusion_reasons(frame: pl.DataFrame) -> pl.Series:
         .when(~pl.col("first"))
         .then(pl.lit("copy of ") + pl.col("first_path"))
     )
-    reasons = _compare(frame).select("row", set_aside=reason)
+    reasons = _compare(frame).select("row", exclusion_reason=reason)
     rows = frame.select("path").with_row_index("row").select("row")
-    copies = rows.join(reasons, on="row", how="left", maintain_order="left")["set_aside"]
-    return frame["kind"].cast(pl.String).alias("set_aside").zip_with(frame["kind"].is_not_null(), copies)
+    copies = rows.join(reasons, on="row", how="left", maintain_order="left")["exclusion_reason"]
+    return (
+        frame["kind"].cast(pl.String).alias("exclusion_reason").zip_with(frame["kind"].is_not_null(), copies)
+    )
 
 
 def conflicts(frame: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from gliascope import classes
 from gliascope.dataset.catalog import EXCLUDED_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
 from gliascope.dataset.groups import GroupsFile, attach_groups
 from gliascope.dataset.identity import identify_patients
-from gliascope.dataset.listing import File, SourceFiles, check_sources
+from gliascope.dataset.listing import SourceFile, SourceFiles, check_sources
 from gliascope.dataset.merge import exclusion_reasons
 from gliascope.dataset.scan_chunks import ChunkTables, join_tables, split_tables, thumbnails_of
 from gliascope.errors import LayoutError, ReadError
@@ -36,7 +36,7 @@ from gliascope.runtime.process_pool import decoding_executor
 from gliascope.runtime.progress import note
 from gliascope.runtime.resumable_map import Chunk, resumable_map
 
-THUMBNAIL = 64
+THUMBNAIL_SIZE = 64
 _ROWS = SCHEMA | EXCLUDED_SCHEMA  # a reject has a reason, a slice none
 
 
@@ -60,15 +60,15 @@ def scan(
     Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
     classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
     """
-    files = SourceFiles.of(sources, labels)
+    files = SourceFiles.from_sources(sources, labels)
     mapping = files.mapping
     count = check_sources(files)
     tables, series = ChunkTables(resume_folder), SeriesCollector()
 
-    def rows(files: SourceFiles, workers: Executor) -> Iterator[pl.DataFrame]:
+    def rows(files: SourceFiles, executor: Executor) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
         for key, content in resumable_map(
-            files, partial(_block, mapping=mapping), resume_folder, "scan", workers
+            files, partial(_block, mapping=mapping), resume_folder, "scan", executor
         ):
             table, members = split_tables(content)
             tables.add(key, table)
@@ -86,7 +86,7 @@ def scan(
             found = _again(found, pl.concat(rows(replace(files, scales=scales), them)), scales)
     frame, rejects = _without_captures(*_apart(found))
     frame = attach_groups(identify_patients(frame, mapping if patient_folders else None), groups)
-    frame = frame.with_columns(set_aside=exclusion_reasons(frame))
+    frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     catalog = Catalog(frame, rejects, partial(thumbnails_of, tables, frame["pixel_hash"]))
     _check_classes(catalog, sources)
     _say_notes(frame)
@@ -135,7 +135,7 @@ def _without_captures(frame: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.Da
     return kept, pl.concat([rejects, gone.select("path", "source", **named)])
 
 
-def _block(block: Chunk[File], mapping: Mapping[str, str | None]) -> bytes:
+def _block(block: Chunk[SourceFile], mapping: Mapping[str, str | None]) -> bytes:
     """Rows of a block's files, slices and rejects, as a table in Arrow's format; and members of series."""
     rows, members = list[dict[str, Any]](), list[SeriesMember]()
     folders = FolderListings()
@@ -152,7 +152,7 @@ def _block(block: Chunk[File], mapping: Mapping[str, str | None]) -> bytes:
     return join_tables(table.getvalue(), pack_members(members) if members else b"")
 
 
-def _reject(file: File, error: ReadError) -> dict[str, Any]:
+def _reject(file: SourceFile, error: ReadError) -> dict[str, Any]:
     return {
         "path": printable(file.name),
         "source": printable(file.name.split("/")[0]),
@@ -162,7 +162,7 @@ def _reject(file: File, error: ReadError) -> dict[str, Any]:
 
 
 def _catalogue(
-    file: File, mapping: Mapping[str, str | None], folders: FolderListings
+    file: SourceFile, mapping: Mapping[str, str | None], folders: FolderListings
 ) -> tuple[list[dict[str, Any]], SeriesMember | None] | ReadError:
     """Rows of the file's slices, and what it says of the scale of its series, if it is of one."""
     if printable(file.name) != file.name:
@@ -188,30 +188,30 @@ def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
 
 
 def _row(
-    file: File,
+    file: SourceFile,
     item: Slice,
     size: int,
     sha256: str,
     mapping: Mapping[str, str | None],
     one: SeriesMember | None,
 ) -> dict[str, Any]:
-    label = mapping.get(classes.normalise(item.label), item.label) if item.label else file.place.label
+    label = mapping.get(classes.normalise(item.label), item.label) if item.label else file.folder_labels.label
     source = file.name.split("/")[0]
-    thumbnail, head_thumbnail = thumbnails(to_grey(item.pixels))
+    thumbnail, head_thumbnail = make_thumbnails(to_grey(item.pixels))
     return {
         "path": file.name,
         "root": str(file.root),
         "index": item.index,
         "source": source,
         "label": label,
-        "raw_label": item.label or file.place.raw_label,
-        "official": file.place.subset,
+        "raw_label": item.label or file.folder_labels.raw_label,
+        "official": file.folder_labels.subset,
         # Two sources may both have a patient "1"; they are different people until someone says otherwise.
         "patient": f"{source}:{item.patient}" if item.patient else None,
         "patient_from": "file" if item.patient else None,
         "study": item.study,
         "series": item.series or (one.series if one else None),
-        "modality": item.modality or file.place.modality,
+        "modality": item.modality or file.folder_labels.modality,
         "plane": item.plane,
         "kind": item.kind,
         "format": item.format,
@@ -240,13 +240,13 @@ def pixel_hash(pixels: NDArray[np.uint8]) -> str:
     return content.hexdigest()
 
 
-def thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+def make_thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """Two pictures of a grey slice, 64x64, bilinear, 4,096 bytes each: of all of it, and of its head.
 
     The second is of what `head.mass_box` frames, black beyond the slice: a copy whose black border was cut
     off or widened has nearly the same.
     """
-    image, size = Image.fromarray(grey), (THUMBNAIL, THUMBNAIL)
+    image, size = Image.fromarray(grey), (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     whole = image.resize(size, Image.Resampling.BILINEAR)
     top, bottom, left, right = moments_box(np.asarray(whole), *grey.shape)
     x, y = math.floor(left), math.floor(top)

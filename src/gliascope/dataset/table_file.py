@@ -40,7 +40,7 @@ class TableFile:
     columns: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
-    error: type[GliascopeError] = LayoutError
+    error_class: type[GliascopeError] = LayoutError
 
     @classmethod
     def read(cls, file: Path, error: type[GliascopeError] = LayoutError) -> "TableFile":
@@ -93,7 +93,7 @@ class TableFile:
         rows = [(row + [""] * width)[:width] for row in rows]
         return cls(file, tuple(columns), rows[1:], lines[1:], error)
 
-    def find(self, names: Iterable[str]) -> str | None:
+    def find_column(self, names: Iterable[str]) -> str | None:
         """The first column of one of these names, whatever its case and separators."""
         wanted = set(map(_word, names))
         return next((column for column in self.columns if _word(column) in wanted), None)
@@ -104,11 +104,11 @@ class TableFile:
         return [row[number] for row in self.rows]
 
     @property
-    def names(self) -> str:
+    def column_names(self) -> str:
         """Its columns, as a message shows them."""
         return ", ".join(map(repr, self.columns)) or "none"
 
-    def match(self, column: str, files: Sequence[tuple[str, str]]) -> list[int | None]:
+    def match_files(self, column: str, files: Sequence[tuple[str, str]]) -> list[int | None]:
         """Which of `files` (root, path from there) each cell of `column` names; None for another file.
 
         A cell may be the path from the root, one from the table's own folder, or any end of the whole path
@@ -127,7 +127,7 @@ class TableFile:
         for line, cell, numbers in zip(self.lines, self.cells(column), found, strict=True):
             if len(numbers) > 1:
                 some = " and ".join("/".join(files[number]) for number in numbers[:2])
-                raise self.error(
+                raise self.error_class(
                     f"{self.file}, line {line}: {cell!r} may be any of several files, like {some}; "
                     "give longer paths"
                 )
@@ -140,7 +140,7 @@ class TableFile:
     ) -> None:
         cells = self.cells(column)
         if not cells:
-            raise self.error(f"{self.file}: has no line below its first, which names the columns")
+            raise self.error_class(f"{self.file}: has no line below its first, which names the columns")
         strangers = [
             f"line {line} {cell!r}"
             for line, cell, number in zip(self.lines, cells, matched, strict=True)
@@ -149,7 +149,7 @@ class TableFile:
         example = f"paths there look like {files[0][1]}" if files else "which is empty"
         shown = ", ".join(strangers[:_SHOWN])
         if len(strangers) == len(cells):
-            raise self.error(
+            raise self.error_class(
                 f"{self.file}: matches no slice; it names no file of the catalogue in {len(cells)} lines"
                 f"{f' ({shown})' if shown else ''}; {example}"
             )
@@ -162,7 +162,7 @@ class TableFile:
             )
 
 
-def number(cell: str) -> float | None:
+def parse_number(cell: str) -> float | None:
     """A cell as a number, with a decimal point or comma; None for what is none."""
     try:
         return float(cell.replace(",", ".", 1) if "." not in cell else cell)

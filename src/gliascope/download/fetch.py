@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gliascope.download.public import Origin, PublicSet, find
+from gliascope.download.public import Origin, PublicSet, find_public_set
 from gliascope.errors import FetchError
 from gliascope.runtime.files import safe_name
 
-LABELS = ".labels.yaml"  # hidden, so that `scan` passes over it
-RECORD = ".source.json"
+LABELS_FILE = ".labels.yaml"  # hidden, so that `scan` passes over it
+ORIGIN_FILE = ".source.json"
 
 
 def fetch(name: str, out: Path) -> Path:
@@ -25,7 +25,7 @@ def fetch(name: str, out: Path) -> Path:
     Raises FetchError for an unknown name, an `out` that holds something, a missing library, and whatever
     keeps the set from coming whole.
     """
-    public = find(name)
+    public = find_public_set(name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FetchError(f"{out}: already there; remove it, or choose another folder by --out")
     work = out.absolute().parent / safe_name(f".{out.name}.{name}.part")
@@ -45,10 +45,10 @@ def fetch(name: str, out: Path) -> Path:
     return out
 
 
-def origin(folder: Path) -> Origin | None:
+def read_origin(folder: Path) -> Origin | None:
     """What `fetch` wrote of this folder; None of a folder that it did not bring, whatever its name."""
     try:
-        return Origin.model_validate_json((folder / RECORD).read_bytes())
+        return Origin.model_validate_json((folder / ORIGIN_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -73,7 +73,7 @@ def _describe(public: PublicSet, version: str, data: Path) -> None:
 
     record = public.model_dump(mode="json", exclude={"labels"})
     record |= {"version": version, "fetched": datetime.now(UTC).isoformat(timespec="seconds")}
-    (data / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (data / ORIGIN_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if public.labels:
         text = yaml.safe_dump(dict(public.labels), allow_unicode=True)
-        (data / LABELS).write_text(text, encoding="utf-8")
+        (data / LABELS_FILE).write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from gliascope.download.unpack import unpack
 from gliascope.errors import FetchError, explain
 
 API = "https://api.figshare.com/v2"
-PAGE = 1000
+PAGE_SIZE = 1000
 
 
 class _File(BaseModel):
@@ -46,8 +46,8 @@ def download_article(article: int, work: Path, home: str) -> str:
 def _files(article: int, remedies: dict[int, str]) -> list[_File]:
     found: list[Any] = []
     page = 1
-    while len(found) == (page - 1) * PAGE:
-        found += get_json(f"{API}/articles/{article}/files?page={page}&page_size={PAGE}", remedies)
+    while len(found) == (page - 1) * PAGE_SIZE:
+        found += get_json(f"{API}/articles/{article}/files?page={page}&page_size={PAGE_SIZE}", remedies)
         page += 1
     try:
         files = [_File.model_validate(item) for item in found]

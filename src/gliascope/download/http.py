@@ -28,7 +28,7 @@ _MIB = 2**20
 Result = TypeVar("Result")
 
 
-def persist(action: Callable[[], Result], place: str, remedies: dict[int, str]) -> Result:
+def retry(action: Callable[[], Result], target: str, remedies: dict[int, str]) -> Result:
     """Run `action`, again while it fails for a reason that may pass, up to ATTEMPTS times.
 
     `remedies`: what to do about an HTTP status. Raises FetchError.
@@ -41,13 +41,13 @@ def persist(action: Callable[[], Result], place: str, remedies: dict[int, str]) 
             reason = f"HTTP {status}"
             if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
                 remedy = remedies.get(status, "look at the set's page")
-                raise FetchError(f"{place}: {reason}; {remedy}") from None
+                raise FetchError(f"{target}: {reason}; {remedy}") from None
         except requests.RequestException as error:
             reason = type(error).__name__
         if attempt + 1 < ATTEMPTS:
             time.sleep(PAUSE * 2**attempt)
     raise FetchError(
-        f"{place}: no connection, or it broke ({reason}); check the network, then give the same command "
+        f"{target}: no connection, or it broke ({reason}); check the network, then give the same command "
         "again, it goes on where it stopped"
     )
 
@@ -60,7 +60,7 @@ def get_json(url: str, remedies: dict[int, str]) -> Any:
         response.raise_for_status()
         return response
 
-    response = persist(get, url, remedies)
+    response = retry(get, url, remedies)
     try:
         return response.json()
     except requests.JSONDecodeError:
@@ -75,7 +75,7 @@ def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]
     if path.exists():
         return
     part = path.with_name(safe_name(f"{path.name}.part"))
-    persist(lambda: _continue(url, part, size), url, remedies)
+    retry(lambda: _continue(url, part, size), url, remedies)
     with part.open("rb") as stream:
         found = hashlib.file_digest(stream, "md5").hexdigest()
     if found != md5:

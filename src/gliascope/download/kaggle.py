@@ -13,7 +13,7 @@ from pathlib import Path
 import kagglehub
 from kagglehub.exceptions import DataCorruptionError
 
-from gliascope.download.http import persist
+from gliascope.download.http import retry
 from gliascope.errors import FetchError
 
 _SIGN_IN = (
@@ -32,7 +32,7 @@ def download_dataset(handle: str, work: Path, home: str) -> str:
     remedies = {401: _SIGN_IN, 403: f"{_SIGN_IN}, and consent to the terms on {home}", 404: f"look at {home}"}
     try:
         with _cache_in(work):
-            found = Path(persist(lambda: kagglehub.dataset_download(handle), f"Kaggle {handle}", remedies))
+            found = Path(retry(lambda: kagglehub.dataset_download(handle), f"Kaggle {handle}", remedies))
     except _DAMAGE as error:
         shutil.rmtree(work)  # else the next try goes on with it
         reason = " ".join(str(error).split())

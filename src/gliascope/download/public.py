@@ -61,7 +61,7 @@ def public_sets() -> dict[str, PublicSet]:
     return {name: PublicSet(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
 
 
-def find(name: str) -> PublicSet:
+def find_public_set(name: str) -> PublicSet:
     """The set of this name. Raises FetchError that lists the names where there is none."""
     if name not in public_sets():
         raise FetchError(f"unknown set {name!r}; choose from {', '.join(public_sets())}")

@@ -6,8 +6,8 @@ from pathlib import Path
 from gliascope.errors import FetchError
 from gliascope.runtime.unzip import Reason, ZipLimits, ZipRefusedError, unzip
 
-MEMBERS = 500_000
-RATIO = 200  # unpacked to packed bytes; image files hardly shrink
+MAX_MEMBERS = 500_000
+MAX_RATIO = 200  # unpacked to packed bytes; image files hardly shrink
 
 _REFUSALS: dict[Reason, str] = {
     "damaged": "damaged archive ({detail})",
@@ -17,7 +17,7 @@ _REFUSALS: dict[Reason, str] = {
     "link": "{detail!r} is a link; refused",
     "outside": "{detail!r} leads out of the archive's folder; refused",
     "twice": "holds {detail!r} twice; refused",
-    "too many": f"more than {MEMBERS:,} files; refused as made to fill the disk",
+    "too many": f"more than {MAX_MEMBERS:,} files; refused as made to fill the disk",
 }
 
 
@@ -30,12 +30,12 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     free, packed = shutil.disk_usage(folder.parent).free, archive.stat().st_size
     try:
-        unzip(archive, folder, ZipLimits(MEMBERS, free, free, RATIO), keep_names=True)
+        unzip(archive, folder, ZipLimits(MAX_MEMBERS, free, free, MAX_RATIO), keep_names=True)
     except ZipRefusedError as error:
         if error.reason != "too large":
             reason = _REFUSALS[error.reason].format(detail=error.detail)
             raise FetchError(f"{archive.name}: {reason}") from None
-        if error.declared > RATIO * packed:
+        if error.declared > MAX_RATIO * packed:
             raise FetchError(
                 f"{archive.name}: {error.declared} bytes in all, packed into {packed} bytes; "
                 "refused as made to fill the disk"

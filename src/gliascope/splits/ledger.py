@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gliascope.runtime.progress import note
 from gliascope.splits.split import Split
 
-LEDGER = "ledger.jsonl"
-SHARED = "GLIASCOPE_LEDGER"  # names one more file, for looks from result folders that lie apart
+LEDGER_FILE = "ledger.jsonl"
+SHARED_LEDGER_VARIABLE = (
+    "GLIASCOPE_LEDGER"  # names one more file, for looks from result folders that lie apart
+)
 
 
 class LedgerEntry(BaseModel):
@@ -80,8 +82,8 @@ def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEva
     repeated evaluation tells nothing new. Raises OSError where the ledger in `folder` cannot be written; a
     shared one that cannot is named.
     """
-    shared = [Path(os.environ[SHARED])] if os.environ.get(SHARED) else []
-    beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
+    shared = [Path(os.environ[SHARED_LEDGER_VARIABLE])] if os.environ.get(SHARED_LEDGER_VARIABLE) else []
+    beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER_FILE}"))
     earlier = {one for file in dict.fromkeys([*beside, *shared]) for one in read_ledger(file)}
     own = {one.model for one in entries}
     found = {}
@@ -91,12 +93,15 @@ def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEva
         found[protocol] = EarlierEvaluations(
             models=len({one.model for one in others}), first=min((one.date for one in others), default=None)
         )
-    _append(folder / LEDGER, entries)
+    _append(folder / LEDGER_FILE, entries)
     for file in shared:
         try:
             _append(file, entries)
         except OSError as error:  # after the work: what was measured is not lost for it
-            note(f"{SHARED}: {file} cannot be written ({error.strerror}); the look is in {folder} alone")
+            note(
+                f"{SHARED_LEDGER_VARIABLE}: {file} cannot be written ({error.strerror}); "
+                f"this evaluation is only in {folder / LEDGER_FILE}"
+            )
     return found
 
 

@@ -11,9 +11,9 @@ from gliascope.errors import SplitError
 from gliascope.runtime.progress import note
 from gliascope.splits.draws import GROUP_KEY, SLICE_KEY, draw_position
 
-VALIDATION = TEST = 0.15
+DRAWN_VALIDATION_SHARE = TEST_SHARE = 0.15
 VALIDATION_SHARE = 0.1  # for validation, where the test set has been taken already
-FOLDS = 5
+FOLD_COUNT = 5
 
 Folds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
 
@@ -27,12 +27,12 @@ class ProtocolInput:
     frame: pl.DataFrame
     pairs: pl.DataFrame | None
     seed: int
-    validation: float = VALIDATION_SHARE
+    validation_share: float = VALIDATION_SHARE
 
     @property
-    def merged(self) -> pl.Series:
+    def in_merged_set(self) -> pl.Series:
         """Whether a row is in the merged set, in which identical slices are once and conflicts are not."""
-        return self.frame["set_aside"].is_null()
+        return self.frame["exclusion_reason"].is_null()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _official(material: ProtocolInput) -> Folds:
     """The source's own test set; its own validation set, else one cut by group from what is left."""
     frame = material.frame
     if not has_test_folder(frame):
-        raise no_test_folder(frame["source"].unique().to_list())
+        raise missing_test_folder(frame["source"].unique().to_list())
     parts = frame["official"].fill_null("train")
     if (parts == "val").any():
         return {"": parts}
@@ -69,17 +69,17 @@ def _official_clean(material: ProtocolInput) -> Folds:
 
 
 def _grouped(material: ProtocolInput) -> Folds:
-    return {"": _on(material.merged, material.frame, lambda frame: _cut(frame, material.seed))}
+    return {"": _on(material.in_merged_set, material.frame, lambda frame: _cut(frame, material.seed))}
 
 
 def _folds(material: ProtocolInput) -> Folds:
     """Each fold of the CSV, else of FOLDS drawn by group, tests once."""
-    frame, used = material.frame, material.merged
+    frame, used = material.frame, material.in_merged_set
     # The file may name another copy than the one that was kept.
     fold = frame.select(pl.col("fold").drop_nulls().first().over("pixel_hash")).to_series()
     if fold.is_null().all():
         drawn = draw_position(frame.filter(used), material.seed)
-        fold = fold.scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
+        fold = fold.scatter(used.arg_true(), (drawn * FOLD_COUNT).floor().cast(pl.Int32) + 1)
     used &= fold.is_not_null()
     rounds = {}
     for number in fold.filter(used).unique().sort():
@@ -162,7 +162,7 @@ def _round(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Seri
 def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: ProtocolInput) -> pl.Series:
     """Cut a validation part from the training part."""
     train = parts == "train"
-    drawn = _cut(frame.filter(train), material.seed, test=0.0, validation=material.validation)
+    drawn = _cut(frame.filter(train), material.seed, test=0.0, validation=material.validation_share)
     return parts.scatter(train.arg_true(), drawn)
 
 
@@ -180,8 +180,8 @@ def _cut(
     frame: pl.DataFrame,
     seed: int,
     *,
-    test: float = TEST,
-    validation: float = VALIDATION,
+    test: float = TEST_SHARE,
+    validation: float = DRAWN_VALIDATION_SHARE,
     key: pl.Expr = GROUP_KEY,
 ) -> pl.Series:
     """Draw test, validation and training parts by whole groups, stratified by class."""
@@ -235,8 +235,8 @@ PROTOCOLS: dict[str, Protocol] = {
         leaky=True,
     ),
 }
-NEEDS_TEST = ("official", "official-clean")
-WITHOUT_TEST = "No source has a test folder of its own, so `official` does not apply."
+NEED_TEST_FOLDER = ("official", "official-clean")
+NO_TEST_FOLDER_NOTE = "No source has a test folder of its own, so `official` does not apply."
 
 
 def check_protocols(names: Sequence[str]) -> None:
@@ -255,11 +255,11 @@ def default_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
     """What a catalogue frame is split by where the user names no protocol; said on screen if not official."""
     if has_test_folder(frame):
         return ("official",)
-    note(f"{WITHOUT_TEST} Taken instead: --protocol grouped")
+    note(f"{NO_TEST_FOLDER_NOTE} Taken instead: --protocol grouped")
     return ("grouped",)
 
 
-def no_test_folder(sources: Sequence[str]) -> SplitError:
+def missing_test_folder(sources: Sequence[str]) -> SplitError:
     """What to say where sources lack what NEEDS_TEST needs."""
     return SplitError(
         f"no test folder in {', '.join(sorted(sources))}; "

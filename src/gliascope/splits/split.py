@@ -29,7 +29,7 @@ from gliascope.splits.split_errors import empty_subset, untrained_class
 from gliascope.splits.validation import validation_roles
 
 SUBSETS = ("train", "val", "test")
-UNAUDITED = "No audit was given, so near copies are not kept together: they may be on both sides."
+UNAUDITED_NOTE = "No audit was given, so near copies are not kept together: they may be on both sides."
 COLUMNS = [
     "protocol", "fold_name", "seed", "decisions", "audited",
     "path", "index", "source", "label", "pixel_hash", "group", "calibrates", "subset",
@@ -71,7 +71,9 @@ class Split:
     def description(self) -> str:
         """What a reader must know of the protocol, and whether the copies it speaks of were looked for."""
         text = PROTOCOLS[self.protocol].description
-        return text if self.frame["audited"][0] or _parts_copies(self.protocol) else f"{text} {UNAUDITED}"
+        return (
+            text if self.frame["audited"][0] or _parts_copies(self.protocol) else f"{text} {UNAUDITED_NOTE}"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,7 +105,7 @@ class Split:
         return np.searchsorted(self.classes, self.subset(name)["label"].to_list()).astype(np.int64)
 
     @property
-    def fingerprints(self) -> dict[str, str]:
+    def subset_hashes(self) -> dict[str, str]:
         """By part: hash of the content and label of its slices, in any order."""
         found = {}
         for name in SUBSETS:
@@ -114,14 +116,14 @@ class Split:
         return found
 
     @property
-    def training(self) -> str:
+    def training_hash(self) -> str:
         """Hash of the label and part of every slice that trains or validates: one training serves equals.
 
         So are the parts of validation that choose and calibrate: a run is calibrated once, at its end.
         """
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)
         used = self.frame.filter(pl.col("subset") != "test")
-        used = used.with_columns(use=validation_roles(used, chooses=True).fill_null(""))
+        used = used.with_columns(use=validation_roles(used, selects=True).fill_null(""))
         for row in used.select("pixel_hash", "label", "subset", "use").sort(pl.all()).iter_rows():
             content.update("\t".join(row).encode())
         return content.hexdigest()
@@ -157,7 +159,7 @@ def split(
     seed: int = 0,
     audit: Audit | None = None,
     decisions: Decisions | None = None,
-    validation: float = VALIDATION_SHARE,
+    validation_share: float = VALIDATION_SHARE,
     repeats: int = 1,
 ) -> list[Split]:
     """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
@@ -172,26 +174,26 @@ def split(
     check_protocols(protocols or ())
     protocols = protocols or default_protocols(catalog.frame)
     if audit is None and not all(map(_parts_copies, protocols)):
-        note(f"{UNAUDITED} Add --audit DIR.")
+        note(f"{UNAUDITED_NOTE} Add --audit DIR.")
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
     frame = frame.with_columns(group=pl.Series(group_slices(frame, pairs)), audited=pl.lit(audit is not None))
     frame = frame.with_columns(calibrates=hash_halves(frame))
     if decisions:
         frame = apply_labels(frame, decisions.frame)
-        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
+        frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     # A localizer or a map trains nothing and tests nothing, also where a protocol takes copies and all.
     frame = frame.filter(pl.col("kind").is_null())
     facts = frame.with_columns(decisions=pl.lit(decisions.summary if decisions else None, pl.String))
     splits: list[Split] = []
     for protocol in protocols:
         for repeat in range(repeats):
-            rounds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation))
+            rounds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation_share))
             drawn = [
                 _split(facts, protocol, _round(name, repeat), seed + repeat, parts)
                 for name, parts in rounds.items()
             ]
-            if repeat and drawn[0].training == splits[-len(drawn)].training:
+            if repeat and drawn[0].training_hash == splits[-len(drawn)].training_hash:
                 raise SplitError(f"protocol {protocol!r} draws nothing here: leave out --repeats")
             splits += drawn
     return splits
@@ -232,7 +234,7 @@ def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None
     return pl.concat([kept, same])
 
 
-def check_split(split: Split, parts: Sequence[str] = SUBSETS) -> None:
+def check_split(split: Split, subsets: Sequence[str] = SUBSETS) -> None:
     """Raise SplitError where one of these subsets is empty, or training lacks a class of the others."""
     if split.frame.is_empty():
         raise SplitError(
@@ -245,6 +247,6 @@ def check_split(split: Split, parts: Sequence[str] = SUBSETS) -> None:
         present = set(counts.filter(pl.col("label") == label)["subset"])
         if "train" not in present:
             raise untrained_class(split.frame, split.protocol, name, label, present)
-    for part in parts:
+    for part in subsets:
         if part not in set(split.frame["subset"]):
             raise empty_subset(split.frame, split.protocol, name, part)

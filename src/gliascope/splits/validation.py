@@ -13,7 +13,7 @@ from gliascope.runtime.formats import count, plural
 CHOOSES, CALIBRATES, TRAINED = "chooses", "calibrates", "trained"
 
 
-class Amount(BaseModel):
+class SliceCount(BaseModel):
     """How many slices, in how many independent groups."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,16 +27,16 @@ class ValidationUse(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    chose: Amount = Field(description="chose the epoch, a rate or the settings")
-    calibrated: Amount
-    dropped: Amount = Field(
+    chose: SliceCount = Field(description="chose the epoch, a rate or the settings")
+    calibrated: SliceCount
+    dropped: SliceCount = Field(
         description="cannot calibrate, since copies of them, or slices of their groups, trained; "
         "a group that still calibrates is not counted"
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class DividedValidation:
     """Rows of a validation subset by what they do; each row does one thing.
 
     choosing: those that may choose, none where nothing is chosen; calibrating: those that calibrate;
@@ -48,7 +48,7 @@ class Validation:
     dropped: pl.DataFrame
 
     @property
-    def facts(self) -> ValidationUse:
+    def counts(self) -> ValidationUse:
         """Slices and groups of each use."""
         lost = self.dropped.join(self.calibrating, on="group", how="anti")
         return ValidationUse(
@@ -58,7 +58,7 @@ class Validation:
         )
 
 
-def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
+def validation_roles(frame: pl.DataFrame, selects: bool) -> pl.Series:
     """What each row of a split does: one of CHOOSES, CALIBRATES and TRAINED; null outside validation.
 
     chooses: whether an epoch or settings are chosen on validation slices. Then the groups of one half
@@ -72,7 +72,7 @@ def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
         train["pixel_hash"].unique().implode()
     )
     other_half = val & ~frame["calibrates"]
-    choosing = (other_half if other_half.any() else val) if chooses else val & ~val
+    choosing = (other_half if other_half.any() else val) if selects else val & ~val
     return frame.select(
         pl.when(choosing)
         .then(pl.lit(CHOOSES))
@@ -84,23 +84,23 @@ def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
     ).to_series()
 
 
-def divide_validation(frame: pl.DataFrame, chooses: bool) -> Validation:
+def divide_validation(frame: pl.DataFrame, selects: bool) -> DividedValidation:
     """Divide the validation subset of a split's frame, as `uses` says."""
-    use = validation_roles(frame, chooses)
-    return Validation(*(frame.filter(use == name) for name in (CHOOSES, CALIBRATES, TRAINED)))
+    use = validation_roles(frame, selects)
+    return DividedValidation(*(frame.filter(use == name) for name in (CHOOSES, CALIBRATES, TRAINED)))
 
 
-def exclude_calibrating(frame: pl.DataFrame, chooses: bool) -> pl.DataFrame:
+def exclude_calibrating(frame: pl.DataFrame, selects: bool) -> pl.DataFrame:
     """Rows of a split's frame that training may see: where validation chooses, no others of it."""
-    use = validation_roles(frame, chooses)
-    return frame.filter(use.is_null() | (use == CHOOSES)) if chooses else frame
+    use = validation_roles(frame, selects)
+    return frame.filter(use.is_null() | (use == CHOOSES)) if selects else frame
 
 
-def _amount(slices: pl.DataFrame, groups: pl.DataFrame) -> Amount:
-    return Amount(slices=slices.height, groups=groups["group"].n_unique())
+def _amount(slices: pl.DataFrame, groups: pl.DataFrame) -> SliceCount:
+    return SliceCount(slices=slices.height, groups=groups["group"].n_unique())
 
 
-def uses_of_validation(use: ValidationUse) -> str:
+def describe_validation_use(use: ValidationUse) -> str:
     """What validation slices did, in words."""
     said = f"of the validation slices, {_in_words(use.calibrated)} calibrate"
     if use.chose.slices:
@@ -110,5 +110,5 @@ def uses_of_validation(use: ValidationUse) -> str:
     return said
 
 
-def _in_words(amount: Amount) -> str:
+def _in_words(amount: SliceCount) -> str:
     return f"{count(amount.slices)} in {count(amount.groups)} {plural('group', amount.groups)}"

@@ -27,10 +27,14 @@ from gliascope.runtime.process_pool import decoding_executor
 from gliascope.runtime.progress import note
 from gliascope.runtime.resumable_array import ResumableArray
 
-PIXELS = "pixels.npy"
+PIXELS_FILE = "pixels.npy"
 SLICES_PER_TASK = 100  # slices; a kill loses no more a core
-NAMED = 5
-IN_THE_GRAPH = {"centre", "mean", "std"}  # of preprocessing: what the exported graph does, to no stored pixel
+MAX_NAMED_FILES = 5
+GRAPH_SETTINGS = {
+    "centre",
+    "mean",
+    "std",
+}  # of preprocessing: what the exported graph does, to no stored pixel
 
 _Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row; reasons by file
 
@@ -70,14 +74,16 @@ class Store:
 
     @classmethod
     def open(
-        cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], lost: NDArray[np.int64]
+        cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], missing: NDArray[np.int64]
     ) -> "Store":
         """Map the pixels that are in `folder`."""
-        return cls(folder, preprocessing, ResumableArray(folder / PIXELS, len(hashes)).open(), hashes, lost)
+        return cls(
+            folder, preprocessing, ResumableArray(folder / PIXELS_FILE, len(hashes)).open(), hashes, missing
+        )
 
-    def serves(self, preprocessing: Preprocessing) -> bool:
+    def has_same_pixels(self, preprocessing: Preprocessing) -> bool:
         """Whether slices are stored the same way under `preprocessing`."""
-        own, other = (one.model_dump(exclude=IN_THE_GRAPH) for one in (self.preprocessing, preprocessing))
+        own, other = (one.model_dump(exclude=GRAPH_SETTINGS) for one in (self.preprocessing, preprocessing))
         return own == other
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
@@ -158,10 +164,10 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor 
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
-    content.update(preprocessing.model_dump_json(exclude=IN_THE_GRAPH).encode())
+    content.update(preprocessing.model_dump_json(exclude=GRAPH_SETTINGS).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    lost = _fill(ResumableArray(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, executor)
+    lost = _fill(ResumableArray(folder / PIXELS_FILE, len(hashes)), frame, hashes, preprocessing, executor)
     return Store.open(folder, preprocessing, hashes, lost)
 
 
@@ -170,7 +176,7 @@ def _fill(
     frame: pl.DataFrame,
     hashes: NDArray[np.str_],
     preprocessing: Preprocessing,
-    workers: Executor | None,
+    executor: Executor | None,
 ) -> NDArray[np.int64]:
     """Store what is missing, each slice from the first file that still holds it; rows that none does."""
     done = file.written_rows()
@@ -183,7 +189,7 @@ def _fill(
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
     places = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
-    with decoding_executor(workers, int((~done).sum())) as them:
+    with decoding_executor(executor, int((~done).sum())) as them:
         decode = them.wrap(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
         for some in (places.unique("row", keep="first", maintain_order=True), places):
@@ -245,8 +251,8 @@ def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
 
 
 def _tell(failed: dict[str, str], lost: int, all_: int) -> None:
-    named = [f"{path} ({reason})" for path, reason in list(failed.items())[:NAMED]]
-    more = [f"{len(failed) - NAMED} more"] if len(failed) > NAMED else []
+    named = [f"{path} ({reason})" for path, reason in list(failed.items())[:MAX_NAMED_FILES]]
+    more = [f"{len(failed) - MAX_NAMED_FILES} more"] if len(failed) > MAX_NAMED_FILES else []
     told = f"changed or gone since the scan: {', '.join(named + more)}"
     if lost == all_:
         raise GliascopeError(f"all files are {told}; run `gliascope scan` again")

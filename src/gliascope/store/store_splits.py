@@ -15,7 +15,7 @@ def store_splits(
     frame: pl.DataFrame,
     splits: Sequence[Split],
     preprocessing: Preprocessing,
-    workers: Executor | None = None,
+    executor: Executor | None = None,
 ) -> tuple[Store, list[Split]]:
     """Find or build a Store, and drop from the splits the slices whose files were lost since the scan.
 
@@ -29,8 +29,8 @@ def store_splits(
         Splits of that catalogue.
     preprocessing : Preprocessing
         What is done to a slice before it is stored.
-    workers : Workers, optional
-        Who decodes the files, by default this machine's cores.
+    executor : Executor, optional
+        What decodes the files; by default all cores of this machine.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def store_splits(
     GliascopeError
         Where no file can be read.
     """
-    images = store(frame, preprocessing, workers)
+    images = store(frame, preprocessing, executor)
     return images, [_without_lost(one, images) for one in splits]
 
 

@@ -36,7 +36,7 @@ class Atlas:
 
     brain: Field
     shells: Field
-    parts: Field
+    structures: Field
     deep_white: Array
     falx: Array
 
@@ -54,7 +54,7 @@ def atlas() -> Atlas:
     return Atlas(
         brain=brain,
         shells=Field(np.concatenate([skull.values, _skin(skull)]), _LOW, _COARSE),
-        parts=parts,
+        structures=parts,
         deep_white=_deep_white(brain, skull),
         falx=_points(parts, parts.values[0] == Tissue.DURA),
     )
@@ -100,7 +100,7 @@ def _deep_white(brain: Field, skull: Field) -> Array:
     sparse = Field(brain.values[1:, ::3, ::3, ::3], brain.low, 3)
     points = _points(sparse, sparse.values[0] > 150)
     points = points[points[:, 2] > -35]
-    deep: Array = points[skull.at(points.T)[0] < -12]
+    deep: Array = points[skull.interpolate(points.T)[0] < -12]
     return deep
 
 

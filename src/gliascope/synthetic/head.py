@@ -20,11 +20,11 @@ class Head:
     bone, flesh, vessels, spots: noise of deviation 1. age: 0 few white matter spots, 1 many.
     """
 
-    turn: Array
+    to_atlas_matrix: Array
     bend: tuple[Waves, Waves, Waves]
     gyri: tuple[Waves, Waves, Waves]
     ventricles: tuple[float, float]
-    crisp: float
+    sharpness: float
     skull_width: float
     bone: Waves
     flesh: Waves
@@ -37,11 +37,12 @@ class Head:
         """A random head."""
         both, apart = rng.uniform(-0.2, 0.45), rng.normal(0, 0.1)
         return cls(
-            turn=_turn(rng.normal(0, (3, 2.5, 4))) @ np.diag(rng.normal(1, 0.05, 3)).astype(np.float32),
+            to_atlas_matrix=_turn(rng.normal(0, (3, 2.5, 4)))
+            @ np.diag(rng.normal(1, 0.05, 3)).astype(np.float32),
             bend=_waves(rng, (90, 220), 3.0, 6),
             gyri=_waves(rng, (20, 50), 1.5, 16),
             ventricles=(both + apart, both - apart),
-            crisp=rng.uniform(1.3, 2.4),
+            sharpness=rng.uniform(1.3, 2.4),
             skull_width=rng.uniform(0.75, 1.2),
             bone=Waves.draw(rng, (15, 60), 1),
             flesh=Waves.draw(rng, (16, 70), 1),
@@ -52,22 +53,24 @@ class Head:
 
     def to_atlas(self, grid: Grid) -> Array:
         """(3, height, width) atlas coordinates of the pixels of a slice."""
-        corner, down, across = (self.turn @ vector for vector in (grid.corner, grid.down, grid.across))
+        corner, down, across = (
+            self.to_atlas_matrix @ vector for vector in (grid.corner, grid.down, grid.across)
+        )
         turned = Grid(corner, down, across, grid.height, grid.width)
-        return turned.points() + np.stack([waves.on(grid) for waves in self.bend])
+        return turned.points() + np.stack([waves.on_grid(grid) for waves in self.bend])
 
     def from_atlas(self, point: Array) -> Array:
         """Where the atlas point (3,) lies in this patient."""
-        back = np.linalg.inv(self.turn)
+        back = np.linalg.inv(self.to_atlas_matrix)
         found = vector(back @ point)
         # The bend is gentle, so this settles to a tenth of a millimetre.
         for _ in range(8):
-            found = vector(back @ (point - vector([waves.at(found) for waves in self.bend])))
+            found = vector(back @ (point - vector([waves.at_point(found) for waves in self.bend])))
         return found
 
     def brain(self, grid: Grid, points: Array) -> Array:
         """Atlas `points` (3, height, width), moved to where this head's gyri and ventricles take from."""
-        moved = points + np.stack([waves.on(grid) for waves in self.gyri])
+        moved = points + np.stack([waves.on_grid(grid) for waves in self.gyri])
         for side, widening in zip((-1, 1), self.ventricles, strict=True):
             offset = points - vector((side * 16, -18, 16))[:, None, None]
             reach = (offset[0] / 17) ** 2 + (offset[1] / 42) ** 2 + (offset[2] / 20) ** 2

@@ -26,7 +26,7 @@ class Lesion:
 
     centre: Array
     radii: Array
-    rough: Waves
+    outline_noise: Waves
     texture: Waves
     margin: float
     infiltration: float
@@ -44,7 +44,7 @@ class Lesion:
         """The geometric mean of the radii, mm."""
         return float(np.prod(self.radii) ** (1 / 3))
 
-    def displaced(self, points: Array, depth: Array) -> Array:
+    def points_before_growth(self, points: Array, depth: Array) -> Array:
         """Where the tissue now at `points` (3, …) was before the lesion grew. depth: mm inside the skull."""
         offset = points - self.centre[:, None, None]
         distance = np.sqrt(np.einsum("i...,i...->...", offset, offset))
@@ -60,11 +60,11 @@ class Lesion:
 
         points: (3, height, width), the pixels in atlas space. depth: mm inside the skull.
         """
-        distance = ellipsoid(points, self.centre, self.radii) + self.rough.on(grid)
+        distance = ellipsoid(points, self.centre, self.radii) + self.outline_noise.on_grid(grid)
         outline: Array = np.maximum(distance, np.float32(self.depth) - depth)
         return outline
 
-    def lay(
+    def draw_into(
         self, image: Array, grid: Grid, points: Array, depth: Array, white: Array, light: Array
     ) -> NDArray[np.bool_]:
         """Draw the lesion into `image` and return which pixels it covers.
@@ -72,7 +72,7 @@ class Lesion:
         grid, points, depth: as for `outline`. white: fraction of white matter. light: brightness by `Tissue`.
         """
         distance: Array = self.outline(grid, points, depth) - self.infiltration * (white - 0.5)
-        texture = self.texture.on(grid)
+        texture = self.texture.on_grid(grid)
         if self.halo:
             swollen = _inside(distance - self.halo, 1.5) * np.clip(white * 1.6, 0, 1)
             image += swollen * (self._tone(light, Tissue.OEDEMA) - image)
@@ -107,7 +107,7 @@ def glioma(rng: np.random.Generator) -> Lesion:
     return Lesion(
         centre=places[rng.integers(len(places))],
         radii=vector(radius * rng.uniform(0.75, 1.3, 3)),
-        rough=Waves.draw(rng, (0.6 * radius, 3 * radius), 0.16 * radius),
+        outline_noise=Waves.draw(rng, (0.6 * radius, 3 * radius), 0.16 * radius),
         texture=Waves.draw(rng, (4, 30), rng.uniform(0.05, 0.18), count=32),
         margin=rng.uniform(0.8, 1.5) if enhancing else rng.uniform(1.5, 4),
         infiltration=rng.uniform(0.1, 0.5) * radius,
@@ -128,7 +128,7 @@ def meningioma(rng: np.random.Generator) -> Lesion:
     return Lesion(
         centre=_on_falx(rng, radius) if rng.random() < 0.25 else _under_vault(rng, radius),
         radii=vector(radius * rng.uniform(0.85, 1.15, 3)),
-        rough=Waves.draw(rng, (radius, 4 * radius), 0.05 * radius),
+        outline_noise=Waves.draw(rng, (radius, 4 * radius), 0.05 * radius),
         texture=Waves.draw(rng, (4, 14), rng.uniform(0.01, 0.07)),
         margin=rng.uniform(0.4, 0.8),
         infiltration=0,
@@ -150,7 +150,7 @@ def pituitary(rng: np.random.Generator) -> Lesion:
     return Lesion(
         centre=vector([rng.normal(0, 1.2), 2, radii[2] - 37]),
         radii=vector(radii),
-        rough=Waves.draw(rng, (radius, 4 * radius), 0.07 * radius),
+        outline_noise=Waves.draw(rng, (radius, 4 * radius), 0.07 * radius),
         texture=Waves.draw(rng, (3, 10), rng.uniform(0.02, 0.1)),
         margin=rng.uniform(0.5, 1.0),
         infiltration=0,
@@ -184,7 +184,7 @@ def _under_vault(rng: np.random.Generator, radius: float) -> Array:
     level = np.sqrt(1 - up**2)
     direction = vector([level * np.cos(around), level * np.sin(around), up])
     ray = vector(np.array([[0], [-18], [8]]) + direction[:, None] * np.arange(20, 110, 0.5))
-    deep = -atlas().shells.at(ray)[0] > rng.uniform(0.6, 0.9) * radius
+    deep = -atlas().shells.interpolate(ray)[0] > rng.uniform(0.6, 0.9) * radius
     centre: Array = ray[:, deep][:, -1]
     return centre
 

@@ -165,7 +165,7 @@ def _add_sinuses(labels: Field, skull: Field) -> None:
     for low, high in (((-4, -110, 0), (4, 60, 100)), ((-70, -115, -24), (70, -40, 2))):
         region = labels.region(vector(low), vector(high))
         points = labels.points(region)
-        depth = -skull.at(points)[0]
+        depth = -skull.interpolate(points)[0]
         across = np.abs(points[0]) if low[0] == -4 else np.abs(points[2] + 6 + np.abs(points[0]) * 0.15)
         # Triangular in section, its base on the bone.
         labels.values[0][region][(depth > 0) & (depth < 5.5) & (across < 4 - 0.6 * depth)] = Tissue.VEIN
@@ -175,7 +175,7 @@ def _add_falx(labels: Field, skull: Field) -> None:
     """The fold of dura between the hemispheres: a sheet one voxel thick above the corpus callosum."""
     region = labels.region(vector((0, -112, 0)), vector((0, 75, 100)))
     points = labels.points(region)
-    depth = -skull.at(points)[0]
+    depth = -skull.interpolate(points)[0]
     # Shallow at the front, deep at the back, where it meets the tentorium.
     reach = np.clip(16 - 0.16 * (points[1] - 40), 8, 32)
     sheet = labels.values[0][region]

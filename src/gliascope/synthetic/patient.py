@@ -52,9 +52,9 @@ class Patient:
     def slices(self, count: int, size: int) -> list[Phantom]:
         """`count` neighbouring slices through the lesion, or through where it would be."""
         rng = generator(self.label, self.seed, 2)
-        return [self._slice(grid, rng) for grid in self.grids(count, size)]
+        return [self._slice(grid, rng) for grid in self.slice_grids(count, size)]
 
-    def grids(self, count: int, size: int) -> list[Grid]:
+    def slice_grids(self, count: int, size: int) -> list[Grid]:
         """The pixels of those slices, closer together if one would graze the lesion."""
         rng = generator(self.label, self.seed, 1)
         reach = 0.55 * self.lesion.radius
@@ -73,8 +73,10 @@ class Patient:
         rng = generator(self.label, self.seed, 3)
         x, y, z = np.diag(_SPACING).astype(np.float32)
         grids = [Grid(vector(_FIRST) + z * layer, x, y, _PIXELS, _PIXELS) for layer in range(_LAYERS)]
-        drawn = [draw_slice(self.head, self.shown, grid, self.scan.light) for grid in grids]
-        measured = [self.scan.take(image, grid, rng) for (image, _), grid in zip(drawn, grids, strict=True)]
+        drawn = [draw_slice(self.head, self.visible_lesion, grid, self.scan.brightness) for grid in grids]
+        measured = [
+            self.scan.acquire(image, grid, rng) for (image, _), grid in zip(drawn, grids, strict=True)
+        ]
         affine = np.diag([*_SPACING, 1])
         affine[:3, 3] = _FIRST
         volume = np.stack(measured, axis=2) * np.float32(1000)
@@ -84,15 +86,15 @@ class Patient:
         """Area of the lesion in the slice through `level`, mm², to a few per cent."""
         grid = self.scan.through(level, 60)
         points = self.head.to_atlas(grid)
-        inside = self.lesion.outline(grid, points, -atlas().shells.at(points)[0]) < 0
-        return float(inside.sum() * (self.scan.field / 60) ** 2)
+        inside = self.lesion.outline(grid, points, -atlas().shells.interpolate(points)[0]) < 0
+        return float(inside.sum() * (self.scan.field_of_view / 60) ** 2)
 
     def _slice(self, grid: Grid, rng: np.random.Generator) -> Phantom:
-        image, mask = draw_slice(self.head, self.shown, grid, self.scan.light)
-        return Phantom(self.scan.show(self.scan.take(image, grid, rng)), mask, self.label, self.seed)
+        image, mask = draw_slice(self.head, self.visible_lesion, grid, self.scan.brightness)
+        return Phantom(self.scan.to_display(self.scan.acquire(image, grid, rng)), mask, self.label, self.seed)
 
     @property
-    def shown(self) -> Lesion | None:
+    def visible_lesion(self) -> Lesion | None:
         """The lesion, if the label has one."""
         return self.lesion if self.label in LESIONS else None
 

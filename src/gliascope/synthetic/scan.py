@@ -33,8 +33,8 @@ class Scan:
     rows: Array
     columns: Array
     middle: Array
-    field: float
-    light: Array
+    field_of_view: float
+    brightness: Array
     noise: float
     shading: Waves
     gamma: float
@@ -52,8 +52,8 @@ class Scan:
             rows=vector(rows),
             columns=vector(columns),
             middle=vector(middle + rng.normal(0, 4, 3)),
-            field=rng.uniform(195, 245),
-            light=(light * (level / brain)).astype(np.float32),
+            field_of_view=rng.uniform(195, 245),
+            brightness=(light * (level / brain)).astype(np.float32),
             noise=rng.uniform(0.02, 0.06) * level,
             shading=Waves.draw(rng, (250, 600), rng.uniform(0.03, 0.16), count=4),
             gamma=rng.uniform(0.9, 1.15),
@@ -62,22 +62,22 @@ class Scan:
 
     def through(self, point: Array, size: int) -> Grid:
         """The slice of `size`×`size` pixels in this plane that contains `point` (3,)."""
-        step = self.field / size
+        step = self.field_of_view / size
         normal = np.cross(self.rows, self.columns)
         middle = self.middle + normal * (normal @ (point - self.middle))
         corner = middle - (self.rows + self.columns) * (step * (size - 1) / 2)
         return Grid(corner.astype(np.float32), self.rows * step, self.columns * step, size, size)
 
-    def take(self, image: Array, grid: Grid, rng: np.random.Generator) -> Array:
+    def acquire(self, image: Array, grid: Grid, rng: np.random.Generator) -> Array:
         """`image` as the scanner measures it: blurred, shaded, with Rician noise (Gudbjartsson 1995)."""
         from scipy.ndimage import gaussian_filter
 
-        image = gaussian_filter(image, self.blur * grid.height / 240) * (1 + self.shading.on(grid))
+        image = gaussian_filter(image, self.blur * grid.height / 240) * (1 + self.shading.on_grid(grid))
         real, imaginary = rng.standard_normal((2, *image.shape), np.float32) * np.float32(self.noise)
         result: Array = np.hypot(image + real, imaginary)
         return result
 
-    def show(self, image: Array) -> NDArray[np.uint8]:
+    def to_display(self, image: Array) -> NDArray[np.uint8]:
         """`image` in a display window, as bytes."""
         shown: Array = np.rint(255 * np.clip(image, 0, 1) ** np.float32(self.gamma))
         return shown.astype(np.uint8)

@@ -16,7 +16,7 @@ class Waves:
 
     vectors: Array
     phases: Array
-    heights: Array
+    amplitudes: Array
 
     @classmethod
     def draw(
@@ -35,22 +35,22 @@ class Waves:
             np.full(count, deviation * np.sqrt(2 / count), np.float32),
         )
 
-    def on(self, grid: Grid) -> Array:
+    def on_grid(self, grid: Grid) -> Array:
         """(height, width) values. On a plane cos(a + b) is a sum of products: a small matrix product does."""
         steps = np.arange(max(grid.height, grid.width), dtype=np.float32)[:, None]
         start = grid.corner @ self.vectors + self.phases
         rows = start + steps[: grid.height] * (grid.down @ self.vectors)
         columns = steps[: grid.width] * (grid.across @ self.vectors)
-        left = np.concatenate([np.cos(rows) * self.heights, -np.sin(rows) * self.heights], axis=1)
+        left = np.concatenate([np.cos(rows) * self.amplitudes, -np.sin(rows) * self.amplitudes], axis=1)
         right = np.concatenate([np.cos(columns), np.sin(columns)], axis=1).T
         # A few rows at a time stay below the size at which BLAS wakes its threads; on a busy machine waiting
         # for those costs a hundred times the product.
         some = max(1, _SMALL_PRODUCT // right.size)
         return np.concatenate([left[row : row + some] @ right for row in range(0, grid.height, some)])
 
-    def at(self, point: Array) -> float:
+    def at_point(self, point: Array) -> float:
         """The value at one point (3,) mm."""
-        return float(np.cos(point @ self.vectors + self.phases) @ self.heights)
+        return float(np.cos(point @ self.vectors + self.phases) @ self.amplitudes)
 
 
 def ellipsoid(points: Array, centre: ArrayLike, radii: ArrayLike) -> Array:

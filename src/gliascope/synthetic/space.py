@@ -51,7 +51,7 @@ class Field:
     low: Point
     step: float = 1.0
 
-    def at(self, points: Array) -> Array:
+    def interpolate(self, points: Array) -> Array:
         """Trilinear values (channels, …) at `points` (3, …) mm; outside the grid, those of its nearest edge.
 
         Finds each point's place once for all channels: half the time of scipy's map_coordinates.

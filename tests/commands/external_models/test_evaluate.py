@@ -101,7 +101,7 @@ def test_what_it_says_of_validation_slices_sets_thresholds(
 
 def test_each_protocol_has_thresholds_of_its_own_validation_slices(catalog: Catalog, tmp_path: Path) -> None:
     """Those of another protocol may be among its test slices."""
-    both = split(catalog, ["official", "grouped"], validation=0.5)
+    both = split(catalog, ["official", "grouped"], validation_share=0.5)
     frame = pl.concat([one.frame for one in both]).unique("path")
     table(frame).write_csv(tmp_path / "told.csv")
     chosen = []
