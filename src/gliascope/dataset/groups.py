@@ -1,4 +1,4 @@
-"""Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
+"""Patients and folds from a user's CSV, and the groups of slices that no split separates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +18,15 @@ GROUP_COLUMNS = ("path", "group", "fold")
 
 @dataclass(frozen=True, slots=True)
 class GroupsFile:
-    """A CSV that says which slices belong together, and the names of its columns.
+    """A CSV that names the group of each file.
 
-    path: relative to the sources' parent or to the CSV; group: of a patient, say; fold: a number, or absent.
+    Parameters
+    ----------
+    file
+        The CSV. Its paths start at the parent folder of the sources, or at the folder of the CSV.
+    columns
+        Names of the CSV's columns, by the keys of `GROUP_COLUMNS`: `path`, `group` (usually a patient) and
+        `fold` (a whole number; optional). A key that is absent stands for a column of that name.
     """
 
     file: Path
@@ -28,7 +34,20 @@ class GroupsFile:
 
     @classmethod
     def parse(cls, file: Path | None, columns: str) -> "GroupsFile | None":
-        """Read names like "path=image,group=patient". Raises LayoutError for what is no such list."""
+        """Read names of columns from a text such as "path=image,group=patient".
+
+        Parameters
+        ----------
+        file
+            The CSV, or None if the user gave none.
+        columns
+            The text; empty if the columns have their usual names.
+
+        Raises
+        ------
+        LayoutError
+            If the text is no such list.
+        """
         if file is None:
             return None
         pairs = [pair.split("=", 1) for pair in columns.split(",") if pair]
@@ -40,10 +59,24 @@ class GroupsFile:
 
 
 def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFrame:
-    """Fill `group` and `fold` of a catalogue frame from a CSV.
+    """Fill the columns `group` and `fold` of a catalogue frame from a CSV.
 
-    Raises LayoutError for a CSV without the columns path and group, with one path twice, or that matches no
-    slice.
+    Parameters
+    ----------
+    frame
+        Catalogue rows.
+    groups
+        The CSV; None leaves the frame as it is.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same rows and columns.
+
+    Raises
+    ------
+    LayoutError
+        If the CSV lacks a column, gives two groups to one file, or names none of the files.
     """
     if groups is None:
         return frame
@@ -82,6 +115,7 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
 
 
 def _fold(file: Path, line: int, cell: str) -> int | None:
+    """Parse the cell of a fold, None if it is empty."""
     if not cell:
         return None
     fold = parse_number(cell)
@@ -91,10 +125,20 @@ def _fold(file: Path, line: int, cell: str) -> int | None:
 
 
 def number_groups(frame: pl.DataFrame) -> NDArray[np.int64]:
-    """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
+    """Number the groups of slices that belong together.
 
-    Slices belong together that share a group of the CSV, a patient, a study or a file, or that have identical
-    pixels, unless they are blank. All of it counts, and transitively: groups are connected components.
+    Two slices are in one group if they share a group of the CSV, a patient, a study, a file or all their
+    pixels (unless they are blank), directly or through other slices.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 (rows,), numbered by first appearance.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

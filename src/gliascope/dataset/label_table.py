@@ -1,4 +1,4 @@
-"""Classes from a table: one line a file, beside or instead of class folders."""
+"""Classes of files from a table, instead of class folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +19,37 @@ LabelsByFile = dict[str, tuple[str, str]]  # by file name from the source on: cl
 
 
 def is_table(path: Path) -> bool:
-    """Told by its name's ending."""
+    """Return whether a file's suffix is one of a table."""
     return path.suffix.lower() in _SUFFIXES
 
 
 def looks_like_table(path: Path) -> bool:
-    """Whether a file of `--labels` is no YAML."""
+    """Return whether the file of `--labels` is meant as a table rather than as YAML."""
     return path.suffix.lower() in (*_SUFFIXES, *_OTHERS)
 
 
 def load_label_table(path: Path, roots: Sequence[Path]) -> LabelsByFile:
-    """Read `--labels FILE.csv` for the files below some sources.
+    """Read the class of each file from a table.
 
-    It has a column of `table_file.PATHS` and one of COLUMNS. Of numbers only 0 and 1 are understood: no_tumor
-    and tumor. Lines without a class do not count. Raises LayoutError for a table without these columns, one
-    that names no file here, and a file with two classes.
+    The table has a column of `table_file.PATH_COLUMNS` and one of `LABEL_COLUMNS`. Rows without a class are
+    ignored. Numbers other than 0 (no_tumor) and 1 (tumor) are refused.
+
+    Parameters
+    ----------
+    path
+        The table.
+    roots
+        Source folders.
+
+    Returns
+    -------
+    dict
+        By file name from the source folder on: the class, and the class as the table writes it.
+
+    Raises
+    ------
+    LayoutError
+        If the table lacks these columns, names no file of the sources, or gives two classes to one file.
     """
     table = TableFile.read(path)
     paths, column = table.find_column(PATH_COLUMNS), table.find_column(LABEL_COLUMNS)
@@ -61,7 +77,7 @@ def load_label_table(path: Path, roots: Sequence[Path]) -> LabelsByFile:
 
 
 def labels_in_source(path: Path, root: Path) -> LabelsByFile:
-    """What a table that lies in a source says of its files; nothing where it is no table of classes."""
+    """Read a table that lies in a source folder; return an empty dict if it is no table of classes."""
     try:
         return load_label_table(path, [root])
     except LayoutError:
@@ -69,7 +85,7 @@ def labels_in_source(path: Path, root: Path) -> LabelsByFile:
 
 
 def _classes(path: Path, cells: Sequence[str]) -> dict[str, str]:
-    """The class of each cell."""
+    """Return the class of each distinct cell."""
     told = sorted(set(filter(None, cells)))
     numbers = {cell: parse_number(cell) for cell in told}
     if told and all(value in _YES_NO for value in numbers.values()):

@@ -1,4 +1,4 @@
-"""Slices whose lesion is outlined: what saliency maps are held against."""
+"""Slices with an outlined lesion, against which saliency maps are compared."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -22,15 +22,24 @@ _LOSSY = ("jpeg", "webp")
 
 
 def masked_slices(path: Path) -> Iterator[Slice]:
-    """Slices that show a lesion, with `mask`, `label`, and `patient` and `study`: what may not be parted.
+    """Yield the slices that show a lesion, with `mask`, `label`, `patient` and `study`.
 
-    place: a CSV with the columns path, mask, label and, where known, group (a patient). Its paths start at
-    its own folder. A mask is an image, or a volume of as many slices; what is not black is lesion. Or
-    `place` is a folder, or a file, of slices that carry mask and label themselves, as figshare's .mat do.
-    They come in an order that looks random and is always the same, so that the first of them are a sample.
+    Slices come in a fixed order that looks random, so that the first of them are a sample.
 
-    Raises LayoutError for a table without these columns and a mask that does not fit its slice, ReadError for
-    a file that cannot be read.
+    Parameters
+    ----------
+    path
+        A CSV with the columns path, mask, label and optionally group (a patient), whose paths start at its
+        own folder. A mask is an image, or a volume with as many slices; every pixel that is not black is
+        lesion. Otherwise a file, or a folder of files, that hold mask and label themselves, as figshare's
+        .mat files do.
+
+    Raises
+    ------
+    LayoutError
+        If the path is missing, the table lacks a column, or a mask does not have the size of its slice.
+    ReadError
+        If a file cannot be read.
     """
     if not path.exists():
         raise LayoutError(f"{path}: not found; give a CSV with the columns {', '.join(MASK_COLUMNS)}")
@@ -45,11 +54,13 @@ def masked_slices(path: Path) -> Iterator[Slice]:
 
 
 def _shuffled(row: dict[str, str]) -> bytes:
+    """Return a sort key that depends on the last two names of a row's path, wherever the folder lies."""
     name = "/".join(Path(row["path"]).parts[-2:])  # wherever the folder lies
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()
 
 
 def _table(place: Path) -> list[dict[str, str]]:
+    """Read the rows of a table of masks."""
     table = TableFile.read(place)
     own = {name: table.find_column([name]) for name in (*MASK_COLUMNS, "group")}
     cells = {name: table.cells(column) for name, column in own.items() if column is not None}
@@ -67,7 +78,7 @@ def _table(place: Path) -> list[dict[str, str]]:
 
 
 def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, SeriesScale]) -> Iterator[Slice]:
-    """The slices of one row of the table, with their masks."""
+    """Yield the slices of one row of the table, with their masks."""
     path, mask_path = _beside(place, row["path"]), _beside(place, row["mask"])
     slices, masks = read(path, scales.get(path)), [_lesion(item) for item in read(mask_path)]
     if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
@@ -79,20 +90,26 @@ def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, SeriesScale]
 
 
 def _beside(place: Path, text: str) -> Path:
-    """The file that a cell names, from the table's folder on; folders of another machine are left out."""
+    """Return the file that a cell names, counted from the table's folder.
+
+    Leading folders that do not exist here are taken for another machine's and left out.
+    """
     parts = text.replace("\\", "/").split("/")
     tails = (place.parent / "/".join(parts[cut:]) for cut in range(len(parts)))
     return next((path for path in tails if path.is_file()), place.parent / "/".join(parts))
 
 
 def _own(row: dict[str, str]) -> Iterator[Slice]:
-    """The slices of a file that carries its masks."""
+    """Yield the slices of a file that holds masks itself."""
     for item in read(Path(row["path"])):
         yield replace(item, patient=item.patient or item.study or row["path"])
 
 
 def _lesion(item: Slice) -> NDArray[np.bool_]:
-    """Where it is marked, (height, width). Readers spread a volume's values over all grey levels."""
+    """Return where a mask file marks a lesion, bool (height, width).
+
+    Readers spread the values of a volume over all grey levels, so only black means "no lesion".
+    """
     least = 127 if item.format in _LOSSY else 0  # lossy compression leaves grey around the white
     pixels = item.pixels if item.pixels.ndim == 2 else item.pixels.max(axis=2)
     return np.asarray(pixels > least)

@@ -1,4 +1,4 @@
-"""The files of sources, and what their folders say of them."""
+"""The files of source folders, and the labels that the names of their folders state."""
 
 import json
 from collections import Counter
@@ -20,7 +20,21 @@ from gliascope.runtime.resumable_map import Chunk, chunks
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of a source, its name from the source on, what its folders say, and the scale of its series."""
+    """A file of a source folder.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    root
+        Parent of the source folder.
+    name
+        Path from `root` on, with forward slashes.
+    folder_labels
+        What the names of its folders state.
+    scale
+        The intensity scale of its series, if it is not the file's own.
+    """
 
     path: Path
     root: Path
@@ -30,7 +44,13 @@ class SourceFile:
 
 
 def source_roots(sources: Sequence[Path]) -> list[Path]:
-    """Absolute source folders. Raises LayoutError for one that is missing, or two of one name."""
+    """Return the absolute paths of source folders.
+
+    Raises
+    ------
+    LayoutError
+        If a folder is missing, has no name, or has the same name as another.
+    """
     roots = [absolute(source) for source in sources]
     twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
     if twice:
@@ -45,10 +65,18 @@ def source_roots(sources: Sequence[Path]) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class SourceFiles:
-    """Blocks of the files below `roots`, listed anew each time: many million would fill the memory.
+    """The files below source folders, in chunks. Each iteration lists the files again, to save memory.
 
-    classes: by file name from the source on, what a table of labels says: class, and as written there.
-    scales: names of those that are wanted, each with the scale of its series; without it, all are.
+    Parameters
+    ----------
+    roots
+        Absolute source folders.
+    mapping
+        The user's mapping of folder names to classes; None leaves a folder out.
+    labels
+        By file name from the source on: the class that a table of labels gives, and as written there.
+    scales
+        If given, only these files are listed, each with the scale of its series.
     """
 
     roots: Sequence[Path]
@@ -58,9 +86,19 @@ class SourceFiles:
 
     @classmethod
     def from_sources(cls, sources: Sequence[Path], labels_file: Path | None) -> "SourceFiles":
-        """Files of source folders. Raises LayoutError for sources and labels that cannot be used.
+        """Make the listing of some source folders.
 
-        labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
+        Parameters
+        ----------
+        sources
+            Source folders.
+        labels_file
+            YAML that maps folder names to classes, or a table with the class of each file.
+
+        Raises
+        ------
+        LayoutError
+            If a source or the file of labels cannot be used.
         """
         roots = source_roots(sources)
         if labels_file is not None and looks_like_table(labels_file):
@@ -80,7 +118,7 @@ class SourceFiles:
         return chunks(files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text)
 
     def files_of_source(self, root: Path) -> Iterator[SourceFile]:
-        """Files of one source, those of excluded classes, too."""
+        """Yield the files of one source folder, also those of classes that the user leaves out."""
 
         @cache
         def place(folder: Path) -> folder_labels.FolderLabels:
@@ -103,10 +141,18 @@ class SourceFiles:
 
 
 def check_sources(files: SourceFiles) -> int:
-    """Count them, before the long work starts.
+    """Count the files of the sources before the long work starts, and check their labels.
 
-    Raises LayoutError for a source without files, for folders that hold images but name no class, for one
-    that a table beside it contradicts, and for names to be mapped that none of them has.
+    Returns
+    -------
+    int
+        How many files will be read.
+
+    Raises
+    ------
+    LayoutError
+        If a source has no files, images lie in folders that name no class, a table in a source contradicts
+        its folders, or the user's mapping names a folder that does not exist.
     """
     total, seen = 0, _Seen(files)
     for root in files.roots:
@@ -122,7 +168,7 @@ def check_sources(files: SourceFiles) -> int:
 
 
 class _Seen:
-    """What a listing has shown."""
+    """What a listing of the sources has shown so far."""
 
     def __init__(self, files: SourceFiles) -> None:
         self.files = files
@@ -135,6 +181,7 @@ class _Seen:
         self.tables: list[tuple[Path, Path]] = []  # root and path
 
     def add(self, file: SourceFile) -> None:
+        """Record one file."""
         root, said = file.root / file.name.split("/")[0], file.folder_labels
         self.places.add(file.name.rpartition("/")[0])
         if is_table(file.path):
@@ -152,7 +199,7 @@ class _Seen:
                 self.inside[folder] = _says_its_label(file)
 
     def check(self) -> None:
-        """Raise LayoutError for what is not understood."""
+        """Raise LayoutError for class folders and names that are not understood."""
         folder_labels.check_folders(self.folders)
         unknown = [
             f"{folder} ({count} files)"
@@ -172,7 +219,7 @@ class _Seen:
             self._check_table(root, path)
 
     def _check_table(self, root: Path, path: Path) -> None:
-        """One class for all files of a source may be a guess, if a table there knows better."""
+        """Raise LayoutError if a source's folders name one class and a table in it names another."""
         classes = self.classes.get(root, {})
         if len(classes) != 1 or self.files.labels:
             return
@@ -188,7 +235,7 @@ class _Seen:
             )
 
     def _check_mapping(self) -> None:
-        """A name that nothing has is misspelt."""
+        """Raise LayoutError for a name of the user's mapping that no folder has: it is misspelt."""
         has = {
             normalise(folder)
             for place in self.places
@@ -205,7 +252,7 @@ class _Seen:
 
 
 def _says_its_label(file: SourceFile) -> bool | None:
-    """Whether it is an image that says its class; None where it cannot be read."""
+    """Return whether a file is an image that holds its class itself; None if it cannot be read."""
     try:
         return read(file.path)[0].label is not None
     except ReadError:

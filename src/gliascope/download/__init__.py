@@ -1,4 +1,4 @@
-"""Public data sets: a catalogue of them, and their download."""
+"""Public data sets: a list of them, and their download."""
 
 from gliascope.download.fetch import fetch, read_origin
 from gliascope.download.public import PublicSet, find_public_set, public_sets

@@ -1,4 +1,4 @@
-"""`fetch`: a public set by name to a folder that `scan` reads."""
+"""Download a public set by its name to a folder that `scan` reads."""
 
 import json
 import shutil
@@ -17,13 +17,27 @@ ORIGIN_FILE = ".source.json"
 
 
 def fetch(name: str, out: Path) -> Path:
-    """Download the public set `name` to the folder `out`, which appears when it is whole, not before.
+    """Download a public set to the folder `out`, which appears only when it is complete.
 
-    A download that was cut short goes on where it stopped. In `out`, `.source.json` says what this is, under
-    which licence and of which version; `.labels.yaml`, where the set needs one, is for `scan --labels`.
+    An interrupted download is continued. In `out`, the file `.source.json` states the set, its licence and
+    its version; `.labels.yaml`, if the set needs one, is for `scan --labels`.
 
-    Raises FetchError for an unknown name, an `out` that holds something, a missing library, and whatever
-    keeps the set from coming whole.
+    Parameters
+    ----------
+    name
+        Name of the set in `public.yaml`.
+    out
+        A folder that does not exist or is empty.
+
+    Returns
+    -------
+    pathlib.Path
+        `out`.
+
+    Raises
+    ------
+    FetchError
+        If the name is unknown, `out` holds something, a library is missing, or the download fails.
     """
     public = find_public_set(name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -46,7 +60,7 @@ def fetch(name: str, out: Path) -> Path:
 
 
 def read_origin(folder: Path) -> Origin | None:
-    """What `fetch` wrote of this folder; None of a folder that it did not bring, whatever its name."""
+    """Read what `fetch` wrote on a folder; return None if `fetch` did not make the folder."""
     try:
         return Origin.model_validate_json((folder / ORIGIN_FILE).read_bytes())
     except (OSError, ValidationError):
@@ -54,6 +68,7 @@ def read_origin(folder: Path) -> Origin | None:
 
 
 def _download(public: PublicSet, work: Path) -> str:
+    """Download and unpack a set into `work/data`, and return its version."""
     try:
         if public.kaggle:
             from gliascope.download.kaggle import download_dataset
@@ -69,6 +84,7 @@ def _download(public: PublicSet, work: Path) -> str:
 
 
 def _describe(public: PublicSet, version: str, data: Path) -> None:
+    """Write the origin of a set, and its labels, into its folder."""
     import yaml
 
     record = public.model_dump(mode="json", exclude={"labels"})

@@ -1,4 +1,4 @@
-"""figshare: an article's files by its public API, version 2 (https://docs.figshare.com)."""
+"""Download an article's files from figshare by its public API, version 2 (https://docs.figshare.com)."""
 
 import zipfile
 from pathlib import Path
@@ -22,9 +22,26 @@ class _File(BaseModel):
 
 
 def download_article(article: int, work: Path, home: str) -> str:
-    """Download an article's files to `work` and unpack them into `work/data`. Returns its version.
+    """Download an article's files to `work` and unpack them into `work/data`.
 
-    Raises FetchError where the article or a file cannot be had, or is not what figshare states.
+    Parameters
+    ----------
+    article
+        Number of the article.
+    work
+        Folder for unfinished downloads, which a later call continues.
+    home
+        Web page of the set, for error messages.
+
+    Returns
+    -------
+    str
+        The version of the article.
+
+    Raises
+    ------
+    FetchError
+        If the article or a file cannot be downloaded, or a file differs from what figshare states.
     """
     remedies = {404: f"the article or a file of it is gone, look at {home}"}
     about = get_json(f"{API}/articles/{article}", remedies)
@@ -44,6 +61,7 @@ def download_article(article: int, work: Path, home: str) -> str:
 
 
 def _files(article: int, remedies: dict[int, str]) -> list[_File]:
+    """List the files of an article, page by page."""
     found: list[Any] = []
     page = 1
     while len(found) == (page - 1) * PAGE_SIZE:

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped, over connections that break."""
+"""Downloads that survive broken connections and continue where they stopped."""
 
 import hashlib
 import time
@@ -29,9 +29,21 @@ Result = TypeVar("Result")
 
 
 def retry(action: Callable[[], Result], target: str, remedies: dict[int, str]) -> Result:
-    """Run `action`, again while it fails for a reason that may pass, up to ATTEMPTS times.
+    """Run an action again while it fails for a temporary reason, up to `ATTEMPTS` times.
 
-    `remedies`: what to do about an HTTP status. Raises FetchError.
+    Parameters
+    ----------
+    action
+        Makes the request.
+    target
+        What is requested, for error messages.
+    remedies
+        What the user can do about an HTTP status, by status.
+
+    Raises
+    ------
+    FetchError
+        If the action fails for another reason, or too often.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -53,7 +65,7 @@ def retry(action: Callable[[], Result], target: str, remedies: dict[int, str]) -
 
 
 def get_json(url: str, remedies: dict[int, str]) -> Any:
-    """What `url` answers, decoded. Raises FetchError."""
+    """Request `url` and decode its JSON. Parameters and errors as in `retry`."""
 
     def get() -> requests.Response:
         response = requests.get(url, headers=HEADERS, timeout=TIMEOUT)
@@ -68,9 +80,27 @@ def get_json(url: str, remedies: dict[int, str]) -> Any:
 
 
 def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]) -> None:
-    """Download `url` to `path`, which appears when its size (bytes) and MD5 are right, not before.
+    """Download `url` to `path`, which appears only when its size and MD5 are right.
 
-    Goes on with what an earlier call left, by HTTP Range (RFC 9110, section 14). Raises FetchError.
+    An earlier, interrupted download is continued by HTTP Range (RFC 9110, section 14).
+
+    Parameters
+    ----------
+    url
+        What to download.
+    path
+        The file to write.
+    size
+        Expected size in bytes.
+    md5
+        Expected MD5, hexadecimal.
+    remedies
+        What the user can do about an HTTP status, by status.
+
+    Raises
+    ------
+    FetchError
+        If the download fails, or the content is not what was expected.
     """
     if path.exists():
         return
@@ -85,7 +115,7 @@ def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]
 
 
 def _continue(url: str, part: Path, size: int) -> None:
-    """Append to `part` until it has `size` bytes. Raises requests.RequestException where that fails."""
+    """Append to `part` until it has `size` bytes; raise RequestException if the connection breaks."""
     part.touch()
     have = part.stat().st_size
     if have == size:

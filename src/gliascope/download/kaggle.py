@@ -1,4 +1,4 @@
-"""Kaggle: by its own library, kagglehub, which also goes on where it stopped and checks MD5."""
+"""Download from Kaggle by its own library, kagglehub, which continues downloads and checks their MD5."""
 
 import logging
 import os
@@ -24,9 +24,26 @@ _DAMAGE = (DataCorruptionError, zipfile.BadZipFile, zlib.error, EOFError, tarfil
 
 
 def download_dataset(handle: str, work: Path, home: str) -> str:
-    """Download a Kaggle dataset to `work/data`. Returns its version.
+    """Download a Kaggle dataset to `work/data`.
 
-    Raises FetchError where Kaggle refuses or has no such set, or where the archive is damaged.
+    Parameters
+    ----------
+    handle
+        `owner/name`, or `owner/name/versions/N`.
+    work
+        Folder for unfinished downloads, which a later call continues.
+    home
+        Web page of the set, for error messages.
+
+    Returns
+    -------
+    str
+        The version of the dataset.
+
+    Raises
+    ------
+    FetchError
+        If Kaggle refuses, has no such set, or the archive is damaged.
     """
     logging.getLogger("kagglehub").setLevel(logging.ERROR)
     remedies = {401: _SIGN_IN, 403: f"{_SIGN_IN}, and consent to the terms on {home}", 404: f"look at {home}"}
@@ -43,7 +60,7 @@ def download_dataset(handle: str, work: Path, home: str) -> str:
 
 @contextmanager
 def _cache_in(work: Path) -> Iterator[None]:
-    """Let kagglehub keep its files in `work`, not in a cache of its own, where they would stay as copies."""
+    """Let kagglehub keep its files in `work` instead of in its own cache, where they would stay as copies."""
     ours = {"KAGGLEHUB_CACHE": str(work), "DISABLE_KAGGLE_CACHE": "true", "DISABLE_COLAB_CACHE": "true"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)

@@ -1,4 +1,4 @@
-"""Archives that public sets come in, unpacked within what they may plausibly hold."""
+"""Unpack the archives of public sets, within limits that no honest archive exceeds."""
 
 import shutil
 from pathlib import Path
@@ -24,9 +24,19 @@ _REFUSALS: dict[Reason, str] = {
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip file into `folder`, under the archive's own names.
 
-    Raises FetchError before anything is written where a member would land outside, is a link, is there twice
-    or cannot be read, where there are more than MEMBERS, or their size is over RATIO times the archive's or
-    does not fit the disk; and afterwards where a checksum is wrong.
+    Parameters
+    ----------
+    archive
+        The zip file.
+    folder
+        A new folder.
+
+    Raises
+    ------
+    FetchError
+        Before anything is written if a member would land outside `folder`, is a link, is there twice or
+        cannot be read, if there are more than `MAX_MEMBERS`, or if their size exceeds `MAX_RATIO` times the
+        archive's or the free disk space. Afterwards if a checksum is wrong.
     """
     free, packed = shutil.disk_usage(folder.parent).free, archive.stat().st_size
     try:

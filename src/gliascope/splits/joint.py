@@ -1,4 +1,4 @@
-"""What several models have seen, as one split: what trained any of them can test none of them together."""
+"""The split of an ensemble: a slice that trained any member is a training slice of the ensemble."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,22 @@ _FIRST = ["train", "val", "test"]  # of the parts that a slice has, the one that
 
 
 def joint_split(splits: Sequence[Split]) -> Split:
-    """The split of an ensemble whose members were trained on `splits`, which are of one protocol.
+    """Join the splits that the members of an ensemble were trained on.
 
-    A slice that trains one of them trains the ensemble; else it validates if it does so anywhere; what is
-    left tests. So a part may be empty: folds test every slice, and train others on it. A group that may have
-    chosen anything of a member does not calibrate. Raises SplitError where the splits give a slice another
-    label or group: they are of different catalogues or audits.
+    A slice trains the ensemble if it trains any member; else it validates if it validates in any; else it
+    tests. A subset may therefore be empty: under "folds" every slice is tested once and trains other members.
+    Groups that may have selected anything for a member do not calibrate.
+
+    Parameters
+    ----------
+    splits
+        Splits of one protocol.
+
+    Raises
+    ------
+    SplitError
+        If a slice has another label or group in another split, because the splits are of different catalogues
+        or audits.
     """
     frame = pl.concat([_without_choosing(split.frame) for split in splits])
     values = frame.group_by(SLICE_KEY, maintain_order=True).agg(pl.col("label", "group").n_unique())
@@ -35,6 +45,6 @@ def joint_split(splits: Sequence[Split]) -> Split:
 
 
 def _without_choosing(frame: pl.DataFrame) -> pl.DataFrame:
-    """Count what may choose in this split to the half that does not calibrate."""
+    """Mark groups that select in this split as not calibrating."""
     chose = validation_roles(frame, selects=True) == CHOOSES
     return frame.with_columns(calibrates=frame["calibrates"] & ~chose.fill_null(value=False))

@@ -1,7 +1,7 @@
-"""The ledger of looks: a line for each time that a model was scored on a test subset.
+"""The ledger: one line for each evaluation of a model on a test subset.
 
-A test subset says what a model is worth only as long as nobody chooses by it. So each look at one is written
-down, and a report says how many other models were scored on the same slices before.
+A test subset measures a model only as long as nobody selects models by it. Each evaluation is therefore
+recorded, and a report states how many other models were scored on the same test slices before.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ SHARED_LEDGER_VARIABLE = (
 
 
 class LedgerEntry(BaseModel):
-    """One line of the ledger: who looked at which test subset, and when."""
+    """One line of the ledger: which model was scored on which test subset, and when."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,9 +38,14 @@ class LedgerEntry(BaseModel):
 
 
 class EarlierEvaluations(BaseModel):
-    """What a report says of earlier looks at the test subset of a protocol.
+    """What a report states on earlier evaluations on the test subset of a protocol.
 
-    models: how many other models were scored on the same slices before. first: date of the first such look.
+    Parameters
+    ----------
+    models
+        How many other models were scored on the same slices before.
+    first
+        Date of the first of these evaluations.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +64,21 @@ class EarlierEvaluations(BaseModel):
 
 
 def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1) -> LedgerEntry:
-    """Make the line for `model`, scored now on the test subset of `split`."""
+    """Make the ledger's line for a model that is scored now.
+
+    Parameters
+    ----------
+    verb
+        The command that scores it.
+    name
+        Name of the recipe, or of the file of predictions.
+    model
+        SHA-256 of the exported model, or of the file of predictions.
+    split
+        Its test subset is evaluated.
+    times
+        How many evaluations this was; more than 1 if training watched the test subset.
+    """
     slices = sorted(split.subset("test")["pixel_hash"])
     return LedgerEntry(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,12 +94,23 @@ def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1)
 
 
 def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEvaluations]:
-    """Append `looks` to the ledger in `folder`, and to the shared one; return earlier looks, by protocol.
+    """Append entries to the ledgers, and return the earlier evaluations by protocol.
 
-    Earlier looks are those in the ledgers of `folder`, of the folders beside it, and in the file that the
-    environment variable GLIASCOPE_LEDGER names. A look of one of the models in `looks` is no earlier one: a
-    repeated evaluation tells nothing new. Raises OSError where the ledger in `folder` cannot be written; a
-    shared one that cannot is named.
+    Earlier evaluations are read from the ledgers in `folder`, in the folders beside it, and from the file
+    that the environment variable GLIASCOPE_LEDGER names. Earlier entries of the models in `entries` are not
+    counted, because a repeated evaluation tells nothing new.
+
+    Parameters
+    ----------
+    folder
+        Where results are written.
+    entries
+        The evaluations made now.
+
+    Raises
+    ------
+    OSError
+        If the ledger in `folder` cannot be written. If the shared ledger cannot, a note is printed.
     """
     shared = [Path(os.environ[SHARED_LEDGER_VARIABLE])] if os.environ.get(SHARED_LEDGER_VARIABLE) else []
     beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER_FILE}"))
@@ -106,7 +136,7 @@ def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEva
 
 
 def read_ledger(file: Path) -> list[LedgerEntry]:
-    """Lines of a ledger; none where there is no file. What cannot be read is passed over, and said so."""
+    """Read a ledger; return no entries if there is no file. A note names each line that cannot be read."""
     found = []
     for number, line in enumerate(_lines(file), start=1):
         try:
@@ -127,7 +157,7 @@ def _lines(file: Path) -> Iterable[str]:
 
 
 def _append(file: Path, looks: Sequence[LedgerEntry]) -> None:
-    """Add the lines in one write, so that two processes do not mix theirs."""
+    """Append entries in one write, so that lines of two processes do not mix."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as stream:
         stream.write("".join(f"{one.model_dump_json()}\n" for one in looks).encode())

@@ -1,4 +1,4 @@
-"""Protocols: the named ways to divide a catalogue. Each is a function from Material to rounds of parts."""
+"""Protocols: the named ways to split a catalogue. Each is a function from `ProtocolInput` to `Folds`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,18 @@ Folds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolInput:
-    """frame: catalogue rows with group numbers; pairs: near copies, if there was an audit; seed: of draws;
-    validation: share of a given training part.
+    """What a protocol splits.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows with the column `group`, a number.
+    pairs
+        Near copies that the audit found; None without an audit.
+    seed
+        Seed of the random draws.
+    validation_share
+        Share of a given training subset that validates.
     """
 
     frame: pl.DataFrame
@@ -31,16 +41,25 @@ class ProtocolInput:
 
     @property
     def in_merged_set(self) -> pl.Series:
-        """Whether a row is in the merged set, in which identical slices are once and conflicts are not."""
+        """Whether each row is in the merged set, which has no copies and no label conflicts."""
         return self.frame["exclusion_reason"].is_null()
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a protocol assigns parts, and what a reader must know about it.
+    """How a protocol assigns subsets, and what a reader must know about it.
 
-    disjoint: what training and test never share: groups (patients, studies, files and copies), copies, or no
-    more than slices. leaky: not to be believed.
+    Parameters
+    ----------
+    assign
+        Function that assigns a subset to each row.
+    description
+        What the protocol does, for reports.
+    disjoint
+        What training and test never share: "groups" (patients, studies, files and copies), "copies", or only
+        "slices".
+    leaky
+        Whether results under the protocol are too high to be believed.
     """
 
     assign: Callable[[ProtocolInput], Folds]
@@ -50,7 +69,7 @@ class Protocol:
 
 
 def _official(material: ProtocolInput) -> Folds:
-    """The source's own test set; its own validation set, else one cut by group from what is left."""
+    """Assign the sources' own test set, and their own validation set or one drawn by group."""
     frame = material.frame
     if not has_test_folder(frame):
         raise missing_test_folder(frame["source"].unique().to_list())
@@ -61,19 +80,21 @@ def _official(material: ProtocolInput) -> Folds:
 
 
 def _official_clean(material: ProtocolInput) -> Folds:
+    """Assign as `_official` does, without test slices that have a copy in training or validation."""
     if material.pairs is None:
         raise SplitError("protocol 'official-clean' needs the audit's copies; add --audit DIR")
     frame, parts = material.frame, _official(material)[""]
     seen = has_copy(frame["pixel_hash"], frame["pixel_hash"].filter(parts != "test"), material.pairs)
-    return {"": _parts(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
+    return {"": _subsets(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
 
 
 def _grouped(material: ProtocolInput) -> Folds:
-    return {"": _on(material.in_merged_set, material.frame, lambda frame: _cut(frame, material.seed))}
+    """Draw whole groups of the merged set for each subset."""
+    return {"": _on_rows(material.in_merged_set, material.frame, lambda frame: _draw(frame, material.seed))}
 
 
 def _folds(material: ProtocolInput) -> Folds:
-    """Each fold of the CSV, else of FOLDS drawn by group, tests once."""
+    """Test each fold of the user's CSV once, or each of `FOLD_COUNT` folds drawn by group."""
     frame, used = material.frame, material.in_merged_set
     # The file may name another copy than the one that was kept.
     fold = frame.select(pl.col("fold").drop_nulls().first().over("pixel_hash")).to_series()
@@ -84,20 +105,20 @@ def _folds(material: ProtocolInput) -> Folds:
     rounds = {}
     for number in fold.filter(used).unique().sort():
         test = fold == number
-        rounds[f"fold {number}"] = _round(material, used & (test | ~_shares(frame, test & used)), test)
+        rounds[f"fold {number}"] = _fold(material, used & (test | ~_shares_group(frame, test & used)), test)
     return rounds
 
 
-def _shares(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
-    """Whether each row is of a group that is tested: the folds or sources of a user may cut groups."""
+def _shares_group(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
+    """Return whether each row shares a group with a test row, since folds or sources may cut groups."""
     return frame["group"].is_in(frame["group"].filter(test).unique().implode())
 
 
 def _leave_source_out(material: ProtocolInput) -> Folds:
-    """Each source tests once; what shares a group with it does not train.
+    """Test each source once, with training on the others without the groups that they share.
 
-    All rounds have the same classes: those that two sources have. A round whose training then lacks one, or
-    that has nothing to test, is left out.
+    All folds have the same classes: those that two sources have. A fold is left out if its training lacks a
+    class or if it has nothing to test.
     """
     frame = material.frame
     sources = frame["source"].unique(maintain_order=True)
@@ -110,7 +131,7 @@ def _leave_source_out(material: ProtocolInput) -> Folds:
     rounds = {}
     for source in sources:
         test = frame["source"] == source
-        parts = _round(material, used & (test | ~_shares(frame, test)), test)
+        parts = _fold(material, used & (test | ~_shares_group(frame, test)), test)
         lacking = sorted(classes.difference(frame["label"].filter(parts == "train")))
         if lacking:
             note(f"leave-source-out: no round without {source}: no {lacking[0]!r} is left to train with")
@@ -127,7 +148,7 @@ def _leave_source_out(material: ProtocolInput) -> Folds:
 
 
 def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
-    """Which rows `leave-source-out` may use: each slice once a source, of classes that two sources have."""
+    """Return which rows `leave-source-out` may use: no copies within a source, classes of two sources."""
     # Not the merged set: the copy that was kept may be the other source's.
     first = pl.struct("pixel_hash", "source").is_first_distinct()
     conflict = pl.col("label").n_unique().over("pixel_hash") > 1
@@ -145,38 +166,41 @@ def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
 
 
 def _random(material: ProtocolInput) -> Folds:
-    """Slice by slice, copies or not."""
+    """Draw single slices, whether they have copies or not."""
     alone = material.frame.with_columns(group=pl.int_range(pl.len()))
-    return {"": _cut(alone, material.seed, key=SLICE_KEY)}
+    return {"": _draw(alone, material.seed, key=SLICE_KEY)}
 
 
-def _round(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Series:
-    """Test where `test`, validation cut by group from the rest; null where not used."""
+def _fold(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Series:
+    """Assign `test` rows to test, and draw validation by group from the other used rows; null if not used."""
     frame = material.frame
-    parts = _parts(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
-    return _on(
-        used, frame.with_columns(_part=parts), lambda rows: _with_validation(rows, rows["_part"], material)
+    parts = _subsets(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
+    return _on_rows(
+        used,
+        frame.with_columns(_subset=parts),
+        lambda rows: _with_validation(rows, rows["_subset"], material),
     )
 
 
 def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: ProtocolInput) -> pl.Series:
-    """Cut a validation part from the training part."""
+    """Draw a validation subset from the training subset."""
     train = parts == "train"
-    drawn = _cut(frame.filter(train), material.seed, test=0.0, validation=material.validation_share)
+    drawn = _draw(frame.filter(train), material.seed, test=0.0, validation=material.validation_share)
     return parts.scatter(train.arg_true(), drawn)
 
 
-def _on(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
-    """Assign parts to the rows that are used, null to the others."""
+def _on_rows(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
+    """Assign subsets to the used rows, and null to the others."""
     nothing = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
     return nothing.scatter(used.arg_true(), assign(frame.filter(used)))
 
 
-def _parts(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
+def _subsets(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
+    """Evaluate an expression to a column of subsets."""
     return frame.select(expression.alias("subset")).to_series()
 
 
-def _cut(
+def _draw(
     frame: pl.DataFrame,
     seed: int,
     *,
@@ -184,9 +208,9 @@ def _cut(
     validation: float = DRAWN_VALIDATION_SHARE,
     key: pl.Expr = GROUP_KEY,
 ) -> pl.Series:
-    """Draw test, validation and training parts by whole groups, stratified by class."""
+    """Draw test, validation and training subsets by whole groups, stratified by class."""
     drawn = draw_position(frame, seed, key)
-    return _parts(
+    return _subsets(
         frame,
         pl.when(drawn < test)
         .then(pl.lit("test"))
@@ -240,19 +264,19 @@ NO_TEST_FOLDER_NOTE = "No source has a test folder of its own, so `official` doe
 
 
 def check_protocols(names: Sequence[str]) -> None:
-    """Raise SplitError for a name that is none of PROTOCOLS."""
+    """Raise SplitError if a name is not one of `PROTOCOLS`."""
     for name in names:
         if name not in PROTOCOLS:
             raise SplitError(f"unknown protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
 
 
 def has_test_folder(frame: pl.DataFrame) -> bool:
-    """Whether a source of the catalogue frame has a test subset of its own."""
+    """Return whether a source of the catalogue frame has an official test subset."""
     return bool((frame["official"] == "test").any())
 
 
 def default_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
-    """What a catalogue frame is split by where the user names no protocol; said on screen if not official."""
+    """Return the protocols for users who name none; print a note if they are not "official"."""
     if has_test_folder(frame):
         return ("official",)
     note(f"{NO_TEST_FOLDER_NOTE} Taken instead: --protocol grouped")
@@ -260,7 +284,7 @@ def default_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
 
 
 def missing_test_folder(sources: Sequence[str]) -> SplitError:
-    """What to say where sources lack what NEEDS_TEST needs."""
+    """Make the error for sources that have no official test subset, for protocols in `NEED_TEST_FOLDER`."""
     return SplitError(
         f"no test folder in {', '.join(sorted(sources))}; "
         "use --protocol grouped, or name the folders Training and Testing"

@@ -1,4 +1,4 @@
-"""Catalog in, Splits out: which slice trains, validates and tests, under named protocols."""
+"""Split a catalogue into training, validation and test subsets under named protocols."""
 
 import hashlib
 from collections.abc import Sequence
@@ -38,10 +38,13 @@ COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One round of one protocol: a part (train, val or test) and a group for every slice it uses.
+    """The subset (train, val or test) and the group of every slice that one fold of one protocol uses.
 
-    `frame` has columns COLUMNS. `calibrates`: whether a slice's group is of the half that calibrates where
-    validation slices choose something (see `validation.uses`).
+    Parameters
+    ----------
+    frame
+        One row per slice, in the columns `COLUMNS`. The column `calibrates` states whether the slice's group
+        is of the half that calibrates where validation slices also select something (see `validation_roles`).
     """
 
     frame: pl.DataFrame
@@ -53,37 +56,45 @@ class Split:
 
     @property
     def fold_name(self) -> str:
-        """Which of the protocol's rounds this is, like "fold 2"; empty where it has only one."""
+        """Which of the protocol's folds this is, such as "fold 2"; empty if the protocol has only one."""
         return str(self.frame["fold_name"][0])
 
     @property
     def seed(self) -> int:
-        """What was drawn by; each repeat of a protocol has one of its own."""
+        """The random seed; each repeat of a protocol has one of its own."""
         return int(self.frame["seed"][0])
 
     @property
     def decisions(self) -> str | None:
-        """How many decisions of which file were applied; None where none was given."""
+        """Number and file of the decisions that were applied; None if there were none."""
         text: str | None = self.frame["decisions"][0]
         return text
 
     @property
     def description(self) -> str:
-        """What a reader must know of the protocol, and whether the copies it speaks of were looked for."""
+        """What a reader must know of the protocol, and whether copies were searched for."""
         text = PROTOCOLS[self.protocol].description
         return (
-            text if self.frame["audited"][0] or _parts_copies(self.protocol) else f"{text} {UNAUDITED_NOTE}"
+            text if self.frame["audited"][0] or _divides_copies(self.protocol) else f"{text} {UNAUDITED_NOTE}"
         )
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Labels in alphabetical order, the order of every probability vector."""
+        """Labels in alphabetical order, which is the order of every probability vector."""
         return tuple(sorted(self.frame["label"].unique().to_list()))
 
     def for_task(self, task: str) -> "Split":
-        """The same slices with the labels of a recipe's task: as they are, or tumour against no tumour.
+        """Return the same slices with the labels of a recipe's task.
 
-        Raises SplitError for labels that are neither a kind of tumour nor its absence.
+        Parameters
+        ----------
+        task
+            "types" leaves labels as they are; "binary" merges all kinds of tumour into "tumor".
+
+        Raises
+        ------
+        SplitError
+            If the task is "binary" and a label is neither a kind of tumour nor its absence.
         """
         if task == "types":
             return self
@@ -97,16 +108,16 @@ class Split:
         return Split(self.frame.with_columns(label=merged))
 
     def subset(self, name: str) -> pl.DataFrame:
-        """Rows of one part, in catalogue order."""
+        """Return the rows of one subset, in catalogue order."""
         return self.frame.filter(pl.col("subset") == name)
 
     def class_numbers(self, name: str) -> NDArray[np.int64]:
-        """Index into `classes` of each row of one part, (slices,)."""
+        """Return the index into `classes` of each row of a subset, int64 (slices,)."""
         return np.searchsorted(self.classes, self.subset(name)["label"].to_list()).astype(np.int64)
 
     @property
     def subset_hashes(self) -> dict[str, str]:
-        """By part: hash of the content and label of its slices, in any order."""
+        """By subset: hash of the pixels and labels of its slices, whatever their order."""
         found = {}
         for name in SUBSETS:
             content = hashlib.blake2b(digest_size=10)
@@ -117,9 +128,10 @@ class Split:
 
     @property
     def training_hash(self) -> str:
-        """Hash of the label and part of every slice that trains or validates: one training serves equals.
+        """Hash of the labels, subsets and roles of all slices that train or validate.
 
-        So are the parts of validation that choose and calibrate: a run is calibrated once, at its end.
+        Splits with equal hashes are served by one training. The roles of validation slices (selecting,
+        calibrating) are included, because a run is calibrated once, at its end.
         """
         content = hashlib.blake2b("\t".join(self.classes).encode(), digest_size=10)
         used = self.frame.filter(pl.col("subset") != "test")
@@ -130,14 +142,24 @@ class Split:
 
 
 def write_splits(splits: Sequence[Split], path: Path) -> None:
-    """Write all into one Parquet file, atomically."""
+    """Write all splits into one Parquet file, atomically."""
     write_table(pl.concat([split.frame for split in splits]), path)
 
 
 def load_splits(path: Path, protocols: Sequence[str] | None = None) -> list[Split]:
-    """Read what `write_splits` wrote, or those of some protocols.
+    """Read splits that `write_splits` has written.
 
-    Raises GliascopeError where it is missing, is something else, or lacks a protocol.
+    Parameters
+    ----------
+    path
+        The file.
+    protocols
+        Protocols to return; by default all.
+
+    Raises
+    ------
+    GliascopeError
+        If the file is missing, is something else, or lacks a protocol.
     """
     frame = read_table(path, COLUMNS, "split")
     if frame.is_empty():
@@ -162,18 +184,43 @@ def split(
     validation_share: float = VALIDATION_SHARE,
     repeats: int = 1,
 ) -> list[Split]:
-    """Divide a catalogue under each protocol; a protocol of several rounds gives a Split for each.
+    """Split a catalogue into training, validation and test subsets.
 
-    protocols: by default official, or grouped where no source has a test folder.
-    `validation` is the share of a given training part that validates, where the sources have no validation
-    part of their own. The same seed gives the same split on every machine; `repeats` draws again with the
-    seeds that follow. With an audit, groups also hold near copies. Raises SplitError for an unknown protocol,
-    one that the sources cannot satisfy or that draws nothing to repeat, a class that training lacks, or an
-    empty part; LayoutError for decisions that do not fit the catalogue.
+    The same seed gives the same split on every machine.
+
+    Parameters
+    ----------
+    catalog
+        The catalogue.
+    protocols
+        Names of `PROTOCOLS`. By default "official", or "grouped" if no source has a test folder.
+    seed
+        Seed of the random draws.
+    audit
+        If given, near copies are kept in one group.
+    decisions
+        A person's decisions on labels and pairs of slices.
+    validation_share
+        Share of a given training subset that validates, for sources without a validation subset.
+    repeats
+        How often each protocol is drawn; repeats use the seeds that follow `seed`.
+
+    Returns
+    -------
+    list of Split
+        One per protocol, repeat and fold.
+
+    Raises
+    ------
+    SplitError
+        If a protocol is unknown, does not fit the sources or has nothing to repeat; if training lacks a
+        class; or if a subset is empty.
+    LayoutError
+        If the decisions do not fit the catalogue.
     """
     check_protocols(protocols or ())
     protocols = protocols or default_protocols(catalog.frame)
-    if audit is None and not all(map(_parts_copies, protocols)):
+    if audit is None and not all(map(_divides_copies, protocols)):
         note(f"{UNAUDITED_NOTE} Add --audit DIR.")
     frame = catalog.frame
     pairs = _pairs(frame, audit, decisions)
@@ -190,7 +237,7 @@ def split(
         for repeat in range(repeats):
             rounds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation_share))
             drawn = [
-                _split(facts, protocol, _round(name, repeat), seed + repeat, parts)
+                _split(facts, protocol, _named_fold(name, repeat), seed + repeat, parts)
                 for name, parts in rounds.items()
             ]
             if repeat and drawn[0].training_hash == splits[-len(drawn)].training_hash:
@@ -199,26 +246,26 @@ def split(
     return splits
 
 
-def _parts_copies(protocol: str) -> bool:
-    """Whether a protocol divides copies, audit or not."""
+def _divides_copies(protocol: str) -> bool:
+    """Return whether a protocol separates copies of one slice, with or without an audit."""
     return PROTOCOLS[protocol].disjoint == "slices"
 
 
-def _split(frame: pl.DataFrame, protocol: str, round_: str, seed: int, parts: pl.Series) -> Split:
-    named = {"protocol": pl.lit(protocol), "fold_name": pl.lit(round_), "seed": pl.lit(seed, pl.Int64)}
+def _split(frame: pl.DataFrame, protocol: str, fold_name: str, seed: int, parts: pl.Series) -> Split:
+    named = {"protocol": pl.lit(protocol), "fold_name": pl.lit(fold_name), "seed": pl.lit(seed, pl.Int64)}
     used = frame.with_columns(**named, subset=parts).filter(pl.col("subset").is_not_null())
     made = Split(used.select(COLUMNS))
     check_split(made)
     return made
 
 
-def _round(name: str, repeat: int) -> str:
-    """The first drawing's rounds keep their names, so that asking for more of them finds what is trained."""
+def _named_fold(name: str, repeat: int) -> str:
+    """Name a fold of a repeat. The first drawing's names do not change if more repeats are asked for."""
     return ", ".join(part for part in (f"repeat {repeat + 1}" if repeat else "", name) if part)
 
 
 def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None) -> pl.DataFrame | None:
-    """The audit's near copies, without those decided to be different, with those decided to be the same."""
+    """Return the audit's near copies, changed by the user's decisions on pairs."""
     if audit is None:
         if decisions and decisions.frame["action"].is_in(["same"]).any():
             raise SplitError(f"{decisions.file} joins pairs; that needs the audit's copies, add --audit DIR")
@@ -235,7 +282,15 @@ def _pairs(frame: pl.DataFrame, audit: Audit | None, decisions: Decisions | None
 
 
 def check_split(split: Split, subsets: Sequence[str] = SUBSETS) -> None:
-    """Raise SplitError where one of these subsets is empty, or training lacks a class of the others."""
+    """Raise SplitError if a subset is empty, or training lacks a class of the other subsets.
+
+    Parameters
+    ----------
+    split
+        The split.
+    subsets
+        Subsets that must not be empty.
+    """
     if split.frame.is_empty():
         raise SplitError(
             "no slice is left to divide: all are set aside, as contradicting labels, files that cannot be "

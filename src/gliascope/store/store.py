@@ -1,4 +1,4 @@
-"""The Store: preprocessed slices as one memory-mapped array, built once, found again by content."""
+"""The store: preprocessed slices in one memory-mapped array, named by its content."""
 
 import hashlib
 import os
@@ -41,9 +41,14 @@ _Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row;
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file, and what is asked of it: index and hash of a slice, and its row in the store.
+    """A file to decode.
 
-    file: as `catalog.read_file` takes it.
+    Parameters
+    ----------
+    file
+        Arguments of `read_catalogued`: root, path and scale.
+    asked
+        Index, pixel hash and row in the store of each slice that is wanted from the file.
     """
 
     file: tuple[str, str, str | None]
@@ -52,9 +57,20 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """pixels: uint8 (slices, size, size[, 3]), memory-mapped; hashes: their pixel hashes, sorted.
+    """Preprocessed slices on disk. Identical slices are stored once.
 
-    Identical slices are stored once. lost: rows whose files are gone, or hold something else since the scan.
+    Parameters
+    ----------
+    folder
+        Where the pixels are; its name is a hash of the content.
+    preprocessing
+        How slices were preprocessed.
+    pixels
+        uint8 (slices, size, size) or (slices, size, size, 3), memory-mapped.
+    hashes
+        Pixel hash of each row before preprocessing, sorted, str (slices,).
+    missing
+        Rows whose files are gone or have changed since the scan, int64.
     """
 
     folder: Path
@@ -69,27 +85,40 @@ class Store:
         return self.folder.name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process of ours maps the file again, rather than being sent the pixels."""
+        """Let another process map the file again instead of sending it the pixels."""
         return Store.open, (self.folder, self.preprocessing, self.hashes, self.missing)
 
     @classmethod
     def open(
         cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], missing: NDArray[np.int64]
     ) -> "Store":
-        """Map the pixels that are in `folder`."""
+        """Map the pixels that are in `folder`. Parameters as in `Store`."""
         return cls(
             folder, preprocessing, ResumableArray(folder / PIXELS_FILE, len(hashes)).open(), hashes, missing
         )
 
     def has_same_pixels(self, preprocessing: Preprocessing) -> bool:
-        """Whether slices are stored the same way under `preprocessing`."""
+        """Return whether slices have the same stored pixels under another preprocessing."""
         own, other = (one.model_dump(exclude=GRAPH_SETTINGS) for one in (self.preprocessing, preprocessing))
         return own == other
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
-        """Rows of `pixels` that hold the given slices, in order.
+        """Return the rows of `pixels` that hold the given slices.
 
-        Raises GliascopeError for strangers, and for what was lost.
+        Parameters
+        ----------
+        pixel_hashes
+            Pixel hashes of slices, String (n,).
+
+        Returns
+        -------
+        numpy.ndarray
+            int64 (n,).
+
+        Raises
+        ------
+        GliascopeError
+            If a slice is not in the store, or its file was missing when the store was built.
         """
         wanted = pixel_hashes.to_numpy().astype(self.hashes.dtype)
         rows = np.searchsorted(self.hashes, wanted).clip(max=len(self.hashes) - 1)
@@ -102,14 +131,17 @@ class Store:
         return rows.astype(np.int64)
 
     def drop_missing(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows of a catalogue or split (column pixel_hash) whose slices are not lost."""
+        """Return the rows of a catalogue or split (column pixel_hash) whose slices are in the store."""
         return frame.filter(~pl.col("pixel_hash").is_in(self.hashes[self.missing].tolist()))
 
 
 def cache_folder() -> Path:
-    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder.
+    """Return the folder of stores and cached activations: GLIASCOPE_CACHE, else the user's cache folder.
 
-    Raises GliascopeError for a user without a home folder.
+    Raises
+    ------
+    GliascopeError
+        If the user has no home folder and GLIASCOPE_CACHE is not set.
     """
     try:
         folder = Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
@@ -123,7 +155,7 @@ def cache_folder() -> Path:
 
 
 def check_cache() -> None:
-    """Raise GliascopeError, before the long work, where the cache cannot be written."""
+    """Raise GliascopeError before the long work starts if the cache cannot be written."""
     folder = cache_folder()
     try:
         check_writable(folder)
@@ -135,31 +167,43 @@ def check_cache() -> None:
 
 
 def cache_usage() -> dict[Path, tuple[int, int]]:
-    """Number of files and bytes of each part of the cache."""
+    """Return the number of files and of bytes in each folder of the cache."""
     parts = [cache_folder() / name for name in ("store", "activations", "features")]
     files = {part: [path for path in part.rglob("*") if path.is_file()] for part in parts}
     return {part: (len(found), sum(map(_disk_bytes, found))) for part, found in files.items()}
 
 
 def _disk_bytes(path: Path) -> int:
-    """Bytes a file takes; a sparse one takes less than its size."""
+    """Return the bytes that a file takes on disk, which for a sparse file is less than its size."""
     stat = path.stat()
     return min(stat.st_size, getattr(stat, "st_blocks", stat.st_size) * 512)
 
 
 def clear_cache() -> None:
-    """Remove all stores, activations and features; what is needed again is made again."""
+    """Delete all stores, activations and features; they are built again when they are needed."""
     for part in cache_usage():
         shutil.rmtree(part, ignore_errors=True)
 
 
 def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor | None = None) -> Store:
-    """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
+    """Find or build the store of a catalogue frame.
 
-    After an interruption it goes on where it stopped, and processes that need the same one share the work. A
-    file that is gone or changed since the scan is set aside: named, and its slices counted. workers: who
-    decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
-    can be read.
+    An interrupted store is continued, and processes that need the same store share the work. Files that are
+    gone or have changed since the scan are named in a note, and their slices are `missing`.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows, with the columns `FILE_COLUMNS`, index and pixel_hash.
+    preprocessing
+        How slices are preprocessed.
+    executor
+        What decodes the files; by default all cores of this machine. Only this process writes the store.
+
+    Raises
+    ------
+    GliascopeError
+        If none of the files can be read, or the cache cannot be written.
     """
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
@@ -178,7 +222,13 @@ def _fill(
     preprocessing: Preprocessing,
     executor: Executor | None,
 ) -> NDArray[np.int64]:
-    """Store what is missing, each slice from the first file that still holds it; rows that none does."""
+    """Store the missing slices, each from the first file that still holds it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows that no file holds any more, int64.
+    """
     done = file.written_rows()
     if done.all():
         return np.empty(0, dtype=np.int64)
@@ -193,7 +243,7 @@ def _fill(
         decode = them.wrap(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
         for some in (places.unique("row", keep="first", maintain_order=True), places):
-            pieces = _pieces(some.filter(~pl.Series(done)[some["row"]]))
+            pieces = _tasks(some.filter(~pl.Series(done)[some["row"]]))
             # Other processes of a training may fill the same store: each has an order of its own.
             order = np.random.default_rng(os.getpid()).permutation(len(pieces))
             for stored, reasons in map_with_progress(
@@ -202,12 +252,12 @@ def _fill(
                 done[stored] = True
                 failed |= reasons
     if failed:
-        _tell(failed, int((~done).sum()), len(done))
+        _report_missing(failed, int((~done).sum()), len(done))
     return np.flatnonzero(~done)
 
 
-def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
-    """Files with what is asked of each (lists: index, pixel_hash and row), together about PIECE slices."""
+def _tasks(places: pl.DataFrame) -> list[pl.DataFrame]:
+    """Divide rows into tasks of about `SLICES_PER_TASK` slices; a row of a task is a file with its slices."""
     grouped = places.group_by(FILE_COLUMNS, maintain_order=True).agg("index", "pixel_hash", "row")
     slices = pl.col("row").list.len()
     pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // SLICES_PER_TASK)
@@ -217,7 +267,13 @@ def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
 def _store(
     piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: ResumableArray
 ) -> tuple[list[int], dict[str, str]]:
-    """The rows that are there now, and what is wrong with files that hold something else than they did."""
+    """Decode and write the slices of one task.
+
+    Returns
+    -------
+    rows, reasons
+        The rows that are stored now, and what is wrong with each file that changed.
+    """
     done = file.written_rows()
     files = [
         _File(row[: len(FILE_COLUMNS)], list(zip(*row[len(FILE_COLUMNS) :], strict=True)))
@@ -233,6 +289,7 @@ def _store(
 
 
 def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
+    """Decode and preprocess slices; return pixels by row, and what is wrong with each file that changed."""
     pixels: dict[int, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
     for one in piece:
@@ -250,7 +307,8 @@ def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
     return pixels, failed
 
 
-def _tell(failed: dict[str, str], lost: int, all_: int) -> None:
+def _report_missing(failed: dict[str, str], lost: int, all_: int) -> None:
+    """Print a note on missing slices, or raise GliascopeError if all are missing."""
     named = [f"{path} ({reason})" for path, reason in list(failed.items())[:MAX_NAMED_FILES]]
     more = [f"{len(failed) - MAX_NAMED_FILES} more"] if len(failed) > MAX_NAMED_FILES else []
     told = f"changed or gone since the scan: {', '.join(named + more)}"
