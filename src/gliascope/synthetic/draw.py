@@ -1,4 +1,4 @@
-"""From a head, a lesion and a plane to the brightness of every pixel."""
+"""Compute the brightness of every pixel from a head, a lesion and a plane."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,26 @@ from gliascope.synthetic.tissues import Tissue
 def draw_slice(
     head: Head, lesion: Lesion | None, grid: Grid, light: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """(height, width) brightness without noise, and the lesion's outline. light: brightness by `Tissue`."""
+    """Draw a slice without noise.
+
+    Parameters
+    ----------
+    head
+        The patient's head.
+    lesion
+        Its lesion, if any.
+    grid
+        The pixels of the slice.
+    light
+        float32: brightness by `Tissue`.
+
+    Returns
+    -------
+    image
+        float32 (height, width): brightness.
+    mask
+        bool (height, width): the lesion.
+    """
     image = np.full((grid.height, grid.width), light[Tissue.NONE])
     mask = np.zeros(image.shape, bool)
     box = _box(head, grid)
@@ -22,7 +41,7 @@ def draw_slice(
 
 
 def _box(head: Head, grid: Grid) -> tuple[slice, slice]:
-    """Rows and columns that hold the head, seen on every eighth of each."""
+    """Return the rows and columns that hold the head, from every eighth of each."""
     near = atlas().shells.interpolate(head.to_atlas(grid.coarse(8)))[1] < 4
     return _span(near.any(axis=1), grid.height), _span(near.any(axis=0), grid.width)
 
@@ -51,7 +70,7 @@ def _draw(head: Head, lesion: Lesion | None, grid: Grid, light: Array) -> tuple[
 
 
 def _shells(head: Head, grid: Grid, depth: Array, skin: Array) -> NDArray[np.uint8]:
-    """Dura, the three layers of the skull, muscle, fat and skin, from the distances to skull and skin."""
+    """Return the tissue outside the brain from the distances to skull and skin, uint8 (height, width)."""
     bone = head.bone.on_grid(grid)
     above = -depth / (8 * head.skull_width * (1 + 0.12 * bone))
     tissue = np.full(depth.shape, Tissue.MUSCLE, np.uint8)
@@ -65,7 +84,7 @@ def _shells(head: Head, grid: Grid, depth: Array, skin: Array) -> NDArray[np.uin
 
 
 def _surroundings(head: Head, grid: Grid, tissue: NDArray[np.uint8], light: Array) -> Array:
-    """Brightness of all but the brain: uneven flesh, and muscles with fat between them."""
+    """Return the brightness of everything but the brain: uneven flesh, and muscles with fat between them."""
     flesh = head.flesh.on_grid(grid)
     image: Array = light[tissue] * (1 + 0.08 * flesh)
     septa = np.exp(np.square(flesh) * -60) * (tissue == Tissue.MUSCLE)
@@ -76,7 +95,7 @@ def _surroundings(head: Head, grid: Grid, tissue: NDArray[np.uint8], light: Arra
 def _brain(
     head: Head, grid: Grid, before: Array, inside: NDArray[np.bool_], light: Array
 ) -> tuple[Array, Array]:
-    """Brightness and fraction of white matter at the pixels `inside`, each (n,)."""
+    """Return the brightness and the fraction of white matter at the pixels `inside`, float32 (n,) each."""
     points = before[:, inside]
     grey, white = atlas().brain.interpolate(points) / 255
     # Powers sharpen what averaging over many heads has blurred.

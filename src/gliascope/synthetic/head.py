@@ -1,4 +1,4 @@
-"""One patient's head: the atlas turned, scaled and bent, with its own ventricles, skull and vessels."""
+"""One patient's head: the atlas rotated, scaled and bent, with its own ventricles, skull and vessels."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,26 @@ from gliascope.synthetic.space import Array, Grid, vector
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A head in patient space: x right, y front, z up, mm, near the atlas but not in line with it.
+    """A head in patient space: x right, y front, z up, in mm; near the atlas but not aligned with it.
 
-    turn: (3, 3) patient to atlas directions. bend: slow waves added to each coordinate of all tissue, mm.
-    gyri: quick ones added to those of the brain only.
-    ventricles: how much wider each lateral ventricle is, left and right (0 as in the atlas).
-    crisp: 1 leaves the average brain's soft borders, more sharpens them.
-    bone, flesh, vessels, spots: noise of deviation 1. age: 0 few white matter spots, 1 many.
+    Parameters
+    ----------
+    to_atlas_matrix
+        float32 (3, 3): rotation and scaling from patient to atlas directions.
+    bend
+        Slow waves that are added to each coordinate of all tissue, mm.
+    gyri
+        Quick waves that are added to each coordinate of the brain, mm.
+    ventricles
+        How much wider the left and the right lateral ventricle is; 0 as in the atlas.
+    sharpness
+        1 keeps the soft borders of the average brain; more sharpens them.
+    skull_width
+        Thickness of skull and scalp; 1 as in the atlas.
+    bone, flesh, vessels, spots
+        Noise of standard deviation 1.
+    age
+        0 for few spots in white matter, 1 for many.
     """
 
     to_atlas_matrix: Array
@@ -34,7 +47,7 @@ class Head:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
-        """A random head."""
+        """Draw a random head."""
         both, apart = rng.uniform(-0.2, 0.45), rng.normal(0, 0.1)
         return cls(
             to_atlas_matrix=_turn(rng.normal(0, (3, 2.5, 4)))
@@ -52,7 +65,7 @@ class Head:
         )
 
     def to_atlas(self, grid: Grid) -> Array:
-        """(3, height, width) atlas coordinates of the pixels of a slice."""
+        """Return the atlas coordinates of the pixels of a slice, float32 (3, height, width) mm."""
         corner, down, across = (
             self.to_atlas_matrix @ vector for vector in (grid.corner, grid.down, grid.across)
         )
@@ -60,7 +73,7 @@ class Head:
         return turned.points() + np.stack([waves.on_grid(grid) for waves in self.bend])
 
     def from_atlas(self, point: Array) -> Array:
-        """Where the atlas point (3,) lies in this patient."""
+        """Return where an atlas point lies in this patient, float32 (3,) mm."""
         back = np.linalg.inv(self.to_atlas_matrix)
         found = vector(back @ point)
         # The bend is gentle, so this settles to a tenth of a millimetre.
@@ -69,7 +82,15 @@ class Head:
         return found
 
     def brain(self, grid: Grid, points: Array) -> Array:
-        """Atlas `points` (3, height, width), moved to where this head's gyri and ventricles take from."""
+        """Move atlas points to where this head's gyri and ventricles take their tissue from.
+
+        Parameters
+        ----------
+        grid
+            The pixels of the slice.
+        points
+            float32 (3, height, width): their atlas coordinates, mm.
+        """
         moved = points + np.stack([waves.on_grid(grid) for waves in self.gyri])
         for side, widening in zip((-1, 1), self.ventricles, strict=True):
             offset = points - vector((side * 16, -18, 16))[:, None, None]
@@ -86,7 +107,7 @@ def _waves(
 
 
 def _turn(degrees: NDArray[np.float64]) -> Array:
-    """The rotation by the given angles about x, y and z."""
+    """Return the rotation by the given angles in degrees about x, y and z."""
     turn = np.eye(3)
     for axis, angle in enumerate(np.radians(degrees)):
         i, j = (axis + 1) % 3, (axis + 2) % 3
