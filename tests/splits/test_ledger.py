@@ -81,7 +81,7 @@ def test_a_damaged_line_is_said_and_passed_over(tmp_path: Path, capsys: pytest.C
         record(tmp_path / "b", [ledger_entry("evaluate", "quick", "m2", made_split())])["official"].models
         == 1
     )
-    assert "line 2 is no look" in capsys.readouterr().err
+    assert "line 2 is no evaluation" in capsys.readouterr().err
 
 
 def test_a_shared_ledger_that_cannot_be_written_costs_no_results(

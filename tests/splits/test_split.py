@@ -251,11 +251,11 @@ def test_leaving_a_source_out_leaves_out_rounds_that_training_cannot_serve(capsy
         rows[n]["label"] = "d"
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
-    with pytest.raises(SplitError, match=r"leaves no round: .* --protocol grouped"):
+    with pytest.raises(SplitError, match=r"leaves no fold: .* --protocol grouped"):
         split(catalog, ["leave-source-out"], 0, audit)
     told = capsys.readouterr().err
-    assert "no round without s: no 'c' is left to train with" in told
-    assert "no round without u: no other source has a class of it" in told
+    assert "no fold without s: no 'c' is left to train with" in told
+    assert "no fold without u: no other source has a class of it" in told
     rows[3]["label"] = "c"  # trains for t's
     (made,) = split(catalog_of(rows), ["leave-source-out"], 0, audit)
     assert made.fold_name == "without t"

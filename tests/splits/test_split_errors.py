@@ -49,7 +49,7 @@ def test_where_a_larger_share_would_help_validation_is_named(make_source: Make) 
         patient=pl.col("label") + (pl.int_range(pl.len()).over("label") % 4).cast(pl.String)
     )
     few = Catalog(own, catalog.excluded)
-    told = refusal(few, "official", validation=0.01)
+    told = refusal(few, "official", validation_share=0.01)
     assert "leaves no slice for val" in told
     assert "--validation" in told
     assert split(few, ["official"], validation_share=0.3)

@@ -23,9 +23,9 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "source": pl.String,
     "label": pl.String,
     "raw_label": pl.String,  # as the folder or file wrote it
-    "official": pl.String,  # the source's own part: train, val or test
+    "official": pl.String,  # the source's own subset: train, val or test
     "patient": pl.String,  # source and pseudonym
-    "patient_from": pl.String,  # who told: file, folder, file name (several with "and"), or study
+    "patient_from": pl.String,  # file, folder, file name (several with "and") or study
     "study": pl.String,
     "series": pl.String,
     "group": pl.String,  # from --groups
@@ -62,7 +62,7 @@ EXCLUDED_SCHEMA: dict[str, type[pl.DataType]] = {
 }
 FILE_COLUMNS = ("root", "path", "scale")  # columns that `read_file` takes
 PARQUET = ".parquet"
-# Files of a table in parts, and what systems leave in folders.
+# Files of a table, and what systems leave in folders.
 _OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
 ROWS_PER_FILE = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
@@ -206,8 +206,8 @@ class Catalog:
         sample.
         """
         hashed = pl.concat_str("path", "index", separator="\t").map_elements(_hash, return_dtype=pl.String)
-        place = hashed.rank("ordinal").over("source", "label", "official")
-        frame = self.frame.filter(place <= limit)
+        rank = hashed.rank("ordinal").over("source", "label", "official")
+        frame = self.frame.filter(rank <= limit)
         return replace(self, frame=frame.with_columns(exclusion_reason=exclusion_reasons(frame)))
 
     @property

@@ -91,7 +91,7 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
         )
     files = frame.select("root", "path").unique(maintain_order=True)
     found = table.match_files(column["path"], files.rows())
-    told: dict[int, tuple[str, str, int | None]] = {}
+    group_of: dict[int, tuple[str, str, int | None]] = {}
     folds = table.cells(column["fold"]) if column["fold"] else [""] * len(found)
     for row in zip(
         table.lines, found, table.cells(column["path"]), table.cells(column["group"]), folds, strict=True
@@ -99,10 +99,10 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
         line, file, path, group, fold = row
         if file is None:
             continue
-        said = (path, group, _fold(groups.file, line, fold))
-        if told.setdefault(file, said)[1:] != said[1:]:
+        row_facts = (path, group, _fold(groups.file, line, fold))
+        if group_of.setdefault(file, row_facts)[1:] != row_facts[1:]:
             raise LayoutError(f"{groups.file}, line {line}: {path} is listed twice; keep one line of it")
-    rows = [(*files.row(file), group or None, fold) for file, (_, group, fold) in told.items()]
+    rows = [(*files.row(file), group or None, fold) for file, (_, group, fold) in group_of.items()]
     schema = dict.fromkeys(("root", "path", "group"), pl.String) | {"fold": pl.Int32}
     joined = frame.drop("group", "fold").join(
         pl.DataFrame(rows, schema=schema, orient="row"),

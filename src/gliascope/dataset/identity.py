@@ -56,8 +56,8 @@ def identify_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | N
     frame = _without_placeholders(frame)
     if mapping is not None:
         frame = _with_names(frame, mapping)
-    told = frame["patient"].is_null() & frame["patient_from"].eq_missing(STUDY)
-    study = pl.when(pl.Series(told)).then(pl.concat_str("source", "study", separator=":"))
+    by_study = frame["patient"].is_null() & frame["patient_from"].eq_missing(STUDY)
+    study = pl.when(pl.Series(by_study)).then(pl.concat_str("source", "study", separator=":"))
     frame = frame.with_columns(patient=pl.coalesce("patient", study))
     for sentence in patient_sentences(patient_counts(frame)):
         note(sentence)
@@ -98,7 +98,7 @@ def patient_sentences(facts: PatientFacts) -> list[str]:
                 )
             elif how != FILE:
                 sentences.append(
-                    f"{source}: {n} of {slices} told by {how} names, equal names being one patient; "
+                    f"{source}: {n} of {slices} identified by {how} names, equal names being one patient; "
                     "--no-patient-folders refuses this."
                 )
     return sentences

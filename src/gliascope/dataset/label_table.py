@@ -70,8 +70,8 @@ def load_label_table(path: Path, roots: Sequence[Path]) -> LabelsByFile:
     for line, at, cell in zip(table.lines, table.match_files(paths, files), cells, strict=True):
         if at is None or not cell:
             continue
-        name, said = files[at][1], (class_of[cell], cell)
-        if found.setdefault(name, said)[0] != said[0]:
+        name, labels = files[at][1], (class_of[cell], cell)
+        if found.setdefault(name, labels)[0] != labels[0]:
             raise LayoutError(f"{path}, line {line}: {name} is {cell} here and {found[name][1]} before")
     return found
 
@@ -86,14 +86,16 @@ def labels_in_source(path: Path, root: Path) -> LabelsByFile:
 
 def _classes(path: Path, cells: Sequence[str]) -> dict[str, str]:
     """Return the class of each distinct cell."""
-    told = sorted(set(filter(None, cells)))
-    numbers = {cell: parse_number(cell) for cell in told}
-    if told and all(value in _YES_NO for value in numbers.values()):
-        said = ", ".join(f"{cell} as {_YES_NO[value]}" for cell, value in numbers.items() if value in _YES_NO)
-        note(f"{path}: read {said}; write names in place of numbers if they mean something else")
+    distinct = sorted(set(filter(None, cells)))
+    numbers = {cell: parse_number(cell) for cell in distinct}
+    if distinct and all(value in _YES_NO for value in numbers.values()):
+        meanings = ", ".join(
+            f"{cell} as {_YES_NO[value]}" for cell, value in numbers.items() if value in _YES_NO
+        )
+        note(f"{path}: read {meanings}; write names in place of numbers if they mean something else")
         return {cell: _YES_NO[value] for cell, value in numbers.items() if value in _YES_NO}
     some = [cell for cell, value in numbers.items() if value is not None]
     if some:
-        raise LayoutError(f"{path}: {some[0]!r} is no name of a class; write names in place of numbers")
-    folder_labels.check_folders(told)
-    return {cell: folder_labels.class_name(path, cell) for cell in told}
+        raise LayoutError(f"{path}: {some[0]!r} is not the name of a class; write names in place of numbers")
+    folder_labels.check_folders(distinct)
+    return {cell: folder_labels.class_name(path, cell) for cell in distinct}

@@ -59,9 +59,9 @@ def _shuffled(row: dict[str, str]) -> bytes:
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()
 
 
-def _table(place: Path) -> list[dict[str, str]]:
+def _table(csv_file: Path) -> list[dict[str, str]]:
     """Read the rows of a table of masks."""
-    table = TableFile.read(place)
+    table = TableFile.read(csv_file)
     own = {name: table.find_column([name]) for name in (*MASK_COLUMNS, "group")}
     cells = {name: table.cells(column) for name, column in own.items() if column is not None}
     rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
@@ -71,32 +71,32 @@ def _table(place: Path) -> list[dict[str, str]]:
         or any(not row[name] for row in rows for name in MASK_COLUMNS)
     ):
         raise LayoutError(
-            f"{place}: expected rows with the columns {', '.join(MASK_COLUMNS)}, none of them empty, but got "
+            f"{csv_file}: expected rows with the columns {', '.join(MASK_COLUMNS)}, none empty, but got "
             f"{table.column_names}"
         )
     return rows
 
 
-def _paired(place: Path, row: dict[str, str], scales: Mapping[Path, SeriesScale]) -> Iterator[Slice]:
+def _paired(csv_file: Path, row: dict[str, str], scales: Mapping[Path, SeriesScale]) -> Iterator[Slice]:
     """Yield the slices of one row of the table, with their masks."""
-    path, mask_path = _beside(place, row["path"]), _beside(place, row["mask"])
+    path, mask_path = _beside(csv_file, row["path"]), _beside(csv_file, row["mask"])
     slices, masks = read(path, scales.get(path)), [_lesion(item) for item in read(mask_path)]
     if [item.pixels.shape[:2] for item in slices] != [mask.shape for mask in masks]:
-        raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {place}")
+        raise LayoutError(f"{mask_path}: expected as many slices as {path}, and of its size; see {csv_file}")
     for item, mask in zip(slices, masks, strict=True):
         own = item.patient or item.study
         group = row.get("group") or own or row["path"]
         yield replace(item, mask=mask, label=canonical(row["label"]), patient=group, study=own)
 
 
-def _beside(place: Path, text: str) -> Path:
+def _beside(csv_file: Path, text: str) -> Path:
     """Return the file that a cell names, counted from the table's folder.
 
     Leading folders that do not exist here are taken for another machine's and left out.
     """
     parts = text.replace("\\", "/").split("/")
-    tails = (place.parent / "/".join(parts[cut:]) for cut in range(len(parts)))
-    return next((path for path in tails if path.is_file()), place.parent / "/".join(parts))
+    tails = (csv_file.parent / "/".join(parts[cut:]) for cut in range(len(parts)))
+    return next((path for path in tails if path.is_file()), csv_file.parent / "/".join(parts))
 
 
 def _own(row: dict[str, str]) -> Iterator[Slice]:

@@ -57,7 +57,7 @@ def source_roots(sources: Sequence[Path]) -> list[Path]:
         raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
     for root in roots:
         if not root.name:
-            raise LayoutError(f"{root}: has no name, by which sources are told apart; name a folder in it")
+            raise LayoutError(f"{root}: has no name, by which sources are distinguished; name a folder in it")
         if not (exists(root) and root.is_dir()):
             raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
     return roots
@@ -121,7 +121,7 @@ class SourceFiles:
         """Yield the files of one source folder, also those of classes that the user leaves out."""
 
         @cache
-        def place(folder: Path) -> folder_labels.FolderLabels:
+        def labels_of(folder: Path) -> folder_labels.FolderLabels:
             # Where the source's own folder repeats the name above it, it is a collection's.
             repeated = folder_labels.is_collection(root.parent.name, root.name)
             collection = folder.parts == (root.name,) and repeated
@@ -133,11 +133,11 @@ class SourceFiles:
 
         for path in files_below(root):
             below = path.relative_to(root.parent)
-            name, said = below.as_posix(), place(below.parent)
+            name, labels = below.as_posix(), labels_of(below.parent)
             if name in self.labels:
                 label, raw = self.labels[name]
-                said = replace(said, label=label, raw_label=raw)
-            yield SourceFile(path, root.parent, name, said)
+                labels = replace(labels, label=label, raw_label=raw)
+            yield SourceFile(path, root.parent, name, labels)
 
 
 def check_sources(files: SourceFiles) -> int:
@@ -173,7 +173,7 @@ class _Seen:
     def __init__(self, files: SourceFiles) -> None:
         self.files = files
         self.folders = set[str]()  # that name a class, as written
-        self.places = set[str]()  # folders that a class may be named by, whole
+        self.label_folders = set[str]()  # folders that a class may be named by, whole
         self.known = set[str]()
         self.nameless = Counter[str]()
         self.inside: dict[str, bool | None] = {}  # by such a folder: whether its files say their class
@@ -182,16 +182,16 @@ class _Seen:
 
     def add(self, file: SourceFile) -> None:
         """Record one file."""
-        root, said = file.root / file.name.split("/")[0], file.folder_labels
-        self.places.add(file.name.rpartition("/")[0])
+        root, labels = file.root / file.name.split("/")[0], file.folder_labels
+        self.label_folders.add(file.name.rpartition("/")[0])
         if is_table(file.path):
             self.tables.append((root, file.path))
-        elif said.raw_label is not None and (said.excluded or said.label):
+        elif labels.raw_label is not None and (labels.excluded or labels.label):
             if file.name not in self.files.labels:
-                self.folders.add(said.raw_label)
-            if said.label:
-                self.known.add(f"{said.raw_label} -> {said.label}")
-                self.classes.setdefault(root, {})[said.label] = said.raw_label
+                self.folders.add(labels.raw_label)
+            if labels.label:
+                self.known.add(f"{labels.raw_label} -> {labels.label}")
+                self.classes.setdefault(root, {})[labels.label] = labels.raw_label
         else:
             folder = file.name.rpartition("/")[0]
             self.nameless[folder] += 1
@@ -226,11 +226,11 @@ class _Seen:
         label, folder = next(iter(classes.items()))
         if normalise(folder) in self.files.mapping:
             return
-        told = {one for one, _ in labels_in_source(path, root).values()}
-        if any(contradict(label, one) for one in told):
+        named = {one for one, _ in labels_in_source(path, root).values()}
+        if any(contradict(label, one) for one in named):
             raise LayoutError(
                 f"{root}: its folders say one class for all ({label}), but {path} names "
-                f"{', '.join(sorted(told))}; say which counts: --labels with that table, or with "
+                f"{', '.join(sorted(named))}; say which counts: --labels with that table, or with "
                 f"FILE.yaml and a line `{folder}: {label}`"
             )
 
@@ -238,8 +238,8 @@ class _Seen:
         """Raise LayoutError for a name of the user's mapping that no folder has: it is misspelt."""
         has = {
             normalise(folder)
-            for place in self.places
-            for folder in place.split("/")[1 if "/" in place else 0 :]
+            for folder_path in self.label_folders
+            for folder in folder_path.split("/")[1 if "/" in folder_path else 0 :]
         }
         if any(self.inside.values()):
             has |= set(TUMOR_KINDS)  # labels inside files are of them

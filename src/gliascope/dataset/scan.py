@@ -90,7 +90,7 @@ def scan(
     def rows(files: SourceFiles, executor: Executor) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
         for key, content in resumable_map(
-            files, partial(_block, mapping=mapping), resume_folder, "scan", executor
+            files, partial(_scan_chunk, mapping=mapping), resume_folder, "scan", executor
         ):
             table, members = split_tables(content)
             tables.add(key, table)
@@ -157,7 +157,7 @@ def _without_captures(frame: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.Da
     return kept, pl.concat([rejects, gone.select("path", "source", **named)])
 
 
-def _block(block: Chunk[SourceFile], mapping: Mapping[str, str | None]) -> bytes:
+def _scan_chunk(chunk: Chunk[SourceFile], mapping: Mapping[str, str | None]) -> bytes:
     """Catalogue a chunk of files.
 
     Returns
@@ -167,7 +167,7 @@ def _block(block: Chunk[SourceFile], mapping: Mapping[str, str | None]) -> bytes
     """
     rows, members = list[dict[str, Any]](), list[SeriesMember]()
     folders = FolderListings()
-    for file in block.items:
+    for file in chunk.items:
         result = _catalogue(file, mapping, folders)
         if isinstance(result, ReadError):
             rows.append(_reject(file, result))

@@ -9,7 +9,7 @@ import polars as pl
 from gliascope.dataset.catalog import THUMBNAILS_SCHEMA
 from gliascope.runtime.resumable_map import read_results
 
-_LENGTH = 8  # bytes that say how long the first table of a block is
+_LENGTH = 8  # bytes that say how long the first table of a chunk is
 
 
 def join_tables(table: bytes, members: bytes) -> bytes:
@@ -43,20 +43,20 @@ class ChunkTables:
         return (split_tables(content)[0] for content in read_results(self.keys, self.folder))
 
 
-def thumbnails_of(blocks: Iterable[bytes], hashes: pl.Series) -> Iterator[pl.DataFrame]:
+def thumbnails_of(tables: Iterable[bytes], hashes: pl.Series) -> Iterator[pl.DataFrame]:
     """Yield the thumbnails of slices that are in the catalogue.
 
     Files that were read twice may have left thumbnails of other pixels, which are skipped.
 
     Parameters
     ----------
-    blocks
+    tables
         Tables of chunks, in Arrow's stream format.
     hashes
         Pixel hashes of the catalogue's slices.
     """
     wanted = pl.DataFrame({"pixel_hash": hashes.unique()})
-    for table in blocks:
+    for table in tables:
         yield pl.read_ipc_stream(table, columns=list(THUMBNAILS_SCHEMA)).join(
             wanted, on="pixel_hash", how="semi", maintain_order="left"
         )

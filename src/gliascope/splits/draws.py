@@ -4,7 +4,7 @@ import hashlib
 
 import polars as pl
 
-# One slice and no other, copies apart: copies in it would all be drawn alike, were they told by their pixels.
+# Names one slice by its path: by its pixels, all copies of a slice would be drawn together.
 SLICE_KEY = pl.concat_str("source", "path", "index", separator="\n").min()
 # The smallest pixel hash of the group. Not that of a blank slice: all volumes may hold the same.
 GROUP_KEY = pl.coalesce(pl.col("pixel_hash").filter(~pl.col("blank")).min(), SLICE_KEY)

@@ -9,7 +9,7 @@ from gliascope.splits.split import COLUMNS, Split
 from gliascope.splits.validation import CHOOSES, validation_roles
 
 SLICE_KEY = ["source", "path", "index"]
-_FIRST = ["train", "val", "test"]  # of the parts that a slice has, the one that counts
+_FIRST = ["train", "val", "test"]  # of the subsets that a slice is in, the first counts
 
 
 def joint_split(splits: Sequence[Split]) -> Split:
@@ -38,9 +38,11 @@ def joint_split(splits: Sequence[Split]) -> Split:
                 f"{different.row(0)[1]} and {different.height - 1} more slices have another {column} in "
                 "another member's split; join runs that were split from one catalogue and audit"
             )
-    parts = pl.col("subset").cast(pl.Enum(_FIRST)).min().cast(pl.String).over(SLICE_KEY)
+    subsets = pl.col("subset").cast(pl.Enum(_FIRST)).min().cast(pl.String).over(SLICE_KEY)
     calibrates = pl.col("calibrates").all().over("group")
-    once = frame.with_columns(parts, calibrates, fold_name=pl.lit(""), seed=pl.lit(splits[0].seed, pl.Int64))
+    once = frame.with_columns(
+        subsets, calibrates, fold_name=pl.lit(""), seed=pl.lit(splits[0].seed, pl.Int64)
+    )
     return Split(once.unique(SLICE_KEY, keep="first", maintain_order=True).select(COLUMNS))
 
 

@@ -16,9 +16,7 @@ from gliascope.runtime.progress import note
 from gliascope.splits.split import Split
 
 LEDGER_FILE = "ledger.jsonl"
-SHARED_LEDGER_VARIABLE = (
-    "GLIASCOPE_LEDGER"  # names one more file, for looks from result folders that lie apart
-)
+SHARED_LEDGER_VARIABLE = "GLIASCOPE_LEDGER"  # names one more ledger, shared by result folders that lie apart
 
 
 class LedgerEntry(BaseModel):
@@ -55,7 +53,7 @@ class EarlierEvaluations(BaseModel):
 
     def __str__(self) -> str:
         if not self.models:
-            return "No look at these test slices is on record before this one."
+            return "No earlier evaluation on these test slices is on record."
         others = "1 other model was" if self.models == 1 else f"{self.models} other models were"
         return (
             f"{others} scored on these test slices before, first on {(self.first or '')[:10]}. "
@@ -142,7 +140,7 @@ def read_ledger(file: Path) -> list[LedgerEntry]:
         try:
             found.append(LedgerEntry.model_validate_json(line))
         except ValidationError:
-            note(f"{file}: line {number} is no look at a test subset; it is not counted")
+            note(f"{file}: line {number} is no evaluation on a test subset; it is not counted")
     return found
 
 
@@ -152,12 +150,12 @@ def _lines(file: Path) -> Iterable[str]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        note(f"{file}: cannot be read ({error}); its looks are not counted")
+        note(f"{file}: cannot be read ({error}); its evaluations are not counted")
         return []
 
 
-def _append(file: Path, looks: Sequence[LedgerEntry]) -> None:
+def _append(file: Path, entries: Sequence[LedgerEntry]) -> None:
     """Append entries in one write, so that lines of two processes do not mix."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as stream:
-        stream.write("".join(f"{one.model_dump_json()}\n" for one in looks).encode())
+        stream.write("".join(f"{one.model_dump_json()}\n" for one in entries).encode())

@@ -15,7 +15,7 @@ DRAWN_VALIDATION_SHARE = TEST_SHARE = 0.15
 VALIDATION_SHARE = 0.1  # for validation, where the test set has been taken already
 FOLD_COUNT = 5
 
-Folds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
+Folds = dict[str, pl.Series]  # by fold name: a subset (train, val, test; null if not used) for each row
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +73,19 @@ def _official(material: ProtocolInput) -> Folds:
     frame = material.frame
     if not has_test_folder(frame):
         raise missing_test_folder(frame["source"].unique().to_list())
-    parts = frame["official"].fill_null("train")
-    if (parts == "val").any():
-        return {"": parts}
-    return {"": _with_validation(frame, parts, material)}
+    subsets = frame["official"].fill_null("train")
+    if (subsets == "val").any():
+        return {"": subsets}
+    return {"": _with_validation(frame, subsets, material)}
 
 
 def _official_clean(material: ProtocolInput) -> Folds:
     """Assign as `_official` does, without test slices that have a copy in training or validation."""
     if material.pairs is None:
         raise SplitError("protocol 'official-clean' needs the audit's copies; add --audit DIR")
-    frame, parts = material.frame, _official(material)[""]
-    seen = has_copy(frame["pixel_hash"], frame["pixel_hash"].filter(parts != "test"), material.pairs)
-    return {"": _subsets(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
+    frame, subsets = material.frame, _official(material)[""]
+    seen = has_copy(frame["pixel_hash"], frame["pixel_hash"].filter(subsets != "test"), material.pairs)
+    return {"": _subsets(frame, pl.when((subsets == "test") & seen).then(None).otherwise(subsets))}
 
 
 def _grouped(material: ProtocolInput) -> Folds:
@@ -102,11 +102,11 @@ def _folds(material: ProtocolInput) -> Folds:
         drawn = draw_position(frame.filter(used), material.seed)
         fold = fold.scatter(used.arg_true(), (drawn * FOLD_COUNT).floor().cast(pl.Int32) + 1)
     used &= fold.is_not_null()
-    rounds = {}
+    folds = {}
     for number in fold.filter(used).unique().sort():
         test = fold == number
-        rounds[f"fold {number}"] = _fold(material, used & (test | ~_shares_group(frame, test & used)), test)
-    return rounds
+        folds[f"fold {number}"] = _fold(material, used & (test | ~_shares_group(frame, test & used)), test)
+    return folds
 
 
 def _shares_group(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
@@ -128,23 +128,23 @@ def _leave_source_out(material: ProtocolInput) -> Folds:
         )
     used = _in_two_sources(frame)
     classes = set(frame["label"].filter(used))
-    rounds = {}
+    folds = {}
     for source in sources:
         test = frame["source"] == source
-        parts = _fold(material, used & (test | ~_shares_group(frame, test)), test)
-        lacking = sorted(classes.difference(frame["label"].filter(parts == "train")))
+        subsets = _fold(material, used & (test | ~_shares_group(frame, test)), test)
+        lacking = sorted(classes.difference(frame["label"].filter(subsets == "train")))
         if lacking:
-            note(f"leave-source-out: no round without {source}: no {lacking[0]!r} is left to train with")
-        elif not (parts == "test").any():
-            note(f"leave-source-out: no round without {source}: no other source has a class of it")
+            note(f"leave-source-out: no fold without {source}: no {lacking[0]!r} is left to train with")
+        elif not (subsets == "test").any():
+            note(f"leave-source-out: no fold without {source}: no other source has a class of it")
         else:
-            rounds[f"without {source}"] = parts
-    if not rounds:
+            folds[f"without {source}"] = subsets
+    if not folds:
         raise SplitError(
-            "protocol 'leave-source-out' leaves no round: the sources share too much to test one another; "
+            "protocol 'leave-source-out' leaves no fold: the sources share too much to test one another; "
             "use --protocol grouped"
         )
-    return rounds
+    return folds
 
 
 def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
@@ -174,19 +174,19 @@ def _random(material: ProtocolInput) -> Folds:
 def _fold(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Series:
     """Assign `test` rows to test, and draw validation by group from the other used rows; null if not used."""
     frame = material.frame
-    parts = _subsets(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
+    subsets = _subsets(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
     return _on_rows(
         used,
-        frame.with_columns(_subset=parts),
+        frame.with_columns(_subset=subsets),
         lambda rows: _with_validation(rows, rows["_subset"], material),
     )
 
 
-def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: ProtocolInput) -> pl.Series:
+def _with_validation(frame: pl.DataFrame, subsets: pl.Series, material: ProtocolInput) -> pl.Series:
     """Draw a validation subset from the training subset."""
-    train = parts == "train"
+    train = subsets == "train"
     drawn = _draw(frame.filter(train), material.seed, test=0.0, validation=material.validation_share)
-    return parts.scatter(train.arg_true(), drawn)
+    return subsets.scatter(train.arg_true(), drawn)
 
 
 def _on_rows(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:

@@ -235,10 +235,10 @@ def split(
     splits: list[Split] = []
     for protocol in protocols:
         for repeat in range(repeats):
-            rounds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation_share))
+            folds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation_share))
             drawn = [
-                _split(facts, protocol, _named_fold(name, repeat), seed + repeat, parts)
-                for name, parts in rounds.items()
+                _split(facts, protocol, _named_fold(name, repeat), seed + repeat, subsets)
+                for name, subsets in folds.items()
             ]
             if repeat and drawn[0].training_hash == splits[-len(drawn)].training_hash:
                 raise SplitError(f"protocol {protocol!r} draws nothing here: leave out --repeats")
@@ -251,9 +251,9 @@ def _divides_copies(protocol: str) -> bool:
     return PROTOCOLS[protocol].disjoint == "slices"
 
 
-def _split(frame: pl.DataFrame, protocol: str, fold_name: str, seed: int, parts: pl.Series) -> Split:
+def _split(frame: pl.DataFrame, protocol: str, fold_name: str, seed: int, subsets: pl.Series) -> Split:
     named = {"protocol": pl.lit(protocol), "fold_name": pl.lit(fold_name), "seed": pl.lit(seed, pl.Int64)}
-    used = frame.with_columns(**named, subset=parts).filter(pl.col("subset").is_not_null())
+    used = frame.with_columns(**named, subset=subsets).filter(pl.col("subset").is_not_null())
     made = Split(used.select(COLUMNS))
     check_split(made)
     return made
@@ -293,7 +293,7 @@ def check_split(split: Split, subsets: Sequence[str] = SUBSETS) -> None:
     """
     if split.frame.is_empty():
         raise SplitError(
-            "no slice is left to divide: all are set aside, as contradicting labels, files that cannot be "
+            "no slice is left to divide: all are excluded, as contradicting labels, files that cannot be "
             "read or kinds that train nothing; `gliascope scan` counts them and says where they are listed"
         )
     name = f"{split.protocol!r}" + (f", {split.fold_name}" if split.fold_name else "")
@@ -302,6 +302,6 @@ def check_split(split: Split, subsets: Sequence[str] = SUBSETS) -> None:
         present = set(counts.filter(pl.col("label") == label)["subset"])
         if "train" not in present:
             raise untrained_class(split.frame, split.protocol, name, label, present)
-    for part in subsets:
-        if part not in set(split.frame["subset"]):
-            raise empty_subset(split.frame, split.protocol, name, part)
+    for subset in subsets:
+        if subset not in set(split.frame["subset"]):
+            raise empty_subset(split.frame, split.protocol, name, subset)

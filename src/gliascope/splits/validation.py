@@ -119,12 +119,12 @@ def _amount(slices: pl.DataFrame, groups: pl.DataFrame) -> SliceCount:
 
 def describe_validation_use(use: ValidationUse) -> str:
     """Describe what validation slices were used for, in words."""
-    said = f"of the validation slices, {_in_words(use.calibrated)} calibrate"
+    text = f"of the validation slices, {_in_words(use.calibrated)} calibrate"
     if use.chose.slices:
-        said += f"; {_in_words(use.chose)} chose the epoch, a rate or the settings, and so do not"
+        text += f"; {_in_words(use.chose)} chose the epoch, a rate or the settings, and so do not"
     if use.dropped.slices:
-        said += f"; {_in_words(use.dropped)} cannot, since copies of them, or slices of their groups, trained"
-    return said
+        text += f"; {_in_words(use.dropped)} cannot, since copies of them, or slices of their groups, trained"
+    return text
 
 
 def _in_words(amount: SliceCount) -> str:

@@ -168,9 +168,9 @@ def check_cache() -> None:
 
 def cache_usage() -> dict[Path, tuple[int, int]]:
     """Return the number of files and of bytes in each folder of the cache."""
-    parts = [cache_folder() / name for name in ("store", "activations", "features")]
-    files = {part: [path for path in part.rglob("*") if path.is_file()] for part in parts}
-    return {part: (len(found), sum(map(_disk_bytes, found))) for part, found in files.items()}
+    folders = [cache_folder() / name for name in ("store", "activations", "features")]
+    files = {folder: [path for path in folder.rglob("*") if path.is_file()] for folder in folders}
+    return {folder: (len(found), sum(map(_disk_bytes, found))) for folder, found in files.items()}
 
 
 def _disk_bytes(path: Path) -> int:
@@ -181,8 +181,8 @@ def _disk_bytes(path: Path) -> int:
 
 def clear_cache() -> None:
     """Delete all stores, activations and features; they are built again when they are needed."""
-    for part in cache_usage():
-        shutil.rmtree(part, ignore_errors=True)
+    for folder in cache_usage():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor | None = None) -> Store:
@@ -237,17 +237,17 @@ def _fill(
     check_cache()
     file.create(np.uint8, preprocessing.shape, reserve=True)
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
-    places = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
+    wanted_rows = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
     with decoding_executor(executor, int((~done).sum())) as them:
         decode = them.wrap(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
-        for some in (places.unique("row", keep="first", maintain_order=True), places):
-            pieces = _tasks(some.filter(~pl.Series(done)[some["row"]]))
+        for some in (wanted_rows.unique("row", keep="first", maintain_order=True), wanted_rows):
+            tasks = _tasks(some.filter(~pl.Series(done)[some["row"]]))
             # Other processes of a training may fill the same store: each has an order of its own.
-            order = np.random.default_rng(os.getpid()).permutation(len(pieces))
+            order = np.random.default_rng(os.getpid()).permutation(len(tasks))
             for stored, reasons in map_with_progress(
-                work, [pieces[number] for number in order], "store", them
+                work, [tasks[number] for number in order], "store", them
             ):
                 done[stored] = True
                 failed |= reasons
@@ -256,16 +256,16 @@ def _fill(
     return np.flatnonzero(~done)
 
 
-def _tasks(places: pl.DataFrame) -> list[pl.DataFrame]:
+def _tasks(wanted_rows: pl.DataFrame) -> list[pl.DataFrame]:
     """Divide rows into tasks of about `SLICES_PER_TASK` slices; a row of a task is a file with its slices."""
-    grouped = places.group_by(FILE_COLUMNS, maintain_order=True).agg("index", "pixel_hash", "row")
+    grouped = wanted_rows.group_by(FILE_COLUMNS, maintain_order=True).agg("index", "pixel_hash", "row")
     slices = pl.col("row").list.len()
-    pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // SLICES_PER_TASK)
-    return pieces.partition_by("piece", maintain_order=True, include_key=False)
+    tasks = grouped.with_columns(task=(slices.cum_sum() - slices) // SLICES_PER_TASK)
+    return tasks.partition_by("task", maintain_order=True, include_key=False)
 
 
 def _store(
-    piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: ResumableArray
+    task: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: ResumableArray
 ) -> tuple[list[int], dict[str, str]]:
     """Decode and write the slices of one task.
 
@@ -277,7 +277,7 @@ def _store(
     done = file.written_rows()
     files = [
         _File(row[: len(FILE_COLUMNS)], list(zip(*row[len(FILE_COLUMNS) :], strict=True)))
-        for row in piece.iter_rows()
+        for row in task.iter_rows()
     ]
     missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in files]
     missing = [one for one in missing if one.asked]
@@ -288,11 +288,11 @@ def _store(
     return there, failed
 
 
-def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
+def _decode(task: list[_File], preprocessing: Preprocessing) -> _Decoded:
     """Decode and preprocess slices; return pixels by row, and what is wrong with each file that changed."""
     pixels: dict[int, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
-    for one in piece:
+    for one in task:
         name = str(to_path(one.file[0]) / one.file[1])
         try:
             slices = {item.index: item.pixels for item in read_catalogued(*one.file)}
@@ -311,7 +311,7 @@ def _report_missing(failed: dict[str, str], lost: int, all_: int) -> None:
     """Print a note on missing slices, or raise GliascopeError if all are missing."""
     named = [f"{path} ({reason})" for path, reason in list(failed.items())[:MAX_NAMED_FILES]]
     more = [f"{len(failed) - MAX_NAMED_FILES} more"] if len(failed) > MAX_NAMED_FILES else []
-    told = f"changed or gone since the scan: {', '.join(named + more)}"
+    reasons = f"changed or gone since the scan: {', '.join(named + more)}"
     if lost == all_:
-        raise GliascopeError(f"all files are {told}; run `gliascope scan` again")
-    note(f"store: {told}; {lost} of {all_} slices are set aside for it, run `gliascope scan` to forget them")
+        raise GliascopeError(f"all files are {reasons}; run `gliascope scan` again")
+    note(f"store: {reasons}; {lost} of {all_} slices are missing from the store; run `gliascope scan` again")

@@ -52,7 +52,7 @@ class Field:
     step: float = 1.0
 
     def interpolate(self, points: Array) -> Array:
-        """Return trilinear values (channels, ...) at points (3, ...). Outside the grid, the nearest edge counts.
+        """Return trilinear values (channels, ...) at points (3, ...); outside the grid, of its edge.
 
         The position of each point is found once for all channels, which takes half the time of scipy's
         map_coordinates.
