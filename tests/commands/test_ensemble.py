@@ -189,7 +189,7 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
         return call(self, frame, part)
 
     monkeypatch.setattr(CachedOutputs, "__call__", called)
-    runs = make_runs((0.02, -0.02), repeats=2, validation=0.5)
+    runs = make_runs((0.02, -0.02), repeats=2, validation_share=0.5)
     second = Run.load(runs[1])
     Run(runs[1], second.recipe.model_copy(update={"keep": "best"}), second.record).save()
     code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
