@@ -124,11 +124,11 @@ def _cut(source: Path, work: Path, key: str) -> object:
     asked = _gliascope("split", work / "catalog.parquet", "--protocol", "grouped", "--out", out)
     if asked.returncode:
         return asked.stderr.strip()
-    rows = pl.read_parquet(out.read_bytes()).filter(pl.col("part").is_not_null())
+    rows = pl.read_parquet(out.read_bytes()).filter(pl.col("subset").is_not_null())
     rows = rows.join(catalog.frame.select("path", "index", "study"), on=["path", "index"])
     rows = rows.with_columns(folder=pl.col("path").str.replace(r"/[^/]*$", ""))
-    subsets = rows.group_by(key).agg(pl.col("part").n_unique())
-    return subsets.filter(pl.col("part") > 1).height
+    subsets = rows.group_by(key).agg(pl.col("subset").n_unique())
+    return subsets.filter(pl.col("subset") > 1).height
 
 
 def dicom_pixel_padding(folder: Path, work: Path) -> Iterator[Check]:

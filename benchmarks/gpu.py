@@ -28,7 +28,7 @@ from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.runtime.resumable_array import ResumableArray
-from gliascope.store.store import PIXELS, Store
+from gliascope.store.store import PIXELS_FILE, Store
 from gliascope.training.cuda_graph import CudaGraphRunner
 from gliascope.training.data import Subset, TrainingData
 from gliascope.training.environment import autocast, set_determinism
@@ -177,7 +177,7 @@ def _store(work: Path, recipe: Recipe, slices: int) -> Store:
     """Smooth pictures, each with noise of its own."""
     preprocessing = recipe.preprocessing
     folder = _folder(work, f"store-{slices}-{preprocessing.size}")
-    file = ResumableArray(folder / PIXELS, slices)
+    file = ResumableArray(folder / PIXELS_FILE, slices)
     generator = np.random.default_rng(0)
     blobs = np.stack([_blob(generator, preprocessing.size) for _ in range(32)])
     for start in range(0, slices, 1000):

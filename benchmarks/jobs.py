@@ -166,14 +166,14 @@ def _border_probe(catalog: Path, overrides: tuple[str, ...]) -> dict[str, float]
     from gliascope.audit.copy_groups import group_slices
     from gliascope.audit.shortcuts import find_shortcuts
     from gliascope.dataset.catalog import Catalog
-    from gliascope.dataset.scan import thumbnails
+    from gliascope.dataset.scan import make_thumbnails
     from gliascope.recipes import load_recipe
     from gliascope.store.store import store
 
     frame = Catalog.load(catalog).frame
     groups = group_slices(frame, find_near_copies(frame.unique("pixel_hash"))[0])
     images = store(frame, load_recipe("quick", overrides).preprocessing)
-    pictures = [thumbnails(images.pixels[row])[0] for row in images.rows(frame["pixel_hash"])]
+    pictures = [make_thumbnails(images.pixels[row])[0] for row in images.rows(frame["pixel_hash"])]
     probes = find_shortcuts(frame.with_columns(thumbnail=pl.Series(pictures)), groups, 0)
     return probes["border"].score.model_dump()
 

@@ -52,11 +52,11 @@ def scope_of_folds(data: Path, work: Path) -> list[Row]:
     for place in sorted(path.parent for path in (work / CROSSVAL).glob("*/run.json")):
         bundle = Bundle.load(place / "model")
         answer, trained_on = _answers(bundle), Run.load(place).record.split
-        split = next(one for one in splits if one.training == trained_on)
+        split = next(one for one in splits if one.training_hash == trained_on)
         others = judged_on(_slices(split, "test", data, CHANGED), data, work)
         assert bundle.calibrator is not None
         test = answer(_slices(split, "test", data, TESTED))
-        rows += _deployed(f"scope, {split.fold}", bundle.calibrator, test, answer, others)
+        rows += _deployed(f"scope, {split.fold_name}", bundle.calibrator, test, answer, others)
     return rows
 
 

@@ -108,7 +108,7 @@ def _frame(protocol: str, scores: Scores) -> pl.DataFrame:
     n = len(scores)
     facts = {
         "protocol": [protocol] * n,
-        "round": [""] * n,
+        "fold_name": [""] * n,
         "source": ["source"] * n,
         "path": [f"source/{number:03d}.png" for number in range(n)],
         "index": pl.Series([0] * n, dtype=pl.Int32),

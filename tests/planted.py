@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from gliascope.dataset.scan import pixel_hash, thumbnails
+from gliascope.dataset.scan import make_thumbnails, pixel_hash
 
 
 def _jpeg(image: Image.Image) -> Image.Image:
@@ -45,7 +45,7 @@ def frame_of(pictures: dict[str, np.ndarray]) -> pl.DataFrame:
     """What the search for copies reads of a catalogue: a row a picture, named in `path`."""
     rows = []
     for name, pixels in pictures.items():
-        thumbnail, head_thumbnail = thumbnails(pixels)
+        thumbnail, head_thumbnail = make_thumbnails(pixels)
         row = {"path": name, "pixel_hash": pixel_hash(pixels)}
         rows.append(row | {"thumbnail": thumbnail, "head_thumbnail": head_thumbnail})
     return pl.DataFrame(rows)

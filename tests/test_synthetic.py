@@ -28,8 +28,8 @@ def slices():
 def lesion_points(label: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Atlas coordinates of a lesion's pixels, and their distances to skull and skin."""
     patient = Patient.draw(label, seed)
-    points = patient.head.to_atlas(patient.grids(1, 240)[0])[:, phantom(label, seed).mask]
-    skull, skin = atlas().shells.at(points)
+    points = patient.head.to_atlas(patient.slice_grids(1, 240)[0])[:, phantom(label, seed).mask]
+    skull, skin = atlas().shells.interpolate(points)
     return points, skull, skin
 
 
@@ -93,7 +93,7 @@ def test_glioma_lies_in_the_brain_and_reaches_white_matter():
     for seed in SEEDS:
         points, skull, _ = lesion_points("glioma", seed)
         assert skull.max() < 0, seed
-        assert atlas().brain.at(points)[1].max() > 128, seed
+        assert atlas().brain.interpolate(points)[1].max() > 128, seed
 
 
 def test_meningioma_rests_on_the_dura():
@@ -103,7 +103,7 @@ def test_meningioma_rests_on_the_dura():
         lesion = Patient.draw("meningioma", seed).lesion
         falx = np.linalg.norm(atlas().falx - lesion.centre, axis=1).min() < lesion.radius
         assert skull.max() < 0, seed
-        assert falx or -atlas().shells.at(lesion.centre[:, None])[0, 0] < lesion.radius, seed
+        assert falx or -atlas().shells.interpolate(lesion.centre[:, None])[0, 0] < lesion.radius, seed
         on_falx += falx
         touching += bool(falx or skull.max() > -4)
     assert 0 < on_falx < len(SEEDS)
@@ -197,16 +197,16 @@ def test_field_reads_linear_functions_exactly():
     field = Field(values, (-2.0, 1.0, 0.0), step=2.0)
     points = np.array([[-1.0, 3.3], [4.0, 6.1], [5.0, 0.7]], np.float32)
     i, j, k = (points - np.array([[-2], [1], [0]])) / 2
-    assert np.allclose(field.at(points), [i + 2 * j - k, k], atol=1e-5)
-    assert field.at(np.float32([[99], [99], [99]]))[1, 0] == pytest.approx(6, abs=0.02)
+    assert np.allclose(field.interpolate(points), [i + 2 * j - k, k], atol=1e-5)
+    assert field.interpolate(np.float32([[99], [99], [99]]))[1, 0] == pytest.approx(6, abs=0.02)
 
 
 def test_waves_are_the_same_function_on_a_slice_as_at_a_point():
     waves = Waves.draw(np.random.default_rng(0), (20, 60), deviation=2.0)
     grid = Grid(*np.float32([[-80, 20, 5], [0.3, -1, 0.2], [1, 0.1, 0]]), height=150, width=90)
-    values = waves.on(grid)
+    values = waves.on_grid(grid)
     point = grid.corner + 70 * grid.down + 31 * grid.across
-    assert values[70, 31] == pytest.approx(waves.at(point), abs=1e-3)
+    assert values[70, 31] == pytest.approx(waves.at_point(point), abs=1e-3)
     assert 1 < values.std() < 3
 
 

@@ -81,7 +81,7 @@ def test_writing_again_gives_the_same_bytes_and_another_seed_others(tmp_path):
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "NOTICE.txt").write_text("mine")
-    with pytest.raises(GliascopeError, match="something else than phantoms"):
+    with pytest.raises(GliascopeError, match="something other than phantoms"):
         write_phantoms(tmp_path, per_class=2, size=48)
     assert [path.name for path in tmp_path.iterdir()] == ["NOTICE.txt"]
 

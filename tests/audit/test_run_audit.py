@@ -161,7 +161,7 @@ def _catalog(rows: list[tuple[str, str]]) -> Catalog:
         bytes=pl.lit(4096, pl.Int64),
         blank=pl.lit(False),
     )
-    empty = ("patient", "patient_from", "study", "group", "modality", "set_aside", "kind", "scale")
+    empty = ("patient", "patient_from", "study", "group", "modality", "exclusion_reason", "kind", "scale")
     numbers = ("quantisation", "spacing_row", "spacing_column")
     frame = frame.with_columns(
         *(pl.lit(None, pl.String).alias(name) for name in empty),

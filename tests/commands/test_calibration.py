@@ -83,7 +83,7 @@ def evaluated(run: Run, catalog: Catalog, made: Split, folder: Path) -> None:
 def parted(official_source: Path) -> tuple[Catalog, Split]:
     """Enough slices that validate for both uses; each is a group of its own."""
     catalog = scan([official_source])
-    return catalog, split(catalog, validation=0.5)[0]
+    return catalog, split(catalog, validation_share=0.5)[0]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_chose_in_tune_never_calibrates_what_its_recipe_trains(
 ) -> None:
     """Also under another protocol, and in other drawings of validation."""
     catalog, _ = parted
-    several = split(catalog, ["official", "grouped"], validation=0.5, repeats=2)
+    several = split(catalog, ["official", "grouped"], validation_share=0.5, repeats=2)
     catalog.write(tmp_path / "catalog.parquet")
     write_splits(several[:2], tmp_path / "split.parquet")
     (tmp_path / "space.yaml").write_text("fields: {stages.0.lr: {low: 1.0e-4, high: 1.0e-1, log: true}}")

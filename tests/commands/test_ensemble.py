@@ -71,7 +71,7 @@ def make_runs(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 *overrides[number % len(overrides)],
                 protocol=protocol,
                 split_seed=made_on.seed,
-                split=made_on.training,
+                split=made_on.training_hash,
                 environment={"device": f"cpu {number}", "cores": 2},
             )
             (run.folder / "metrics.csv").write_text(
@@ -162,7 +162,7 @@ def test_folds_become_a_bundle_that_is_not_tested(
     assert Bundle.load(tmp_path / "out" / "run" / "model").info.recipe == "quick × 5"
     # Every slice is tested by a fold and trains others, but for those that validate in all others: they are
     # the first of the same order, and what the ensemble can be calibrated on.
-    assert set(load_splits(tmp_path / "out" / "split.parquet")[0].frame["part"]) == {"train", "val"}
+    assert set(load_splits(tmp_path / "out" / "split.parquet")[0].frame["subset"]) == {"train", "val"}
 
 
 def test_repeats_of_a_protocol_are_tested_on_what_none_was_trained_on(
@@ -172,8 +172,8 @@ def test_repeats_of_a_protocol_are_tested_on_what_none_was_trained_on(
     code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
     assert code == 0, errors
     parts = [split.frame for split in load_splits(runs[0].parent / "split.parquet")]
-    both = parts[0].join(parts[1], on=["path"]).filter(part="test", part_right="test")
-    assert 0 < both.height < parts[0].filter(part="test").height
+    both = parts[0].join(parts[1], on=["path"]).filter(subset="test", subset_right="test")
+    assert 0 < both.height < parts[0].filter(subset="test").height
     assert sorted(load_predictions(tmp_path / "out")["path"]) == sorted(both["path"])
 
 
@@ -189,7 +189,7 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
         return call(self, frame, part)
 
     monkeypatch.setattr(CachedOutputs, "__call__", called)
-    runs = make_runs((0.02, -0.02), repeats=2, validation=0.5)
+    runs = make_runs((0.02, -0.02), repeats=2, validation_share=0.5)
     second = Run.load(runs[1])
     Run(runs[1], second.recipe.model_copy(update={"keep": "best"}), second.record).save()
     code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
@@ -197,7 +197,7 @@ def test_what_chose_a_member_does_not_calibrate_the_ensemble(
     chose = {
         name
         for made in load_splits(runs[0].parent / "split.parquet")
-        for name in divide_validation(made.frame, chooses=True).choosing["pixel_hash"]
+        for name in divide_validation(made.frame, selects=True).choosing["pixel_hash"]
     }
     assert calibrated and chose
     assert not calibrated & chose
@@ -247,14 +247,14 @@ def test_runs_that_went_on_without_files_that_were_gone(
     runs = make_runs((0.02, -0.02))
     next((official_source / "Training").rglob("*.png")).unlink()
     splits = load_splits(runs[0].parent / "split.parquet")
-    left = store_splits(catalog.frame, splits, Run.load(runs[0]).recipe.preprocessing)[1][0].training
+    left = store_splits(catalog.frame, splits, Run.load(runs[0]).recipe.preprocessing)[1][0].training_hash
     for place in runs:
         run = Run.load(place)
         assert left != run.record.split
         Run(place, run.recipe, run.record.model_copy(update={"split": left})).save()
     code, _, errors = ensemble(*runs, "--out", tmp_path / "out")
     assert code == 0, errors
-    assert load_splits(tmp_path / "out" / "split.parquet")[0].training == left
+    assert load_splits(tmp_path / "out" / "split.parquet")[0].training_hash == left
 
 
 def _other_classes(runs: list[Path]) -> list[object]:
@@ -298,12 +298,12 @@ def _no_catalog(runs: list[Path]) -> list[object]:
 
 def _other_protocol(runs: list[Path]) -> list[object]:
     frame = pl.read_parquet(runs[1].parent / "split.parquet")
-    last = (pl.col("part") == "val") & (pl.col("part").cum_count().over("part") == 1)
+    last = (pl.col("subset") == "val") & (pl.col("subset").cum_count().over("subset") == 1)
     changed = frame.with_columns(
-        protocol=pl.lit("random"), part=pl.when(last).then(pl.lit("train")).otherwise("part")
+        protocol=pl.lit("random"), subset=pl.when(last).then(pl.lit("train")).otherwise("subset")
     )
     changed.write_parquet(runs[1].parent / "split.parquet")
-    training = load_splits(runs[1].parent / "split.parquet")[0].training
+    training = load_splits(runs[1].parent / "split.parquet")[0].training_hash
     record = Run.load(runs[1]).record.model_copy(update={"split": training})
     (runs[1] / "run.json").write_text(record.model_dump_json())
     return list(runs)

@@ -65,7 +65,7 @@ def test_a_class_that_was_not_tested_is_said_wherever_numbers_are(
     catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (whole,) = split(catalog, ["official"])
-    lacking = (pl.col("part") == "test") & (pl.col("label") == "pituitary")
+    lacking = (pl.col("subset") == "test") & (pl.col("label") == "pituitary")
     splits = [Split(whole.frame.filter(~lacking))]
     labels = splits[0].class_numbers("test")
     told = 0.05 + 0.8 * np.eye(4)[labels]

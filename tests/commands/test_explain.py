@@ -121,7 +121,7 @@ def test_what_the_run_learned_from_is_left_out(
         schema=COLUMNS, orient="row",
     )  # fmt: skip
     split = Split(frame)
-    run = make_run(split.training)
+    run = make_run(split.training_hash)
     frame.write_parquet(tmp_path / "split.parquet")
     arguments = (run.folder, "--masks", phantoms / "masks.csv", "--sample", 1, "--methods", "grad_cam")
     code, _, errors = explain(*arguments, "--out", tmp_path / "out")
@@ -130,7 +130,7 @@ def test_what_the_run_learned_from_is_left_out(
     assert found["training_excluded"] is True
     assert found["sets"]["phantoms"]["n"] == 3
     assert found["sets"]["phantoms"]["excluded"] == {"trained or validated on": 6}
-    frame.with_columns(part=pl.lit("train")).write_parquet(tmp_path / "other.parquet")
+    frame.with_columns(subset=pl.lit("train")).write_parquet(tmp_path / "other.parquet")
     code, _, errors = explain(*arguments, "--split", tmp_path / "other.parquet", "--out", tmp_path / "out")
     assert code == 2 and "was trained on another split" in errors
 

@@ -30,7 +30,7 @@ PLACE = ("pixel_hash", "label", "official", "modality")
 
 def slices(frame: pl.DataFrame) -> Counter[tuple[str | None, ...]]:
     """The merged set: what a catalogue holds that is not set aside."""
-    return Counter(frame.filter(pl.col("set_aside").is_null()).select(PLACE).iter_rows())
+    return Counter(frame.filter(pl.col("exclusion_reason").is_null()).select(PLACE).iter_rows())
 
 
 def scan_again(out: Path, export: Export) -> Catalog:
@@ -68,7 +68,7 @@ def test_the_tree_reads_back_unchanged(two_sources: list[Path], tmp_path: Path) 
     export = export_dataset(catalog, out)
     again = scan_again(out, export).frame
     assert slices(again) == slices(catalog.frame)
-    assert again["set_aside"].is_null().all()
+    assert again["exclusion_reason"].is_null().all()
     assert "Testing/tumor/a-000.png" in files(out)
     assert "CT/no_tumor/b-001.png" in files(out)
     assert "MR/tumor/b-001.png" in files(out)
@@ -146,7 +146,7 @@ def test_a_volume_is_linked_once(make_source: Make, tmp_path: Path) -> None:
     values[..., 3] = values[..., 0]
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), source / "yes/other.nii.gz")
     catalog = scan([source])
-    assert catalog.frame["set_aside"].count() == 1
+    assert catalog.frame["exclusion_reason"].count() == 1
     export = export_dataset(catalog, tmp_path / "out")
     assert export.files == {"linked": 4}
     assert slices(scan([tmp_path / "out"]).frame) == slices(catalog.frame)
@@ -245,7 +245,7 @@ def test_decisions_are_applied(two_sources: list[Path], tmp_path: Path) -> None:
     assert not {"Training/no_tumor/a-001.png", "Testing/no_tumor/a-001.png"} & files(out)
     again = scan_again(out, export).frame
     assert again.height == 15
-    assert again["set_aside"].is_null().all()
+    assert again["exclusion_reason"].is_null().all()
 
 
 def test_decisions_on_slices_of_one_file_take_it_apart(make_source: Make, tmp_path: Path) -> None:
@@ -362,7 +362,9 @@ def test_slices_of_a_volume_of_a_long_name_are_exported(tmp_path: Path) -> None:
         volume(tmp_path / "s" / label / ("ö" * 120 + label + ".nii.gz"), len(label))
     catalog = scan([tmp_path / "s"])
     frame = catalog.frame.with_columns(
-        set_aside=pl.when(pl.col("index") == 0).then(pl.lit("label conflict with x")).otherwise("set_aside")
+        exclusion_reason=pl.when(pl.col("index") == 0)
+        .then(pl.lit("label conflict with x"))
+        .otherwise("exclusion_reason")
     )
     out = tmp_path / "clean"
     export = export_dataset(replace(catalog, frame=frame), out)

@@ -110,7 +110,7 @@ def test_files_that_vanish_or_change_between_scan_and_store(
     assert code == 0, errors
     assert "Testing/glioma/000.png (not found)" in errors
     assert "Testing/notumor/000.png (changed)" in errors
-    assert "2 of 64 slices are set aside" in errors
+    assert "2 of 64 slices are missing from the store" in errors
     assert "protocol official goes on without 2 slices: 0 of train, 0 of val, 2 of test" in errors
     code, errors = gliascope("evaluate", run, *tables, "--out", tmp_path / "out")
     assert code == 0, errors

@@ -147,7 +147,7 @@ def test_the_report_draws_it_there_on_its_stored_picture(values: dict[str, Any],
     model.bundle = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}))  # type: ignore[assignment]
     model.calibrator = None
     model.memory = _Memory(stored, outputs)  # type: ignore[assignment]
-    frame = pl.DataFrame({"path": ["a.png"], "part": ["test"]})
+    frame = pl.DataFrame({"path": ["a.png"], "subset": ["test"]})
     answers = model.predict(frame, "test")
     assert isinstance(answers, ModelPredictions)
     scores = Scores(np.array([[0.1, 0.9]]), np.array([0]), np.array([0]), ("glioma", "no_tumor"))

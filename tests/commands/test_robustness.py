@@ -56,11 +56,11 @@ def source(make_source: Callable[..., Path]) -> Path:
 def run(tmp_path: Path, source: Path, calibrated: Bundle) -> Run:
     """A finished run of the untrained network, with its catalogue and split beside it."""
     catalog = scan([source])
-    splits = split(catalog, ["official"], validation=0.25)
+    splits = split(catalog, ["official"], validation_share=0.25)
     catalog.write(tmp_path / "catalog.parquet")
     write_splits(splits, tmp_path / "split.parquet")
     record = RunRecord(
-        version="0", classes=CLASSES, protocol="official", split_seed=0, split=splits[0].training,
+        version="0", classes=CLASSES, protocol="official", split_seed=0, split=splits[0].training_hash,
         store="none", slices={}, weights_licence=None, environment={},
         results=RunResults(chosen_row=0, seconds=1.0, parameters=1),
     )  # fmt: skip
@@ -130,7 +130,7 @@ def test_a_run_whose_files_were_gone_when_it_was_trained(
     next((source / "Training").rglob("*.png")).unlink()
     splits = load_splits(tmp_path / "split.parquet")
     frame = Catalog.load(tmp_path / "catalog.parquet").frame
-    left = store_splits(frame, splits, run.recipe.preprocessing)[1][0].training
+    left = store_splits(frame, splits, run.recipe.preprocessing)[1][0].training_hash
     assert left != run.record.split
     Run(run.folder, run.recipe, run.record.model_copy(update={"split": left})).save()
     code, _, errors = robustness(run.folder, "--out", tmp_path / "out")
@@ -139,9 +139,9 @@ def test_a_run_whose_files_were_gone_when_it_was_trained(
 
 def test_errors_name_what_is_wrong(tmp_path: Path, run: Run, source: Path) -> None:
     frame = pl.read_parquet(tmp_path / "split.parquet")
-    swapped = frame.with_columns(part=pl.col("part").replace({"train": "val", "val": "train"}))
+    swapped = frame.with_columns(subset=pl.col("subset").replace({"train": "val", "val": "train"}))
     swapped.write_parquet(tmp_path / "other.parquet")
-    frame.filter(pl.col("part") != "test").write_parquet(tmp_path / "untested.parquet")
+    frame.filter(pl.col("subset") != "test").write_parquet(tmp_path / "untested.parquet")
     for arguments, message in (
         ((tmp_path,), "not a run"),
         ((run.folder, "--split", tmp_path / "none.parquet"), "none.parquet: not found"),

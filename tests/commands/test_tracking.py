@@ -54,10 +54,10 @@ def make_run(
         classes=made.classes,
         protocol=made.protocol,
         split_seed=0,
-        split=made.training,
+        split=made.training_hash,
         store="",
         slices={},
-        data=made.fingerprints,
+        data=made.subset_hashes,
         started=f"2026-11-2{seed}T20:00:00+00:00",
         weights_licence=None,
         environment={"device": "cpu"},
@@ -101,11 +101,11 @@ def made(official_source: Path, tmp_path: Path) -> Run:
 
 def test_fingerprints_follow_content_and_labels_and_not_the_order(official_source: Path) -> None:
     (one,) = split(scan([official_source]))
-    prints = one.fingerprints
+    prints = one.subset_hashes
     assert set(prints) == {"train", "val", "test"}
-    assert Split(one.frame.reverse()).fingerprints == prints
-    label = pl.when(pl.col("part") == "test").then(pl.lit("glioma")).otherwise("label").alias("label")
-    other = Split(one.frame.with_columns(label)).fingerprints
+    assert Split(one.frame.reverse()).subset_hashes == prints
+    label = pl.when(pl.col("subset") == "test").then(pl.lit("glioma")).otherwise("label").alias("label")
+    other = Split(one.frame.with_columns(label)).subset_hashes
     assert {name for name in prints if prints[name] != other[name]} == {"test"}
 
 

@@ -7,10 +7,12 @@ from gliascope.splits.split import Split
 
 
 def rounds(*names: str) -> list[Split]:
-    facts = {"label": ["glioma"], "part": ["train"], "group": [0], "calibrates": [True]}
+    facts = {"label": ["glioma"], "subset": ["train"], "group": [0], "calibrates": [True]}
     return [
         Split(
-            pl.DataFrame(facts | {"protocol": "leave-source-out", "round": name, "pixel_hash": f"{number}"})
+            pl.DataFrame(
+                facts | {"protocol": "leave-source-out", "fold_name": name, "pixel_hash": f"{number}"}
+            )
         )
         for number, name in enumerate(names)
     ]

@@ -78,7 +78,7 @@ class Formula:
         self, recipe: Recipe, split, store, folder: Path, watch: Callable, cache: bool
     ) -> Sequence[Epoch]:
         self.calls.append((recipe, split, len(store.hashes)))
-        assert not (split.frame["part"] == "test").any()
+        assert not (split.frame["subset"] == "test").any()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "last.safetensors").write_text("")
         history: list[Epoch] = []
@@ -242,7 +242,7 @@ def test_rounds_that_test_each_others_training_are_refused(official_source: Path
     with pytest.raises(SplitError, match="'folds' tests in one round what trains another"):
         untested(folds)
     (alone,) = untested(folds[:1])
-    assert set(alone.frame["part"]) == {"train", "val"}
+    assert set(alone.frame["subset"]) == {"train", "val"}
     several = split(catalog, ["official"], repeats=3)
     assert len(untested(several)) == 3
     assert len(untested([several[0], several[0]])) == 1
@@ -255,7 +255,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     from gliascope.training import loop
 
     (made,) = load_splits(place / "split.parquet")
-    calibrating = divide_validation(made.frame, chooses=True).calibrating["path"].to_list()
+    calibrating = divide_validation(made.frame, selects=True).calibrating["path"].to_list()
     for file in [*official_source.glob("Testing/*/*"), *(place / path for path in calibrating)]:
         file.unlink()
     trained: list[int] = []

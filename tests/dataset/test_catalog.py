@@ -32,9 +32,9 @@ def test_a_sample_tells_anew_what_is_set_aside(make_source: Make, tmp_path: Path
     sample = scan([source]).sample_slices(3)
     frame = sample.frame
     assert frame.height == 12
-    kept = frame.filter(pl.col("set_aside").is_null())
+    kept = frame.filter(pl.col("exclusion_reason").is_null())
     assert kept["pixel_hash"].n_unique() == kept.height == frame["pixel_hash"].n_unique()
-    for reason in frame["set_aside"].drop_nulls():
+    for reason in frame["exclusion_reason"].drop_nulls():
         assert reason.removeprefix("copy of ") in set(frame["path"])
 
 
@@ -78,5 +78,5 @@ def test_catalogues_in_one_folder_keep_their_own_side_files(
     assert contradicting.name == names[0].removesuffix(".parquet") + ".conflicts.csv"
     assert contradicting.exists()
     assert not side_files(second)[2].exists()
-    replace(whole, rejects=found.excluded).write(second)
+    replace(whole, excluded=found.excluded).write(second)
     assert Catalog.load(first).excluded.equals(found.excluded)

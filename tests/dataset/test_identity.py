@@ -38,7 +38,7 @@ def parted(catalog: Catalog, of: pl.Series) -> int:
     """How many of these are in two parts of a split by groups."""
     frame = split(catalog, ["grouped"])[0].frame
     parts = frame.join(catalog.frame.select("path", "index", of=of), on=["path", "index"])
-    return parts.group_by("of").agg(pl.col("part").n_unique()).filter(pl.col("part") > 1).height
+    return parts.group_by("of").agg(pl.col("subset").n_unique()).filter(pl.col("subset") > 1).height
 
 
 @pytest.mark.parametrize("layout", ["{label}/{patient}", "{patient}/{label}", "Training/{label}/{patient}"])
@@ -49,14 +49,14 @@ def test_no_patient_of_a_folder_is_parted(
         layout.format(label=label, patient=f"patient{n:02d}"): 4 for label in CLASSES for n in range(8)
     }
     catalog = scan([make_source(folders)])
-    assert "8 patients of 64 slices told by folder names" in " ".join(capsys.readouterr().err.split())
+    assert "8 patients of 64 slices identified by folder names" in " ".join(capsys.readouterr().err.split())
     frame = catalog.frame
     assert set(frame["patient_from"]) == {"folder"}
     assert frame["patient"].str.contains(r"^source:[0-9a-f]{16}$").all()
     assert parted(catalog, frame["path"].str.extract(r"(patient\d\d)")) == 0
     found = run_audit(catalog)
     assert found.facts.patients == {"source": {"folder": PatientCount(patients=8, slices=64)}}
-    assert "8 patients of 64 slices told by folder names" in render_audit(found, catalog)
+    assert "8 patients of 64 slices identified by folder names" in render_audit(found, catalog)
 
 
 def test_folders_can_be_refused(make_source: Make) -> None:

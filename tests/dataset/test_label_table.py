@@ -67,7 +67,7 @@ def test_names_in_any_letters(make_source: Make, tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("a,b\n1,2\n", "expected a column path or"),
-        ("path,label\n000,1\n001,2\n", "'1' is no name of a class"),
+        ("path,label\n000,1\n001,2\n", "'1' is not the name of a class"),
         (
             "path,label\n000,glioma\n000.png,no\n",
             "line 3: source/images/000.png is no here and glioma before",

@@ -78,7 +78,9 @@ def test_scan_keeps_all_rows_and_says_which_are_set_aside(make_source: Make, fir
     sources = merged_sources(make_source)
     frame = scan(sources if first == "old" else sources[::-1]).frame
     assert frame.height == 12
-    aside = dict(frame.filter(pl.col("set_aside").is_not_null()).select("path", "set_aside").iter_rows())
+    aside = dict(
+        frame.filter(pl.col("exclusion_reason").is_not_null()).select("path", "exclusion_reason").iter_rows()
+    )
     copies = {f"old/glioma/00{n}.png": f"new/Glioma_Tumor/copy{n}.png" for n in (0, 1)}
     if first == "old":
         copies = {new: old for old, new in copies.items()}

@@ -60,7 +60,7 @@ def test_a_set_converted_from_pictures_stays(write: Callable[..., Path], tmp_pat
     catalog = scan([tmp_path / "set"])
     assert catalog.frame.height == 4
     assert catalog.excluded.is_empty()
-    assert catalog.frame["set_aside"].is_null().all()
+    assert catalog.frame["exclusion_reason"].is_null().all()
 
 
 def _mixed(write: Callable[..., Path], tmp_path: Path) -> Catalog:
@@ -81,7 +81,7 @@ def test_localizers_and_maps_train_and_test_nothing(write: Callable[..., Path], 
     }
     kinds = {"localizer": 40, "derived map": 1, None: 40}
     assert dict(catalog.frame["kind"].value_counts().rows()) == kinds
-    assert dict(catalog.frame["set_aside"].value_counts().rows()) == kinds
+    assert dict(catalog.frame["exclusion_reason"].value_counts().rows()) == kinds
     catalog.write(tmp_path / "catalog.parquet")
     catalog = Catalog.load(tmp_path / "catalog.parquet")
     for protocol in set(PROTOCOLS) - {"official-clean", "leave-source-out"}:  # of an audit, of two sources

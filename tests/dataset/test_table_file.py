@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gliascope.dataset.table_file import TableFile, number
+from gliascope.dataset.table_file import TableFile, parse_number
 from gliascope.errors import LayoutError
 
 FILES = [("/data", f"set/{label}/{n:03d}.png") for label in ("yes", "no") for n in (1, 2)]
@@ -12,9 +12,9 @@ TABLE = "path,group\nset/yes/001.png,p1\nset/no/002.png,p2\n"
 def matched(folder: Path, text: str | bytes, files: list[tuple[str, str]] = FILES) -> list[int | None]:
     (folder / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     table = TableFile.read(folder / "t.csv")
-    column = table.find(["path"])
+    column = table.find_column(["path"])
     assert column is not None
-    return table.match(column, files)
+    return table.match_files(column, files)
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: bytes, message: str)
 def test_a_table_without_lines_is_named_so(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,group\n")
     with pytest.raises(LayoutError, match=r"t\.csv: has no line below its first"):
-        TableFile.read(tmp_path / "t.csv").match("path", [("/data", "set/1.png")])
+        TableFile.read(tmp_path / "t.csv").match_files("path", [("/data", "set/1.png")])
 
 
 def test_numbers_have_a_point_or_a_comma() -> None:
-    assert [number(cell) for cell in ("0.5", "0,5", "1e-3", "3", "", "1.000,5")] == [
+    assert [parse_number(cell) for cell in ("0.5", "0,5", "1e-3", "3", "", "1.000,5")] == [
         0.5, 0.5, 0.001, 3.0, None, None,
     ]  # fmt: skip
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.dataset.scan import scan
-from gliascope.download import fetch, figshare, find, http, origin
+from gliascope.download import fetch, figshare, find_public_set, http, read_origin
 from gliascope.errors import DownloadError
 
 FIGSHARE, KAGGLE = "figshare-cheng", "br35h"  # a set of each kind
-ARTICLE = f"/articles/{find(FIGSHARE).figshare}"
+ARTICLE = f"/articles/{find_public_set(FIGSHARE).figshare}"
 SERVICE = "/api/v1/datasets.DatasetApiService"
 
 
@@ -86,10 +86,10 @@ def test_figshare_comes_whole(article: Any, tmp_path: Path) -> None:
     assert (out / "part 1/glioma/2.png").read_bytes() == png(0, 2)
     record = json.loads((out / ".source.json").read_text())
     assert (record["name"], record["version"], record["licence"]) == (FIGSHARE, "8", "CC-BY-4.0")
-    assert record["home"] == str(find(FIGSHARE).home)
-    known = origin(out)
+    assert record["home"] == str(find_public_set(FIGSHARE).home)
+    known = read_origin(out)
     assert known is not None
-    assert (known.name, known.version, known.overlaps) == (FIGSHARE, "8", find(FIGSHARE).overlaps)
+    assert (known.name, known.version, known.overlaps) == (FIGSHARE, "8", find_public_set(FIGSHARE).overlaps)
     assert leftovers(tmp_path / "new") == {"cheng"}
     assert scan([out]).frame["label"].to_list() == ["glioma", "glioma", "pituitary"]
 
@@ -97,10 +97,10 @@ def test_figshare_comes_whole(article: Any, tmp_path: Path) -> None:
 def test_the_origin_of_a_folder_that_fetch_did_not_bring_is_not_known(tmp_path: Path) -> None:
     folder = tmp_path / FIGSHARE  # a name proves nothing
     folder.mkdir()
-    assert origin(folder) is None
+    assert read_origin(folder) is None
     for text in ("", "[]", json.dumps({"name": FIGSHARE, "licence": "CC0-1.0"})):
         (folder / ".source.json").write_text(text)
-        assert origin(folder) is None
+        assert read_origin(folder) is None
 
 
 def test_a_cut_connection_goes_on_by_itself(article: Any, tmp_path: Path) -> None:
@@ -171,7 +171,9 @@ def test_a_wrong_checksum_is_refused(article: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("gone", [ARTICLE, f"{ARTICLE}/files", "/storage/1"])
 def test_what_is_gone_is_said_with_the_page_to_look_at(article: Any, tmp_path: Path, gone: str) -> None:
     article.answers[gone] = 404
-    with pytest.raises(DownloadError, match=rf"HTTP 404; the article .* gone, look at {find(FIGSHARE).home}"):
+    with pytest.raises(
+        DownloadError, match=rf"HTTP 404; the article .* gone, look at {find_public_set(FIGSHARE).home}"
+    ):
         fetch(FIGSHARE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert sum(path == gone for path, _ in article.seen) == 1  # trying again is no use

@@ -3,7 +3,7 @@ import yaml
 from pydantic import ValidationError
 
 from gliascope import classes
-from gliascope.download import PublicSet, find, public_sets
+from gliascope.download import PublicSet, find_public_set, public_sets
 from gliascope.errors import DownloadError
 from gliascope.io import folder_labels
 
@@ -49,7 +49,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
         DownloadError, match=r"unknown set 'nowhere'; choose from masoudnickparvar, .*figshare-cheng"
     ):
-        find("nowhere")
+        find_public_set("nowhere")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class Patients:
                 "group": self.groups,
                 "blank": False,
                 "pixel_hash": [hashlib.md5(f"{trial} {row}".encode()).hexdigest() for row in range(n)],
-                "part": "val",
+                "subset": "val",
             }
         )
         return frame.with_columns(calibrates=hash_halves(frame)).with_row_index("row")
@@ -75,7 +75,7 @@ def trials() -> dict[str, list[tuple[int, int]]]:
     for trial in range(TRIALS):
         random = np.random.default_rng(trial)
         validation, test = Patients(VALIDATED, random), Patients(TESTED, random)
-        uses = divide_validation(validation.split(trial), chooses=True)
+        uses = divide_validation(validation.split(trial), selects=True)
         apart = tuple(part["row"].to_numpy() for part in (uses.choosing, uses.calibrating))
         everything = np.arange(len(validation.groups))
         for name, (choosing, calibrating) in {"apart": apart, "the same": (everything, everything)}.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from heads import bordered, drawn_head, framed, reencoded, resized, with_text
 
-from gliascope.dataset.scan import thumbnails
+from gliascope.dataset.scan import make_thumbnails
 from gliascope.preprocessing.head import GRID_SIZE, head_box, moments_box
 from gliascope.synthetic import LABELS, phantom
 
@@ -128,7 +128,7 @@ def test_disturbed_phantoms_keep_their_head(phantoms) -> None:
 def test_centre_and_spread_are_those_of_an_even_ellipse() -> None:
     y, x = np.mgrid[:240, :200] + 0.5
     ellipse = np.where(((y - 120) / 80) ** 2 + ((x - 105) / 55) ** 2 < 1, 200, 0).astype(np.uint8)
-    small = np.frombuffer(thumbnails(ellipse)[0], np.uint8).reshape(64, 64)
+    small = np.frombuffer(make_thumbnails(ellipse)[0], np.uint8).reshape(64, 64)
     assert np.abs(np.subtract(moments_box(small, 240, 200), (40, 200, 50, 160))).max() < 1
 
 

@@ -107,7 +107,7 @@ def test_contract(
     name: str, catalog: Catalog, watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = complete_recipe(load_recipe(name, tiny(name)))
-    (parts,) = split(catalog, ["official"], validation=0.2)
+    (parts,) = split(catalog, ["official"], validation_share=0.2)
     images = store(catalog.frame, recipe.preprocessing)
     trained = run.train(recipe, parts.for_task(recipe.task), images, tmp_path / "run")
 

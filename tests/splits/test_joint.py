@@ -19,7 +19,7 @@ def made(parts: str, round_: str = "", first_group: int = 0) -> Split:
 
 
 def parts(split: Split) -> dict[str, str]:
-    return dict(split.frame.select("path", "part").iter_rows())
+    return dict(split.frame.select("path", "subset").iter_rows())
 
 
 def test_what_trained_any_member_trains_the_ensemble_and_what_validated_any_does_not_test_it() -> None:
@@ -33,7 +33,7 @@ def test_folds_leave_nothing_to_test_on() -> None:
     folds = [made("evttt", "fold 1"), made("teevt", "fold 2"), made("vttee", "fold 3")]
     joint = joint_split(folds)
     assert set(parts(joint).values()) == {"train"}
-    assert joint.fold == ""
+    assert joint.fold_name == ""
     assert joint.frame.columns == COLUMNS
 
 
@@ -64,8 +64,8 @@ def test_what_chose_for_a_member_for_want_of_others_does_not_calibrate_the_ensem
         )
         for one in (made("tv---"), made("t-vvv"))
     )
-    assert divide_validation(first.frame, chooses=True).choosing["group"].to_list() == [1]
+    assert divide_validation(first.frame, selects=True).choosing["group"].to_list() == [1]
     for members in ([first, second], [second, first]):
-        joint = divide_validation(joint_split(members).frame, chooses=True)
+        joint = divide_validation(joint_split(members).frame, selects=True)
         assert sorted(joint.choosing["group"]) == [1, 1, 3]
         assert joint.calibrating["group"].to_list() == [4]

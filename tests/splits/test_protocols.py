@@ -9,7 +9,7 @@ import pytest
 from gliascope.audit.result import PAIRS_SCHEMA, Audit
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.merge import exclusion_reasons
-from gliascope.splits.protocols import PROTOCOLS, TEST
+from gliascope.splits.protocols import PROTOCOLS, TEST_SHARE
 from gliascope.splits.split import Split, split
 
 RELATIONS = ("twin", "near", "patient")
@@ -54,7 +54,7 @@ def planted() -> tuple[Catalog, Audit]:
         kind=pl.lit(None, pl.String),
         fold=pl.lit(None, pl.Int32),
     )
-    catalog = Catalog(frame.with_columns(set_aside=exclusion_reasons(frame)), pl.DataFrame())
+    catalog = Catalog(frame.with_columns(exclusion_reason=exclusion_reasons(frame)), pl.DataFrame())
     pairs = [
         (*sorted((hash_of(a), hash_of(b))), 0.99, "flip", False)
         for a, b in zip(near[::2].tolist(), near[1::2].tolist(), strict=True)
@@ -85,8 +85,8 @@ def seen(keys: pl.Series, test: pl.Series, rest: pl.Series) -> int:
 
 def counted(made: Split, planted: tuple[Catalog, Audit], part: str = "test") -> dict[str, int]:
     """How many slices of `part` share something with those that train; under test, or validate."""
-    own = made.frame["part"] == part
-    rest = made.frame["part"] == "train" if part == "val" else ~own
+    own = made.frame["subset"] == part
+    rest = made.frame["subset"] == "train" if part == "val" else ~own
     return {name: seen(keys, own, rest) for name, keys in relations(made.frame, *planted).items()}
 
 
@@ -101,7 +101,7 @@ def by_chance(planted: tuple[Catalog, Audit], draws: int = 200) -> dict[str, tup
         for label in "ab":
             rows = np.flatnonzero((frame["label"] == label).to_numpy())
             place[rows] = (random.permutation(len(rows)) + 0.5) / len(rows)
-        test = pl.Series(place < TEST)
+        test = pl.Series(place < TEST_SHARE)
         for name, keys in found.items():
             counts[name].append(seen(keys, test, ~test))
     return {name: (float(np.mean(one)), float(np.std(one))) for name, one in counts.items()}

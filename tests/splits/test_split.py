@@ -26,7 +26,7 @@ def catalog_of(rows: list[dict]) -> Catalog:
     types = dict.fromkeys(("official", "patient", "study", "group", "kind"), pl.String) | {"fold": pl.Int32}
     frame = pl.DataFrame(full, schema_overrides=types)
     if frame.height:
-        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
+        frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     return Catalog(frame, pl.DataFrame())
 
 
@@ -76,22 +76,24 @@ def test_contract_every_protocol_fills_all_parts_with_all_classes_and_repeats_it
     first, again, other = (split(catalog, [protocol], seed, audit) for seed in (3, 3, 4))
     assert [a.frame.equals(b.frame) for a, b in zip(first, again, strict=True)] == [True] * len(first)
     assert not any(a.frame.equals(b.frame) for a, b in zip(first, other, strict=True))
-    assert [a.training == b.training for a, b in zip(first, again, strict=True)] == [True] * len(first)
+    assert [a.training_hash == b.training_hash for a, b in zip(first, again, strict=True)] == [True] * len(
+        first
+    )
     for round_ in first:
         assert round_.protocol == protocol
         for part in ("train", "val", "test"):
             assert set(round_.subset(part)["label"]) == {"a", "b"}
     if protocol not in ("official", "official-clean", "random"):
         for round_ in first:
-            assert round_.frame.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
+            assert round_.frame.group_by("group").agg(pl.col("subset").n_unique())["subset"].max() == 1
 
 
 def test_grouped_cuts_no_group_and_keeps_shares() -> None:
     rows = many(3000, label=lambda n: "abc"[n // 1000], patient=lambda n: f"p{n // 7}")
     frame = one(catalog_of(rows), "grouped").frame
-    assert frame.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
+    assert frame.group_by("group").agg(pl.col("subset").n_unique())["subset"].max() == 1
     for label in "abc":
-        shares = dict(frame.filter(pl.col("label") == label)["part"].value_counts(normalize=True).rows())
+        shares = dict(frame.filter(pl.col("label") == label)["subset"].value_counts(normalize=True).rows())
         assert shares["train"] == pytest.approx(0.7, abs=0.02)
         assert shares["val"] == pytest.approx(0.15, abs=0.02)
         assert shares["test"] == pytest.approx(0.15, abs=0.02)
@@ -102,13 +104,13 @@ def test_the_order_of_the_files_changes_nothing() -> None:
         200, label=lambda n: "ab"[n % 2], path=lambda n: f"s/{n}.png", pixel_hash=lambda n: f"{n:032x}"
     )
     forth, back = (one(catalog_of(list(order)), "grouped").frame for order in (rows, reversed(rows)))
-    assert forth.sort("path").select("path", "part").equals(back.sort("path").select("path", "part"))
+    assert forth.sort("path").select("path", "subset").equals(back.sort("path").select("path", "subset"))
 
 
 def test_a_known_split_stays_as_it_is() -> None:
     """Guards the promise across versions and machines: these parts were drawn once and written down."""
     rows = many(20, label=lambda n: "ab"[n % 2])
-    parts = one(catalog_of(rows), "grouped", seed=0).frame["part"].to_list()
+    parts = one(catalog_of(rows), "grouped", seed=0).frame["subset"].to_list()
     assert [n for n, part in enumerate(parts) if part == "test"] == [0, 15]
     assert [n for n, part in enumerate(parts) if part == "val"] == [3, 6, 12, 17]
 
@@ -121,16 +123,16 @@ def test_official_keeps_the_sources_test_and_cuts_validation_by_group() -> None:
         patient=lambda n: f"p{n // 6}" if n >= 60 else None,
     )
     frame = one(catalog_of(rows), "official").frame
-    assert frame["part"].to_list()[:50] == ["test"] * 50
+    assert frame["subset"].to_list()[:50] == ["test"] * 50
     later = frame[60:]
-    assert later.group_by("group").agg(pl.col("part").n_unique())["part"].max() == 1
-    assert (later["part"] == "val").mean() == pytest.approx(0.10, abs=0.03)
+    assert later.group_by("group").agg(pl.col("subset").n_unique())["subset"].max() == 1
+    assert (later["subset"] == "val").mean() == pytest.approx(0.10, abs=0.03)
 
 
 def test_official_uses_the_sources_own_validation() -> None:
     rows = many(60, label=lambda n: "ab"[n % 2], official=lambda n: ("train", "val", "test")[n % 3])
     frame = one(catalog_of(rows), "official").frame
-    assert frame["part"].to_list() == ["train", "val", "test"] * 20
+    assert frame["subset"].to_list() == ["train", "val", "test"] * 20
 
 
 def test_errors_name_the_remedy(make_source: Make) -> None:
@@ -151,7 +153,7 @@ def test_official_clean_leaves_out_test_slices_with_a_copy_in_training_or_valida
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{60:032x}"), (f"{2:032x}", f"{3:032x}"))
     official, clean = split(catalog, ["official", "official-clean"], 0, audit)
-    assert official.training == clean.training  # one training serves both
+    assert official.training_hash == clean.training_hash  # one training serves both
     gone = set(official.subset("test")["path"]) - set(clean.subset("test")["path"])
     assert gone == {"s/0.png", "s/1.png"}
     with pytest.raises(SplitError, match="add --audit DIR"):
@@ -166,7 +168,7 @@ def test_near_copies_are_of_one_group_and_identical_slices_count_once() -> None:
     (grouped,) = split(catalog, ["grouped"], 0, audit)
     assert grouped.frame.height == 199
     assert (
-        grouped.frame.filter(pl.col("path").is_in(["s/0.png", "s/20.png", "s/58.png"]))["part"].n_unique()
+        grouped.frame.filter(pl.col("path").is_in(["s/0.png", "s/20.png", "s/58.png"]))["subset"].n_unique()
         == 1
     )
 
@@ -174,7 +176,7 @@ def test_near_copies_are_of_one_group_and_identical_slices_count_once() -> None:
 def test_folds_of_the_groups_file_are_kept_and_slices_without_one_are_not_used() -> None:
     rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1 if n < 80 else None)
     folds = split(catalog_of(rows), ["folds"])
-    assert [fold.fold for fold in folds] == ["fold 1", "fold 2", "fold 3"]
+    assert [fold.fold_name for fold in folds] == ["fold 1", "fold 2", "fold 3"]
     tested = pl.concat([fold.subset("test") for fold in folds])
     assert sorted(tested["path"]) == sorted(f"s/{n}.png" for n in range(80))
     assert set(folds[1].subset("test")["path"]) == {f"s/{n}.png" for n in range(80) if n % 3 == 1}
@@ -202,7 +204,7 @@ def test_blank_slices_join_nothing() -> None:
     rows = many(4, label=lambda n: "ab"[n % 2], pixel_hash=lambda _: "0" * 32, blank=lambda _: True)
     frame = catalog_of(rows).frame
     assert number_groups(frame).tolist() == [0, 1, 2, 3]
-    assert frame["set_aside"].null_count() == 4
+    assert frame["exclusion_reason"].null_count() == 4
 
 
 def test_drawn_folds_test_every_slice_once() -> None:
@@ -220,7 +222,7 @@ def test_leaving_a_source_out_leaves_out_what_the_others_share_with_it() -> None
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
     without_s, without_t = split(catalog, ["leave-source-out"], 0, audit)
-    assert without_s.fold == "without s"
+    assert without_s.fold_name == "without s"
     assert set(without_s.subset("test")["source"]) == {"s"}
     assert without_s.subset("test").height == without_t.subset("test").height == 100
     assert not {"s/1.png", "s/50.png"} & set(without_t.frame["path"])
@@ -235,7 +237,7 @@ def test_leaving_a_source_out_leaves_out_classes_of_one_source_alone(capsys) -> 
         rows[n]["label"] = "c"
     rows[5]["label"] = "d"
     rounds = split(catalog_of(rows), ["leave-source-out"])
-    assert [made.fold for made in rounds] == ["without s", "without t", "without u"]
+    assert [made.fold_name for made in rounds] == ["without s", "without t", "without u"]
     assert {made.classes for made in rounds} == {("a", "b", "c")}
     assert rounds[0].subset("test")["label"].unique().sort().to_list() == ["a", "b", "c"]
     assert rounds[2].subset("test")["label"].unique().sort().to_list() == ["a", "b"]
@@ -249,14 +251,14 @@ def test_leaving_a_source_out_leaves_out_rounds_that_training_cannot_serve(capsy
         rows[n]["label"] = "d"
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
-    with pytest.raises(SplitError, match=r"leaves no round: .* --protocol grouped"):
+    with pytest.raises(SplitError, match=r"leaves no fold: .* --protocol grouped"):
         split(catalog, ["leave-source-out"], 0, audit)
     told = capsys.readouterr().err
-    assert "no round without s: no 'c' is left to train with" in told
-    assert "no round without u: no other source has a class of it" in told
+    assert "no fold without s: no 'c' is left to train with" in told
+    assert "no fold without u: no other source has a class of it" in told
     rows[3]["label"] = "c"  # trains for t's
     (made,) = split(catalog_of(rows), ["leave-source-out"], 0, audit)
-    assert made.fold == "without t"
+    assert made.fold_name == "without t"
 
 
 def test_leaving_a_source_out_needs_two_classes_that_sources_share() -> None:
@@ -376,7 +378,7 @@ def test_a_split_survives_its_file(make_source: Make, tmp_path: Path) -> None:
 def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> None:
     catalog = catalog_of(many(400, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}"))
     once, twice = (split(catalog, ["folds", "random"], 5, repeats=repeats) for repeats in (1, 2))
-    names = [(made.protocol, made.fold) for made in twice]
+    names = [(made.protocol, made.fold_name) for made in twice]
     folds = [f"fold {n}" for n in range(1, 6)]
     assert names == [
         *(("folds", name) for name in folds),
@@ -384,12 +386,12 @@ def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> Non
         ("random", ""),
         ("random", "repeat 2"),
     ]
-    kept = [made for made in twice if "repeat" not in made.fold]
+    kept = [made for made in twice if "repeat" not in made.fold_name]
     assert all(one.frame.equals(other.frame) for one, other in zip(once, kept, strict=True))
-    assert {made.seed for made in twice if "repeat" in made.fold} == {6}
+    assert {made.seed for made in twice if "repeat" in made.fold_name} == {6}
     alone = split(catalog, ["folds"], 6)
-    assert [made.training for made in twice[5:10]] == [made.training for made in alone]
-    assert not {made.training for made in once} & {made.training for made in twice[5:10]}
+    assert [made.training_hash for made in twice[5:10]] == [made.training_hash for made in alone]
+    assert not {made.training_hash for made in once} & {made.training_hash for made in twice[5:10]}
     # A group is the same in every drawing, so that pooled intervals count it once.
     groups = [made.frame.select("path", "group").sort("path") for made in (twice[0], twice[5])]
     assert groups[0].equals(groups[1])

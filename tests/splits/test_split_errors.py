@@ -49,10 +49,10 @@ def test_where_a_larger_share_would_help_validation_is_named(make_source: Make) 
         patient=pl.col("label") + (pl.int_range(pl.len()).over("label") % 4).cast(pl.String)
     )
     few = Catalog(own, catalog.excluded)
-    told = refusal(few, "official", validation=0.01)
+    told = refusal(few, "official", validation_share=0.01)
     assert "leaves no slice for val" in told
     assert "--validation" in told
-    assert split(few, ["official"], validation=0.3)
+    assert split(few, ["official"], validation_share=0.3)
 
 
 def test_where_slices_are_few_they_are_asked_for(make_source: Make) -> None:
@@ -68,7 +68,7 @@ def test_a_class_that_no_slice_trains_is_told_by_its_cause(make_source: Make) ->
     catalog = scan([make_source({"glioma": 20, "notumor": 20, "pituitary": 6}, name="s")])
     one = pl.when(pl.col("label") == "pituitary").then(pl.lit("one"))
     alone = Catalog(catalog.frame.with_columns(patient=one), catalog.excluded)
-    frame = alone.frame.with_columns(set_aside=pl.lit(None, pl.String))
+    frame = alone.frame.with_columns(exclusion_reason=pl.lit(None, pl.String))
     for seed in range(3):
         try:
             split(Catalog(frame, catalog.excluded), ["grouped"], seed)

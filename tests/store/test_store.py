@@ -107,7 +107,7 @@ def test_what_changed_or_went_is_set_aside_counted_and_named(
     told = capsys.readouterr().err
     assert "yes/001.png (changed)" in told
     assert "yes/002.png (not found)" in told
-    assert "2 of 6 slices are set aside" in told
+    assert "2 of 6 slices are missing from the store" in told
     left = built.drop_missing(frame)
     assert left["path"].to_list() == [
         f"source/{name}.png" for name in ("no/000", "no/001", "no/002", "yes/000")

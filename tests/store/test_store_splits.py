@@ -51,7 +51,7 @@ def test_a_split_without_test_slices_may_lose_some_and_none_may_lose_a_class(
     )
     catalog = scan([source])
     (whole,) = split(catalog)
-    untested = Split(whole.frame.filter(pl.col("part") != "test"))
+    untested = Split(whole.frame.filter(pl.col("subset") != "test"))
     gone = whole.subset("train").filter(label="tumor")["path"].to_list()
     (source.parent / gone[0]).unlink()
     _, (left,) = store_splits(catalog.frame, [untested], SMALL)

@@ -43,7 +43,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(prepared, tmp_path: Path) -
     assert loaded.recipe == prepared.recipe
     assert loaded.record.classes == ("glioma", "meningioma", "no_tumor", "pituitary")
     assert loaded.record.environment["torch"] == metadata.version("torch")
-    assert loaded.record.split == prepared.split.training
+    assert loaded.record.split == prepared.split.training_hash
     rows = loaded.history()
     assert [row.epoch for row in rows] == [0, 1]
     assert loaded.record.results.chosen_row == 1  # quick keeps the last epoch
@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_stops_with_batch_and_remedy(prepared, tmp_pat
             train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     slices = (tmp_path / "run" / "diverged.txt").read_text().splitlines()
     assert len(slices) == len(set(slices)) == 8
-    assert set(slices) <= set(prepared.split.part("train")["path"])
+    assert set(slices) <= set(prepared.split.subset("train")["path"])
     # What was good before is there, and goes on.
     assert len(load_history(tmp_path / "run")) == 1
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.dataset.scan import THUMBNAIL
+from gliascope.dataset.scan import THUMBNAIL_SIZE
 
 DARK = 25  # grey values below this are background if they reach the edge of the picture
 _BLOCK = 4096  # thumbnails at a time, 64 MiB of floats
@@ -70,7 +70,7 @@ def _features(thumbnails: NDArray[np.uint8]) -> dict[str, Floats]:
 
 def _leading_false(line: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Number of False before the first True in each row of (n, 64)."""
-    return np.where(line.any(axis=1), line.argmax(axis=1), THUMBNAIL)
+    return np.where(line.any(axis=1), line.argmax(axis=1), THUMBNAIL_SIZE)
 
 
 def _statistics(values: Floats, mask: NDArray[np.bool_]) -> Floats:

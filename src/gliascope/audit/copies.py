@@ -8,7 +8,7 @@ from gliascope.audit.registration import find_crops
 from gliascope.audit.result import PAIRS_SCHEMA
 from gliascope.audit.search import Pairs
 from gliascope.audit.vectors import TRANSFORMS, Pixels, batches
-from gliascope.dataset.scan import THUMBNAIL
+from gliascope.dataset.scan import THUMBNAIL_SIZE
 from gliascope.runtime.progress import progress
 
 THRESHOLD = 0.98  # correlation of two 64 x 64 thumbnails
@@ -70,10 +70,10 @@ def find_near_copies(
 
 def thumbnail_array(thumbnails: pl.Series) -> Pixels:
     """Unpack a column of thumbnails, Binary (n,) of 4,096 bytes each, to uint8 (n, 64, 64)."""
-    pixels = np.empty((len(thumbnails), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
+    pixels = np.empty((len(thumbnails), THUMBNAIL_SIZE, THUMBNAIL_SIZE), dtype=np.uint8)
     for batch in batches(len(thumbnails)):
         grey = np.frombuffer(b"".join(thumbnails[batch]), dtype=np.uint8)
-        pixels[batch] = grey.reshape(-1, THUMBNAIL, THUMBNAIL)
+        pixels[batch] = grey.reshape(-1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     return pixels
 
 

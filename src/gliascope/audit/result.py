@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gliascope.audit.facts import AuditFacts
 from gliascope.dataset.catalog import read_table, write_table
-from gliascope.dataset.table_file import TableFile, number
+from gliascope.dataset.table_file import TableFile, parse_number
 from gliascope.errors import GliascopeError, LayoutError
 from gliascope.runtime.files import write_text
 from gliascope.runtime.progress import note
@@ -145,7 +145,7 @@ def read_decisions(path: Path) -> tuple[pl.DataFrame, list[int]]:
         If a column is missing, or a cell that must be a number is none.
     """
     table = TableFile.read(path)
-    column = {name: table.find([name]) for name in DECISIONS_SCHEMA}
+    column = {name: table.find_column([name]) for name in DECISIONS_SCHEMA}
     missing = [name for name, own in column.items() if own is None]
     if missing:
         raise LayoutError(f"{path}: lacks {', '.join(missing)}; start from the audit's decisions.csv")
@@ -169,7 +169,7 @@ def read_decisions(path: Path) -> tuple[pl.DataFrame, list[int]]:
 def _number(path: Path, line: int, cell: str | None, kind: type[pl.DataType]) -> float | int | None:
     if cell is None:
         return None
-    value = number(cell)
+    value = parse_number(cell)
     if value is None or (kind is pl.Int32 and not value.is_integer()):
         raise LayoutError(f"{path}, line {line}: expected a number but got {cell!r}")
     return int(value) if kind is pl.Int32 else value

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from gliascope.dataset.scan import THUMBNAIL
+from gliascope.dataset.scan import THUMBNAIL_SIZE
 
 LOW = 12  # LOW x LOW coefficients of the DCT are kept
 _BATCH = 256  # thumbnails at a time, so that what is computed of them fits a processor's cache
@@ -137,9 +137,9 @@ def transform_low_frequencies(low: Array, name: str) -> Array:
         float32 (n, size, size).
     """
     # What the transform does to the axes is measured on two ramps, so each transform is defined only once.
-    ramp = np.arange(THUMBNAIL, dtype=np.float32)
-    rows = TRANSFORMS[name](np.broadcast_to(ramp[:, None], (1, THUMBNAIL, THUMBNAIL)))[0]
-    columns = TRANSFORMS[name](np.broadcast_to(ramp[None, :], (1, THUMBNAIL, THUMBNAIL)))[0]
+    ramp = np.arange(THUMBNAIL_SIZE, dtype=np.float32)
+    rows = TRANSFORMS[name](np.broadcast_to(ramp[:, None], (1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)))[0]
+    columns = TRANSFORMS[name](np.broadcast_to(ramp[None, :], (1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)))[0]
     swapped = rows[0, 0] == rows[-1, 0]
     if swapped:
         low, rows, columns = low.swapaxes(1, 2), columns, rows

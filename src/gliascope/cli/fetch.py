@@ -19,7 +19,7 @@ List = Annotated[bool, typer.Option("--list", help="Show the known sets, or all 
 def fetch(name: Name = None, out: Out = None, list_: List = False) -> None:
     """Download a public data set from Kaggle or figshare; a broken download goes on where it stopped."""
     from gliascope.download import fetch as fetch_set
-    from gliascope.download import find
+    from gliascope.download import find_public_set
     from gliascope.errors import DownloadError
 
     if name is None:
@@ -27,7 +27,7 @@ def fetch(name: Name = None, out: Out = None, list_: List = False) -> None:
             raise DownloadError("expected the name of a set; `gliascope fetch --list` shows them")
         _print_sets()
         return
-    public = find(name)
+    public = find_public_set(name)
     if list_:
         _print_set(public)
         return
@@ -77,9 +77,9 @@ def _print_set(public: PublicSet) -> None:
 
 
 def _print_next(public: PublicSet, folder: Path) -> None:
-    from gliascope.download.fetch import LABELS
+    from gliascope.download.fetch import LABELS_FILE
 
-    arguments = [str(folder)] + (["--labels", str(folder / LABELS)] if public.labels else [])
+    arguments = [str(folder)] + (["--labels", str(folder / LABELS_FILE)] if public.labels else [])
     given = shlex.join(arguments)
     typer.echo(f"\nin {folder}; keep to the licence above. Go on with")
     typer.echo(f"  gliascope scan {given}\n  gliascope audit catalog.parquet --out audit")

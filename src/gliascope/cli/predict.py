@@ -39,14 +39,14 @@ def predict(
     With --out, the same command goes on after an interruption where it stopped.
     """
     from gliascope.cli.findings import print_findings, print_parts
-    from gliascope.dataset.catalog import SUFFIX
+    from gliascope.dataset.catalog import PARQUET
     from gliascope.inference.load import open_bundle
     from gliascope.inference.predict_files import predict_files
 
     model = open_bundle(bundle, level)
     with workers_of(cluster) as workers:
         job = predict_files(model, paths, out, explain, workers)
-    if out and out.suffix == SUFFIX:
+    if out and out.suffix == PARQUET:
         print_parts(out, job)
     else:
         print_findings(job, model.info.calibrator)

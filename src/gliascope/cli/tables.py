@@ -34,7 +34,7 @@ def print_merge(catalog: Catalog, conflicts: Path) -> None:
     from rich.markup import escape
 
     console = Console(highlight=False)
-    reasons = catalog.frame["set_aside"]
+    reasons = catalog.frame["exclusion_reason"]
     if reasons.is_null().all():
         console.print("No two slices have identical pixels.")
         return
@@ -60,8 +60,8 @@ def print_split(split: Split) -> None:
     """Slices by part and class."""
     from rich.markup import escape
 
-    title = f"Protocol {split.protocol} {split.fold}".rstrip()
-    _print_counts(split.frame, ["part", "label"], escape(title))
+    title = f"Protocol {split.protocol} {split.fold_name}".rstrip()
+    _print_counts(split.frame, ["subset", "label"], escape(title))
 
 
 def print_audit(audit: Audit) -> None:

@@ -11,7 +11,7 @@ from gliascope.inference.engine import Engine
 from gliascope.recipes.run import Run
 from gliascope.runtime.progress import note
 from gliascope.splits.split import Split
-from gliascope.splits.validation import divide_validation, uses_of_validation
+from gliascope.splits.validation import describe_validation_use, divide_validation
 from gliascope.store.store import Store
 from gliascope.uncertainty.calibrator import Calibrator, fit_calibrator
 from gliascope.uncertainty.conformal import LEVELS, groups_needed, highest_level
@@ -42,7 +42,7 @@ def calibrate(trained: Run, images: Store, split: Split) -> None:
         return
     validation = divide_validation(split.frame, trained.selects_on_validation)
     if trained.selects_on_validation or not validation.dropped.is_empty():
-        note(f"{trained.model}: {uses_of_validation(validation.facts)}")
+        note(f"{trained.model}: {describe_validation_use(validation.counts)}")
     if validation.calibrating.is_empty():
         more = _what_helps(trained.selects_on_validation)
         note(f"{trained.model}: no slice is left to calibrate on, so its findings stay unchecked; {more}")

@@ -10,7 +10,7 @@ from gliascope.dataset.groups import GroupsFile, attach_groups
 from gliascope.dataset.listing import SourceFiles
 from gliascope.errors import SplitError
 from gliascope.runtime.progress import without_notes
-from gliascope.splits.protocols import NEEDS_TEST, check_protocols, no_test_folder
+from gliascope.splits.protocols import NEED_TEST_FOLDER, check_protocols, missing_test_folder
 
 
 def check_sources(
@@ -28,7 +28,7 @@ def check_sources(
     """
     check_protocols(protocols or ())
     with without_notes():  # `scan` says the same again
-        files = SourceFiles.of(sources, labels_file)
+        files = SourceFiles.from_sources(sources, labels_file)
     roots = files.roots
     if "leave-source-out" in (protocols or ()) and len(roots) < 2:
         raise SplitError(
@@ -36,13 +36,13 @@ def check_sources(
         )
     classes, subsets, names = set[str | None](), set[str | None](), set[str]()
     for root in roots:
-        for file in files.below(root):
-            if not file.place.excluded:
-                classes.add(file.place.label)
-                subsets.add(file.place.subset)
+        for file in files.files_of_source(root):
+            if not file.folder_labels.excluded:
+                classes.add(file.folder_labels.label)
+                subsets.add(file.folder_labels.subset)
                 names.add(file.name)
-    if "test" not in subsets and any(protocol in NEEDS_TEST for protocol in protocols or ()):
-        raise no_test_folder([root.name for root in roots])
+    if "test" not in subsets and any(protocol in NEED_TEST_FOLDER for protocol in protocols or ()):
+        raise missing_test_folder([root.name for root in roots])
     if groups is not None:
         with without_notes():
             attach_groups(_names(files), groups)
@@ -55,7 +55,7 @@ def check_sources(
 
 def _names(files: SourceFiles) -> pl.DataFrame:
     """Files as rows of a catalogue of which nothing else is known yet."""
-    rows = [(str(file.root), file.name) for root in files.roots for file in files.below(root)]
+    rows = [(str(file.root), file.name) for root in files.roots for file in files.files_of_source(root)]
     empty = {"group": pl.lit(None, pl.String), "fold": pl.lit(None, pl.Int32)}
     return pl.DataFrame(rows, schema={"root": pl.String, "path": pl.String}, orient="row").with_columns(
         **empty

@@ -51,7 +51,7 @@ def ensemble(
     images = store(found.frame, Bundle.load(made.model).info.preprocessing)
     # Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021).
     calibrate_runs([made], images, splits)
-    tested = [one for one in splits if "test" in set(one.frame["part"])]
+    tested = [one for one in splits if "test" in set(one.frame["subset"])]
     if not tested:
         note(
             f"{made.model}: made but not tested, for every slice trained a member or chose its epoch; the "
@@ -126,7 +126,7 @@ def _joint(runs: Sequence[Run], splits: Sequence[Sequence[Split]]) -> list[Split
         )
         raise RunError(f"the runs were trained under different protocols: {named}; join runs of one")
     joint = [joint_split([served[name] for served in by_protocol]) for name in common]
-    return [split for split in joint if split.training == joint[0].training]
+    return [split for split in joint if split.training_hash == joint[0].training_hash]
 
 
 def _make(
@@ -187,10 +187,10 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
         update={
             "version": __version__,
             "protocol": own.protocol,
-            "split": own.training,
+            "split": own.training_hash,
             "store": ", ".join(dict.fromkeys(record.store for record in records)),
-            "slices": dict(own.frame.group_by("part").len().rows()),
-            "data": own.fingerprints,
+            "slices": dict(own.frame.group_by("subset").len().rows()),
+            "data": own.subset_hashes,
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
             "environment": merged([record.environment for record in records]),
             "results": RunResults(

@@ -22,7 +22,7 @@ from gliascope.commands.uncertainty_report import (
     verdicts,
 )
 from gliascope.dataset.catalog import Catalog
-from gliascope.download import origin
+from gliascope.download import read_origin
 from gliascope.download.public import Origin
 from gliascope.errors import RunError
 from gliascope.evaluation.curves import evaluate_curves
@@ -46,9 +46,9 @@ from gliascope.reports.report import (
 )
 from gliascope.runtime.files import check_writable
 from gliascope.splits.ledger import EarlierEvaluations, LedgerEntry, record
-from gliascope.splits.protocols import PROTOCOLS, WITHOUT_TEST, has_test_folder
+from gliascope.splits.protocols import NO_TEST_FOLDER_NOTE, PROTOCOLS, has_test_folder
 from gliascope.splits.split import SUBSETS, Split
-from gliascope.splits.validation import Validation, divide_validation
+from gliascope.splits.validation import DividedValidation, divide_validation
 from gliascope.store.store import Store, store
 
 
@@ -115,11 +115,11 @@ def evaluate_models(
     protocols = {}
     for name in dict.fromkeys(split.protocol for split in splits):
         rounds = [one for one in tested if one.split.protocol == name]
-        deployed = any(one.split.training == splits[0].training for one in rounds)
+        deployed = any(one.split.training_hash == splits[0].training_hash for one in rounds)
         protocols[name] = _result(rounds, deployed, earlier[name])
     if "grouped" in protocols and not has_test_folder(catalog.frame):
         grouped = protocols["grouped"]
-        described = f"{grouped.description} {WITHOUT_TEST}"
+        described = f"{grouped.description} {NO_TEST_FOLDER_NOTE}"
         protocols["grouped"] = grouped.model_copy(update={"description": described})
     model, first = headline
     found = show_mistakes(first.split, model, first.scores, first.answers)
@@ -143,7 +143,7 @@ class TestedModel:
     scores: Scores
     answers: ModelPredictions
     rows: pl.DataFrame
-    validation: Validation
+    validation: DividedValidation
     validated: Scores | None
     looks: Sequence[LedgerEntry]
     foreign: bool
@@ -177,10 +177,10 @@ def _models(
 ) -> Iterator[tuple[EvaluatedModel, list[Split]]]:
     """Each run that a split was trained by, with those splits; one at a time is held in memory."""
     for training, trained in _by_training(runs, splits).items():
-        served = [split for split in splits if split.training == training]
+        served = [split for split in splits if split.training_hash == training]
         if served:
             bundle = Bundle.load(trained.model)
-            if not images.serves(bundle.info.preprocessing):
+            if not images.has_same_pixels(bundle.info.preprocessing):
                 images = store(catalog.frame, bundle.info.preprocessing)
             yield RunModel(trained, bundle, images), served
 
@@ -197,8 +197,8 @@ def _scores(model: EvaluatedModel, frame: pl.DataFrame, part: str) -> tuple[Scor
 def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]:
     found = {trained.record.split: trained for trained in runs}
     for split in splits:
-        if split.training not in found:
-            name = f"{split.protocol} {split.fold}".strip()
+        if split.training_hash not in found:
+            name = f"{split.protocol} {split.fold_name}".strip()
             raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
     return found
 
@@ -232,7 +232,7 @@ def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvalu
         sets=prediction_sets(pooled, said),
         verdicts=verdicts(pooled, said),
         validation=tuple(
-            FoldValidation(fold=one.split.fold, **dict(one.validation.facts))
+            FoldValidation(fold=one.split.fold_name, **dict(one.validation.counts))
             for one in rounds
             if not one.foreign
         ),
@@ -246,7 +246,7 @@ def _folds(rounds: Sequence[TestedModel]) -> Folds:
         drawings.setdefault(one.split.seed, []).append(one.scores)
     repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
     return Folds(
-        **dict(summarise_folds({one.split.fold: one.scores for one in rounds})),
+        **dict(summarise_folds({one.split.fold_name: one.scores for one in rounds})),
         repeats=summarise_folds(repeats) if 1 < len(repeats) < len(rounds) else None,
     )
 
@@ -266,7 +266,7 @@ def _report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         protocols=protocols,
         sources=_counts(catalog.frame, "source", sources),
-        subsets=_counts(split.frame, "part", list(SUBSETS)),
+        subsets=_counts(split.frame, "subset", list(SUBSETS)),
         unreadable=dict(catalog.excluded["reason"].value_counts().sort("reason").rows()),
         audit=None if audit is None else audit.facts.verdict,
         overlaps=() if audit is None else tuple(audit.facts.between_sources),
@@ -285,7 +285,7 @@ def _report(
 def _origins(frame: pl.DataFrame) -> dict[str, Origin]:
     """What is known of sources that `fetch` brought, as long as their folders are there."""
     folders = frame.select("root", "source").unique().sort(pl.all())
-    found = {name: origin(Path(root) / name) for root, name in folders.iter_rows()}
+    found = {name: read_origin(Path(root) / name) for root, name in folders.iter_rows()}
     return {name: known for name, known in found.items() if known}
 
 
@@ -293,7 +293,7 @@ def _counts(frame: pl.DataFrame, column: str, names: list[str]) -> tuple[ClassCo
     counts = []
     for name in names:
         rows = frame.filter(pl.col(column) == name)
-        groups = rows["group"].n_unique() if column == "part" else None
+        groups = rows["group"].n_unique() if column == "subset" else None
         slices = dict(rows["label"].value_counts().sort("label").rows())
         counts.append(ClassCounts.of(name, slices, groups))
     return tuple(counts)

@@ -65,14 +65,14 @@ def export_dataset(
     if decisions:
         frame = apply_labels(frame, decisions.frame)
         # A conflict may be settled now, and the kept one of some copies may be gone.
-        frame = frame.with_columns(set_aside=exclusion_reasons(frame))
+        frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
     left_out = _left_out(catalog, frame)
     files = _files(frame.with_columns(known=_identities(frame)))
     with atomic_folder(out) as folder, progress("export", len(files)) as advance:
         writer = _Writer(folder, copy)
         for file, rows in files.items():
-            kept = [row for row in rows if row["set_aside"] is None]
+            kept = [row for row in rows if row["exclusion_reason"] is None]
             if kept and _can_be_whole(rows, scanned[file]):
                 writer.whole(file, kept[0])
             elif kept:
@@ -87,7 +87,9 @@ def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
     dropped = catalog.frame.join(frame, on=["root", "path", "index"], how="anti")
     unread = catalog.excluded.select("path", why=pl.lit("not read: ") + pl.col("reason"))
     parts = [
-        frame.filter(pl.col("set_aside").is_not_null()).select("path", "index", "label", why="set_aside"),
+        frame.filter(pl.col("exclusion_reason").is_not_null()).select(
+            "path", "index", "label", why="exclusion_reason"
+        ),
         dropped.select("path", "index", "label", why=pl.lit("dropped by decision")),
         unread,
     ]
@@ -118,7 +120,7 @@ def _can_be_whole(rows: list[Row], slices: int) -> bool:
     out elsewhere, no label of its own that is another one than its folder's, and no grey scale that hangs on
     other files.
     """
-    aside = [row["set_aside"] or "" for row in rows]
+    aside = [row["exclusion_reason"] or "" for row in rows]
     return (
         len(rows) == slices
         and rows[0]["scale"] is None

@@ -147,7 +147,7 @@ def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
     try:
         for one in load_splits(split or trained.folder.parent / "split.parquet"):
             used = one.for_task(trained.recipe.task)
-            if used.training == trained.record.split:
+            if used.training_hash == trained.record.split:
                 return {name for part in ("train", "val") for name in used.subset(part)["pixel_hash"]}
     except GliascopeError:
         if split is not None:

@@ -10,9 +10,9 @@ from gliascope.evaluation.scores import Scores
 from gliascope.splits.split import Split
 
 NAME = "predictions.parquet"
-SLICE = ["round", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
+SLICE = ["fold_name", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
 KNOWN = ["source", "modality", "plane", "format"]  # what results are shown apart by
-FACTS = ["protocol", "round", "path", "index", *KNOWN, "study", "pixel_hash", "group", "label"]
+FACTS = ["protocol", "fold_name", "path", "index", *KNOWN, "study", "pixel_hash", "group", "label"]
 PREFIX = "p_"
 
 
@@ -46,5 +46,5 @@ def to_scores(frame: pl.DataFrame) -> Scores:
     labels = frame["label"].replace_strict(
         list(classes), range(len(classes)), default=-1, return_dtype=pl.Int64
     )
-    groups, models = frame["group"].to_numpy(), frame["round"].to_numpy()
+    groups, models = frame["group"].to_numpy(), frame["fold_name"].to_numpy()
     return Scores(frame.select(columns).to_numpy(), labels.to_numpy(), groups, classes, models)

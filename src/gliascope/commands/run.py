@@ -115,7 +115,7 @@ def run(
             seed=seed,
             audit=found,
             decisions=decided,
-            validation=validation,
+            validation_share=validation,
             repeats=repeats,
         )
         own = [one.for_task(recipe.task) for one in splits]
@@ -163,7 +163,7 @@ def _refuse_others(recipe: Recipe, splits: Sequence[Split], folder: Path) -> Non
     """Raise RunError for a run that is in the way, before anything is written."""
     for place, first in run_folders(splits, folder).items():
         if (place / "run.json").exists():
-            Run.load(place).check_inputs(recipe, first.training)
+            Run.load(place).check_inputs(recipe, first.training_hash)
 
 
 def _write(catalog: Catalog, found: Audit, splits: Sequence[Split], folder: Path) -> None:

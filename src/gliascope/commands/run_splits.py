@@ -31,4 +31,4 @@ def served_by_protocol(trained: Run, split: Path | None, catalog: Catalog) -> li
 
 
 def _of_training(trained: Run, splits: Sequence[Split]) -> list[Split]:
-    return [one for one in splits if one.for_task(trained.recipe.task).training == trained.record.split]
+    return [one for one in splits if one.for_task(trained.recipe.task).training_hash == trained.record.split]

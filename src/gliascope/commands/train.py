@@ -114,7 +114,7 @@ def calibrate_runs(
     RunError
         For a run that was trained on none of the splits.
     """
-    first = {split.training: split for split in reversed(splits)}
+    first = {split.training_hash: split for split in reversed(splits)}
     for trained in runs:
         if trained.record.split not in first:
             raise RunError(f"{trained.folder}: was trained on another split, so it is not calibrated on this")
@@ -127,12 +127,12 @@ def run_folders(splits: Sequence[Split], folder: Path) -> dict[Path, Split]:
     places: dict[Path, Split] = {}
     seen: set[str] = set()
     for split in splits:
-        if split.training not in seen:
-            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.fold}".strip())
+        if split.training_hash not in seen:
+            name = re.sub(r"[^\w.-]+", "-", f"{folder.name} {split.protocol} {split.fold_name}".strip())
             place = folder.with_name(safe_name(name)) if seen else folder
-            another = place.with_name(safe_name(f"{name}-{split.training[:6]}"))
+            another = place.with_name(safe_name(f"{name}-{split.training_hash[:6]}"))
             places[place if place not in places else another] = split
-            seen.add(split.training)
+            seen.add(split.training_hash)
     return places
 
 

@@ -76,7 +76,7 @@ class Job:
     def identity(self) -> str:
         """What a study must be of to be gone on with."""
         own = [part.model_dump(mode="json") for part in (self.recipe({}), self.space)]
-        return json.dumps([*own, *(split.training for split in self.rounds)], sort_keys=True)
+        return json.dumps([*own, *(split.training_hash for split in self.rounds)], sort_keys=True)
 
 
 def tune(
@@ -146,16 +146,16 @@ def untested(splits: Sequence[Split]) -> list[Split]:
 
     Raises SplitError where one tests what another trains on: then tuning would see its test slices.
     """
-    rounds = list({split.training: split for split in reversed(splits)}.values())[::-1]
-    frame = pl.concat([split.frame.select(*KEY, "part") for split in rounds])
-    tests, seen = frame.filter(part="test"), frame.filter(pl.col("part") != "test")
+    rounds = list({split.training_hash: split for split in reversed(splits)}.values())[::-1]
+    frame = pl.concat([split.frame.select(*KEY, "subset") for split in rounds])
+    tests, seen = frame.filter(subset="test"), frame.filter(pl.col("subset") != "test")
     if len(rounds) > 1 and tests.join(seen, on=KEY, how="semi").height:
         raise SplitError(
             f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
             " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
         )
-    frames = [exclude_calibrating(split.frame, chooses=True) for split in rounds]
-    return [Split(frame.filter(pl.col("part") != "test")) for frame in frames]
+    frames = [exclude_calibrating(split.frame, selects=True) for split in rounds]
+    return [Split(frame.filter(pl.col("subset") != "test")) for frame in frames]
 
 
 def _search(worker: int, job: Job, trials: int, seed: int) -> None:

@@ -69,7 +69,7 @@ def verify(
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
     recorded = load_predictions(trained.input_path(NAME, predictions).parent)
-    recorded = recorded.filter(protocol=own.protocol, round=own.fold)
+    recorded = recorded.filter(protocol=own.protocol, fold_name=own.fold_name)
     key = SLICE[1:]
     rows = own.subset("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")
     if rows.height != own.subset("test").height:
@@ -77,7 +77,7 @@ def verify(
             f"{NAME}: holds {rows.height} of the {own.subset('test').height} test slices of {folder}"
         )
     found = Verification(rows.height)
-    if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
+    if trained.record.data.get("test", own.subset_hashes["test"]) != own.subset_hashes["test"]:
         found.complaints.append("the split's test slices are not those of the run's record")
     roots = scanned.frame.select(*dict.fromkeys([*key, *FILE_COLUMNS])).unique(key)
     rows = rows.join(roots, on=key, how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""The Catalog: one row per slice, where it is, what it claims to be, its hashes; and their thumbnails."""
+"""The catalogue: a table with one row per slice, and the thumbnails of those slices."""
 
 import hashlib
 import re
@@ -23,9 +23,9 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "source": pl.String,
     "label": pl.String,
     "raw_label": pl.String,  # as the folder or file wrote it
-    "official": pl.String,  # the source's own part: train, val or test
+    "official": pl.String,  # the source's own subset: train, val or test
     "patient": pl.String,  # source and pseudonym
-    "patient_from": pl.String,  # who told: file, folder, file name (several with "and"), or study
+    "patient_from": pl.String,  # file, folder, file name (several with "and") or study
     "study": pl.String,
     "series": pl.String,
     "group": pl.String,  # from --groups
@@ -47,7 +47,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "pixel_hash": pl.String,  # BLAKE2b-128 of shape and decoded pixels
     "blank": pl.Boolean,  # of one grey
     "notes": pl.String,  # how the pixels came about, where the file says otherwise; a sentence a line
-    "set_aside": pl.String,  # why it is not part of the merged set, null where it is
+    "exclusion_reason": pl.String,  # why it is not part of the merged set, null where it is
 }
 THUMBNAILS_SCHEMA: dict[str, type[pl.DataType]] = {
     "pixel_hash": pl.String,
@@ -61,34 +61,68 @@ EXCLUDED_SCHEMA: dict[str, type[pl.DataType]] = {
     "detail": pl.String,
 }
 FILE_COLUMNS = ("root", "path", "scale")  # columns that `read_file` takes
-SUFFIX = ".parquet"
-# Files of a table in parts, and what systems leave in folders.
+PARQUET = ".parquet"
+# Files of a table, and what systems leave in folders.
 _OURS = re.compile(r"part-\d{6}\.parquet|studies\.parquet|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db")
 ROWS_PER_FILE = 10_000  # slices a file: 80 MB of thumbnails while they wait
 
 
 def side_files(path: Path) -> tuple[Path, Path, Path]:
-    """What is written beside a catalogue: thumbnails (a folder), files set aside, contradicting labels.
+    """Return the paths of the files that are written beside a catalogue.
 
-    All are named after it, so that catalogues in one folder have each their own.
+    They are named after the catalogue, so that several catalogues fit in one folder.
+
+    Parameters
+    ----------
+    path
+        The catalogue.
+
+    Returns
+    -------
+    thumbnails, unreadable, conflicts
+        The folder of thumbnails, the table of unreadable files, and the list of contradicting labels.
     """
-    name = path.name.removesuffix(SUFFIX)
-    ends = (f"thumbnails{SUFFIX}", f"rejects{SUFFIX}", "conflicts.csv")
+    name = path.name.removesuffix(PARQUET)
+    ends = (f"thumbnails{PARQUET}", f"rejects{PARQUET}", "conflicts.csv")
     thumbnails, rejects, contradicting = (path.with_name(safe_name(f"{name}.{end}")) for end in ends)
     return thumbnails, rejects, contradicting
 
 
 def read_catalogued(root: str, path: str, scale: str | None) -> list[Slice]:
-    """Read a file of a catalogue again, just as `scan` did: its rows' columns FILE. Raises ReadError."""
+    """Read the slices of a catalogued file with the intensity scale that `scan` used.
+
+    Parameters
+    ----------
+    root, path, scale
+        The values of the catalogue's columns `FILE_COLUMNS`.
+
+    Returns
+    -------
+    list of Slice
+        The slices whose pixels have the hashes in the catalogue, unless the file has changed since.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    """
     return read(to_path(root) / path, SeriesScale.parse(scale) if scale else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """`frame`: slices found by `scan`, columns of SCHEMA; `rejects`: files set aside, of REJECTS_SCHEMA.
+    """The slices and the unreadable files below some source folders, as `scan` found them.
 
-    thumbnails: gives tables of THUMBNAILS_SCHEMA that hold those of all slices, at least once. They take
-    twenty times the memory of all else, so they stay where they are until they are asked for.
+    Parameters
+    ----------
+    frame
+        One row per slice, in the columns of `SCHEMA`.
+    excluded
+        One row per file that could not be read, in the columns of `EXCLUDED_SCHEMA`.
+    thumbnails
+        Function that yields tables in the columns of `THUMBNAILS_SCHEMA`. Together they hold every slice of
+        `frame` at least once. Thumbnails take twenty times the memory of all other columns, so they are read
+        only when a caller needs them.
     """
 
     frame: pl.DataFrame
@@ -96,9 +130,22 @@ class Catalog:
     thumbnails: Callable[[], Iterable[pl.DataFrame]] = list
 
     def with_thumbnails(self, rows: pl.DataFrame | None = None) -> pl.DataFrame:
-        """Rows with a pixel_hash, by default those of `frame`, and their thumbnails.
+        """Add the columns `thumbnail` and `head_thumbnail` to rows of the catalogue.
 
-        Raises GliascopeError where those are not there any more.
+        Parameters
+        ----------
+        rows
+            Rows with a column `pixel_hash`; by default all rows of `frame`.
+
+        Returns
+        -------
+        polars.DataFrame
+            The rows in the same order, with thumbnails.
+
+        Raises
+        ------
+        GliascopeError
+            If the thumbnails beside the catalogue have been deleted.
         """
         rows = self.frame if rows is None else rows
         wanted = rows.select("pixel_hash").unique()
@@ -112,9 +159,12 @@ class Catalog:
         return rows.join(found, on="pixel_hash", how="left", maintain_order="left")
 
     def write(self, path: Path) -> None:
-        """Write the folder `path` and what is `beside` it, each atomically.
+        """Write the catalogue to the folder `path`, and its `side_files` beside it, each atomically.
 
-        Raises GliascopeError rather than replace what is no catalogue.
+        Raises
+        ------
+        GliascopeError
+            If `path` holds something other than a catalogue.
         """
         check_catalog_replaceable(path)
         thumbnails, rejects, contradicting = side_files(path)
@@ -129,7 +179,13 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
-        """Read what `write` wrote. Raises GliascopeError where it is missing or is something else."""
+        """Read a catalogue that `write` has written.
+
+        Raises
+        ------
+        GliascopeError
+            If the file is missing, or is no catalogue of this version.
+        """
         thumbnails, rejects, _ = side_files(path)
         return cls(
             read_table(path, list(SCHEMA), "scan").select(list(SCHEMA)),
@@ -143,19 +199,20 @@ class Catalog:
         )
 
     def sample_slices(self, limit: int) -> "Catalog":
-        """At most `limit` slices of each source, class and part of the source's own, the same every time.
+        """Draw at most `limit` slices of each source, class and official subset, always the same ones.
 
-        Drawn by a hash of where a slice is, not of its pixels: those would draw copies together. What is set
-        aside is told anew: the slice that another is a copy of may not be drawn.
+        Slices are drawn by a hash of their path, because a hash of their pixels would draw copies together.
+        The column `exclusion_reason` is computed again, because the original of a copy may not be in the
+        sample.
         """
         hashed = pl.concat_str("path", "index", separator="\t").map_elements(_hash, return_dtype=pl.String)
-        place = hashed.rank("ordinal").over("source", "label", "official")
-        frame = self.frame.filter(place <= limit)
-        return replace(self, frame=frame.with_columns(set_aside=exclusion_reasons(frame)))
+        rank = hashed.rank("ordinal").over("source", "label", "official")
+        frame = self.frame.filter(rank <= limit)
+        return replace(self, frame=frame.with_columns(exclusion_reason=exclusion_reasons(frame)))
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Labels in alphabetical order, the order of every probability vector."""
+        """Labels in alphabetical order, which is the order of every probability vector."""
         ordinary = self.frame.filter(pl.col("kind").is_null())
         return tuple(sorted(ordinary["label"].unique().to_list()))
 
@@ -165,7 +222,7 @@ def _hash(text: str) -> str:
 
 
 def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str, type[pl.DataType]]) -> None:
-    """The same rows as a folder of Parquet files of PART each."""
+    """Write tables as one folder of Parquet files with `ROWS_PER_FILE` rows each."""
     number, waiting = 0, pl.DataFrame(schema=schema)
     with atomic_folder(path) as folder:
         for table in tables:
@@ -178,12 +235,12 @@ def _write_parts(tables: Iterable[pl.DataFrame], path: Path, schema: Mapping[str
 
 
 def chunk_name(number: int) -> str:
-    """Of a file of a table in parts; they sort as their numbers."""
-    return f"part-{number:06d}{SUFFIX}"
+    """Return the name of the Parquet file `number` of a table; names sort like their numbers."""
+    return f"part-{number:06d}{PARQUET}"
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise GliascopeError where `path` is neither new nor a table of ours."""
+    """Raise GliascopeError if `path` exists and is not a table that Gliascope wrote."""
     if path.exists() and not (
         path.is_dir() and all(_OURS.fullmatch(inside.name) for inside in path.iterdir())
     ):
@@ -191,8 +248,11 @@ def check_replaceable(path: Path) -> None:
 
 
 def check_catalog_replaceable(path: Path) -> None:
-    """The same for a catalogue and its thumbnails. Once, a catalogue was one file: that may be replaced."""
-    if path.is_file() and path.suffix == SUFFIX:
+    """Raise GliascopeError if writing a catalogue to `path` would replace something else.
+
+    Early versions wrote a catalogue as one file. Such a file may be replaced.
+    """
+    if path.is_file() and path.suffix == PARQUET:
         read_table(path, list(SCHEMA), "scan")
     else:
         check_replaceable(path)
@@ -200,7 +260,13 @@ def check_catalog_replaceable(path: Path) -> None:
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write a Parquet file, atomically. Raises GliascopeError or OSError where that fails."""
+    """Write a Parquet file atomically.
+
+    Raises
+    ------
+    GliascopeError, OSError
+        If the file cannot be written.
+    """
     with atomic_file(path) as temporary:
         try:
             frame.write_parquet(temporary, compression="lz4")  # thumbnails: a fifth larger, four times faster
@@ -211,10 +277,25 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path, columns: list[str], verb: str) -> pl.DataFrame:
-    """Read a Parquet file and check its columns. Raises GliascopeError naming the verb that makes it."""
+    """Read a Parquet file, or a folder of them, and check its columns.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    columns
+        Columns that must be there.
+    verb
+        The command that makes this table, which error messages name.
+
+    Raises
+    ------
+    GliascopeError
+        If the table is missing, cannot be read or lacks a column.
+    """
     try:
         # By name: systems leave files of their own in folders.
-        parts = sorted(path.glob(f"part-*{SUFFIX}")) if path.is_dir() else path
+        parts = sorted(path.glob(f"part-*{PARQUET}")) if path.is_dir() else path
         frame = pl.read_parquet(parts, glob=False)
     except FileNotFoundError:
         raise GliascopeError(f"{path}: not found; make it with `gliascope {verb}`") from None

@@ -1,4 +1,4 @@
-"""Patients and folds: attached from a CSV, and joined into the groups that are never cut."""
+"""Patients and folds from a user's CSV, and the groups of slices that no split separates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,18 +9,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gliascope.dataset.content import copy_keys
-from gliascope.dataset.table_file import TableFile, number
+from gliascope.dataset.table_file import TableFile, parse_number
 from gliascope.errors import LayoutError
 from gliascope.runtime.progress import note
 
-COLUMNS = ("path", "group", "fold")
+GROUP_COLUMNS = ("path", "group", "fold")
 
 
 @dataclass(frozen=True, slots=True)
 class GroupsFile:
-    """A CSV that says which slices belong together, and the names of its columns.
+    """A CSV that names the group of each file.
 
-    path: relative to the sources' parent or to the CSV; group: of a patient, say; fold: a number, or absent.
+    Parameters
+    ----------
+    file
+        The CSV. Its paths start at the parent folder of the sources, or at the folder of the CSV.
+    columns
+        Names of the CSV's columns, by the keys of `GROUP_COLUMNS`: `path`, `group` (usually a patient) and
+        `fold` (a whole number; optional). A key that is absent stands for a column of that name.
     """
 
     file: Path
@@ -28,11 +34,24 @@ class GroupsFile:
 
     @classmethod
     def parse(cls, file: Path | None, columns: str) -> "GroupsFile | None":
-        """Read names like "path=image,group=patient". Raises LayoutError for what is no such list."""
+        """Read names of columns from a text such as "path=image,group=patient".
+
+        Parameters
+        ----------
+        file
+            The CSV, or None if the user gave none.
+        columns
+            The text; empty if the columns have their usual names.
+
+        Raises
+        ------
+        LayoutError
+            If the text is no such list.
+        """
         if file is None:
             return None
         pairs = [pair.split("=", 1) for pair in columns.split(",") if pair]
-        if any(len(pair) != 2 or pair[0] not in COLUMNS for pair in pairs):
+        if any(len(pair) != 2 or pair[0] not in GROUP_COLUMNS for pair in pairs):
             raise LayoutError(
                 f"expected column names like path=image,group=patient,fold=k but got {columns!r}"
             )
@@ -40,25 +59,39 @@ class GroupsFile:
 
 
 def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFrame:
-    """Fill `group` and `fold` of a catalogue frame from a CSV.
+    """Fill the columns `group` and `fold` of a catalogue frame from a CSV.
 
-    Raises LayoutError for a CSV without the columns path and group, with one path twice, or that matches no
-    slice.
+    Parameters
+    ----------
+    frame
+        Catalogue rows.
+    groups
+        The CSV; None leaves the frame as it is.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same rows and columns.
+
+    Raises
+    ------
+    LayoutError
+        If the CSV lacks a column, gives two groups to one file, or names none of the files.
     """
     if groups is None:
         return frame
     table = TableFile.read(groups.file)
-    column = {name: table.find([groups.columns.get(name, name)]) for name in COLUMNS}
+    column = {name: table.find_column([groups.columns.get(name, name)]) for name in GROUP_COLUMNS}
     missing = [name for name in groups.columns if column[name] is None]
     if column["path"] is None or column["group"] is None or missing:
-        path, group, fold = (groups.columns.get(name, name) for name in COLUMNS)
+        path, group, fold = (groups.columns.get(name, name) for name in GROUP_COLUMNS)
         raise LayoutError(
             f"{groups.file}: expected columns {path},{group} and optionally {fold} "
-            f"but got {table.names}; name others by --group-columns path=…,group=…,fold=…"
+            f"but got {table.column_names}; name others by --group-columns path=…,group=…,fold=…"
         )
     files = frame.select("root", "path").unique(maintain_order=True)
-    found = table.match(column["path"], files.rows())
-    told: dict[int, tuple[str, str, int | None]] = {}
+    found = table.match_files(column["path"], files.rows())
+    group_of: dict[int, tuple[str, str, int | None]] = {}
     folds = table.cells(column["fold"]) if column["fold"] else [""] * len(found)
     for row in zip(
         table.lines, found, table.cells(column["path"]), table.cells(column["group"]), folds, strict=True
@@ -66,10 +99,10 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
         line, file, path, group, fold = row
         if file is None:
             continue
-        said = (path, group, _fold(groups.file, line, fold))
-        if told.setdefault(file, said)[1:] != said[1:]:
+        row_facts = (path, group, _fold(groups.file, line, fold))
+        if group_of.setdefault(file, row_facts)[1:] != row_facts[1:]:
             raise LayoutError(f"{groups.file}, line {line}: {path} is listed twice; keep one line of it")
-    rows = [(*files.row(file), group or None, fold) for file, (_, group, fold) in told.items()]
+    rows = [(*files.row(file), group or None, fold) for file, (_, group, fold) in group_of.items()]
     schema = dict.fromkeys(("root", "path", "group"), pl.String) | {"fold": pl.Int32}
     joined = frame.drop("group", "fold").join(
         pl.DataFrame(rows, schema=schema, orient="row"),
@@ -82,19 +115,30 @@ def attach_groups(frame: pl.DataFrame, groups: GroupsFile | None) -> pl.DataFram
 
 
 def _fold(file: Path, line: int, cell: str) -> int | None:
+    """Parse the cell of a fold, None if it is empty."""
     if not cell:
         return None
-    fold = number(cell)
+    fold = parse_number(cell)
     if fold is None or not fold.is_integer():
         raise LayoutError(f"{file}, line {line}: expected a whole number as fold but got {cell!r}")
     return int(fold)
 
 
 def number_groups(frame: pl.DataFrame) -> NDArray[np.int64]:
-    """Number the groups of a catalogue frame, (rows,) int64, in order of first appearance.
+    """Number the groups of slices that belong together.
 
-    Slices belong together that share a group of the CSV, a patient, a study or a file, or that have identical
-    pixels, unless they are blank. All of it counts, and transitively: groups are connected components.
+    Two slices are in one group if they share a group of the CSV, a patient, a study, a file or all their
+    pixels (unless they are blank), directly or through other slices.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 (rows,), numbered by first appearance.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

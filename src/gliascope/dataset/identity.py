@@ -1,4 +1,4 @@
-"""Whose slices these are: what files state and what names tell, joined; identifiers that stand for nobody."""
+"""Patients: from identifiers in files, from names of folders and files, or from studies."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ FILE, STUDY = "file", "study"
 
 
 class PatientCount(BaseModel):
-    """How many patients there are, and how many slices of them."""
+    """How many patients there are, and how many slices they have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,17 +34,30 @@ PatientFacts = Mapping[str, Mapping[str, PatientCount]]  # by source, then by wh
 
 
 def identify_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | None) -> pl.DataFrame:
-    """Complete `patient` and `patient_from` of a catalogue frame, and say on screen how patients were told.
+    """Complete the columns `patient` and `patient_from`, and print how patients were identified.
 
-    An identifier that stands for nobody (ANON, or one for nearly all slices of a source over several studies)
-    is replaced by the studies. What `PatientNames` tells is joined with what files state: slices that share
-    either are of one patient. mapping: of `--labels`; None where names shall not tell patients.
+    An identifier is a placeholder if it is a word such as ANON, or stands for nearly all slices of a source
+    over several studies. Each study then counts as a patient. Patients of names (`PatientNames`) are joined
+    with those that files state: slices that share either are of one patient.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows.
+    mapping
+        The user's mapping of folder names to classes (`--labels`), because such names are no patients. None
+        if names must not identify patients.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same rows and columns.
     """
     frame = _without_placeholders(frame)
     if mapping is not None:
         frame = _with_names(frame, mapping)
-    told = frame["patient"].is_null() & frame["patient_from"].eq_missing(STUDY)
-    study = pl.when(pl.Series(told)).then(pl.concat_str("source", "study", separator=":"))
+    by_study = frame["patient"].is_null() & frame["patient_from"].eq_missing(STUDY)
+    study = pl.when(pl.Series(by_study)).then(pl.concat_str("source", "study", separator=":"))
     frame = frame.with_columns(patient=pl.coalesce("patient", study))
     for sentence in patient_sentences(patient_counts(frame)):
         note(sentence)
@@ -53,7 +66,7 @@ def identify_patients(frame: pl.DataFrame, mapping: Mapping[str, str | None] | N
 
 
 def patient_counts(frame: pl.DataFrame) -> dict[str, dict[str, PatientCount]]:
-    """By source and by what told them: how many patients, and slices of known patients."""
+    """Count patients and their slices, by source and by what identified the patients."""
     counts = (
         frame.filter(pl.col("patient").is_not_null())
         .group_by("source", "patient_from", maintain_order=True)
@@ -66,7 +79,13 @@ def patient_counts(frame: pl.DataFrame) -> dict[str, dict[str, PatientCount]]:
 
 
 def patient_sentences(facts: PatientFacts) -> list[str]:
-    """What `patient_facts` says of patients that no file states, in a sentence a source."""
+    """Describe patients that no file states, in one sentence for each source and way of identifying them.
+
+    Parameters
+    ----------
+    facts
+        The result of `patient_counts`.
+    """
     sentences = []
     for source, by in facts.items():
         for how, count in by.items():
@@ -79,14 +98,14 @@ def patient_sentences(facts: PatientFacts) -> list[str]:
                 )
             elif how != FILE:
                 sentences.append(
-                    f"{source}: {n} of {slices} told by {how} names, equal names being one patient; "
+                    f"{source}: {n} of {slices} identified by {how} names, equal names being one patient; "
                     "--no-patient-folders refuses this."
                 )
     return sentences
 
 
 def _without_placeholders(frame: pl.DataFrame) -> pl.DataFrame:
-    """Null patients, told by "study", where an identifier stands for nobody and studies tell more."""
+    """Remove placeholder identifiers, and set `patient_from` to "study" where studies replace them."""
     ids = (
         frame.filter(pl.col("patient").is_not_null())
         .with_columns(of_source=pl.len().over("source"))
@@ -108,10 +127,10 @@ def _without_placeholders(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.DataFrame:
-    """What names tell, joined with what files state.
+    """Join the patients that names tell with the patients that files state.
 
-    Beside a patient that its file states, a folder's name means that folder alone, and a file's prefix
-    nothing.
+    If a file states its patient, the name of its folder stands for that folder alone, and the prefix of its
+    own name is ignored.
     """
     files = frame.select("source", "path", stated=pl.col("patient").is_not_null()).unique(maintain_order=True)
     names = PatientNames(files["path"], mapping)
@@ -145,7 +164,18 @@ def _with_names(frame: pl.DataFrame, mapping: Mapping[str, str | None]) -> pl.Da
 
 
 def connect(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
-    """One identifier for each of those that pairs of them join, directly or by others."""
+    """Give one identifier to all identifiers that pairs connect, directly or through others.
+
+    Parameters
+    ----------
+    pairs
+        Two identifiers of one patient each; pairs with None are ignored.
+
+    Returns
+    -------
+    dict
+        By identifier: the one that stands for its whole connected component.
+    """
     above: dict[str, str] = {}
 
     def top(name: str) -> str:
@@ -160,7 +190,7 @@ def connect(pairs: list[tuple[str | None, str | None]]) -> dict[str, str]:
 
 
 def _name_the_cause(frame: pl.DataFrame) -> None:
-    """Say why no split will be possible: everything is of one patient."""
+    """Print why no split will be possible if all slices have one patient identifier."""
     if frame.height > 1 and frame["patient"].null_count() == 0 and frame["patient"].n_unique() == 1:
         studies = frame["study"].drop_nulls().n_unique()
         but = f"over {studies} studies" if studies > 1 else "and no study tells them apart"

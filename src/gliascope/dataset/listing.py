@@ -1,4 +1,4 @@
-"""The files of sources, and what their folders say of them."""
+"""The files of source folders, and the labels that the names of their folders state."""
 
 import json
 from collections import Counter
@@ -19,25 +19,45 @@ from gliascope.runtime.resumable_map import Chunk, make_chunks
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file of a source, its name from the source on, what its folders say, and the scale of its series."""
+class SourceFile:
+    """A file of a source folder.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    root
+        Parent of the source folder.
+    name
+        Path from `root` on, with forward slashes.
+    folder_labels
+        What the names of its folders state.
+    scale
+        The intensity scale of its series, if it is not the file's own.
+    """
 
     path: Path
     root: Path
     name: str
-    place: folder_labels.FolderLabels
+    folder_labels: folder_labels.FolderLabels
     scale: SeriesScale | None = None
 
 
 def source_roots(sources: Sequence[Path]) -> list[Path]:
-    """Absolute source folders. Raises LayoutError for one that is missing, or two of one name."""
+    """Return the absolute paths of source folders.
+
+    Raises
+    ------
+    LayoutError
+        If a folder is missing, has no name, or has the same name as another.
+    """
     roots = [absolute(source) for source in sources]
     twice = [name for name, count in Counter(root.name for root in roots).items() if count > 1]
     if twice:
         raise LayoutError(f"two sources are named {twice[0]!r}; rename one folder, names tell sources apart")
     for root in roots:
         if not root.name:
-            raise LayoutError(f"{root}: has no name, by which sources are told apart; name a folder in it")
+            raise LayoutError(f"{root}: has no name, by which sources are distinguished; name a folder in it")
         if not (exists(root) and root.is_dir()):
             raise LayoutError(f"{root}: not a folder; give the folder that holds the slices")
     return roots
@@ -45,42 +65,65 @@ def source_roots(sources: Sequence[Path]) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class SourceFiles:
-    """Blocks of the files below `roots`, listed anew each time: many million would fill the memory.
+    """The files below source folders, in chunks. Each iteration lists the files again, to save memory.
 
-    classes: by file name from the source on, what a table of labels says: class, and as written there.
-    scales: names of those that are wanted, each with the scale of its series; without it, all are.
+    Parameters
+    ----------
+    roots
+        Absolute source folders.
+    mapping
+        The user's mapping of folder names to classes; None leaves a folder out.
+    labels
+        By file name from the source on: the class that a table of labels gives, and as written there.
+    scales
+        If given, only these files are listed, each with the scale of its series.
     """
 
     roots: Sequence[Path]
     mapping: Mapping[str, str | None]
-    classes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scales: Mapping[str, SeriesScale] | None = None
 
     @classmethod
-    def of(cls, sources: Sequence[Path], labels_file: Path | None) -> "SourceFiles":
-        """Files of source folders. Raises LayoutError for sources and labels that cannot be used.
+    def from_sources(cls, sources: Sequence[Path], labels_file: Path | None) -> "SourceFiles":
+        """Make the listing of some source folders.
 
-        labels_file: a YAML mapping of folder names to classes, or a CSV with the class of each file.
+        Parameters
+        ----------
+        sources
+            Source folders.
+        labels_file
+            YAML that maps folder names to classes, or a table with the class of each file.
+
+        Raises
+        ------
+        LayoutError
+            If a source or the file of labels cannot be used.
         """
         roots = source_roots(sources)
         if labels_file is not None and looks_like_table(labels_file):
             return cls(roots, {}, load_label_table(labels_file, roots))
         return cls(roots, folder_labels.load_mapping(labels_file))
 
-    def __iter__(self) -> Iterator[Chunk[File]]:
-        made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.classes.items())])
-        files = (file for root in self.roots for file in self.below(root) if not file.place.excluded)
+    def __iter__(self) -> Iterator[Chunk[SourceFile]]:
+        made_by = json.dumps([__version__, sorted(self.mapping.items()), sorted(self.labels.items())])
+        files = (
+            file
+            for root in self.roots
+            for file in self.files_of_source(root)
+            if not file.folder_labels.excluded
+        )
         if (scales := self.scales) is not None:
             files = (replace(file, scale=scales[file.name]) for file in files if file.name in scales)
         return make_chunks(
             files, lambda file: file.path, made_by, lambda file: file.scale and file.scale.text
         )
 
-    def below(self, root: Path) -> Iterator[File]:
-        """Files of one source, those of excluded classes, too."""
+    def files_of_source(self, root: Path) -> Iterator[SourceFile]:
+        """Yield the files of one source folder, also those of classes that the user leaves out."""
 
         @cache
-        def place(folder: Path) -> folder_labels.FolderLabels:
+        def labels_of(folder: Path) -> folder_labels.FolderLabels:
             # Where the source's own folder repeats the name above it, it is a collection's.
             repeated = folder_labels.is_collection(root.parent.name, root.name)
             collection = folder.parts == (root.name,) and repeated
@@ -92,26 +135,34 @@ class SourceFiles:
 
         for path in files_below(root):
             below = path.relative_to(root.parent)
-            name, said = below.as_posix(), place(below.parent)
-            if name in self.classes:
-                label, raw = self.classes[name]
-                said = replace(said, label=label, raw_label=raw)
-            yield File(path, root.parent, name, said)
+            name, labels = below.as_posix(), labels_of(below.parent)
+            if name in self.labels:
+                label, raw = self.labels[name]
+                labels = replace(labels, label=label, raw_label=raw)
+            yield SourceFile(path, root.parent, name, labels)
 
 
 def check_sources(files: SourceFiles) -> int:
-    """Count them, before the long work starts.
+    """Count the files of the sources before the long work starts, and check their labels.
 
-    Raises LayoutError for a source without files, for folders that hold images but name no class, for one
-    that a table beside it contradicts, and for names to be mapped that none of them has.
+    Returns
+    -------
+    int
+        How many files will be read.
+
+    Raises
+    ------
+    LayoutError
+        If a source has no files, images lie in folders that name no class, a table in a source contradicts
+        its folders, or the user's mapping names a folder that does not exist.
     """
     total, seen = 0, _Seen(files)
     for root in files.roots:
         some = False
-        for file in files.below(root):
+        for file in files.files_of_source(root):
             some = True
             seen.add(file)
-            total += not file.place.excluded
+            total += not file.folder_labels.excluded
         if not some:
             raise LayoutError(f"{root}: no files; give a folder with one subfolder a class")
     seen.check()
@@ -119,29 +170,30 @@ def check_sources(files: SourceFiles) -> int:
 
 
 class _Seen:
-    """What a listing has shown."""
+    """What a listing of the sources has shown so far."""
 
     def __init__(self, files: SourceFiles) -> None:
         self.files = files
         self.folders = set[str]()  # that name a class, as written
-        self.places = set[str]()  # folders that a class may be named by, whole
+        self.label_folders = set[str]()  # folders that a class may be named by, whole
         self.known = set[str]()
         self.nameless = Counter[str]()
         self.inside: dict[str, bool | None] = {}  # by such a folder: whether its files say their class
         self.classes: dict[Path, dict[str, str]] = {}  # of each source: class, and a folder that says so
         self.tables: list[tuple[Path, Path]] = []  # root and path
 
-    def add(self, file: File) -> None:
-        root, said = file.root / file.name.split("/")[0], file.place
-        self.places.add(file.name.rpartition("/")[0])
+    def add(self, file: SourceFile) -> None:
+        """Record one file."""
+        root, labels = file.root / file.name.split("/")[0], file.folder_labels
+        self.label_folders.add(file.name.rpartition("/")[0])
         if is_table(file.path):
             self.tables.append((root, file.path))
-        elif said.raw_label is not None and (said.excluded or said.label):
-            if file.name not in self.files.classes:
-                self.folders.add(said.raw_label)
-            if said.label:
-                self.known.add(f"{said.raw_label} -> {said.label}")
-                self.classes.setdefault(root, {})[said.label] = said.raw_label
+        elif labels.raw_label is not None and (labels.excluded or labels.label):
+            if file.name not in self.files.labels:
+                self.folders.add(labels.raw_label)
+            if labels.label:
+                self.known.add(f"{labels.raw_label} -> {labels.label}")
+                self.classes.setdefault(root, {})[labels.label] = labels.raw_label
         else:
             folder = file.name.rpartition("/")[0]
             self.nameless[folder] += 1
@@ -149,7 +201,7 @@ class _Seen:
                 self.inside[folder] = _says_its_label(file)
 
     def check(self) -> None:
-        """Raise LayoutError for what is not understood."""
+        """Raise LayoutError for class folders and names that are not understood."""
         folder_labels.check_folder_names(self.folders)
         unknown = [
             f"{folder} ({count} files)"
@@ -169,27 +221,27 @@ class _Seen:
             self._check_table(root, path)
 
     def _check_table(self, root: Path, path: Path) -> None:
-        """One class for all files of a source may be a guess, if a table there knows better."""
+        """Raise LayoutError if a source's folders name one class and a table in it names another."""
         classes = self.classes.get(root, {})
-        if len(classes) != 1 or self.files.classes:
+        if len(classes) != 1 or self.files.labels:
             return
         label, folder = next(iter(classes.items()))
         if normalise_name(folder) in self.files.mapping:
             return
-        told = {one for one, _ in labels_in_source(path, root).values()}
-        if any(are_exclusive(label, one) for one in told):
+        named = {one for one, _ in labels_in_source(path, root).values()}
+        if any(are_exclusive(label, one) for one in named):
             raise LayoutError(
                 f"{root}: its folders say one class for all ({label}), but {path} names "
-                f"{', '.join(sorted(told))}; say which counts: --labels with that table, or with "
+                f"{', '.join(sorted(named))}; say which counts: --labels with that table, or with "
                 f"FILE.yaml and a line `{folder}: {label}`"
             )
 
     def _check_mapping(self) -> None:
-        """A name that nothing has is misspelt."""
+        """Raise LayoutError for a name of the user's mapping that no folder has: it is misspelt."""
         has = {
             normalise_name(folder)
-            for place in self.places
-            for folder in place.split("/")[1 if "/" in place else 0 :]
+            for folder_path in self.label_folders
+            for folder in folder_path.split("/")[1 if "/" in folder_path else 0 :]
         }
         if any(self.inside.values()):
             has |= set(TUMOR_KINDS)  # labels inside files are of them
@@ -201,8 +253,8 @@ class _Seen:
             )
 
 
-def _says_its_label(file: File) -> bool | None:
-    """Whether it is an image that says its class; None where it cannot be read."""
+def _says_its_label(file: SourceFile) -> bool | None:
+    """Return whether a file is an image that holds its class itself; None if it cannot be read."""
     try:
         return read(file.path)[0].label is not None
     except ReadError:

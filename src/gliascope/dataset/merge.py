@@ -1,4 +1,4 @@
-"""Merging sources: identical pixels are kept once, and not at all where their labels disagree."""
+"""Merge sources: keep one of several identical slices, and none of them if their labels differ."""
 
 import polars as pl
 
@@ -9,11 +9,21 @@ _PLACE = ["path", "index", "label"]
 
 
 def exclusion_reasons(frame: pl.DataFrame) -> pl.Series:
-    """Why each row of a catalogue frame is not part of the merged set, as strings; null where it is.
+    """State why each row of a catalogue frame is not in the merged set.
 
-    Of slices with identical pixels one is kept: of the source named first, there the first path. The others
-    are a "copy of PATH". Where such slices have more than one label, none is kept: each has a "label conflict
-    with PATH", a slice of another label. A localizer or derived map is never kept: its `kind` is the reason.
+    Of slices with identical pixels, the first path of the first source is kept, and the others are a "copy of
+    PATH". If such slices have several labels, none is kept: each has a "label conflict with PATH", a slice
+    with another label. A localizer or a derived map is never kept, and its `kind` is the reason.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows.
+
+    Returns
+    -------
+    polars.Series
+        String (rows,); null for rows that are in the merged set.
     """
     reason = (
         pl.when(pl.col("other_path").is_not_null())
@@ -21,19 +31,27 @@ def exclusion_reasons(frame: pl.DataFrame) -> pl.Series:
         .when(~pl.col("first"))
         .then(pl.lit("copy of ") + pl.col("first_path"))
     )
-    reasons = _compare(frame).select("row", set_aside=reason)
+    reasons = _compare(frame).select("row", exclusion_reason=reason)
     rows = frame.select("path").with_row_index("row").select("row")
-    copies = rows.join(reasons, on="row", how="left", maintain_order="left")["set_aside"]
-    return frame["kind"].cast(pl.String).alias("set_aside").zip_with(frame["kind"].is_not_null(), copies)
+    copies = rows.join(reasons, on="row", how="left", maintain_order="left")["exclusion_reason"]
+    return (
+        frame["kind"].cast(pl.String).alias("exclusion_reason").zip_with(frame["kind"].is_not_null(), copies)
+    )
 
 
 def conflicts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Slices whose pixels carry another label elsewhere, each beside one such slice: columns CONFLICTS."""
+    """List slices whose identical pixels carry another label elsewhere, each beside one such slice.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `CONFLICTS`.
+    """
     return _compare(frame).filter(pl.col("other_path").is_not_null()).select(CONFLICTS)
 
 
 def _compare(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows that share their pixels with others: is it their first, and who has another label?"""
+    """Find rows that share their pixels with other rows: which is first, and which has another label."""
     pixels = "content"
     order = pl.struct("source_row", "path", "index")
     first = pl.struct(_PLACE).first().over(pixels)

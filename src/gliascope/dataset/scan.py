@@ -1,4 +1,4 @@
-"""Folders in, Catalog out."""
+"""Scan: catalogue every slice below some source folders."""
 
 import hashlib
 import math
@@ -18,7 +18,7 @@ from gliascope import classes
 from gliascope.dataset.catalog import EXCLUDED_SCHEMA, SCHEMA, THUMBNAILS_SCHEMA, Catalog
 from gliascope.dataset.groups import GroupsFile, attach_groups
 from gliascope.dataset.identity import identify_patients
-from gliascope.dataset.listing import File, SourceFiles, check_sources
+from gliascope.dataset.listing import SourceFile, SourceFiles, check_sources
 from gliascope.dataset.merge import exclusion_reasons
 from gliascope.dataset.scan_chunks import ChunkTables, join_tables, split_tables, thumbnails_of
 from gliascope.errors import LayoutError, ReadError
@@ -36,7 +36,7 @@ from gliascope.runtime.process_pool import decoding_executor
 from gliascope.runtime.progress import note
 from gliascope.runtime.resumable_map import Chunk, resumable_map
 
-THUMBNAIL = 64
+THUMBNAIL_SIZE = 64
 _ROWS = SCHEMA | EXCLUDED_SCHEMA  # a reject has a reason, a slice none
 
 
@@ -48,19 +48,41 @@ def scan(
     executor: Executor | None = None,
     patient_folders: bool = True,
 ) -> Catalog:
-    """Catalogue every slice under the source folders.
+    """Catalogue every slice below source folders.
 
-    labels_file: as `Files.of`.
-    patient_folders: whether names of folders and files may tell patients, as `PatientNames` says.
-    Files of one series, wherever they lie, share one grey scale: those for which it is another than their own
-    are read a second time. A file that cannot be read becomes a row of `rejects`. kept: a folder that
-    finished blocks of files stay in until the caller removes it: after an interruption they are found there,
-    and so are the catalogue's thumbnails, which are in memory without it. executor: who reads the files, by
-    default this machine's cores.
-    Raises LayoutError for a missing, empty or twice-named source, an unknown class folder, fewer than two
-    classes, or labels that contradict each other. What slices' `notes` say is printed once, not once a slice.
+    The files of one series share one intensity scale, wherever they lie. Files whose own scale is another one
+    are read a second time. Each note on how pixels were decoded is printed once, with the number of its
+    slices.
+
+    Parameters
+    ----------
+    sources
+        Source folders, each with one subfolder per class unless `labels` is a table.
+    labels
+        YAML that maps folder names to classes, or a table with the class of each file.
+    groups
+        CSV with the patient, or another group, of each file.
+    resume_folder
+        Folder for the results of finished files, in which an interrupted scan finds them again. The
+        thumbnails of the catalogue are read from there, so the caller deletes it after writing the catalogue.
+        Without it, everything stays in memory.
+    executor
+        What reads the files; by default all cores of this machine.
+    patient_folders
+        Whether names of folders and files may identify patients.
+
+    Returns
+    -------
+    Catalog
+        Slices, and the files that could not be read.
+
+    Raises
+    ------
+    LayoutError
+        If a source is missing, empty or named twice, a class folder is unknown, there are fewer than two
+        classes, or labels contradict each other.
     """
-    files = SourceFiles.of(sources, labels)
+    files = SourceFiles.from_sources(sources, labels)
     mapping = files.mapping
     count = check_sources(files)
     tables, series = ChunkTables(resume_folder), SeriesCollector()
@@ -68,7 +90,7 @@ def scan(
     def rows(files: SourceFiles, executor: Executor) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
         for key, content in resumable_map(
-            files, partial(_block, mapping=mapping), resume_folder, "scan", executor
+            files, partial(_scan_chunk, mapping=mapping), resume_folder, "scan", executor
         ):
             table, members = split_tables(content)
             tables.add(key, table)
@@ -86,7 +108,7 @@ def scan(
             found = _again(found, pl.concat(rows(replace(files, scales=scales), them)), scales)
     frame, rejects = _without_captures(*_apart(found))
     frame = attach_groups(identify_patients(frame, mapping if patient_folders else None), groups)
-    frame = frame.with_columns(set_aside=exclusion_reasons(frame))
+    frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     catalog = Catalog(frame, rejects, partial(thumbnails_of, tables, frame["pixel_hash"]))
     _check_classes(catalog, sources)
     _say_notes(frame)
@@ -102,19 +124,19 @@ def _say_notes(frame: pl.DataFrame) -> None:
 
 
 def _apart(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Slices, and files set aside."""
+    """Divide rows into slices and unreadable files."""
     is_slice = pl.col("reason").is_null()
     return found.filter(is_slice).select(list(SCHEMA)), found.filter(~is_slice).select(list(EXCLUDED_SCHEMA))
 
 
 def _not_alone(found: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Take back of these files what the first reading could not know: others of their series are there."""
+    """Remove the note "read as a single slice" from files that turned out to be of a series."""
     notes = pl.col("notes").str.strip_suffix(SINGLE_SLICE_NOTE).str.strip_suffix("\n").replace("", None)
     return found.with_columns(notes=pl.when(pl.col("path").is_in(names)).then(notes).otherwise("notes"))
 
 
 def _again(found: pl.DataFrame, again: pl.DataFrame, scales: Mapping[str, SeriesScale]) -> pl.DataFrame:
-    """Rows of all files, in order; of those with a series' scale, the rows that were made with it."""
+    """Replace the rows of files that were read a second time, and keep the order."""
     order = found.select("path", order=pl.int_range(pl.len())).unique("path", keep="first")
     once = found.filter(~pl.col("path").is_in(list(scales)))
     return (
@@ -126,7 +148,7 @@ def _again(found: pl.DataFrame, again: pl.DataFrame, scales: Mapping[str, Series
 
 
 def _without_captures(frame: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Set secondary captures aside where their study has acquired slices, too; else they are all there is."""
+    """Exclude secondary captures (screenshots) of studies that have acquired slices, too."""
     capture = (pl.col("kind") == SECONDARY_CAPTURE).fill_null(value=False)
     beside = capture & pl.col("study").is_not_null() & (~capture).any().over("study")
     gone = frame.filter(beside).unique("path", maintain_order=True)
@@ -135,11 +157,17 @@ def _without_captures(frame: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.Da
     return kept, pl.concat([rejects, gone.select("path", "source", **named)])
 
 
-def _block(block: Chunk[File], mapping: Mapping[str, str | None]) -> bytes:
-    """Rows of a block's files, slices and rejects, as a table in Arrow's format; and members of series."""
+def _scan_chunk(chunk: Chunk[SourceFile], mapping: Mapping[str, str | None]) -> bytes:
+    """Catalogue a chunk of files.
+
+    Returns
+    -------
+    bytes
+        The rows of slices and unreadable files, and the series members, as `join_tables` joins them.
+    """
     rows, members = list[dict[str, Any]](), list[SeriesMember]()
     folders = FolderListings()
-    for file in block.items:
+    for file in chunk.items:
         result = _catalogue(file, mapping, folders)
         if isinstance(result, ReadError):
             rows.append(_reject(file, result))
@@ -152,7 +180,8 @@ def _block(block: Chunk[File], mapping: Mapping[str, str | None]) -> bytes:
     return join_tables(table.getvalue(), pack_members(members) if members else b"")
 
 
-def _reject(file: File, error: ReadError) -> dict[str, Any]:
+def _reject(file: SourceFile, error: ReadError) -> dict[str, Any]:
+    """Make the row of an unreadable file."""
     return {
         "path": printable(file.name),
         "source": printable(file.name.split("/")[0]),
@@ -162,9 +191,9 @@ def _reject(file: File, error: ReadError) -> dict[str, Any]:
 
 
 def _catalogue(
-    file: File, mapping: Mapping[str, str | None], folders: FolderListings
+    file: SourceFile, mapping: Mapping[str, str | None], folders: FolderListings
 ) -> tuple[list[dict[str, Any]], SeriesMember | None] | ReadError:
-    """Rows of the file's slices, and what it says of the scale of its series, if it is of one."""
+    """Make the rows of one file's slices, and its member of a series if it is in one."""
     if printable(file.name) != file.name:
         return ReadError(printable(str(file.path)), "file name is not UTF-8", "rename it")
     try:
@@ -183,35 +212,40 @@ def _catalogue(
 
 
 def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
-    """Whether the user's mapping leaves out the class that the file itself says."""
+    """Return whether the user's mapping leaves out the class that the file itself states."""
     return item.label is not None and mapping.get(classes.normalise_name(item.label), "") is None
 
 
 def _row(
-    file: File,
+    file: SourceFile,
     item: Slice,
     size: int,
     sha256: str,
     mapping: Mapping[str, str | None],
     one: SeriesMember | None,
 ) -> dict[str, Any]:
-    label = mapping.get(classes.normalise_name(item.label), item.label) if item.label else file.place.label
+    """Make the row of one slice."""
+    label = (
+        mapping.get(classes.normalise_name(item.label), item.label)
+        if item.label
+        else file.folder_labels.label
+    )
     source = file.name.split("/")[0]
-    thumbnail, head_thumbnail = thumbnails(to_grey(item.pixels))
+    thumbnail, head_thumbnail = make_thumbnails(to_grey(item.pixels))
     return {
         "path": file.name,
         "root": str(file.root),
         "index": item.index,
         "source": source,
         "label": label,
-        "raw_label": item.label or file.place.raw_label,
-        "official": file.place.subset,
+        "raw_label": item.label or file.folder_labels.raw_label,
+        "official": file.folder_labels.subset,
         # Two sources may both have a patient "1"; they are different people until someone says otherwise.
         "patient": f"{source}:{item.patient}" if item.patient else None,
         "patient_from": "file" if item.patient else None,
         "study": item.study,
         "series": item.series or (one.series if one else None),
-        "modality": item.modality or file.place.modality,
+        "modality": item.modality or file.folder_labels.modality,
         "plane": item.plane,
         "kind": item.kind,
         "format": item.format,
@@ -234,19 +268,24 @@ def _row(
 
 
 def pixel_hash(pixels: NDArray[np.uint8]) -> str:
-    """BLAKE2b-128 of the shape and the decoded pixels, as 32 hex digits."""
+    """Return the BLAKE2b-128 hash of the shape and the pixels of a slice, as 32 hexadecimal digits."""
     content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(pixels).data)
     return content.hexdigest()
 
 
-def thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """Two pictures of a grey slice, 64x64, bilinear, 4,096 bytes each: of all of it, and of its head.
+def make_thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Reduce a slice to two pictures of 64 x 64 pixels, 4,096 bytes each: the whole slice, and its head.
 
-    The second is of what `head.mass_box` frames, black beyond the slice: a copy whose black border was cut
-    off or widened has nearly the same.
+    The second picture shows the box of `head.moments_box`, black beyond the slice. A copy whose black border
+    was cut off or widened has nearly the same one.
+
+    Parameters
+    ----------
+    grey
+        uint8 (height, width).
     """
-    image, size = Image.fromarray(grey), (THUMBNAIL, THUMBNAIL)
+    image, size = Image.fromarray(grey), (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     whole = image.resize(size, Image.Resampling.BILINEAR)
     top, bottom, left, right = moments_box(np.asarray(whole), *grey.shape)
     x, y = math.floor(left), math.floor(top)
@@ -260,6 +299,7 @@ def thumbnails(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
 
 
 def _check_classes(catalog: Catalog, sources: Sequence[Path]) -> None:
+    """Raise LayoutError if the catalogue cannot train a classifier."""
     names = ", ".join(str(source) for source in sources)
     if catalog.frame.is_empty():
         reasons = ", ".join(sorted(set(catalog.excluded["reason"].to_list())))

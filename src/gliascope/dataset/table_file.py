@@ -1,4 +1,4 @@
-"""A table of a user's: text in columns, as spreadsheets write it; its paths matched with files."""
+"""A user's table: text in columns as spreadsheets write it, and the files that its paths name."""
 
 import codecs
 import csv
@@ -31,23 +31,39 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A table as text. rows: cells, stripped, as many as `columns`; lines: each row's number in the file.
+    """A table of text.
 
-    error: the kind of GliascopeError that whatever is wrong with it raises.
+    Parameters
+    ----------
+    file
+        Where it was read from.
+    columns
+        Names of the columns.
+    rows
+        Cells without surrounding spaces, as many per row as there are columns.
+    lines
+        Line number of each row in the file.
+    error_class
+        Exception that is raised for whatever is wrong with the table.
     """
 
     file: Path
     columns: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
-    error: type[GliascopeError] = LayoutError
+    error_class: type[GliascopeError] = LayoutError
 
     @classmethod
     def read(cls, file: Path, error: type[GliascopeError] = LayoutError) -> "TableFile":
-        """Read text in columns, its first line their names.
+        """Read text in columns whose first line names the columns.
 
-        Separated by comma, semicolon, tab or `|`, whichever the first line has most of; in UTF-8, UTF-16 or
-        else Windows-1252. Empty lines do not count. Raises `error` for what is no such table.
+        The separator is the one of comma, semicolon, tab and `|` that the first line has most of. The
+        encoding is UTF-8, UTF-16 or UTF-32, else Windows-1252. Empty lines are ignored.
+
+        Raises
+        ------
+        GliascopeError
+            Of the given class, if the file is no such table.
         """
         try:
             text = _decode(file)
@@ -77,6 +93,7 @@ class TableFile:
     def _of(
         cls, file: Path, rows: list[list[str]], lines: list[int], error: type[GliascopeError]
     ) -> "TableFile":
+        """Check the columns of rows of cells, the first of which names the columns."""
         columns = rows[0]
         while columns and not columns[-1]:  # spreadsheets leave empty columns at the end
             columns.pop()
@@ -93,29 +110,46 @@ class TableFile:
         rows = [(row + [""] * width)[:width] for row in rows]
         return cls(file, tuple(columns), rows[1:], lines[1:], error)
 
-    def find(self, names: Iterable[str]) -> str | None:
-        """The first column of one of these names, whatever its case and separators."""
+    def find_column(self, names: Iterable[str]) -> str | None:
+        """Return the first column that has one of these names, whatever its case and separators."""
         wanted = set(map(_word, names))
         return next((column for column in self.columns if _word(column) in wanted), None)
 
     def cells(self, column: str) -> list[str]:
-        """The cells of a column of this very name."""
+        """Return the cells of the column of exactly this name."""
         number = self.columns.index(column)
         return [row[number] for row in self.rows]
 
     @property
-    def names(self) -> str:
-        """Its columns, as a message shows them."""
+    def column_names(self) -> str:
+        """The columns, as error messages show them."""
         return ", ".join(map(repr, self.columns)) or "none"
 
-    def match(self, column: str, files: Sequence[tuple[str, str]]) -> list[int | None]:
-        """Which of `files` (root, path from there) each cell of `column` names; None for another file.
+    def match_files(self, column: str, files: Sequence[tuple[str, str]]) -> list[int | None]:
+        """Find the file that each cell of a column names.
 
-        A cell may be the path from the root, one from the table's own folder, or any end of the whole path
-        that only one file has, or only one below that folder; with or without the file's ending. Backslashes,
-        `./` and Unicode's forms make no difference. Where no row fits so, the fewest folders without which
-        one does are taken for another machine's, and left out of all rows that begin with them.
-        Raises `error` for a cell that may be several files, and where none is any of `files`.
+        A cell may be the path from the root, the path from the table's folder, or any end of the whole path
+        that belongs to one file only (or to one file only below the table's folder), with or without the
+        file's suffix. Backslashes, `./` and Unicode normal forms do not matter. If no row fits, leading
+        folders are taken for another machine's: the fewest folders without which a row fits are left out of
+        all rows that start with them.
+
+        Parameters
+        ----------
+        column
+            Name of the column.
+        files
+            Root, and path from there, of each file.
+
+        Returns
+        -------
+        list
+            Index into `files` for each row, None if it names another file.
+
+        Raises
+        ------
+        GliascopeError
+            Of the class `error_class`, if a cell may be several files, or no cell names any of the files.
         """
         given = [_split(cell) for cell in self.cells(column)]
         index = _Index(files, self.file)
@@ -127,7 +161,7 @@ class TableFile:
         for line, cell, numbers in zip(self.lines, self.cells(column), found, strict=True):
             if len(numbers) > 1:
                 some = " and ".join("/".join(files[number]) for number in numbers[:2])
-                raise self.error(
+                raise self.error_class(
                     f"{self.file}, line {line}: {cell!r} may be any of several files, like {some}; "
                     "give longer paths"
                 )
@@ -138,9 +172,10 @@ class TableFile:
     def _tell(
         self, column: str, matched: list[int | None], files: Sequence[tuple[str, str]], cut: str
     ) -> None:
+        """Print or raise which rows name no file."""
         cells = self.cells(column)
         if not cells:
-            raise self.error(f"{self.file}: has no line below its first, which names the columns")
+            raise self.error_class(f"{self.file}: has no line below its first, which names the columns")
         strangers = [
             f"line {line} {cell!r}"
             for line, cell, number in zip(self.lines, cells, matched, strict=True)
@@ -149,7 +184,7 @@ class TableFile:
         example = f"paths there look like {files[0][1]}" if files else "which is empty"
         shown = ", ".join(strangers[:_SHOWN])
         if len(strangers) == len(cells):
-            raise self.error(
+            raise self.error_class(
                 f"{self.file}: matches no slice; it names no file of the catalogue in {len(cells)} lines"
                 f"{f' ({shown})' if shown else ''}; {example}"
             )
@@ -162,8 +197,8 @@ class TableFile:
             )
 
 
-def number(cell: str) -> float | None:
-    """A cell as a number, with a decimal point or comma; None for what is none."""
+def parse_number(cell: str) -> float | None:
+    """Parse a cell as a number with a decimal point or comma; return None if it is no number."""
     try:
         return float(cell.replace(",", ".", 1) if "." not in cell else cell)
     except ValueError:
@@ -171,7 +206,7 @@ def number(cell: str) -> float | None:
 
 
 class _Index:
-    """Files by the ends of their paths."""
+    """Files by the last name of their paths."""
 
     def __init__(self, files: Sequence[tuple[str, str]], table: Path) -> None:
         self.below = [_split(path) for _, path in files]
@@ -185,7 +220,7 @@ class _Index:
                 self.by_stem[stem].append(at)
 
     def find(self, given: list[str]) -> list[int]:
-        """Files that a path from a table may name."""
+        """Return the files that a path of the table may name."""
         if not given:
             return []
         if given[0] in (".", ".."):  # from the table's folder
@@ -197,7 +232,7 @@ class _Index:
         return []
 
     def foreign(self, given: list[list[str]]) -> list[str]:
-        """Folders to leave out before anything fits: the fewest, and of those what most paths begin with."""
+        """Return the folders to leave out: the fewest that make a row fit, and of those the commonest."""
         beginnings = Counter(
             tuple(parts[:cut])
             for parts in given
@@ -212,7 +247,7 @@ class _Index:
         return own[-len(given) :] == given
 
     def _exact(self, ends: list[int], given: list[str]) -> list[int]:
-        """Of several: the one whose path from the root, or from the table, is given; or which lies there."""
+        """Choose the file whose path is complete from the root or from the table's folder."""
         beside = [*self.folder, *given]
         for paths, whole in ((self.below, given), (self.whole, beside)):
             exact = [at for at in ends if len(paths[at]) == len(whole) and paths[at][:-1] == whole[:-1]]
@@ -240,7 +275,15 @@ def _unquoted(line: str) -> str:
 
 
 def _decode(file: Path) -> str:
-    """Text of UTF-8, UTF-16 or UTF-32, else of Windows-1252. Raises OSError, and ValueError for no text."""
+    """Decode a file as UTF-8, UTF-16 or UTF-32, else as Windows-1252.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it holds no text.
+    """
     content = file.read_bytes()
     if content[:4] == b"PK\3\4" or content[:4] == b"\xd0\xcf\x11\xe0":
         raise ValueError("a spreadsheet's own format; save it as CSV")

@@ -1,4 +1,4 @@
-"""`fetch`: a public set by name to a folder that `scan` reads."""
+"""Download a public set by its name to a folder that `scan` reads."""
 
 import json
 import shutil
@@ -8,24 +8,38 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gliascope.download.public import Origin, PublicSet, find
+from gliascope.download.public import Origin, PublicSet, find_public_set
 from gliascope.errors import DownloadError
 from gliascope.runtime.files import safe_name
 
-LABELS = ".labels.yaml"  # hidden, so that `scan` passes over it
-RECORD = ".source.json"
+LABELS_FILE = ".labels.yaml"  # hidden, so that `scan` passes over it
+ORIGIN_FILE = ".source.json"
 
 
 def fetch(name: str, out: Path) -> Path:
-    """Download the public set `name` to the folder `out`, which appears when it is whole, not before.
+    """Download a public set to the folder `out`, which appears only when it is complete.
 
-    A download that was cut short goes on where it stopped. In `out`, `.source.json` says what this is, under
-    which licence and of which version; `.labels.yaml`, where the set needs one, is for `scan --labels`.
+    An interrupted download is continued. In `out`, the file `.source.json` states the set, its licence and
+    its version; `.labels.yaml`, if the set needs one, is for `scan --labels`.
 
-    Raises DownloadError for an unknown name, an `out` that holds something, a missing library, and whatever
-    keeps the set from coming whole.
+    Parameters
+    ----------
+    name
+        Name of the set in `public.yaml`.
+    out
+        A folder that does not exist or is empty.
+
+    Returns
+    -------
+    pathlib.Path
+        `out`.
+
+    Raises
+    ------
+    DownloadError
+        If the name is unknown, `out` holds something, a library is missing, or the download fails.
     """
-    public = find(name)
+    public = find_public_set(name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DownloadError(f"{out}: already there; remove it, or choose another folder by --out")
     work = out.absolute().parent / safe_name(f".{out.name}.{name}.part")
@@ -45,15 +59,16 @@ def fetch(name: str, out: Path) -> Path:
     return out
 
 
-def origin(folder: Path) -> Origin | None:
-    """What `fetch` wrote of this folder; None of a folder that it did not bring, whatever its name."""
+def read_origin(folder: Path) -> Origin | None:
+    """Read what `fetch` wrote on a folder; return None if `fetch` did not make the folder."""
     try:
-        return Origin.model_validate_json((folder / RECORD).read_bytes())
+        return Origin.model_validate_json((folder / ORIGIN_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
 def _download(public: PublicSet, work: Path) -> str:
+    """Download and unpack a set into `work/data`, and return its version."""
     try:
         if public.kaggle:
             from gliascope.download.kaggle import download_dataset
@@ -69,11 +84,12 @@ def _download(public: PublicSet, work: Path) -> str:
 
 
 def _describe(public: PublicSet, version: str, data: Path) -> None:
+    """Write the origin of a set, and its labels, into its folder."""
     import yaml
 
     record = public.model_dump(mode="json", exclude={"labels"})
     record |= {"version": version, "fetched": datetime.now(UTC).isoformat(timespec="seconds")}
-    (data / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (data / ORIGIN_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if public.labels:
         text = yaml.safe_dump(dict(public.labels), allow_unicode=True)
-        (data / LABELS).write_text(text, encoding="utf-8")
+        (data / LABELS_FILE).write_text(text, encoding="utf-8")

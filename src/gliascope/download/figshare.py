@@ -1,4 +1,4 @@
-"""figshare: an article's files by its public API, version 2 (https://docs.figshare.com)."""
+"""Download an article's files from figshare by its public API, version 2 (https://docs.figshare.com)."""
 
 import zipfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from gliascope.download.unpack import unpack
 from gliascope.errors import DownloadError, first_error
 
 API = "https://api.figshare.com/v2"
-PAGE = 1000
+PAGE_SIZE = 1000
 
 
 class _File(BaseModel):
@@ -22,9 +22,26 @@ class _File(BaseModel):
 
 
 def download_article(article: int, work: Path, home: str) -> str:
-    """Download an article's files to `work` and unpack them into `work/data`. Returns its version.
+    """Download an article's files to `work` and unpack them into `work/data`.
 
-    Raises DownloadError where the article or a file cannot be had, or is not what figshare states.
+    Parameters
+    ----------
+    article
+        Number of the article.
+    work
+        Folder for unfinished downloads, which a later call continues.
+    home
+        Web page of the set, for error messages.
+
+    Returns
+    -------
+    str
+        The version of the article.
+
+    Raises
+    ------
+    DownloadError
+        If the article or a file cannot be downloaded, or a file differs from what figshare states.
     """
     remedies = {404: f"the article or a file of it is gone, look at {home}"}
     about = get_json(f"{API}/articles/{article}", remedies)
@@ -44,10 +61,11 @@ def download_article(article: int, work: Path, home: str) -> str:
 
 
 def _files(article: int, remedies: dict[int, str]) -> list[_File]:
+    """List the files of an article, page by page."""
     found: list[Any] = []
     page = 1
-    while len(found) == (page - 1) * PAGE:
-        found += get_json(f"{API}/articles/{article}/files?page={page}&page_size={PAGE}", remedies)
+    while len(found) == (page - 1) * PAGE_SIZE:
+        found += get_json(f"{API}/articles/{article}/files?page={page}&page_size={PAGE_SIZE}", remedies)
         page += 1
     try:
         files = [_File.model_validate(item) for item in found]

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped, over connections that break."""
+"""Downloads that survive broken connections and continue where they stopped."""
 
 import hashlib
 import time
@@ -28,10 +28,22 @@ _MIB = 2**20
 Result = TypeVar("Result")
 
 
-def persist(action: Callable[[], Result], place: str, remedies: dict[int, str]) -> Result:
-    """Run `action`, again while it fails for a reason that may pass, up to ATTEMPTS times.
+def retry(action: Callable[[], Result], target: str, remedies: dict[int, str]) -> Result:
+    """Run an action again while it fails for a temporary reason, up to `ATTEMPTS` times.
 
-    `remedies`: what to do about an HTTP status. Raises DownloadError.
+    Parameters
+    ----------
+    action
+        Makes the request.
+    target
+        What is requested, for error messages.
+    remedies
+        What the user can do about an HTTP status, by status.
+
+    Raises
+    ------
+    DownloadError
+        If the action fails for another reason, or too often.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -41,26 +53,26 @@ def persist(action: Callable[[], Result], place: str, remedies: dict[int, str]) 
             reason = f"HTTP {status}"
             if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
                 remedy = remedies.get(status, "look at the set's page")
-                raise DownloadError(f"{place}: {reason}; {remedy}") from None
+                raise DownloadError(f"{target}: {reason}; {remedy}") from None
         except requests.RequestException as error:
             reason = type(error).__name__
         if attempt + 1 < ATTEMPTS:
             time.sleep(PAUSE * 2**attempt)
     raise DownloadError(
-        f"{place}: no connection, or it broke ({reason}); check the network, then give the same command "
+        f"{target}: no connection, or it broke ({reason}); check the network, then give the same command "
         "again, it goes on where it stopped"
     )
 
 
 def get_json(url: str, remedies: dict[int, str]) -> Any:
-    """What `url` answers, decoded. Raises DownloadError."""
+    """Request `url` and decode its JSON. Parameters and errors as in `retry`."""
 
     def get() -> requests.Response:
         response = requests.get(url, headers=HEADERS, timeout=TIMEOUT)
         response.raise_for_status()
         return response
 
-    response = persist(get, url, remedies)
+    response = retry(get, url, remedies)
     try:
         return response.json()
     except requests.JSONDecodeError:
@@ -68,14 +80,32 @@ def get_json(url: str, remedies: dict[int, str]) -> Any:
 
 
 def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]) -> None:
-    """Download `url` to `path`, which appears when its size (bytes) and MD5 are right, not before.
+    """Download `url` to `path`, which appears only when its size and MD5 are right.
 
-    Goes on with what an earlier call left, by HTTP Range (RFC 9110, section 14). Raises DownloadError.
+    An earlier, interrupted download is continued by HTTP Range (RFC 9110, section 14).
+
+    Parameters
+    ----------
+    url
+        What to download.
+    path
+        The file to write.
+    size
+        Expected size in bytes.
+    md5
+        Expected MD5, hexadecimal.
+    remedies
+        What the user can do about an HTTP status, by status.
+
+    Raises
+    ------
+    DownloadError
+        If the download fails, or the content is not what was expected.
     """
     if path.exists():
         return
     part = path.with_name(safe_name(f"{path.name}.part"))
-    persist(lambda: _continue(url, part, size), url, remedies)
+    retry(lambda: _continue(url, part, size), url, remedies)
     with part.open("rb") as stream:
         found = hashlib.file_digest(stream, "md5").hexdigest()
     if found != md5:
@@ -85,7 +115,7 @@ def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]
 
 
 def _continue(url: str, part: Path, size: int) -> None:
-    """Append to `part` until it has `size` bytes. Raises requests.RequestException where that fails."""
+    """Append to `part` until it has `size` bytes; raise RequestException if the connection breaks."""
     part.touch()
     have = part.stat().st_size
     if have == size:

@@ -1,4 +1,4 @@
-"""Kaggle: by its own library, kagglehub, which also goes on where it stopped and checks MD5."""
+"""Download from Kaggle by its own library, kagglehub, which continues downloads and checks their MD5."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import kagglehub
 from kagglehub.exceptions import DataCorruptionError
 
-from gliascope.download.http import persist
+from gliascope.download.http import retry
 from gliascope.errors import DownloadError
 
 _SIGN_IN = (
@@ -24,15 +24,32 @@ _DAMAGE = (DataCorruptionError, zipfile.BadZipFile, zlib.error, EOFError, tarfil
 
 
 def download_dataset(handle: str, work: Path, home: str) -> str:
-    """Download a Kaggle dataset to `work/data`. Returns its version.
+    """Download a Kaggle dataset to `work/data`.
 
-    Raises DownloadError where Kaggle refuses or has no such set, or where the archive is damaged.
+    Parameters
+    ----------
+    handle
+        `owner/name`, or `owner/name/versions/N`.
+    work
+        Folder for unfinished downloads, which a later call continues.
+    home
+        Web page of the set, for error messages.
+
+    Returns
+    -------
+    str
+        The version of the dataset.
+
+    Raises
+    ------
+    DownloadError
+        If Kaggle refuses, has no such set, or the archive is damaged.
     """
     logging.getLogger("kagglehub").setLevel(logging.ERROR)
     remedies = {401: _SIGN_IN, 403: f"{_SIGN_IN}, and consent to the terms on {home}", 404: f"look at {home}"}
     try:
         with _cache_in(work):
-            found = Path(persist(lambda: kagglehub.dataset_download(handle), f"Kaggle {handle}", remedies))
+            found = Path(retry(lambda: kagglehub.dataset_download(handle), f"Kaggle {handle}", remedies))
     except _DAMAGE as error:
         shutil.rmtree(work)  # else the next try goes on with it
         reason = " ".join(str(error).split())
@@ -45,7 +62,7 @@ def download_dataset(handle: str, work: Path, home: str) -> str:
 
 @contextmanager
 def _cache_in(work: Path) -> Iterator[None]:
-    """Let kagglehub keep its files in `work`, not in a cache of its own, where they would stay as copies."""
+    """Let kagglehub keep its files in `work` instead of in its own cache, where they would stay as copies."""
     ours = {"KAGGLEHUB_CACHE": str(work), "DISABLE_KAGGLE_CACHE": "true", "DISABLE_COLAB_CACHE": "true"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)

@@ -1,4 +1,4 @@
-"""The catalogue of public sets: `public.yaml`, one entry a set."""
+"""The list of public sets, `public.yaml`, with one entry per set."""
 
 from functools import cache
 from importlib.resources import files
@@ -15,12 +15,28 @@ Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
 class PublicSet(BaseModel):
-    """One public set. What nobody of us has verified is None, and shown as "to be checked".
+    """One public set. Fields that nobody has verified are None and shown as "to be checked".
 
-    classes: as the set names them. slices: 2-D images. megabytes: of the download, 10^6 bytes.
-    overlaps: name of another set here, to how the two share slices.
-    labels: folder names that `scan` must be told (`--labels`), to a class, or None to leave them out.
-    kaggle: handle `owner/name`, or `owner/name/versions/N`. figshare: article number.
+    Parameters
+    ----------
+    name, title, home
+        Its name here, its own title, and its web page.
+    licence, note
+        Its licence, and a remark.
+    classes
+        Classes, as the set names them.
+    slices
+        Number of 2-D images.
+    megabytes
+        Size of the download, in 10^6 bytes.
+    overlaps
+        By name of another set: how the two share slices.
+    labels
+        By folder name: the class that `scan --labels` must be given, or None to leave the folder out.
+    kaggle
+        Handle `owner/name` or `owner/name/versions/N`.
+    figshare
+        Article number. A set has either this or `kaggle`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +62,7 @@ class PublicSet(BaseModel):
 
 
 class Origin(PublicSet):
-    """What `fetch` brought, and when: the set as it was described then, its version there, ISO 8601 time."""
+    """What `fetch` downloaded and when: the set as described then, its version, and an ISO 8601 time."""
 
     version: str
     fetched: str
@@ -54,15 +70,15 @@ class Origin(PublicSet):
 
 @cache
 def public_sets() -> dict[str, PublicSet]:
-    """All sets of the catalogue by name, in its order."""
+    """Return all public sets by name, in the order of the list."""
     import yaml
 
     text = (files(__package__) / "public.yaml").read_text(encoding="utf-8")
     return {name: PublicSet(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
 
 
-def find(name: str) -> PublicSet:
-    """The set of this name. Raises DownloadError that lists the names where there is none."""
+def find_public_set(name: str) -> PublicSet:
+    """Return the set of this name; raise DownloadError with all names if there is none."""
     if name not in public_sets():
         raise DownloadError(f"unknown set {name!r}; choose from {', '.join(public_sets())}")
     return public_sets()[name]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from gliascope.dataset.catalog import SUFFIX, check_replaceable, chunk_name, write_table
+from gliascope.dataset.catalog import PARQUET, check_replaceable, chunk_name, write_table
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import Predictor
 from gliascope.io.kinds import SECONDARY_CAPTURE
@@ -32,13 +32,13 @@ def write_findings(out: Path, findings: Iterable[Finding], predictor: Predictor)
                 _write(folder / chunk_name(number), waiting, schema)
                 number, waiting = number + 1, []
         _write(folder / chunk_name(number), waiting, schema)
-        _write(folder / f"studies{SUFFIX}", list(_studies(folder, predictor)), schema)
+        _write(folder / f"studies{PARQUET}", list(_studies(folder, predictor)), schema)
 
 
 def read_findings(out: Path) -> pl.LazyFrame:
     """What `write_parts` wrote: a row a slice in the order of the files, then one a study (slice null)."""
     # By name, since a path of a user's may look like a pattern.
-    return pl.scan_parquet(sorted(out.glob(f"*{SUFFIX}")), glob=False)
+    return pl.scan_parquet(sorted(out.glob(f"*{PARQUET}")), glob=False)
 
 
 def _schema(classes: tuple[str, ...]) -> pl.Schema:

@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime
 
 from gliascope import __version__
-from gliascope.dataset.catalog import SUFFIX
+from gliascope.dataset.catalog import PARQUET
 from gliascope.errors import GliascopeError, ReadError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, pack_findings, unpack_findings
@@ -60,7 +60,7 @@ def predict_files(
     """
     if explain and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
-    if out and out.suffix != SUFFIX and out.is_dir():
+    if out and out.suffix != PARQUET and out.is_dir():
         raise GliascopeError(
             f"{out}: is a folder; name a file for the findings, like {out / 'findings.jsonl'}"
         )
@@ -77,7 +77,7 @@ def predict_files(
         # Here one after the other: the graph takes all cores.
         contents = resumable_map(made, work, kept, "predict", workers or ThreadExecutor(1))
         findings = without_captures(_readable(contents, rejects), rejects)
-        if out and out.suffix == SUFFIX:
+        if out and out.suffix == PARQUET:
             write_findings(out, findings, work.predictor)
             return FilePredictions([], rejects)
         job = FilePredictions(list(findings), rejects)

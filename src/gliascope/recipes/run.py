@@ -103,10 +103,10 @@ class TrainingRecord(BaseModel):
     classes: tuple[str, ...]
     protocol: str
     split_seed: int
-    split: str  # hash of the label and part of every slice that trained or validated
+    split: str  # hash of the label and subset of every slice that trained or validated
     store: str
-    slices: dict[str, int]  # by part
-    data: dict[str, str] = {}  # by part: hash of the content and label of its slices
+    slices: dict[str, int]  # by subset
+    data: dict[str, str] = {}  # by subset: hash of the content and label of its slices
     started: str | None = None  # ISO 8601
     git: GitState | None = None  # None outside of a repository
     weights_licence: str | None

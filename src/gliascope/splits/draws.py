@@ -1,19 +1,33 @@
-"""Draws that no machine, library version or row order can change: by hashes of what is drawn."""
+"""Random draws by hashes, so that no machine, library version or row order changes them."""
 
 import hashlib
 
 import polars as pl
 
-# One slice and no other, copies apart: copies in it would all be drawn alike, were they told by their pixels.
+# Names one slice by its path: by its pixels, all copies of a slice would be drawn together.
 SLICE_KEY = pl.concat_str("source", "path", "index", separator="\n").min()
 # The smallest pixel hash of the group. Not that of a blank slice: all volumes may hold the same.
 GROUP_KEY = pl.coalesce(pl.col("pixel_hash").filter(~pl.col("blank")).min(), SLICE_KEY)
 
 
 def draw_position(frame: pl.DataFrame, seed: int, key: pl.Expr = GROUP_KEY) -> pl.Series:
-    """Place of each row's group, 0 to 1, in a row of all slices of the group's class.
+    """Return the position of each row's group among all slices of its class, from 0 to 1.
 
-    A group counts for its commonest label. Groups are ordered by a hash of the seed and of their key.
+    Groups are ordered by a hash of the seed and of their key. A group counts for its commonest label.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows with the columns that `key` needs, `group` and `label`.
+    seed
+        Another seed gives another order.
+    key
+        Aggregation that names a group by its content.
+
+    Returns
+    -------
+    polars.Series
+        Float64 (rows,). A share s of the slices of each class has positions below s.
     """
     groups = (
         frame.group_by("group", maintain_order=True)
@@ -28,9 +42,10 @@ def draw_position(frame: pl.DataFrame, seed: int, key: pl.Expr = GROUP_KEY) -> p
 
 
 def hash_halves(frame: pl.DataFrame) -> pl.Series:
-    """One of two halves for each row, bool: that of its group, by a hash of the group's key alone.
+    """Return which of two halves each row's group belongs to, bool (rows,).
 
-    A group is of the same half under every protocol, seed and repeat.
+    The half depends on a hash of the group's key alone, so it is the same under every protocol, seed and
+    repeat.
     """
     groups = frame.group_by("group", maintain_order=True).agg(key=GROUP_KEY)
     half = groups.select("group", half=_hashed("half").str.slice(-1).is_in([*"02468ace"]))
@@ -38,6 +53,8 @@ def hash_halves(frame: pl.DataFrame) -> pl.Series:
 
 
 def _hashed(salt: str) -> pl.Expr:
+    """Replace the column `key` by its hash with a salt."""
+
     def rank(key: str) -> str:
         return hashlib.blake2b(f"{salt}:{key}".encode(), digest_size=16).hexdigest()
 

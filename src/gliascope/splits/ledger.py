@@ -1,7 +1,7 @@
-"""The ledger of looks: a line for each time that a model was scored on a test subset.
+"""The ledger: one line for each evaluation of a model on a test subset.
 
-A test subset says what a model is worth only as long as nobody chooses by it. So each look at one is written
-down, and a report says how many other models were scored on the same slices before.
+A test subset measures a model only as long as nobody selects models by it. Each evaluation is therefore
+recorded, and a report states how many other models were scored on the same test slices before.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gliascope.runtime.progress import note
 from gliascope.splits.split import Split
 
-LEDGER = "ledger.jsonl"
-SHARED = "GLIASCOPE_LEDGER"  # names one more file, for looks from result folders that lie apart
+LEDGER_FILE = "ledger.jsonl"
+SHARED_LEDGER_VARIABLE = "GLIASCOPE_LEDGER"  # names one more ledger, shared by result folders that lie apart
 
 
 class LedgerEntry(BaseModel):
-    """One line of the ledger: who looked at which test subset, and when."""
+    """One line of the ledger: which model was scored on which test subset, and when."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,16 +29,21 @@ class LedgerEntry(BaseModel):
     name: str = Field(description="of the recipe, or of the file that predictions came from")
     model: str = Field(description="SHA-256 of the exported model, or of the file of predictions")
     protocol: str
-    fold: str = Field(description="of a protocol with several, like fold 2; else empty")
+    fold_name: str = Field(description="of a protocol with several, like fold 2; else empty")
     test: str = Field(description="hash of the content of the test slices, whatever their labels and order")
     slices: int = Field(ge=1)
     times: int = Field(default=1, ge=1, description="more than 1 where training watched the test subset")
 
 
 class EarlierEvaluations(BaseModel):
-    """What a report says of earlier looks at the test subset of a protocol.
+    """What a report states on earlier evaluations on the test subset of a protocol.
 
-    models: how many other models were scored on the same slices before. first: date of the first such look.
+    Parameters
+    ----------
+    models
+        How many other models were scored on the same slices before.
+    first
+        Date of the first of these evaluations.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +53,7 @@ class EarlierEvaluations(BaseModel):
 
     def __str__(self) -> str:
         if not self.models:
-            return "No look at these test slices is on record before this one."
+            return "No earlier evaluation on these test slices is on record."
         others = "1 other model was" if self.models == 1 else f"{self.models} other models were"
         return (
             f"{others} scored on these test slices before, first on {(self.first or '')[:10]}. "
@@ -57,7 +62,21 @@ class EarlierEvaluations(BaseModel):
 
 
 def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1) -> LedgerEntry:
-    """Make the line for `model`, scored now on the test subset of `split`."""
+    """Make the ledger's line for a model that is scored now.
+
+    Parameters
+    ----------
+    verb
+        The command that scores it.
+    name
+        Name of the recipe, or of the file of predictions.
+    model
+        SHA-256 of the exported model, or of the file of predictions.
+    split
+        Its test subset is evaluated.
+    times
+        How many evaluations this was; more than 1 if training watched the test subset.
+    """
     slices = sorted(split.subset("test")["pixel_hash"])
     return LedgerEntry(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,7 +84,7 @@ def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1)
         name=name,
         model=model,
         protocol=split.protocol,
-        fold=split.fold,
+        fold_name=split.fold_name,
         test=hashlib.blake2b("\t".join(slices).encode(), digest_size=10).hexdigest(),
         slices=len(slices),
         times=times,
@@ -73,15 +92,26 @@ def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1)
 
 
 def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEvaluations]:
-    """Append `looks` to the ledger in `folder`, and to the shared one; return earlier looks, by protocol.
+    """Append entries to the ledgers, and return the earlier evaluations by protocol.
 
-    Earlier looks are those in the ledgers of `folder`, of the folders beside it, and in the file that the
-    environment variable GLIASCOPE_LEDGER names. A look of one of the models in `looks` is no earlier one: a
-    repeated evaluation tells nothing new. Raises OSError where the ledger in `folder` cannot be written; a
-    shared one that cannot is named.
+    Earlier evaluations are read from the ledgers in `folder`, in the folders beside it, and from the file
+    that the environment variable GLIASCOPE_LEDGER names. Earlier entries of the models in `entries` are not
+    counted, because a repeated evaluation tells nothing new.
+
+    Parameters
+    ----------
+    folder
+        Where results are written.
+    entries
+        The evaluations made now.
+
+    Raises
+    ------
+    OSError
+        If the ledger in `folder` cannot be written. If the shared ledger cannot, a note is printed.
     """
-    shared = [Path(os.environ[SHARED])] if os.environ.get(SHARED) else []
-    beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
+    shared = [Path(os.environ[SHARED_LEDGER_VARIABLE])] if os.environ.get(SHARED_LEDGER_VARIABLE) else []
+    beside = sorted(folder.absolute().parent.glob(f"*/{LEDGER_FILE}"))
     earlier = {one for file in dict.fromkeys([*beside, *shared]) for one in read_ledger(file)}
     own = {one.model for one in entries}
     found = {}
@@ -91,23 +121,26 @@ def record(folder: Path, entries: Sequence[LedgerEntry]) -> dict[str, EarlierEva
         found[protocol] = EarlierEvaluations(
             models=len({one.model for one in others}), first=min((one.date for one in others), default=None)
         )
-    _append(folder / LEDGER, entries)
+    _append(folder / LEDGER_FILE, entries)
     for file in shared:
         try:
             _append(file, entries)
         except OSError as error:  # after the work: what was measured is not lost for it
-            note(f"{SHARED}: {file} cannot be written ({error.strerror}); the look is in {folder} alone")
+            note(
+                f"{SHARED_LEDGER_VARIABLE}: {file} cannot be written ({error.strerror}); "
+                f"this evaluation is only in {folder / LEDGER_FILE}"
+            )
     return found
 
 
 def read_ledger(file: Path) -> list[LedgerEntry]:
-    """Lines of a ledger; none where there is no file. What cannot be read is passed over, and said so."""
+    """Read a ledger; return no entries if there is no file. A note names each line that cannot be read."""
     found = []
     for number, line in enumerate(_lines(file), start=1):
         try:
             found.append(LedgerEntry.model_validate_json(line))
         except ValidationError:
-            note(f"{file}: line {number} is no look at a test subset; it is not counted")
+            note(f"{file}: line {number} is no evaluation on a test subset; it is not counted")
     return found
 
 
@@ -117,12 +150,12 @@ def _lines(file: Path) -> Iterable[str]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        note(f"{file}: cannot be read ({error}); its looks are not counted")
+        note(f"{file}: cannot be read ({error}); its evaluations are not counted")
         return []
 
 
-def _append(file: Path, looks: Sequence[LedgerEntry]) -> None:
-    """Add the lines in one write, so that two processes do not mix theirs."""
+def _append(file: Path, entries: Sequence[LedgerEntry]) -> None:
+    """Append entries in one write, so that lines of two processes do not mix."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as stream:
-        stream.write("".join(f"{one.model_dump_json()}\n" for one in looks).encode())
+        stream.write("".join(f"{one.model_dump_json()}\n" for one in entries).encode())

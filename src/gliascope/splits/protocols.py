@@ -1,4 +1,4 @@
-"""Protocols: the named ways to divide a catalogue. Each is a function from Material to rounds of parts."""
+"""Protocols: the named ways to split a catalogue. Each is a function from `ProtocolInput` to `Folds`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,36 +11,55 @@ from gliascope.errors import SplitError
 from gliascope.runtime.progress import note
 from gliascope.splits.draws import GROUP_KEY, SLICE_KEY, draw_position
 
-VALIDATION = TEST = 0.15
+DRAWN_VALIDATION_SHARE = TEST_SHARE = 0.15
 VALIDATION_SHARE = 0.1  # for validation, where the test set has been taken already
-FOLDS = 5
+FOLD_COUNT = 5
 
-Folds = dict[str, pl.Series]  # a part (train, val, test or null: not used) for each row, by round
+Folds = dict[str, pl.Series]  # by fold name: a subset (train, val, test; null if not used) for each row
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolInput:
-    """frame: catalogue rows with group numbers; pairs: near copies, if there was an audit; seed: of draws;
-    validation: share of a given training part.
+    """What a protocol splits.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows with the column `group`, a number.
+    pairs
+        Near copies that the audit found; None without an audit.
+    seed
+        Seed of the random draws.
+    validation_share
+        Share of a given training subset that validates.
     """
 
     frame: pl.DataFrame
     pairs: pl.DataFrame | None
     seed: int
-    validation: float = VALIDATION_SHARE
+    validation_share: float = VALIDATION_SHARE
 
     @property
-    def merged(self) -> pl.Series:
-        """Whether a row is in the merged set, in which identical slices are once and conflicts are not."""
-        return self.frame["set_aside"].is_null()
+    def in_merged_set(self) -> pl.Series:
+        """Whether each row is in the merged set, which has no copies and no label conflicts."""
+        return self.frame["exclusion_reason"].is_null()
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a protocol assigns parts, and what a reader must know about it.
+    """How a protocol assigns subsets, and what a reader must know about it.
 
-    disjoint: what training and test never share: groups (patients, studies, files and copies), copies, or no
-    more than slices. leaky: not to be believed.
+    Parameters
+    ----------
+    assign
+        Function that assigns a subset to each row.
+    description
+        What the protocol does, for reports.
+    disjoint
+        What training and test never share: "groups" (patients, studies, files and copies), "copies", or only
+        "slices".
+    leaky
+        Whether results under the protocol are too high to be believed.
     """
 
     assign: Callable[[ProtocolInput], Folds]
@@ -50,54 +69,56 @@ class Protocol:
 
 
 def _official(material: ProtocolInput) -> Folds:
-    """The source's own test set; its own validation set, else one cut by group from what is left."""
+    """Assign the sources' own test set, and their own validation set or one drawn by group."""
     frame = material.frame
     if not has_test_folder(frame):
-        raise no_test_folder(frame["source"].unique().to_list())
-    parts = frame["official"].fill_null("train")
-    if (parts == "val").any():
-        return {"": parts}
-    return {"": _with_validation(frame, parts, material)}
+        raise missing_test_folder(frame["source"].unique().to_list())
+    subsets = frame["official"].fill_null("train")
+    if (subsets == "val").any():
+        return {"": subsets}
+    return {"": _with_validation(frame, subsets, material)}
 
 
 def _official_clean(material: ProtocolInput) -> Folds:
+    """Assign as `_official` does, without test slices that have a copy in training or validation."""
     if material.pairs is None:
         raise SplitError("protocol 'official-clean' needs the audit's copies; add --audit DIR")
-    frame, parts = material.frame, _official(material)[""]
-    seen = has_copy(frame["pixel_hash"], frame["pixel_hash"].filter(parts != "test"), material.pairs)
-    return {"": _parts(frame, pl.when((parts == "test") & seen).then(None).otherwise(parts))}
+    frame, subsets = material.frame, _official(material)[""]
+    seen = has_copy(frame["pixel_hash"], frame["pixel_hash"].filter(subsets != "test"), material.pairs)
+    return {"": _subsets(frame, pl.when((subsets == "test") & seen).then(None).otherwise(subsets))}
 
 
 def _grouped(material: ProtocolInput) -> Folds:
-    return {"": _on(material.merged, material.frame, lambda frame: _cut(frame, material.seed))}
+    """Draw whole groups of the merged set for each subset."""
+    return {"": _on_rows(material.in_merged_set, material.frame, lambda frame: _draw(frame, material.seed))}
 
 
 def _folds(material: ProtocolInput) -> Folds:
-    """Each fold of the CSV, else of FOLDS drawn by group, tests once."""
-    frame, used = material.frame, material.merged
+    """Test each fold of the user's CSV once, or each of `FOLD_COUNT` folds drawn by group."""
+    frame, used = material.frame, material.in_merged_set
     # The file may name another copy than the one that was kept.
     fold = frame.select(pl.col("fold").drop_nulls().first().over("pixel_hash")).to_series()
     if fold.is_null().all():
         drawn = draw_position(frame.filter(used), material.seed)
-        fold = fold.scatter(used.arg_true(), (drawn * FOLDS).floor().cast(pl.Int32) + 1)
+        fold = fold.scatter(used.arg_true(), (drawn * FOLD_COUNT).floor().cast(pl.Int32) + 1)
     used &= fold.is_not_null()
-    rounds = {}
+    folds = {}
     for number in fold.filter(used).unique().sort():
         test = fold == number
-        rounds[f"fold {number}"] = _round(material, used & (test | ~_shares(frame, test & used)), test)
-    return rounds
+        folds[f"fold {number}"] = _fold(material, used & (test | ~_shares_group(frame, test & used)), test)
+    return folds
 
 
-def _shares(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
-    """Whether each row is of a group that is tested: the folds or sources of a user may cut groups."""
+def _shares_group(frame: pl.DataFrame, test: pl.Series) -> pl.Series:
+    """Return whether each row shares a group with a test row, since folds or sources may cut groups."""
     return frame["group"].is_in(frame["group"].filter(test).unique().implode())
 
 
 def _leave_source_out(material: ProtocolInput) -> Folds:
-    """Each source tests once; what shares a group with it does not train.
+    """Test each source once, with training on the others without the groups that they share.
 
-    All rounds have the same classes: those that two sources have. A round whose training then lacks one, or
-    that has nothing to test, is left out.
+    All folds have the same classes: those that two sources have. A fold is left out if its training lacks a
+    class or if it has nothing to test.
     """
     frame = material.frame
     sources = frame["source"].unique(maintain_order=True)
@@ -107,27 +128,27 @@ def _leave_source_out(material: ProtocolInput) -> Folds:
         )
     used = _in_two_sources(frame)
     classes = set(frame["label"].filter(used))
-    rounds = {}
+    folds = {}
     for source in sources:
         test = frame["source"] == source
-        parts = _round(material, used & (test | ~_shares(frame, test)), test)
-        lacking = sorted(classes.difference(frame["label"].filter(parts == "train")))
+        subsets = _fold(material, used & (test | ~_shares_group(frame, test)), test)
+        lacking = sorted(classes.difference(frame["label"].filter(subsets == "train")))
         if lacking:
-            note(f"leave-source-out: no round without {source}: no {lacking[0]!r} is left to train with")
-        elif not (parts == "test").any():
-            note(f"leave-source-out: no round without {source}: no other source has a class of it")
+            note(f"leave-source-out: no fold without {source}: no {lacking[0]!r} is left to train with")
+        elif not (subsets == "test").any():
+            note(f"leave-source-out: no fold without {source}: no other source has a class of it")
         else:
-            rounds[f"without {source}"] = parts
-    if not rounds:
+            folds[f"without {source}"] = subsets
+    if not folds:
         raise SplitError(
-            "protocol 'leave-source-out' leaves no round: the sources share too much to test one another; "
+            "protocol 'leave-source-out' leaves no fold: the sources share too much to test one another; "
             "use --protocol grouped"
         )
-    return rounds
+    return folds
 
 
 def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
-    """Which rows `leave-source-out` may use: each slice once a source, of classes that two sources have."""
+    """Return which rows `leave-source-out` may use: no copies within a source, classes of two sources."""
     # Not the merged set: the copy that was kept may be the other source's.
     first = pl.struct("pixel_hash", "source").is_first_distinct()
     conflict = pl.col("label").n_unique().over("pixel_hash") > 1
@@ -145,48 +166,51 @@ def _in_two_sources(frame: pl.DataFrame) -> pl.Series:
 
 
 def _random(material: ProtocolInput) -> Folds:
-    """Slice by slice, copies or not."""
+    """Draw single slices, whether they have copies or not."""
     alone = material.frame.with_columns(group=pl.int_range(pl.len()))
-    return {"": _cut(alone, material.seed, key=SLICE_KEY)}
+    return {"": _draw(alone, material.seed, key=SLICE_KEY)}
 
 
-def _round(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Series:
-    """Test where `test`, validation cut by group from the rest; null where not used."""
+def _fold(material: ProtocolInput, used: pl.Series, test: pl.Series) -> pl.Series:
+    """Assign `test` rows to test, and draw validation by group from the other used rows; null if not used."""
     frame = material.frame
-    parts = _parts(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
-    return _on(
-        used, frame.with_columns(_part=parts), lambda rows: _with_validation(rows, rows["_part"], material)
+    subsets = _subsets(frame, pl.when(test).then(pl.lit("test")).otherwise(pl.lit("train")))
+    return _on_rows(
+        used,
+        frame.with_columns(_subset=subsets),
+        lambda rows: _with_validation(rows, rows["_subset"], material),
     )
 
 
-def _with_validation(frame: pl.DataFrame, parts: pl.Series, material: ProtocolInput) -> pl.Series:
-    """Cut a validation part from the training part."""
-    train = parts == "train"
-    drawn = _cut(frame.filter(train), material.seed, test=0.0, validation=material.validation)
-    return parts.scatter(train.arg_true(), drawn)
+def _with_validation(frame: pl.DataFrame, subsets: pl.Series, material: ProtocolInput) -> pl.Series:
+    """Draw a validation subset from the training subset."""
+    train = subsets == "train"
+    drawn = _draw(frame.filter(train), material.seed, test=0.0, validation=material.validation_share)
+    return subsets.scatter(train.arg_true(), drawn)
 
 
-def _on(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
-    """Assign parts to the rows that are used, null to the others."""
+def _on_rows(used: pl.Series, frame: pl.DataFrame, assign: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
+    """Assign subsets to the used rows, and null to the others."""
     nothing = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
     return nothing.scatter(used.arg_true(), assign(frame.filter(used)))
 
 
-def _parts(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
-    return frame.select(expression.alias("part")).to_series()
+def _subsets(frame: pl.DataFrame, expression: pl.Expr) -> pl.Series:
+    """Evaluate an expression to a column of subsets."""
+    return frame.select(expression.alias("subset")).to_series()
 
 
-def _cut(
+def _draw(
     frame: pl.DataFrame,
     seed: int,
     *,
-    test: float = TEST,
-    validation: float = VALIDATION,
+    test: float = TEST_SHARE,
+    validation: float = DRAWN_VALIDATION_SHARE,
     key: pl.Expr = GROUP_KEY,
 ) -> pl.Series:
-    """Draw test, validation and training parts by whole groups, stratified by class."""
+    """Draw test, validation and training subsets by whole groups, stratified by class."""
     drawn = draw_position(frame, seed, key)
-    return _parts(
+    return _subsets(
         frame,
         pl.when(drawn < test)
         .then(pl.lit("test"))
@@ -235,32 +259,32 @@ PROTOCOLS: dict[str, Protocol] = {
         leaky=True,
     ),
 }
-NEEDS_TEST = ("official", "official-clean")
-WITHOUT_TEST = "No source has a test folder of its own, so `official` does not apply."
+NEED_TEST_FOLDER = ("official", "official-clean")
+NO_TEST_FOLDER_NOTE = "No source has a test folder of its own, so `official` does not apply."
 
 
 def check_protocols(names: Sequence[str]) -> None:
-    """Raise SplitError for a name that is none of PROTOCOLS."""
+    """Raise SplitError if a name is not one of `PROTOCOLS`."""
     for name in names:
         if name not in PROTOCOLS:
             raise SplitError(f"unknown protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
 
 
 def has_test_folder(frame: pl.DataFrame) -> bool:
-    """Whether a source of the catalogue frame has a test subset of its own."""
+    """Return whether a source of the catalogue frame has an official test subset."""
     return bool((frame["official"] == "test").any())
 
 
 def default_protocols(frame: pl.DataFrame) -> tuple[str, ...]:
-    """What a catalogue frame is split by where the user names no protocol; said on screen if not official."""
+    """Return the protocols for users who name none; print a note if they are not "official"."""
     if has_test_folder(frame):
         return ("official",)
-    note(f"{WITHOUT_TEST} Taken instead: --protocol grouped")
+    note(f"{NO_TEST_FOLDER_NOTE} Taken instead: --protocol grouped")
     return ("grouped",)
 
 
-def no_test_folder(sources: Sequence[str]) -> SplitError:
-    """What to say where sources lack what NEEDS_TEST needs."""
+def missing_test_folder(sources: Sequence[str]) -> SplitError:
+    """Make the error for sources that have no official test subset, for protocols in `NEED_TEST_FOLDER`."""
     return SplitError(
         f"no test folder in {', '.join(sorted(sources))}; "
         "use --protocol grouped, or name the folders Training and Testing"

@@ -1,4 +1,4 @@
-"""What to say where slices are too few, or their groups: the remedy follows from which, and the protocol."""
+"""Errors for subsets without slices and classes without training slices, each with its remedy."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,19 @@ _BY_SHARE = ("official", "official-clean", "folds", "leave-source-out")  # where
 
 
 def empty_subset(frame: pl.DataFrame, protocol: str, name: str, subset: str) -> SplitError:
-    """A subset that got no slice. name: of the protocol and its round, for the message."""
+    """Make the error for a subset that got no slice.
+
+    Parameters
+    ----------
+    frame
+        Rows of the split.
+    protocol
+        Name of the protocol.
+    name
+        The protocol and its fold, as the message shows them.
+    subset
+        The empty subset.
+    """
     slices, groups = frame.height, frame["group"].n_unique()
     if protocol == "random" or groups == slices:
         why, remedies = f"{slices} slices are too few", ["add slices"]
@@ -32,7 +44,21 @@ def empty_subset(frame: pl.DataFrame, protocol: str, name: str, subset: str) -> 
 def untrained_class(
     frame: pl.DataFrame, protocol: str, name: str, label: str, subsets: Iterable[str]
 ) -> SplitError:
-    """A class of which no slice trains: the sources' own subsets lack it there, or its groups are too few."""
+    """Make the error for a class without training slices.
+
+    Parameters
+    ----------
+    frame
+        Rows of the split.
+    protocol
+        Name of the protocol.
+    name
+        The protocol and its fold, as the message shows them.
+    label
+        The class.
+    subsets
+        Subsets that have slices of the class.
+    """
     groups = frame.filter(pl.col("label") == label)["group"].n_unique()
     where = f"class {label!r} is in {' and '.join(sorted(subsets))} but not in training under protocol {name}"
     if protocol in ("official", "official-clean"):

@@ -1,6 +1,7 @@
-"""What the validation subset is for: to choose an epoch or settings, or to calibrate; no slice does both.
+"""Roles of validation slices: selecting an epoch or settings, or calibrating. No slice has both roles.
 
-A promise calibrated on slices that trained the model, or chose it among others, does not hold for new ones.
+A promise that was calibrated on slices which trained a model, or selected it among others, does not hold for
+new slices.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from gliascope.runtime.formats import count, plural
 CHOOSES, CALIBRATES, TRAINED = "chooses", "calibrates", "trained"
 
 
-class Amount(BaseModel):
-    """How many slices, in how many independent groups."""
+class SliceCount(BaseModel):
+    """How many slices there are, in how many independent groups."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,24 +24,30 @@ class Amount(BaseModel):
 
 
 class ValidationUse(BaseModel):
-    """What validation slices did. No slice both chooses and calibrates."""
+    """How many validation slices had each role."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    chose: Amount = Field(description="chose the epoch, a rate or the settings")
-    calibrated: Amount
-    dropped: Amount = Field(
+    chose: SliceCount = Field(description="chose the epoch, a rate or the settings")
+    calibrated: SliceCount
+    dropped: SliceCount = Field(
         description="cannot calibrate, since copies of them, or slices of their groups, trained; "
         "a group that still calibrates is not counted"
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
-    """Rows of a validation subset by what they do; each row does one thing.
+class DividedValidation:
+    """Rows of a validation subset by their role; each row has one.
 
-    choosing: those that may choose, none where nothing is chosen; calibrating: those that calibrate;
-    dropped: those that would calibrate, had not slices of their group, or of identical pixels, trained.
+    Parameters
+    ----------
+    choosing
+        Rows that may select an epoch or settings; none if nothing is selected.
+    calibrating
+        Rows that calibrate.
+    dropped
+        Rows that would calibrate if their group, or identical pixels, were not in training.
     """
 
     choosing: pl.DataFrame
@@ -48,8 +55,8 @@ class Validation:
     dropped: pl.DataFrame
 
     @property
-    def facts(self) -> ValidationUse:
-        """Slices and groups of each use."""
+    def counts(self) -> ValidationUse:
+        """Slices and groups of each role."""
         lost = self.dropped.join(self.calibrating, on="group", how="anti")
         return ValidationUse(
             chose=_amount(self.choosing, self.choosing),
@@ -58,21 +65,31 @@ class Validation:
         )
 
 
-def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
-    """What each row of a split does: one of CHOOSES, CALIBRATES and TRAINED; null outside validation.
+def validation_roles(frame: pl.DataFrame, selects: bool) -> pl.Series:
+    """Return the role of each row of a split.
 
-    chooses: whether an epoch or settings are chosen on validation slices. Then the groups of one half
-    (column `calibrates` of a split) choose, and those of the other calibrate; else all calibrate. If all
-    groups are of the half that calibrates, all choose: something has to. TRAINED: what cannot calibrate,
-    since its group or its pixels trained.
+    Parameters
+    ----------
+    frame
+        Rows of a split.
+    selects
+        Whether an epoch or settings are selected on validation slices. Groups of one half (column
+        `calibrates` is false) then select, and those of the other half calibrate. If all groups are of the
+        calibrating half, all select, because something has to. If nothing is selected, all calibrate.
+
+    Returns
+    -------
+    polars.Series
+        String (rows,): CHOOSES; CALIBRATES; TRAINED for rows that cannot calibrate because their group or
+        their pixels are in training; null outside the validation subset.
     """
-    val = frame["part"] == "val"
-    train = frame.filter(pl.col("part") == "train")
+    val = frame["subset"] == "val"
+    train = frame.filter(pl.col("subset") == "train")
     trained = frame["group"].is_in(train["group"].unique().implode()) | frame["pixel_hash"].is_in(
         train["pixel_hash"].unique().implode()
     )
     other_half = val & ~frame["calibrates"]
-    choosing = (other_half if other_half.any() else val) if chooses else val & ~val
+    choosing = (other_half if other_half.any() else val) if selects else val & ~val
     return frame.select(
         pl.when(choosing)
         .then(pl.lit(CHOOSES))
@@ -84,31 +101,31 @@ def validation_roles(frame: pl.DataFrame, chooses: bool) -> pl.Series:
     ).to_series()
 
 
-def divide_validation(frame: pl.DataFrame, chooses: bool) -> Validation:
-    """Divide the validation subset of a split's frame, as `uses` says."""
-    use = validation_roles(frame, chooses)
-    return Validation(*(frame.filter(use == name) for name in (CHOOSES, CALIBRATES, TRAINED)))
+def divide_validation(frame: pl.DataFrame, selects: bool) -> DividedValidation:
+    """Divide the validation subset of a split's frame by the roles of `validation_roles`."""
+    use = validation_roles(frame, selects)
+    return DividedValidation(*(frame.filter(use == name) for name in (CHOOSES, CALIBRATES, TRAINED)))
 
 
-def exclude_calibrating(frame: pl.DataFrame, chooses: bool) -> pl.DataFrame:
-    """Rows of a split's frame that training may see: where validation chooses, no others of it."""
-    use = validation_roles(frame, chooses)
-    return frame.filter(use.is_null() | (use == CHOOSES)) if chooses else frame
+def exclude_calibrating(frame: pl.DataFrame, selects: bool) -> pl.DataFrame:
+    """Return the rows that training may see: without calibrating rows if validation selects something."""
+    use = validation_roles(frame, selects)
+    return frame.filter(use.is_null() | (use == CHOOSES)) if selects else frame
 
 
-def _amount(slices: pl.DataFrame, groups: pl.DataFrame) -> Amount:
-    return Amount(slices=slices.height, groups=groups["group"].n_unique())
+def _amount(slices: pl.DataFrame, groups: pl.DataFrame) -> SliceCount:
+    return SliceCount(slices=slices.height, groups=groups["group"].n_unique())
 
 
-def uses_of_validation(use: ValidationUse) -> str:
-    """What validation slices did, in words."""
-    said = f"of the validation slices, {_in_words(use.calibrated)} calibrate"
+def describe_validation_use(use: ValidationUse) -> str:
+    """Describe what validation slices were used for, in words."""
+    text = f"of the validation slices, {_in_words(use.calibrated)} calibrate"
     if use.chose.slices:
-        said += f"; {_in_words(use.chose)} chose the epoch, a rate or the settings, and so do not"
+        text += f"; {_in_words(use.chose)} chose the epoch, a rate or the settings, and so do not"
     if use.dropped.slices:
-        said += f"; {_in_words(use.dropped)} cannot, since copies of them, or slices of their groups, trained"
-    return said
+        text += f"; {_in_words(use.dropped)} cannot, since copies of them, or slices of their groups, trained"
+    return text
 
 
-def _in_words(amount: Amount) -> str:
+def _in_words(amount: SliceCount) -> str:
     return f"{count(amount.slices)} in {count(amount.groups)} {plural('group', amount.groups)}"

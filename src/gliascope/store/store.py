@@ -1,4 +1,4 @@
-"""The Store: preprocessed slices as one memory-mapped array, built once, found again by content."""
+"""The store: preprocessed slices in one memory-mapped array, named by its content."""
 
 import hashlib
 import os
@@ -27,19 +27,28 @@ from gliascope.runtime.process_pool import decoding_executor
 from gliascope.runtime.progress import note
 from gliascope.runtime.resumable_array import ResumableArray
 
-PIXELS = "pixels.npy"
+PIXELS_FILE = "pixels.npy"
 SLICES_PER_TASK = 100  # slices; a kill loses no more a core
-NAMED = 5
-IN_THE_GRAPH = {"centre", "mean", "std"}  # of preprocessing: what the exported graph does, to no stored pixel
+MAX_NAMED_FILES = 5
+GRAPH_SETTINGS = {
+    "centre",
+    "mean",
+    "std",
+}  # of preprocessing: what the exported graph does, to no stored pixel
 
 _Decoded = tuple[dict[int, NDArray[np.uint8]], dict[str, str]]  # pixels by row; reasons by file
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file, and what is asked of it: index and hash of a slice, and its row in the store.
+    """A file to decode.
 
-    file: as `catalog.read_file` takes it.
+    Parameters
+    ----------
+    file
+        Arguments of `read_catalogued`: root, path and scale.
+    asked
+        Index, pixel hash and row in the store of each slice that is wanted from the file.
     """
 
     file: tuple[str, str, str | None]
@@ -48,9 +57,20 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """pixels: uint8 (slices, size, size[, 3]), memory-mapped; hashes: their pixel hashes, sorted.
+    """Preprocessed slices on disk. Identical slices are stored once.
 
-    Identical slices are stored once. lost: rows whose files are gone, or hold something else since the scan.
+    Parameters
+    ----------
+    folder
+        Where the pixels are; its name is a hash of the content.
+    preprocessing
+        How slices were preprocessed.
+    pixels
+        uint8 (slices, size, size) or (slices, size, size, 3), memory-mapped.
+    hashes
+        Pixel hash of each row before preprocessing, sorted, str (slices,).
+    missing
+        Rows whose files are gone or have changed since the scan, int64.
     """
 
     folder: Path
@@ -65,25 +85,40 @@ class Store:
         return self.folder.name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process of ours maps the file again, rather than being sent the pixels."""
+        """Let another process map the file again instead of sending it the pixels."""
         return Store.open, (self.folder, self.preprocessing, self.hashes, self.missing)
 
     @classmethod
     def open(
-        cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], lost: NDArray[np.int64]
+        cls, folder: Path, preprocessing: Preprocessing, hashes: NDArray[np.str_], missing: NDArray[np.int64]
     ) -> "Store":
-        """Map the pixels that are in `folder`."""
-        return cls(folder, preprocessing, ResumableArray(folder / PIXELS, len(hashes)).open(), hashes, lost)
+        """Map the pixels that are in `folder`. Parameters as in `Store`."""
+        return cls(
+            folder, preprocessing, ResumableArray(folder / PIXELS_FILE, len(hashes)).open(), hashes, missing
+        )
 
-    def serves(self, preprocessing: Preprocessing) -> bool:
-        """Whether slices are stored the same way under `preprocessing`."""
-        own, other = (one.model_dump(exclude=IN_THE_GRAPH) for one in (self.preprocessing, preprocessing))
+    def has_same_pixels(self, preprocessing: Preprocessing) -> bool:
+        """Return whether slices have the same stored pixels under another preprocessing."""
+        own, other = (one.model_dump(exclude=GRAPH_SETTINGS) for one in (self.preprocessing, preprocessing))
         return own == other
 
     def rows(self, pixel_hashes: pl.Series) -> NDArray[np.int64]:
-        """Rows of `pixels` that hold the given slices, in order.
+        """Return the rows of `pixels` that hold the given slices.
 
-        Raises GliascopeError for strangers, and for what was lost.
+        Parameters
+        ----------
+        pixel_hashes
+            Pixel hashes of slices, String (n,).
+
+        Returns
+        -------
+        numpy.ndarray
+            int64 (n,).
+
+        Raises
+        ------
+        GliascopeError
+            If a slice is not in the store, or its file was missing when the store was built.
         """
         wanted = pixel_hashes.to_numpy().astype(self.hashes.dtype)
         rows = np.searchsorted(self.hashes, wanted).clip(max=len(self.hashes) - 1)
@@ -96,14 +131,17 @@ class Store:
         return rows.astype(np.int64)
 
     def drop_missing(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows of a catalogue or split (column pixel_hash) whose slices are not lost."""
+        """Return the rows of a catalogue or split (column pixel_hash) whose slices are in the store."""
         return frame.filter(~pl.col("pixel_hash").is_in(self.hashes[self.missing].tolist()))
 
 
 def cache_folder() -> Path:
-    """Where stores and cached activations live: GLIASCOPE_CACHE, else the user's cache folder.
+    """Return the folder of stores and cached activations: GLIASCOPE_CACHE, else the user's cache folder.
 
-    Raises GliascopeError for a user without a home folder.
+    Raises
+    ------
+    GliascopeError
+        If the user has no home folder and GLIASCOPE_CACHE is not set.
     """
     try:
         folder = Path(os.environ.get("GLIASCOPE_CACHE") or user_cache_path("gliascope")).expanduser()
@@ -117,7 +155,7 @@ def cache_folder() -> Path:
 
 
 def check_cache() -> None:
-    """Raise GliascopeError, before the long work, where the cache cannot be written."""
+    """Raise GliascopeError before the long work starts if the cache cannot be written."""
     folder = cache_folder()
     try:
         check_writable(folder)
@@ -129,39 +167,51 @@ def check_cache() -> None:
 
 
 def cache_usage() -> dict[Path, tuple[int, int]]:
-    """Number of files and bytes of each part of the cache."""
-    parts = [cache_folder() / name for name in ("store", "activations", "features")]
-    files = {part: [path for path in part.rglob("*") if path.is_file()] for part in parts}
-    return {part: (len(found), sum(map(_disk_bytes, found))) for part, found in files.items()}
+    """Return the number of files and of bytes in each folder of the cache."""
+    folders = [cache_folder() / name for name in ("store", "activations", "features")]
+    files = {folder: [path for path in folder.rglob("*") if path.is_file()] for folder in folders}
+    return {folder: (len(found), sum(map(_disk_bytes, found))) for folder, found in files.items()}
 
 
 def _disk_bytes(path: Path) -> int:
-    """Bytes a file takes; a sparse one takes less than its size."""
+    """Return the bytes that a file takes on disk, which for a sparse file is less than its size."""
     stat = path.stat()
     return min(stat.st_size, getattr(stat, "st_blocks", stat.st_size) * 512)
 
 
 def clear_cache() -> None:
-    """Remove all stores, activations and features; what is needed again is made again."""
-    for part in cache_usage():
-        shutil.rmtree(part, ignore_errors=True)
+    """Delete all stores, activations and features; they are built again when they are needed."""
+    for folder in cache_usage():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor | None = None) -> Store:
-    """Find or build the Store of a catalogue frame (columns FILE, index, pixel_hash).
+    """Find or build the store of a catalogue frame.
 
-    After an interruption it goes on where it stopped, and processes that need the same one share the work. A
-    file that is gone or changed since the scan is set aside: named, and its slices counted. executor: who
-    decodes the files, by default this machine's cores; they write nothing. Raises GliascopeError where none
-    can be read.
+    An interrupted store is continued, and processes that need the same store share the work. Files that are
+    gone or have changed since the scan are named in a note, and their slices are `missing`.
+
+    Parameters
+    ----------
+    frame
+        Catalogue rows, with the columns `FILE_COLUMNS`, index and pixel_hash.
+    preprocessing
+        How slices are preprocessed.
+    executor
+        What decodes the files; by default all cores of this machine. Only this process writes the store.
+
+    Raises
+    ------
+    GliascopeError
+        If none of the files can be read, or the cache cannot be written.
     """
     hashes = np.sort(frame["pixel_hash"].unique().to_numpy().astype("U32"))
     # Another version of ours or of Pillow may resize differently.
     content = hashlib.blake2b(f"{__version__} {PIL.__version__}".encode(), digest_size=10)
-    content.update(preprocessing.model_dump_json(exclude=IN_THE_GRAPH).encode())
+    content.update(preprocessing.model_dump_json(exclude=GRAPH_SETTINGS).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    lost = _fill(ResumableArray(folder / PIXELS, len(hashes)), frame, hashes, preprocessing, executor)
+    lost = _fill(ResumableArray(folder / PIXELS_FILE, len(hashes)), frame, hashes, preprocessing, executor)
     return Store.open(folder, preprocessing, hashes, lost)
 
 
@@ -172,7 +222,13 @@ def _fill(
     preprocessing: Preprocessing,
     executor: Executor | None,
 ) -> NDArray[np.int64]:
-    """Store what is missing, each slice from the first file that still holds it; rows that none does."""
+    """Store the missing slices, each from the first file that still holds it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows that no file holds any more, int64.
+    """
     done = file.written_rows()
     if done.all():
         return np.empty(0, dtype=np.int64)
@@ -181,41 +237,47 @@ def _fill(
     check_cache()
     file.create(np.uint8, preprocessing.shape, reserve=True)
     rows = np.searchsorted(hashes, frame["pixel_hash"].to_numpy().astype(hashes.dtype))
-    places = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
+    wanted_rows = frame.select(*FILE_COLUMNS, "index", "pixel_hash", row=pl.Series(rows))
     failed = dict[str, str]()
     with decoding_executor(executor, int((~done).sum())) as them:
         decode = them.wrap(partial(_decode, preprocessing=preprocessing))
         work = partial(_store, decode=decode, file=file)
-        for some in (places.unique("row", keep="first", maintain_order=True), places):
-            pieces = _pieces(some.filter(~pl.Series(done)[some["row"]]))
+        for some in (wanted_rows.unique("row", keep="first", maintain_order=True), wanted_rows):
+            tasks = _tasks(some.filter(~pl.Series(done)[some["row"]]))
             # Other processes of a training may fill the same store: each has an order of its own.
-            order = np.random.default_rng(os.getpid()).permutation(len(pieces))
+            order = np.random.default_rng(os.getpid()).permutation(len(tasks))
             for stored, reasons in map_with_progress(
-                work, [pieces[number] for number in order], "store", them
+                work, [tasks[number] for number in order], "store", them
             ):
                 done[stored] = True
                 failed |= reasons
     if failed:
-        _tell(failed, int((~done).sum()), len(done))
+        _report_missing(failed, int((~done).sum()), len(done))
     return np.flatnonzero(~done)
 
 
-def _pieces(places: pl.DataFrame) -> list[pl.DataFrame]:
-    """Files with what is asked of each (lists: index, pixel_hash and row), together about PIECE slices."""
-    grouped = places.group_by(FILE_COLUMNS, maintain_order=True).agg("index", "pixel_hash", "row")
+def _tasks(wanted_rows: pl.DataFrame) -> list[pl.DataFrame]:
+    """Divide rows into tasks of about `SLICES_PER_TASK` slices; a row of a task is a file with its slices."""
+    grouped = wanted_rows.group_by(FILE_COLUMNS, maintain_order=True).agg("index", "pixel_hash", "row")
     slices = pl.col("row").list.len()
-    pieces = grouped.with_columns(piece=(slices.cum_sum() - slices) // SLICES_PER_TASK)
-    return pieces.partition_by("piece", maintain_order=True, include_key=False)
+    tasks = grouped.with_columns(task=(slices.cum_sum() - slices) // SLICES_PER_TASK)
+    return tasks.partition_by("task", maintain_order=True, include_key=False)
 
 
 def _store(
-    piece: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: ResumableArray
+    task: pl.DataFrame, decode: Callable[[list[_File]], _Decoded], file: ResumableArray
 ) -> tuple[list[int], dict[str, str]]:
-    """The rows that are there now, and what is wrong with files that hold something else than they did."""
+    """Decode and write the slices of one task.
+
+    Returns
+    -------
+    rows, reasons
+        The rows that are stored now, and what is wrong with each file that changed.
+    """
     done = file.written_rows()
     files = [
         _File(row[: len(FILE_COLUMNS)], list(zip(*row[len(FILE_COLUMNS) :], strict=True)))
-        for row in piece.iter_rows()
+        for row in task.iter_rows()
     ]
     missing = [replace(one, asked=[slice_ for slice_ in one.asked if not done[slice_[2]]]) for one in files]
     missing = [one for one in missing if one.asked]
@@ -226,10 +288,11 @@ def _store(
     return there, failed
 
 
-def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
+def _decode(task: list[_File], preprocessing: Preprocessing) -> _Decoded:
+    """Decode and preprocess slices; return pixels by row, and what is wrong with each file that changed."""
     pixels: dict[int, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
-    for one in piece:
+    for one in task:
         name = str(to_path(one.file[0]) / one.file[1])
         try:
             slices = {item.index: item.pixels for item in read_catalogued(*one.file)}
@@ -244,10 +307,11 @@ def _decode(piece: list[_File], preprocessing: Preprocessing) -> _Decoded:
     return pixels, failed
 
 
-def _tell(failed: dict[str, str], lost: int, all_: int) -> None:
-    named = [f"{path} ({reason})" for path, reason in list(failed.items())[:NAMED]]
-    more = [f"{len(failed) - NAMED} more"] if len(failed) > NAMED else []
-    told = f"changed or gone since the scan: {', '.join(named + more)}"
+def _report_missing(failed: dict[str, str], lost: int, all_: int) -> None:
+    """Print a note on missing slices, or raise GliascopeError if all are missing."""
+    named = [f"{path} ({reason})" for path, reason in list(failed.items())[:MAX_NAMED_FILES]]
+    more = [f"{len(failed) - MAX_NAMED_FILES} more"] if len(failed) > MAX_NAMED_FILES else []
+    reasons = f"changed or gone since the scan: {', '.join(named + more)}"
     if lost == all_:
-        raise GliascopeError(f"all files are {told}; run `gliascope scan` again")
-    note(f"store: {told}; {lost} of {all_} slices are set aside for it, run `gliascope scan` to forget them")
+        raise GliascopeError(f"all files are {reasons}; run `gliascope scan` again")
+    note(f"store: {reasons}; {lost} of {all_} slices are missing from the store; run `gliascope scan` again")

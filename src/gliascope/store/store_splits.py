@@ -1,4 +1,4 @@
-"""Catalog + Splits in, Store out, and the splits without the slices that it lost."""
+"""Build the store of a catalogue, and drop from its splits the slices that are missing."""
 
 from collections.abc import Sequence
 
@@ -17,43 +17,44 @@ def store_splits(
     preprocessing: Preprocessing,
     executor: Executor | None = None,
 ) -> tuple[Store, list[Split]]:
-    """Find or build a Store, and drop from the splits the slices whose files were lost since the scan.
+    """Find or build a store, and drop from the splits the slices whose files are missing since the scan.
 
-    Every later step is handed both, so none has to ask for the Store or for lost slices again.
+    Every later step is given both, so that none has to search for the store or for missing slices again.
 
     Parameters
     ----------
     frame : pl.DataFrame
-        Rows of a catalogue: what is stored.
+        Catalogue rows to store.
     splits : Sequence[Split]
         Splits of that catalogue.
     preprocessing : Preprocessing
-        What is done to a slice before it is stored.
+        How slices are preprocessed.
     executor : Executor, optional
-        Who decodes the files, by default this machine's cores.
+        What decodes the files; by default all cores of this machine.
 
     Returns
     -------
     tuple[Store, list[Split]]
-        The Store, and the splits without lost slices; groups and subsets stay as they are.
+        The store, and the splits without missing slices. Groups and subsets are unchanged.
 
     Raises
     ------
     SplitError
-        Where a subset, or a class of the training subset, has lost all its slices.
+        If all slices of a subset, or of a class of the training subset, are missing.
     GliascopeError
-        Where no file can be read.
+        If no file can be read.
     """
     images = store(frame, preprocessing, executor)
-    return images, [_without_lost(one, images) for one in splits]
+    return images, [_without_missing(one, images) for one in splits]
 
 
-def _without_lost(split: Split, images: Store) -> Split:
+def _without_missing(split: Split, images: Store) -> Split:
+    """Drop the store's missing slices from a split, with a note."""
     left = Split(images.drop_missing(split.frame))
     if lost := split.frame.height - left.frame.height:
         # `tune` and ensembles have splits without test slices.
-        check_split(left, [name for name in SUBSETS if name in set(split.frame["part"])])
+        check_split(left, [name for name in SUBSETS if name in set(split.frame["subset"])])
         counts = [f"{split.subset(name).height - left.subset(name).height} of {name}" for name in SUBSETS]
-        named = f"protocol {left.protocol} {left.fold}".rstrip()
+        named = f"protocol {left.protocol} {left.fold_name}".rstrip()
         note(f"{named} goes on without {lost} slices: {', '.join(counts)}")
     return left

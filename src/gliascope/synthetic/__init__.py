@@ -1,7 +1,7 @@
-"""Synthetic brain slices for demonstrations and tests. No patient, no real image: every one is computed.
+"""Synthetic brain slices for demonstrations and tests. They are computed and show no patient.
 
-The anatomy is bent out of the ICBM 152 average brain. Lesions grow where, and look as, their class does;
-plane, sequence, brightness, noise and field of view are drawn without regard to the class.
+The anatomy is a deformed ICBM 152 average brain. Each class of lesion has its typical site and appearance;
+plane, sequence, brightness, noise and field of view are drawn independently of the class.
 """
 
 from gliascope.synthetic.patient import LABELS, Patient, Phantom, Volume
@@ -11,14 +11,42 @@ __all__ = ["LABELS", "SOURCE", "Phantom", "phantom", "phantom_volume", "write_ph
 
 
 def phantom(label: str, seed: int, size: int = 240) -> Phantom:
-    """One slice; the same arguments give the same bytes. Raises ValueError for an unknown label."""
+    """Make one synthetic slice; the same arguments give the same pixels.
+
+    Parameters
+    ----------
+    label
+        One of `LABELS`.
+    seed
+        Number of the simulated patient.
+    size
+        Rows and columns.
+
+    Raises
+    ------
+    ValueError
+        If the label is unknown.
+    """
     return Patient.draw(label, seed).slices(1, size)[0]
 
 
 def phantom_volume(label: str, seed: int) -> Volume:
-    """Axial slices of the patient that `phantom(label, seed)` shows: volume, lesion mask, affine.
+    """Make axial slices of the patient that `phantom(label, seed)` shows. Some of them show no lesion.
 
-    volume: float32 (192, 192, 32), x to the right, y to the front, z up. mask: bool of the same shape.
-    affine: float64 (4, 4), voxel indices to mm (RAS+), as NIfTI wants it. Some slices show no lesion.
+    Parameters
+    ----------
+    label
+        One of `LABELS`.
+    seed
+        Number of the simulated patient.
+
+    Returns
+    -------
+    volume
+        float32 (192, 192, 32): x to the right, y to the front, z up.
+    mask
+        bool of the same shape: the lesion.
+    affine
+        float64 (4, 4): from voxel indices to mm (RAS+), as NIfTI wants it.
     """
     return Patient.draw(label, seed).volume()

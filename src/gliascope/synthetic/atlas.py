@@ -1,6 +1,6 @@
-"""The head every phantom is a variation of: tissue maps of the ICBM 152 brain, and a head built around it.
+"""The head that every phantom is a variation of: tissue maps of the ICBM 152 brain, with a head around it.
 
-The brain is the ICBM 2009a symmetric template that nilearn ships (197×233×189 voxels of 1 mm, skull removed).
+The brain is the ICBM 2009a symmetric template of nilearn (197 x 233 x 189 voxels of 1 mm, without skull).
 Skull and scalp are shells around it; the face and neck are ellipsoids and rods. All coordinates are MNI
 millimetres: x to the right, y to the front, z up.
 """
@@ -28,24 +28,37 @@ _SCALP = 12.5  # mm from the inner table of the skull to the skin
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """brain: fractions of grey and of white matter × 255. shells: mm outside the inner table and the skin.
+    """Tissue maps of the average head.
 
-    parts: `Tissue` where something other than brain, shells or muscle lies, else 0.
-    deep_white, falx: (n, 3) mm, where a glioma or a falx meningioma may start.
+    Parameters
+    ----------
+    brain
+        Two channels: fractions of grey and of white matter, times 255.
+    shells
+        Two channels: distances outside the inner table of the skull and outside the skin, mm.
+    structures
+        `Tissue` of everything but brain, shells and muscle; 0 elsewhere.
+    deep_white
+        float32 (n, 3) mm: where a glioma may start.
+    falx
+        float32 (n, 3) mm: where a meningioma of the falx may start.
     """
 
     brain: Field
     shells: Field
-    parts: Field
+    structures: Field
     deep_white: Array
     falx: Array
 
 
 @lru_cache(maxsize=1)
 def atlas() -> Atlas:
-    """The atlas, built on first use (about a second and 40 MB) and kept.
+    """Return the atlas, which is built on first use (about a second and 40 MB).
 
-    Raises GliascopeError if nilearn, which ships the template, is not installed.
+    Raises
+    ------
+    GliascopeError
+        If nilearn, which has the template, is not installed.
     """
     brain = _brain()
     solid = Field((brain.values.max(axis=0, keepdims=True) > 60).astype(np.uint8), brain.low)
@@ -54,13 +67,14 @@ def atlas() -> Atlas:
     return Atlas(
         brain=brain,
         shells=Field(np.concatenate([skull.values, _skin(skull)]), _LOW, _COARSE),
-        parts=parts,
+        structures=parts,
         deep_white=_deep_white(brain, skull),
         falx=_points(parts, parts.values[0] == Tissue.DURA),
     )
 
 
 def _brain() -> Field:
+    """Read the template's fractions of grey and white matter."""
     import nibabel
 
     package = find_spec("nilearn")
@@ -74,7 +88,7 @@ def _brain() -> Field:
 
 
 def _skull(solid: Field) -> Field:
-    """Distance from the inner table: the brain's surface, closed over sulci and cisterns."""
+    """Compute the distance from the inner table of the skull: the brain's surface, without sulci."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     coarse = Field(np.zeros((1, *(size // _COARSE for size in _SHAPE)), np.float32), _LOW, _COARSE)
@@ -87,7 +101,7 @@ def _skull(solid: Field) -> Field:
 
 
 def _skin(skull: Field) -> Array:
-    """Distance from the skin: scalp over the skull, blended into face, nose, ears and neck."""
+    """Compute the distance from the skin: scalp over the skull, blended into face, nose, ears and neck."""
     points = skull.points()
     skin = skull.values[0] - np.float32(_SCALP)
     for solid, blend in HEAD_SOLIDS:
@@ -96,13 +110,14 @@ def _skin(skull: Field) -> Array:
 
 
 def _deep_white(brain: Field, skull: Field) -> Array:
-    """Every third point of white matter at least 12 mm from the skull, above the brain stem."""
+    """Return every third point of white matter at least 12 mm from the skull and above the brain stem."""
     sparse = Field(brain.values[1:, ::3, ::3, ::3], brain.low, 3)
     points = _points(sparse, sparse.values[0] > 150)
     points = points[points[:, 2] > -35]
-    deep: Array = points[skull.at(points.T)[0] < -12]
+    deep: Array = points[skull.interpolate(points.T)[0] < -12]
     return deep
 
 
 def _points(field: Field, where: NDArray[np.bool_]) -> Array:
+    """Return the coordinates of the grid points where a mask is true, float32 (n, 3) mm."""
     return vector(np.argwhere(where) * field.step + np.array(field.low))

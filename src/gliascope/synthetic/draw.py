@@ -1,4 +1,4 @@
-"""From a head, a lesion and a plane to the brightness of every pixel."""
+"""Compute the brightness of every pixel from a head, a lesion and a plane."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,26 @@ from gliascope.synthetic.tissues import Tissue
 def draw_slice(
     head: Head, lesion: Lesion | None, grid: Grid, light: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """(height, width) brightness without noise, and the lesion's outline. light: brightness by `Tissue`."""
+    """Draw a slice without noise.
+
+    Parameters
+    ----------
+    head
+        The patient's head.
+    lesion
+        Its lesion, if any.
+    grid
+        The pixels of the slice.
+    light
+        float32: brightness by `Tissue`.
+
+    Returns
+    -------
+    image
+        float32 (height, width): brightness.
+    mask
+        bool (height, width): the lesion.
+    """
     image = np.full((grid.height, grid.width), light[Tissue.NONE])
     mask = np.zeros(image.shape, bool)
     box = _box(head, grid)
@@ -22,8 +41,8 @@ def draw_slice(
 
 
 def _box(head: Head, grid: Grid) -> tuple[slice, slice]:
-    """Rows and columns that hold the head, seen on every eighth of each."""
-    near = atlas().shells.at(head.to_atlas(grid.coarse(8)))[1] < 4
+    """Return the rows and columns that hold the head, from every eighth of each."""
+    near = atlas().shells.interpolate(head.to_atlas(grid.coarse(8)))[1] < 4
     return _span(near.any(axis=1), grid.height), _span(near.any(axis=0), grid.width)
 
 
@@ -34,10 +53,10 @@ def _span(near: NDArray[np.bool_], size: int) -> slice:
 
 def _draw(head: Head, lesion: Lesion | None, grid: Grid, light: Array) -> tuple[Array, NDArray[np.bool_]]:
     points = head.to_atlas(grid)
-    outside, skin = atlas().shells.at(points)
+    outside, skin = atlas().shells.interpolate(points)
     depth = -outside
-    before = head.brain(grid, points if lesion is None else lesion.displaced(points, depth))
-    part = atlas().parts.nearest(before)
+    before = head.brain(grid, points if lesion is None else lesion.points_before_growth(points, depth))
+    part = atlas().structures.nearest(before)
     part[skin > -1] = Tissue.NONE
     image = _surroundings(head, grid, np.where(part, part, _shells(head, grid, depth, skin)), light)
     inside = (depth > 0) & ((part == Tissue.NONE) | (part == Tissue.DURA))
@@ -47,12 +66,12 @@ def _draw(head: Head, lesion: Lesion | None, grid: Grid, light: Array) -> tuple[
     image[inside] = np.where(part[inside] == Tissue.DURA, 0.5 * (brain + image[inside]), brain)
     if lesion is None:
         return image, np.zeros(image.shape, bool)
-    return image, lesion.lay(image, grid, points, depth, white, light)
+    return image, lesion.draw_into(image, grid, points, depth, white, light)
 
 
 def _shells(head: Head, grid: Grid, depth: Array, skin: Array) -> NDArray[np.uint8]:
-    """Dura, the three layers of the skull, muscle, fat and skin, from the distances to skull and skin."""
-    bone = head.bone.on(grid)
+    """Return the tissue outside the brain from the distances to skull and skin, uint8 (height, width)."""
+    bone = head.bone.on_grid(grid)
     above = -depth / (8 * head.skull_width * (1 + 0.12 * bone))
     tissue = np.full(depth.shape, Tissue.MUSCLE, np.uint8)
     tissue[skin > -5 * head.skull_width * (1 + 0.2 * bone)] = Tissue.FAT
@@ -65,8 +84,8 @@ def _shells(head: Head, grid: Grid, depth: Array, skin: Array) -> NDArray[np.uin
 
 
 def _surroundings(head: Head, grid: Grid, tissue: NDArray[np.uint8], light: Array) -> Array:
-    """Brightness of all but the brain: uneven flesh, and muscles with fat between them."""
-    flesh = head.flesh.on(grid)
+    """Return the brightness of everything but the brain: uneven flesh, and muscles with fat between them."""
+    flesh = head.flesh.on_grid(grid)
     image: Array = light[tissue] * (1 + 0.08 * flesh)
     septa = np.exp(np.square(flesh) * -60) * (tissue == Tissue.MUSCLE)
     image += septa * (0.3 * (light[Tissue.FAT] - light[Tissue.MUSCLE]))
@@ -76,20 +95,20 @@ def _surroundings(head: Head, grid: Grid, tissue: NDArray[np.uint8], light: Arra
 def _brain(
     head: Head, grid: Grid, before: Array, inside: NDArray[np.bool_], light: Array
 ) -> tuple[Array, Array]:
-    """Brightness and fraction of white matter at the pixels `inside`, each (n,)."""
+    """Return the brightness and the fraction of white matter at the pixels `inside`, float32 (n,) each."""
     points = before[:, inside]
-    grey, white = atlas().brain.at(points) / 255
+    grey, white = atlas().brain.interpolate(points) / 255
     # Powers sharpen what averaging over many heads has blurred.
     grey, white, fluid = (
-        np.clip(share, 0, 1) ** np.float32(head.crisp) for share in (grey, white, 1 - grey - white)
+        np.clip(share, 0, 1) ** np.float32(head.sharpness) for share in (grey, white, 1 - grey - white)
     )
     whole = grey + white + fluid
     white, fluid = white / whole, fluid / whole
     image = light[Tissue.GREY] + white * (light[Tissue.WHITE] - light[Tissue.GREY])
     image += fluid * (light[Tissue.CSF] - light[Tissue.GREY])
-    spots = np.clip(head.spots.on(grid)[inside] - (3.2 - 1.2 * head.age), 0, 0.5) * 2 * white
+    spots = np.clip(head.spots.on_grid(grid)[inside] - (3.2 - 1.2 * head.age), 0, 0.5) * 2 * white
     image += spots * (light[Tissue.OEDEMA] - image)
-    first, second = (waves.on(grid)[inside] for waves in head.vessels)
+    first, second = (waves.on_grid(grid)[inside] for waves in head.vessels)
     # Two noises vanish together along curves: vessels, in the sulci mostly.
     vessel = np.exp((first**2 + second**2) / np.float32(-2 * 0.08**2)) * np.clip(fluid * 2 + 0.1, 0, 1)
     image += vessel * (light[Tissue.VEIN] - image)

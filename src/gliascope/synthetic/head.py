@@ -1,4 +1,4 @@
-"""One patient's head: the atlas turned, scaled and bent, with its own ventricles, skull and vessels."""
+"""One patient's head: the atlas rotated, scaled and bent, with its own ventricles, skull and vessels."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,33 @@ from gliascope.synthetic.space import Array, Grid, vector
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A head in patient space: x right, y front, z up, mm, near the atlas but not in line with it.
+    """A head in patient space: x right, y front, z up, in mm; near the atlas but not aligned with it.
 
-    turn: (3, 3) patient to atlas directions. bend: slow waves added to each coordinate of all tissue, mm.
-    gyri: quick ones added to those of the brain only.
-    ventricles: how much wider each lateral ventricle is, left and right (0 as in the atlas).
-    crisp: 1 leaves the average brain's soft borders, more sharpens them.
-    bone, flesh, vessels, spots: noise of deviation 1. age: 0 few white matter spots, 1 many.
+    Parameters
+    ----------
+    to_atlas_matrix
+        float32 (3, 3): rotation and scaling from patient to atlas directions.
+    bend
+        Slow waves that are added to each coordinate of all tissue, mm.
+    gyri
+        Quick waves that are added to each coordinate of the brain, mm.
+    ventricles
+        How much wider the left and the right lateral ventricle is; 0 as in the atlas.
+    sharpness
+        1 keeps the soft borders of the average brain; more sharpens them.
+    skull_width
+        Thickness of skull and scalp; 1 as in the atlas.
+    bone, flesh, vessels, spots
+        Noise of standard deviation 1.
+    age
+        0 for few spots in white matter, 1 for many.
     """
 
-    turn: Array
+    to_atlas_matrix: Array
     bend: tuple[Waves, Waves, Waves]
     gyri: tuple[Waves, Waves, Waves]
     ventricles: tuple[float, float]
-    crisp: float
+    sharpness: float
     skull_width: float
     bone: Waves
     flesh: Waves
@@ -34,14 +47,15 @@ class Head:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
-        """A random head."""
+        """Draw a random head."""
         both, apart = rng.uniform(-0.2, 0.45), rng.normal(0, 0.1)
         return cls(
-            turn=_turn(rng.normal(0, (3, 2.5, 4))) @ np.diag(rng.normal(1, 0.05, 3)).astype(np.float32),
+            to_atlas_matrix=_turn(rng.normal(0, (3, 2.5, 4)))
+            @ np.diag(rng.normal(1, 0.05, 3)).astype(np.float32),
             bend=_waves(rng, (90, 220), 3.0, 6),
             gyri=_waves(rng, (20, 50), 1.5, 16),
             ventricles=(both + apart, both - apart),
-            crisp=rng.uniform(1.3, 2.4),
+            sharpness=rng.uniform(1.3, 2.4),
             skull_width=rng.uniform(0.75, 1.2),
             bone=Waves.draw(rng, (15, 60), 1),
             flesh=Waves.draw(rng, (16, 70), 1),
@@ -51,23 +65,33 @@ class Head:
         )
 
     def to_atlas(self, grid: Grid) -> Array:
-        """(3, height, width) atlas coordinates of the pixels of a slice."""
-        corner, down, across = (self.turn @ vector for vector in (grid.corner, grid.down, grid.across))
+        """Return the atlas coordinates of the pixels of a slice, float32 (3, height, width) mm."""
+        corner, down, across = (
+            self.to_atlas_matrix @ vector for vector in (grid.corner, grid.down, grid.across)
+        )
         turned = Grid(corner, down, across, grid.height, grid.width)
-        return turned.points() + np.stack([waves.on(grid) for waves in self.bend])
+        return turned.points() + np.stack([waves.on_grid(grid) for waves in self.bend])
 
     def from_atlas(self, point: Array) -> Array:
-        """Where the atlas point (3,) lies in this patient."""
-        back = np.linalg.inv(self.turn)
+        """Return where an atlas point lies in this patient, float32 (3,) mm."""
+        back = np.linalg.inv(self.to_atlas_matrix)
         found = vector(back @ point)
         # The bend is gentle, so this settles to a tenth of a millimetre.
         for _ in range(8):
-            found = vector(back @ (point - vector([waves.at(found) for waves in self.bend])))
+            found = vector(back @ (point - vector([waves.at_point(found) for waves in self.bend])))
         return found
 
     def brain(self, grid: Grid, points: Array) -> Array:
-        """Atlas `points` (3, height, width), moved to where this head's gyri and ventricles take from."""
-        moved = points + np.stack([waves.on(grid) for waves in self.gyri])
+        """Move atlas points to where this head's gyri and ventricles take their tissue from.
+
+        Parameters
+        ----------
+        grid
+            The pixels of the slice.
+        points
+            float32 (3, height, width): their atlas coordinates, mm.
+        """
+        moved = points + np.stack([waves.on_grid(grid) for waves in self.gyri])
         for side, widening in zip((-1, 1), self.ventricles, strict=True):
             offset = points - vector((side * 16, -18, 16))[:, None, None]
             reach = (offset[0] / 17) ** 2 + (offset[1] / 42) ** 2 + (offset[2] / 20) ** 2
@@ -83,7 +107,7 @@ def _waves(
 
 
 def _turn(degrees: NDArray[np.float64]) -> Array:
-    """The rotation by the given angles about x, y and z."""
+    """Return the rotation by the given angles in degrees about x, y and z."""
     turn = np.eye(3)
     for axis, angle in enumerate(np.radians(degrees)):
         i, j = (axis + 1) % 3, (axis + 2) % 3

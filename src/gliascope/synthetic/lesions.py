@@ -1,4 +1,4 @@
-"""Lesions: where each class grows, what it is made of, and how it is laid over the tissue around it."""
+"""Lesions: where each class grows, what tissue it has, and how it is drawn over its surroundings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +16,37 @@ from gliascope.synthetic.tissues import Tissue
 class Lesion:
     """One lesion in atlas space; lengths in mm.
 
-    rough, texture: noise that bends its outline (mm) and mottles its brightness (fraction).
-    margin: width over which its edge fades. infiltration: how much further it reaches in white matter.
-    body, core: tissues of the rim and, deeper than `wall`, of the centre. halo: width of oedema around it.
-    depth: how deep under the skull it stays. tail: whether it drags an enhancing tail along the dura.
-    push: how far it displaces its surroundings, as a fraction of its radius.
-    visibility: 1 gives its tissue the brightness in the table, 0 that of grey matter.
+    Parameters
+    ----------
+    centre, radii
+        float32 (3,): of the ellipsoid that the lesion is a variation of.
+    outline_noise
+        Noise that deforms the outline, mm.
+    texture
+        Noise of the brightness, a fraction.
+    margin
+        Width over which the edge fades.
+    infiltration
+        How much further the lesion reaches in white matter.
+    body, core
+        Tissues of the rim and of the centre, which starts `wall` mm below the edge.
+    wall
+        Thickness of the rim.
+    halo
+        Width of oedema around the lesion.
+    depth
+        How far below the skull the lesion stays.
+    tail
+        Whether an enhancing tail runs along the dura.
+    push
+        How far the surroundings are displaced, as a fraction of the radius.
+    visibility
+        1 gives the tissue its brightness in `tissues.BRIGHTNESS`, 0 that of grey matter.
     """
 
     centre: Array
     radii: Array
-    rough: Waves
+    outline_noise: Waves
     texture: Waves
     margin: float
     infiltration: float
@@ -41,11 +61,19 @@ class Lesion:
 
     @property
     def radius(self) -> float:
-        """The geometric mean of the radii, mm."""
+        """Geometric mean of the radii, mm."""
         return float(np.prod(self.radii) ** (1 / 3))
 
-    def displaced(self, points: Array, depth: Array) -> Array:
-        """Where the tissue now at `points` (3, …) was before the lesion grew. depth: mm inside the skull."""
+    def points_before_growth(self, points: Array, depth: Array) -> Array:
+        """Return where tissue was before the lesion displaced it.
+
+        Parameters
+        ----------
+        points
+            float32 (3, height, width): where it is now, mm.
+        depth
+            float32 (height, width): distance inside the skull, mm.
+        """
         offset = points - self.centre[:, None, None]
         distance = np.sqrt(np.einsum("i...,i...->...", offset, offset))
         beyond = np.maximum(distance - self.radius, 0) / (1.1 * self.radius)
@@ -56,23 +84,44 @@ class Lesion:
         return before
 
     def outline(self, grid: Grid, points: Array, depth: Array) -> Array:
-        """Signed distance (height, width) to the edge in mm, inside < 0, as if all tissue were alike.
+        """Return the signed distance to the edge in uniform tissue, float32 (height, width) mm, inside < 0.
 
-        points: (3, height, width), the pixels in atlas space. depth: mm inside the skull.
+        Parameters
+        ----------
+        grid
+            The pixels of the slice.
+        points
+            float32 (3, height, width): their atlas coordinates, mm.
+        depth
+            float32 (height, width): distance inside the skull, mm.
         """
-        distance = ellipsoid(points, self.centre, self.radii) + self.rough.on(grid)
+        distance = ellipsoid(points, self.centre, self.radii) + self.outline_noise.on_grid(grid)
         outline: Array = np.maximum(distance, np.float32(self.depth) - depth)
         return outline
 
-    def lay(
+    def draw_into(
         self, image: Array, grid: Grid, points: Array, depth: Array, white: Array, light: Array
     ) -> NDArray[np.bool_]:
-        """Draw the lesion into `image` and return which pixels it covers.
+        """Draw the lesion into an image.
 
-        grid, points, depth: as for `outline`. white: fraction of white matter. light: brightness by `Tissue`.
+        Parameters
+        ----------
+        image
+            float32 (height, width), changed in place.
+        grid, points, depth
+            As for `outline`.
+        white
+            float32 (height, width): fraction of white matter.
+        light
+            float32: brightness by `Tissue`.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool (height, width): the pixels that the lesion covers.
         """
         distance: Array = self.outline(grid, points, depth) - self.infiltration * (white - 0.5)
-        texture = self.texture.on(grid)
+        texture = self.texture.on_grid(grid)
         if self.halo:
             swollen = _inside(distance - self.halo, 1.5) * np.clip(white * 1.6, 0, 1)
             image += swollen * (self._tone(light, Tissue.OEDEMA) - image)
@@ -92,13 +141,13 @@ class Lesion:
 
 
 def _inside(distance: Array, width: float) -> Array:
-    """1 inside, 0 outside, between them a smooth step of about `width` mm to either side."""
+    """Return 1 inside, 0 outside, and a smooth step of about `width` mm to either side of the edge."""
     result: Array = 0.5 - 0.5 * np.tanh(distance / np.float32(width))
     return result
 
 
 def glioma(rng: np.random.Generator) -> Lesion:
-    """Intra-axial, from white matter; irregular, infiltrating, oedema; some with a ring around necrosis."""
+    """Draw a random glioma: in white matter, irregular and infiltrating, with oedema, sometimes necrotic."""
     places = atlas().deep_white
     radius = float(np.exp(rng.uniform(np.log(13), np.log(31))))
     ring = rng.random() < 0.5
@@ -107,7 +156,7 @@ def glioma(rng: np.random.Generator) -> Lesion:
     return Lesion(
         centre=places[rng.integers(len(places))],
         radii=vector(radius * rng.uniform(0.75, 1.3, 3)),
-        rough=Waves.draw(rng, (0.6 * radius, 3 * radius), 0.16 * radius),
+        outline_noise=Waves.draw(rng, (0.6 * radius, 3 * radius), 0.16 * radius),
         texture=Waves.draw(rng, (4, 30), rng.uniform(0.05, 0.18), count=32),
         margin=rng.uniform(0.8, 1.5) if enhancing else rng.uniform(1.5, 4),
         infiltration=rng.uniform(0.1, 0.5) * radius,
@@ -123,12 +172,12 @@ def glioma(rng: np.random.Generator) -> Lesion:
 
 
 def meningioma(rng: np.random.Generator) -> Lesion:
-    """Extra-axial, based on the dura of the vault or the falx; round, sharp, even, with a dural tail."""
+    """Draw a random meningioma: on the dura of the vault or falx, round and sharp, with a dural tail."""
     radius = float(np.exp(rng.uniform(np.log(14), np.log(28))))
     return Lesion(
         centre=_on_falx(rng, radius) if rng.random() < 0.25 else _under_vault(rng, radius),
         radii=vector(radius * rng.uniform(0.85, 1.15, 3)),
-        rough=Waves.draw(rng, (radius, 4 * radius), 0.05 * radius),
+        outline_noise=Waves.draw(rng, (radius, 4 * radius), 0.05 * radius),
         texture=Waves.draw(rng, (4, 14), rng.uniform(0.01, 0.07)),
         margin=rng.uniform(0.4, 0.8),
         infiltration=0,
@@ -144,13 +193,13 @@ def meningioma(rng: np.random.Generator) -> Lesion:
 
 
 def pituitary(rng: np.random.Generator) -> Lesion:
-    """From the sella on the midline: small and round, the larger ones reaching up towards the chiasm."""
+    """Draw a random pituitary tumour: from the sella, round; the larger ones reach up towards the chiasm."""
     radius = float(np.exp(rng.uniform(np.log(9), np.log(18))))
     radii = radius * np.array([rng.uniform(0.9, 1.2), rng.uniform(0.85, 1.1), rng.uniform(0.9, 1.4)])
     return Lesion(
         centre=vector([rng.normal(0, 1.2), 2, radii[2] - 37]),
         radii=vector(radii),
-        rough=Waves.draw(rng, (radius, 4 * radius), 0.07 * radius),
+        outline_noise=Waves.draw(rng, (radius, 4 * radius), 0.07 * radius),
         texture=Waves.draw(rng, (3, 10), rng.uniform(0.02, 0.1)),
         margin=rng.uniform(0.5, 1.0),
         infiltration=0,
@@ -173,24 +222,24 @@ LESIONS: dict[str, Callable[[np.random.Generator], Lesion]] = {
 
 
 def _visibility(rng: np.random.Generator) -> float:
-    """One lesion in eight is faint."""
+    """Draw the visibility of a lesion; one in eight is faint."""
     return rng.uniform(0.5, 0.9) if rng.random() < 1 / 8 else rng.uniform(1.0, 1.4)
 
 
 def _under_vault(rng: np.random.Generator, radius: float) -> Array:
-    """A point as deep under the skull as a lesion of `radius` resting on it; not at the very top or base."""
+    """Draw a point as deep below the skull as a lesion of `radius` that rests on it, not at top or base."""
     up = rng.uniform(-0.35, 0.93)
     around = rng.uniform(0, 2 * np.pi)
     level = np.sqrt(1 - up**2)
     direction = vector([level * np.cos(around), level * np.sin(around), up])
     ray = vector(np.array([[0], [-18], [8]]) + direction[:, None] * np.arange(20, 110, 0.5))
-    deep = -atlas().shells.at(ray)[0] > rng.uniform(0.6, 0.9) * radius
+    deep = -atlas().shells.interpolate(ray)[0] > rng.uniform(0.6, 0.9) * radius
     centre: Array = ray[:, deep][:, -1]
     return centre
 
 
 def _on_falx(rng: np.random.Generator, radius: float) -> Array:
-    """A point beside the falx, as far from it as a lesion of `radius` resting on it."""
+    """Draw a point beside the falx, as far from it as a lesion of `radius` that rests on it."""
     places = atlas().falx
     place: Array = places[rng.integers(len(places))].copy()
     place[0] += rng.choice([-1, 1]) * rng.uniform(0.6, 0.9) * radius

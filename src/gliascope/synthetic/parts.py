@@ -1,4 +1,4 @@
-"""What lies outside the brain and is neither shell nor muscle: skull base, face, neck, vessels, falx."""
+"""Structures beside brain, shells and muscle: skull base, face, neck, vessels and falx."""
 
 from dataclasses import dataclass
 
@@ -11,30 +11,30 @@ from gliascope.synthetic.tissues import Tissue
 
 @dataclass(frozen=True)
 class Ball:
-    """An ellipsoid of one tissue; MNI mm. With x ≠ 0 it is painted on both sides."""
+    """An ellipsoid of one tissue, in MNI mm. If x is not 0, it is painted on both sides."""
 
     tissue: Tissue
     centre: Point
     radii: Point
 
     def box(self) -> tuple[Array, Array]:
-        """Its bounding box: low and high corner."""
+        """Return the low and the high corner of its bounding box."""
         centre, radii = vector(self.centre), vector(self.radii)
         return centre - radii, centre + radii
 
     def distance(self, points: Array) -> Array:
-        """Signed distance, inside < 0."""
+        """Return the signed distance from points (3, ...), inside < 0."""
         return ellipsoid(points, self.centre, self.radii)
 
     def mirrored(self) -> "Ball":
-        """The same on the other side."""
+        """Return the same ellipsoid on the other side."""
         x, y, z = self.centre
         return Ball(self.tissue, (-x, y, z), self.radii)
 
 
 @dataclass(frozen=True)
 class Rod:
-    """A rod of one tissue with round ends; MNI mm. Off the midline it is painted on both sides."""
+    """A rod of one tissue with round ends, in MNI mm. Off the midline it is painted on both sides."""
 
     tissue: Tissue
     start: Point
@@ -42,16 +42,16 @@ class Rod:
     radius: float
 
     def box(self) -> tuple[Array, Array]:
-        """Its bounding box: low and high corner."""
+        """Return the low and the high corner of its bounding box."""
         ends = vector([self.start, self.end])
         return ends.min(axis=0) - np.float32(self.radius), ends.max(axis=0) + np.float32(self.radius)
 
     def distance(self, points: Array) -> Array:
-        """Signed distance, inside < 0."""
+        """Return the signed distance from points (3, ...), inside < 0."""
         return rod(points, self.start, self.end, self.radius)
 
     def mirrored(self) -> "Rod":
-        """The same on the other side."""
+        """Return the same rod on the other side."""
         (x0, y0, z0), (x1, y1, z1) = self.start, self.end
         return Rod(self.tissue, (-x0, y0, z0), (-x1, y1, z1), self.radius)
 
@@ -137,9 +137,16 @@ _VESSELS: tuple[Ball | Rod, ...] = (
 
 
 def paint(labels: Field, brain: Field, skull: Field) -> Field:
-    """Write the `Tissue` of every part into `labels`, a 1 mm grid, except where `brain` is not 0.
+    """Write the `Tissue` of every structure into a grid, except where there is brain.
 
-    skull: mm outside the inner table.
+    Parameters
+    ----------
+    labels
+        Grid of 1 mm, changed in place.
+    brain
+        Grid that is not 0 where there is brain.
+    skull
+        Distance outside the inner table of the skull, mm.
     """
     _add(labels, _FACE)
     _add_sinuses(labels, skull)
@@ -161,21 +168,21 @@ def _add(labels: Field, solids: tuple[Ball | Rod, ...]) -> None:
 
 
 def _add_sinuses(labels: Field, skull: Field) -> None:
-    """The sagittal sinus along the vertex and the transverse ones at the back, just inside the skull."""
+    """Paint the sagittal and the transverse sinuses, just inside the skull."""
     for low, high in (((-4, -110, 0), (4, 60, 100)), ((-70, -115, -24), (70, -40, 2))):
         region = labels.region(vector(low), vector(high))
         points = labels.points(region)
-        depth = -skull.at(points)[0]
+        depth = -skull.interpolate(points)[0]
         across = np.abs(points[0]) if low[0] == -4 else np.abs(points[2] + 6 + np.abs(points[0]) * 0.15)
         # Triangular in section, its base on the bone.
         labels.values[0][region][(depth > 0) & (depth < 5.5) & (across < 4 - 0.6 * depth)] = Tissue.VEIN
 
 
 def _add_falx(labels: Field, skull: Field) -> None:
-    """The fold of dura between the hemispheres: a sheet one voxel thick above the corpus callosum."""
+    """Paint the fold of dura between the hemispheres: a sheet one voxel thick above the corpus callosum."""
     region = labels.region(vector((0, -112, 0)), vector((0, 75, 100)))
     points = labels.points(region)
-    depth = -skull.at(points)[0]
+    depth = -skull.interpolate(points)[0]
     # Shallow at the front, deep at the back, where it meets the tentorium.
     reach = np.clip(16 - 0.16 * (points[1] - 40), 8, 32)
     sheet = labels.values[0][region]

@@ -1,4 +1,4 @@
-"""One simulated patient: a head, its scan, a lesion, and the slices shown of it."""
+"""One simulated patient: a head, its scan, a lesion, and slices of them."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,19 @@ _PIXELS, _LAYERS, _SPACING, _FIRST = 192, 32, (1.15, 1.15, 4.5), (-110, -126, -6
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """One synthetic slice. pixels: uint8 (size, size). mask: bool (size, size), the lesion's outline."""
+    """One synthetic slice.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (size, size).
+    mask
+        bool (size, size): the lesion.
+    label
+        One of `LABELS`.
+    seed
+        Number of the simulated patient.
+    """
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
@@ -31,7 +43,7 @@ class Phantom:
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """A head, its scan, and a lesion; without tumour the lesion only says which levels are shown."""
+    """A head, its scan and a lesion. Without tumour, the lesion only determines which levels are shown."""
 
     label: str
     seed: int
@@ -41,7 +53,7 @@ class Patient:
 
     @classmethod
     def draw(cls, label: str, seed: int) -> "Patient":
-        """The patient that `label` and `seed` stand for. Raises ValueError for an unknown label."""
+        """Make the patient that a label and a seed stand for; raise ValueError for an unknown label."""
         if label not in LABELS:
             raise ValueError(f"unknown phantom label {label!r}: expected one of {', '.join(LABELS)}")
         rng = generator(label, seed)
@@ -50,12 +62,12 @@ class Patient:
         return cls(label, seed, Head.draw(rng), Scan.draw(rng), LESIONS[kind](rng))
 
     def slices(self, count: int, size: int) -> list[Phantom]:
-        """`count` neighbouring slices through the lesion, or through where it would be."""
+        """Return `count` neighbouring slices through the lesion, or through where it would be."""
         rng = generator(self.label, self.seed, 2)
-        return [self._slice(grid, rng) for grid in self.grids(count, size)]
+        return [self._slice(grid, rng) for grid in self.slice_grids(count, size)]
 
-    def grids(self, count: int, size: int) -> list[Grid]:
-        """The pixels of those slices, closer together if one would graze the lesion."""
+    def slice_grids(self, count: int, size: int) -> list[Grid]:
+        """Return the pixels of those slices, which are closer together if one would only graze the lesion."""
         rng = generator(self.label, self.seed, 1)
         reach = 0.55 * self.lesion.radius
         gap = min(rng.uniform(3, 7), 1.8 * reach / max(count - 1, 1))
@@ -69,34 +81,36 @@ class Patient:
         return [self.scan.through(level, size) for level in levels]
 
     def volume(self) -> Volume:
-        """Axial slices of the whole brain; see `phantom_volume`."""
+        """Return axial slices of the whole brain, as `phantom_volume` describes."""
         rng = generator(self.label, self.seed, 3)
         x, y, z = np.diag(_SPACING).astype(np.float32)
         grids = [Grid(vector(_FIRST) + z * layer, x, y, _PIXELS, _PIXELS) for layer in range(_LAYERS)]
-        drawn = [draw_slice(self.head, self.shown, grid, self.scan.light) for grid in grids]
-        measured = [self.scan.take(image, grid, rng) for (image, _), grid in zip(drawn, grids, strict=True)]
+        drawn = [draw_slice(self.head, self.visible_lesion, grid, self.scan.brightness) for grid in grids]
+        measured = [
+            self.scan.acquire(image, grid, rng) for (image, _), grid in zip(drawn, grids, strict=True)
+        ]
         affine = np.diag([*_SPACING, 1])
         affine[:3, 3] = _FIRST
         volume = np.stack(measured, axis=2) * np.float32(1000)
         return volume, np.stack([mask for _, mask in drawn], axis=2), affine
 
     def _section(self, level: Array) -> float:
-        """Area of the lesion in the slice through `level`, mm², to a few per cent."""
+        """Return the area of the lesion in the slice through `level`, in mm2, to a few per cent."""
         grid = self.scan.through(level, 60)
         points = self.head.to_atlas(grid)
-        inside = self.lesion.outline(grid, points, -atlas().shells.at(points)[0]) < 0
-        return float(inside.sum() * (self.scan.field / 60) ** 2)
+        inside = self.lesion.outline(grid, points, -atlas().shells.interpolate(points)[0]) < 0
+        return float(inside.sum() * (self.scan.field_of_view / 60) ** 2)
 
     def _slice(self, grid: Grid, rng: np.random.Generator) -> Phantom:
-        image, mask = draw_slice(self.head, self.shown, grid, self.scan.light)
-        return Phantom(self.scan.show(self.scan.take(image, grid, rng)), mask, self.label, self.seed)
+        image, mask = draw_slice(self.head, self.visible_lesion, grid, self.scan.brightness)
+        return Phantom(self.scan.to_display(self.scan.acquire(image, grid, rng)), mask, self.label, self.seed)
 
     @property
-    def shown(self) -> Lesion | None:
+    def visible_lesion(self) -> Lesion | None:
         """The lesion, if the label has one."""
         return self.lesion if self.label in LESIONS else None
 
 
 def generator(label: str, *key: int) -> np.random.Generator:
-    """Random numbers that depend on the arguments alone, on every machine."""
+    """Return random numbers that depend only on the arguments, on every machine."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([LABELS.index(label), *key])))

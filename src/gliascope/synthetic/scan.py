@@ -1,4 +1,4 @@
-"""How a head is scanned and shown: plane, field of view, sequence, noise, shading, display window."""
+"""How a head is scanned and displayed: plane, field of view, sequence, noise, shading and display window."""
 
 from dataclasses import dataclass
 
@@ -25,16 +25,31 @@ _SEQUENCE_SHARES = (0.08, 0.7, 0.09, 0.13)  # the public sets are mostly T1 with
 class Scan:
     """One patient's scan. Nothing in it depends on the label.
 
-    rows, columns: unit vectors in patient space. middle: of the field of view, `field` mm wide.
-    light: brightness by `Tissue`, brain near `level` of full scale. noise: of the same unit.
-    shading: fraction. gamma: of the display. blur: pixels at 240 to a side.
+    Parameters
+    ----------
+    rows, columns
+        float32 (3,): unit vectors in patient space.
+    middle
+        float32 (3,): centre of the field of view, mm.
+    field_of_view
+        Its width, mm.
+    brightness
+        float32: by `Tissue`, as a fraction of full scale.
+    noise
+        Standard deviation of the noise, in the unit of `brightness`.
+    shading
+        Uneven brightness, a fraction.
+    gamma
+        Exponent of the display.
+    blur
+        Standard deviation in pixels, of a slice of 240 x 240.
     """
 
     rows: Array
     columns: Array
     middle: Array
-    field: float
-    light: Array
+    field_of_view: float
+    brightness: Array
     noise: float
     shading: Waves
     gamma: float
@@ -42,7 +57,7 @@ class Scan:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Scan":
-        """A random scan."""
+        """Draw a random scan."""
         rows, columns, middle = _PLANES[rng.choice(len(_PLANES), p=_PLANE_SHARES)]
         light = BRIGHTNESS[:, rng.choice(len(SEQUENCES), p=_SEQUENCE_SHARES)]
         light = light * rng.normal(1, 0.07, light.shape).astype(np.float32)
@@ -52,8 +67,8 @@ class Scan:
             rows=vector(rows),
             columns=vector(columns),
             middle=vector(middle + rng.normal(0, 4, 3)),
-            field=rng.uniform(195, 245),
-            light=(light * (level / brain)).astype(np.float32),
+            field_of_view=rng.uniform(195, 245),
+            brightness=(light * (level / brain)).astype(np.float32),
             noise=rng.uniform(0.02, 0.06) * level,
             shading=Waves.draw(rng, (250, 600), rng.uniform(0.03, 0.16), count=4),
             gamma=rng.uniform(0.9, 1.15),
@@ -61,23 +76,38 @@ class Scan:
         )
 
     def through(self, point: Array, size: int) -> Grid:
-        """The slice of `size`×`size` pixels in this plane that contains `point` (3,)."""
-        step = self.field / size
+        """Return the slice of `size` x `size` pixels in the scan's plane that contains `point` (3,)."""
+        step = self.field_of_view / size
         normal = np.cross(self.rows, self.columns)
         middle = self.middle + normal * (normal @ (point - self.middle))
         corner = middle - (self.rows + self.columns) * (step * (size - 1) / 2)
         return Grid(corner.astype(np.float32), self.rows * step, self.columns * step, size, size)
 
-    def take(self, image: Array, grid: Grid, rng: np.random.Generator) -> Array:
-        """`image` as the scanner measures it: blurred, shaded, with Rician noise (Gudbjartsson 1995)."""
+    def acquire(self, image: Array, grid: Grid, rng: np.random.Generator) -> Array:
+        """Return an image as the scanner measures it: blurred, shaded and with Rician noise.
+
+        Parameters
+        ----------
+        image
+            float32 (height, width): true brightness.
+        grid
+            Its pixels.
+        rng
+            Source of the noise.
+
+        References
+        ----------
+        H. Gudbjartsson, S. Patz, "The Rician distribution of noisy MRI data", Magn. Reson. Med. 34 (1995)
+        910-914.
+        """
         from scipy.ndimage import gaussian_filter
 
-        image = gaussian_filter(image, self.blur * grid.height / 240) * (1 + self.shading.on(grid))
+        image = gaussian_filter(image, self.blur * grid.height / 240) * (1 + self.shading.on_grid(grid))
         real, imaginary = rng.standard_normal((2, *image.shape), np.float32) * np.float32(self.noise)
         result: Array = np.hypot(image + real, imaginary)
         return result
 
-    def show(self, image: Array) -> NDArray[np.uint8]:
-        """`image` in a display window, as bytes."""
+    def to_display(self, image: Array) -> NDArray[np.uint8]:
+        """Return an image in a display window, uint8."""
         shown: Array = np.rint(255 * np.clip(image, 0, 1) ** np.float32(self.gamma))
         return shown.astype(np.uint8)

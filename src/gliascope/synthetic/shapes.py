@@ -1,4 +1,4 @@
-"""Signed distances to simple solids, and noise that is the same function of space on every slice."""
+"""Signed distances to simple solids, and noise that is one function of space on all slices."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,36 @@ _SMALL_PRODUCT = 200_000  # multiplications; OpenBLAS threads from 262,144
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """A sum of plane waves: smooth noise of mean 0. vectors: (3, n) radians per mm; phases, heights: (n,)."""
+    """A sum of plane waves, which is smooth noise with mean 0.
+
+    Parameters
+    ----------
+    vectors
+        float32 (3, n): wave vectors, radians per mm.
+    phases, amplitudes
+        float32 (n,).
+    """
 
     vectors: Array
     phases: Array
-    heights: Array
+    amplitudes: Array
 
     @classmethod
     def draw(
         cls, rng: np.random.Generator, lengths: tuple[float, float], deviation: float, count: int = 16
     ) -> "Waves":
-        """Waves in random directions whose lengths lie between two bounds in mm, evenly on a log scale.
+        """Draw waves in random directions, with wavelengths evenly distributed on a logarithmic scale.
 
-        deviation: standard deviation of the sum, in the unit of what it disturbs.
+        Parameters
+        ----------
+        rng
+            Source of the draws.
+        lengths
+            Shortest and longest wavelength, mm.
+        deviation
+            Standard deviation of the sum.
+        count
+            Number of waves.
         """
         direction = rng.standard_normal((3, count))
         direction /= np.linalg.norm(direction, axis=0)
@@ -35,28 +52,32 @@ class Waves:
             np.full(count, deviation * np.sqrt(2 / count), np.float32),
         )
 
-    def on(self, grid: Grid) -> Array:
-        """(height, width) values. On a plane cos(a + b) is a sum of products: a small matrix product does."""
+    def on_grid(self, grid: Grid) -> Array:
+        """Return the values on a slice, float32 (height, width).
+
+        On a plane cos(a + b) is a sum of products, so a small matrix product computes it.
+        """
         steps = np.arange(max(grid.height, grid.width), dtype=np.float32)[:, None]
         start = grid.corner @ self.vectors + self.phases
         rows = start + steps[: grid.height] * (grid.down @ self.vectors)
         columns = steps[: grid.width] * (grid.across @ self.vectors)
-        left = np.concatenate([np.cos(rows) * self.heights, -np.sin(rows) * self.heights], axis=1)
+        left = np.concatenate([np.cos(rows) * self.amplitudes, -np.sin(rows) * self.amplitudes], axis=1)
         right = np.concatenate([np.cos(columns), np.sin(columns)], axis=1).T
         # A few rows at a time stay below the size at which BLAS wakes its threads; on a busy machine waiting
         # for those costs a hundred times the product.
         some = max(1, _SMALL_PRODUCT // right.size)
         return np.concatenate([left[row : row + some] @ right for row in range(0, grid.height, some)])
 
-    def at(self, point: Array) -> float:
-        """The value at one point (3,) mm."""
-        return float(np.cos(point @ self.vectors + self.phases) @ self.heights)
+    def at_point(self, point: Array) -> float:
+        """Return the value at one point (3,) mm."""
+        return float(np.cos(point @ self.vectors + self.phases) @ self.amplitudes)
 
 
 def ellipsoid(points: Array, centre: ArrayLike, radii: ArrayLike) -> Array:
-    """About the signed distance (mm, inside < 0) from `points` (3, …) to an axis-aligned ellipsoid.
+    """Return about the signed distance from points to an axis-aligned ellipsoid, in mm, inside < 0.
 
-    First-order estimate f(1 - 1/f)·f/|∇f|; exact on the surface and for spheres.
+    With f the norm of the points scaled by the radii, the estimate f (f - 1) / |grad (f^2 / 2)| is exact on
+    the surface and for spheres.
     """
     shape = (3,) + (1,) * (points.ndim - 1)
     radius = np.asarray(radii, np.float32).reshape(shape)
@@ -69,7 +90,7 @@ def ellipsoid(points: Array, centre: ArrayLike, radii: ArrayLike) -> Array:
 
 
 def rod(points: Array, start: ArrayLike, end: ArrayLike, radius: float) -> Array:
-    """Signed distance (mm, inside < 0) from `points` (3, …) to a rod with round ends."""
+    """Return the signed distance from points (3, ...) to a rod with round ends, in mm, inside < 0."""
     shape = (3,) + (1,) * (points.ndim - 1)
     first = np.asarray(start, np.float32)
     axis = np.asarray(end, np.float32) - first
@@ -81,7 +102,7 @@ def rod(points: Array, start: ArrayLike, end: ArrayLike, radius: float) -> Array
 
 
 def smooth_union(first: Array, second: Array, blend: float) -> Array:
-    """The union of two signed distances, its crease filled over `blend` mm (polynomial smooth minimum)."""
+    """Return the union of two signed distances whose crease is filled over `blend` mm (smooth minimum)."""
     weight = np.clip(0.5 + 0.5 * (second - first) / np.float32(blend), 0, 1)
     result: Array = second + (first - second) * weight - np.float32(blend) * weight * (1 - weight)
     return result

@@ -1,4 +1,4 @@
-"""Where things are: pixels of a slice, values on a regular grid. Points: x right, y front, z up; mm."""
+"""Geometry: pixels of a slice, and values on a regular grid. Points are x right, y front, z up, in mm."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ Point = tuple[float, float, float]
 
 
 def vector(values: ArrayLike) -> Array:
-    """`values` as float32."""
+    """Return `values` as float32."""
     return np.asarray(values, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The pixel centres of one slice: `corner + row * down + column * across`, mm, each a (3,) array."""
+    """The pixel centres of one slice: `corner + row * down + column * across`, each float32 (3,) mm."""
 
     corner: Array
     down: Array
@@ -25,18 +25,18 @@ class Grid:
     width: int
 
     def points(self) -> Array:
-        """(3, height, width) mm."""
+        """Return the pixel centres, float32 (3, height, width) mm."""
         rows, columns = (np.arange(size, dtype=np.float32) for size in (self.height, self.width))
         down = self.down[:, None, None] * rows[:, None]
         return vector(self.corner[:, None, None] + down + self.across[:, None, None] * columns)
 
     def coarse(self, step: int) -> "Grid":
-        """Every `step`-th row and column."""
+        """Return every `step`-th row and column."""
         height, width = -(-self.height // step), -(-self.width // step)
         return Grid(self.corner, self.down * step, self.across * step, height, width)
 
     def window(self, rows: slice, columns: slice) -> "Grid":
-        """The part of the slice within `rows` and `columns`."""
+        """Return the rows and columns within two ranges."""
         corner = self.corner + self.down * rows.start + self.across * columns.start
         return Grid(
             vector(corner), self.down, self.across, rows.stop - rows.start, columns.stop - columns.start
@@ -45,16 +45,17 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Values on a regular grid: `values[:, i, j, k]`, one a channel, lie at `low + step * (i, j, k)` mm."""
+    """Values on a regular grid: `values[:, i, j, k]`, one per channel, lie at `low + step * (i, j, k)` mm."""
 
     values: NDArray[np.float32] | NDArray[np.uint8]  # in C order
     low: Point
     step: float = 1.0
 
-    def at(self, points: Array) -> Array:
-        """Trilinear values (channels, …) at `points` (3, …) mm; outside the grid, those of its nearest edge.
+    def interpolate(self, points: Array) -> Array:
+        """Return trilinear values (channels, ...) at points (3, ...); outside the grid, of its edge.
 
-        Finds each point's place once for all channels: half the time of scipy's map_coordinates.
+        The position of each point is found once for all channels, which takes half the time of scipy's
+        map_coordinates.
         """
         place = self._index(points)
         cell = place.astype(np.intp)
@@ -73,21 +74,21 @@ class Field:
         return result
 
     def nearest(self, points: Array) -> NDArray[np.uint8]:
-        """Values of the first channel at the grid points nearest to `points`, as bytes."""
+        """Return the values of the first channel at the grid points nearest to points (3, ...), uint8."""
         place = (self._index(points) + np.float32(0.5)).astype(np.intp)
         flat = np.ravel_multi_index(tuple(place), self.values.shape[1:])
         result: NDArray[np.uint8] = self.values[0].take(flat).astype(np.uint8)
         return result
 
     def region(self, low: Array, high: Array) -> tuple[slice, slice, slice]:
-        """The part of the grid within the box from `low` to `high` mm."""
+        """Return the ranges of grid indices within the box from `low` to `high` mm."""
         limits = np.array(self.values.shape[1:])
         first = np.clip(np.floor((low - self.low) / self.step), 0, limits).astype(int)
         after = np.clip(np.ceil((high - self.low) / self.step) + 1, 0, limits).astype(int)
         return slice(first[0], after[0]), slice(first[1], after[1]), slice(first[2], after[2])
 
     def points(self, region: tuple[slice, slice, slice] = (slice(None), slice(None), slice(None))) -> Array:
-        """(3, …) mm of the grid points of `region`."""
+        """Return the coordinates of the grid points of a region, float32 (3, ...) mm."""
         axes = [
             low + self.step * np.arange(size, dtype=np.float32)[part]
             for low, size, part in zip(self.low, self.values.shape[1:], region, strict=True)
@@ -95,7 +96,7 @@ class Field:
         return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
     def _index(self, points: Array) -> Array:
-        """Fractional indices (3, …), a little less than the last so that each has a next."""
+        """Return fractional indices (3, ...), a little less than the last one so that each has a next one."""
         index = np.empty(points.shape, np.float32)
         for axis, size in enumerate(self.values.shape[1:]):
             place = (points[axis] - np.float32(self.low[axis])) / np.float32(self.step)

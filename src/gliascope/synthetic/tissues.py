@@ -1,4 +1,4 @@
-"""Tissues, and how bright each is in four MRI sequences (arbitrary units, scalp fat on T1 near 1)."""
+"""Tissues, and their brightness in four MRI sequences (arbitrary units; scalp fat on T1 is near 1)."""
 
 from enum import IntEnum
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Tissue(IntEnum):
-    """What a point of the head is made of; the value indexes a row of `BRIGHTNESS`."""
+    """What a point of the head consists of. The value is a row of `BRIGHTNESS`."""
 
     NONE = 0
     AIR = 1

@@ -1,4 +1,4 @@
-"""Phantoms as a source folder in the layout of the public sets."""
+"""Write phantoms as a source folder in the layout of the public sets."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -38,11 +38,11 @@ _PATIENTS = 1_000_000  # a class, at most; keeps the patients of different seeds
 
 @dataclass(frozen=True)
 class _Job:
-    """One patient to write: `count` slices into `part`, numbered from `first`."""
+    """One patient to write: `count` slices into the folder `subset`, numbered from `first`."""
 
     label: str
     seed: int
-    part: str
+    subset: str
     first: int
     count: int
 
@@ -52,32 +52,48 @@ class _Job:
         return f"{self.label}-{self.seed}"
 
     def names(self) -> list[str]:
-        """Paths of the slices below the folder written."""
+        """Return the paths of the slices in the folder that is written."""
         return [f"{SOURCE}/{stem}.jpg" for stem in self._stems()]
 
     def masks(self) -> list[str]:
-        """Paths of their lesions' outlines; none without tumour."""
+        """Return the paths of the masks of their lesions; none without tumour."""
         return [f"masks/{stem}.png" for stem in self._stems()] if self.label in LESIONS else []
 
     def _stems(self) -> list[str]:
         numbers = range(self.first, self.first + self.count)
-        return [f"{self.part}/{self.label}/phantom-{self.label}-{number:05d}" for number in numbers]
+        return [f"{self.subset}/{self.label}/phantom-{self.label}-{number:05d}" for number in numbers]
 
 
 def write_phantoms(folder: Path | str, per_class: int, seed: int = 0, size: int = 240) -> None:
-    """Write `per_class` slices of each class, about a fifth of them for testing, to a new folder.
+    """Write synthetic slices to a new folder, a fifth of them for testing.
 
-    It holds the source folder `synthetic/` with `Training/<class>/phantom-<class>-<number>.jpg` and
-    `Testing/…`; beside that, NOTICE.txt, `groups.csv` (path, group) and, for `explain`, `masks.csv` (path,
-    mask, label, group) with the lesions' outlines in `masks/`. A simulated patient has two to four slices,
-    all in one part.
-    Raises GliascopeError if `folder` holds something else than phantoms, or `per_class` is under 2.
+    The folder holds the source folder `synthetic/` with `Training/<class>/phantom-<class>-<number>.jpg` and
+    `Testing/...`; `groups.csv` (path, group); for `explain`, `masks.csv` (path, mask, label, group) and the
+    lesions in `masks/`; and NOTICE.txt. A simulated patient has two to four slices, all in one subset.
+
+    Parameters
+    ----------
+    folder
+        A new folder, an empty one, or one with phantoms, which is replaced.
+    per_class
+        Slices of each class, 2 or more.
+    seed
+        Another seed gives other patients.
+    size
+        Rows and columns of a slice.
+
+    Raises
+    ------
+    GliascopeError
+        If `folder` holds anything but phantoms, or `per_class` is less than 2.
     """
     folder = Path(folder)
     if per_class < 2:
-        raise GliascopeError(f"{per_class} phantoms a class cannot be split in two parts: ask for 2 or more")
+        raise GliascopeError(
+            f"{per_class} phantoms a class cannot be split into training and testing; ask for 2 or more"
+        )
     if folder.exists() and not _replaceable(folder):
-        raise GliascopeError(f"{folder}: exists and holds something else than phantoms; name a new folder")
+        raise GliascopeError(f"{folder}: holds something other than phantoms; name a new folder")
     atlas()  # once, before threads ask for it
     jobs = [job for label in LABELS for job in _jobs(label, per_class, seed)]
     with atomic_folder(folder) as target:
@@ -105,7 +121,7 @@ def _write_table(path: Path, header: tuple[str, ...], rows: Sequence[tuple[str, 
 
 
 def _replaceable(folder: Path) -> bool:
-    """Whether nothing is lost with `folder`: it is empty, or phantoms from before."""
+    """Return whether a folder is empty or holds only phantoms from before."""
     notice = folder / "NOTICE.txt"
     if notice.exists():
         written = notice.read_text(encoding="utf-8", errors="replace")
@@ -114,14 +130,14 @@ def _replaceable(folder: Path) -> bool:
 
 
 def _jobs(label: str, per_class: int, seed: int) -> Iterator[_Job]:
-    """The patients of one class; those for testing come first, until they have their share."""
+    """Yield the patients of one class: first those for testing, until they have their share."""
     rng = generator(label, seed, 4)
     testing = max(1, round(per_class * _TEST_SHARE))
     first = patient = 0
     while first < per_class:
-        part, end = ("Testing", testing) if first < testing else ("Training", per_class)
+        subset, end = ("Testing", testing) if first < testing else ("Training", per_class)
         count = min(int(rng.integers(2, _SLICES + 1)), end - first)
-        yield _Job(label, seed * _PATIENTS + patient, part, first, count)
+        yield _Job(label, seed * _PATIENTS + patient, subset, first, count)
         first, patient = first + count, patient + 1
 
 

@@ -92,7 +92,7 @@ def test_a_table_gets_the_report_of_its_probabilities(
 def test_what_it_says_of_validation_slices_sets_thresholds(
     catalog: Catalog, splits: list[Split], tmp_path: Path
 ) -> None:
-    told = table(splits[0].frame.filter(pl.col("part") != "train"))
+    told = table(splits[0].frame.filter(pl.col("subset") != "train"))
     told.write_csv(tmp_path / "told.csv")
     evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     chosen = report(tmp_path / "out")["protocols"]["official"]["operating"]["specificity"]["chosen"]
@@ -101,7 +101,7 @@ def test_what_it_says_of_validation_slices_sets_thresholds(
 
 def test_each_protocol_has_thresholds_of_its_own_validation_slices(catalog: Catalog, tmp_path: Path) -> None:
     """Those of another protocol may be among its test slices."""
-    both = split(catalog, ["official", "grouped"], validation=0.5)
+    both = split(catalog, ["official", "grouped"], validation_share=0.5)
     frame = pl.concat([one.frame for one in both]).unique("path")
     table(frame).write_csv(tmp_path / "told.csv")
     chosen = []

@@ -12,7 +12,7 @@ from reported import CALIBRATOR, RUN, TABLE, TRAINED, epoch, make_report, protoc
 
 from gliascope.audit.facts import AuditVerdict, SourceOverlap
 from gliascope.classes import describe_classes
-from gliascope.download import find
+from gliascope.download import find_public_set
 from gliascope.download.public import Origin
 from gliascope.evaluation.calibration import evaluate_calibration
 from gliascope.evaluation.conformal import evaluate_sets
@@ -71,7 +71,7 @@ def protocol(seed: int = 0, **changes: Any) -> ProtocolReport:
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    origin = find("figshare-cheng").model_dump() | {"version": "5", "fetched": ""}
+    origin = find_public_set("figshare-cheng").model_dump() | {"version": "5", "fetched": ""}
     return make_report(
         {"official": protocol(), "random": protocol(1, leaky=True, deployed=False)},
         title="quick on a|b",

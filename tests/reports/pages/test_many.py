@@ -122,11 +122,11 @@ def test_a_table_on_the_screen_that_is_too_wide_has_classes_as_rows(
 
     monkeypatch.setenv("COLUMNS", "80")
     frame = pl.DataFrame(
-        {"part": ["train", "test"] * 20, "label": [name for name in classes(20) for _ in "ab"]}
+        {"subset": ["train", "test"] * 20, "label": [name for name in classes(20) for _ in "ab"]}
     )
-    _print_counts(frame, ["part", "label"], "Slices")
+    _print_counts(frame, ["subset", "label"], "Slices")
     printed = capsys.readouterr().out
     assert all(re.search(rf"^│ {re.escape(name)} ", printed, re.M) for name in ("glioma", "class 13"))
     few = frame.with_columns(label=pl.Series(["glioma", "meningioma"] * 20))
-    _print_counts(few, ["part", "label"], "Slices")
+    _print_counts(few, ["subset", "label"], "Slices")
     assert re.search(r"^│ train ", capsys.readouterr().out, re.M)

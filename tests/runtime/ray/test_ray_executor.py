@@ -131,7 +131,7 @@ def test_folds_are_trained_side_by_side_and_found_again(
     images, splits = store_splits(catalog.frame, splits, recipe.preprocessing, workers)
     runs = train(recipe, splits, images, tmp_path / "run", executor=workers)
     assert [run.folder.name for run in runs] == ["run", "run-folds-fold-2"]
-    assert [run.record.split for run in runs] == [one.training for one in splits]
+    assert [run.record.split for run in runs] == [one.training_hash for one in splits]
     assert all(run.model.exists() for run in runs)
     (there,) = load_history(runs[0].folder)
     (here,) = load_history(train(recipe, splits[:1], images, tmp_path / "here")[0].folder)

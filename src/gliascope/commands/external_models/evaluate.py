@@ -44,7 +44,7 @@ def evaluate_onnx(
     check_writable(folder)
     splits, merge = map_classes(options.classes, splits, file)
     graph = OnnxGraph(file, options)
-    asked = pl.concat([split.frame.filter(pl.col("part") != "train") for split in splits])
+    asked = pl.concat([split.frame.filter(pl.col("subset") != "train") for split in splits])
     used = catalog.frame.join(asked, on="pixel_hash", how="semi", maintain_order="left")
     images, splits = store_splits(used, splits, graph.preprocessing)
     evaluate_models([(EvaluatedOnnxModel(graph, merge, images), splits)], catalog, splits, folder, audit)

@@ -14,8 +14,8 @@ from gliascope.classes import NO_TUMOR, TUMOR_KINDS, canonical_class
 from gliascope.commands.evaluated_model import ModelPredictions, ModelReport
 from gliascope.commands.external_models.class_mapping import ClassMapping
 from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
-from gliascope.dataset.scan import THUMBNAIL
-from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, number
+from gliascope.dataset.scan import THUMBNAIL_SIZE
+from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, parse_number
 from gliascope.errors import ExternalModelError, ReadError
 from gliascope.reports.model import PredictionTable
 
@@ -46,10 +46,10 @@ class ProbabilityTable:
         """
         table = TableFile.read(file, ExternalModelError)
         columns = _class_columns(file, table, catalog.classes)
-        path = table.find(PATH_COLUMNS)
+        path = table.find_column(PATH_COLUMNS)
         if path is None:
             raise ExternalModelError(
-                f"{file}: expected a column {' or '.join(PATH_COLUMNS[:4])} but got {table.names}"
+                f"{file}: expected a column {' or '.join(PATH_COLUMNS[:4])} but got {table.column_names}"
             )
         return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
 
@@ -115,7 +115,7 @@ def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dic
         found[label] = column
     if len(found) < 2:
         raise ExternalModelError(
-            f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}"
+            f"{file}: expected a column for each of {', '.join(labels)} but got {table.column_names}"
         )
     return found
 
@@ -126,8 +126,8 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
     Columns path and index, and those of the classes.
     """
     files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
-    found = table.match(path, files.select("root", "path").rows())
-    index = table.find(INDICES)
+    found = table.match_files(path, files.select("root", "path").rows())
+    index = table.find_column(INDICES)
     indices = table.cells(index) if index else [""] * len(found)
     rows = []
     values = zip(*(table.cells(column) for column in columns.values()), strict=True)
@@ -135,7 +135,7 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
         if at is None:
             continue
         _, name, slices = files.row(at)
-        place = number(cell) if cell else None
+        place = parse_number(cell) if cell else None
         if cell and (place is None or not place.is_integer()):
             raise ExternalModelError(
                 f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
@@ -145,7 +145,7 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
                 f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
                 "numbers them from 0"
             )
-        numbers = list(map(number, probabilities))
+        numbers = list(map(parse_number, probabilities))
         for label, given, value in zip(columns, probabilities, numbers, strict=True):
             if value is None:
                 raise ExternalModelError(
@@ -183,4 +183,4 @@ def _picture(index: int, thumbnail: bytes, *file: Any) -> NDArray[np.uint8]:
     try:
         return next(item.pixels for item in read_catalogued(*file) if item.index == index)
     except (ReadError, StopIteration):
-        return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
+        return np.frombuffer(thumbnail, dtype=np.uint8).reshape(THUMBNAIL_SIZE, THUMBNAIL_SIZE)

@@ -96,8 +96,8 @@ def class_balance(frame: pl.DataFrame) -> list[ClassCounts]:
     if len(rows) > 1:
         rows.append(("all sources", frame))
     rows.append(("without identical copies", frame.unique(("pixel_hash", "label"))))
-    if frame["set_aside"].is_not_null().any():
-        rows.append(("merged", frame.filter(pl.col("set_aside").is_null())))
+    if frame["exclusion_reason"].is_not_null().any():
+        rows.append(("merged", frame.filter(pl.col("exclusion_reason").is_null())))
     return [
         ClassCounts.of(name, dict(part["label"].value_counts().sort("label").rows())) for name, part in rows
     ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gliascope import __version__
 from gliascope.dataset.catalog import Catalog
-from gliascope.dataset.scan import THUMBNAIL
+from gliascope.dataset.scan import THUMBNAIL_SIZE
 from gliascope.reports.pages import plots
 from gliascope.reports.pages.pictures import Album, Picture, encode_jpeg
 from gliascope.reports.pages.templates import render
@@ -104,7 +104,7 @@ def count_slices(frame: pl.DataFrame, by: list[str]) -> list[ClassCounts]:
 
 
 def _appearance(label: str, frame: pl.DataFrame, album: Album, seed: int) -> ClassAppearance:
-    mean = np.zeros(THUMBNAIL * THUMBNAIL)
+    mean = np.zeros(THUMBNAIL_SIZE * THUMBNAIL_SIZE)
     histogram = np.zeros(256)
     for part in frame.iter_slices(_CHUNK):
         pixels = np.frombuffer(b"".join(part["thumbnail"]), dtype=np.uint8).reshape(part.height, -1)
@@ -114,7 +114,7 @@ def _appearance(label: str, frame: pl.DataFrame, album: Album, seed: int) -> Cla
     return ClassAppearance(
         label,
         frame.height,
-        mean.reshape(THUMBNAIL, THUMBNAIL),
+        mean.reshape(THUMBNAIL_SIZE, THUMBNAIL_SIZE),
         histogram,
         [album[row] for row in frame["row"].gather(order)],
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliascope.dataset.catalog import FILE_COLUMNS, read_catalogued
-from gliascope.dataset.scan import THUMBNAIL
+from gliascope.dataset.scan import THUMBNAIL_SIZE
 from gliascope.errors import ReadError
 
 SIDE = 160
@@ -61,7 +61,7 @@ def slice_name(facts: Mapping[str, Any]) -> str:
 
 def thumbnail(facts: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Scale the thumbnail of a catalogue row to its slice's aspect ratio: uint8, sides of `SIDE` at most."""
-    small = Image.frombytes("L", (THUMBNAIL, THUMBNAIL), facts["thumbnail"])
+    small = Image.frombytes("L", (THUMBNAIL_SIZE, THUMBNAIL_SIZE), facts["thumbnail"])
     scale = SIDE / max(facts["width"], facts["height"])
     size = (max(1, round(facts["width"] * scale)), max(1, round(facts["height"] * scale)))
     return np.asarray(small.resize(size, Image.Resampling.BICUBIC))

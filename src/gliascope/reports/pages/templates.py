@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gliascope import RESEARCH_USE
 from gliascope.classes import describe_classes
 from gliascope.runtime import formats
-from gliascope.splits.validation import uses_of_validation
+from gliascope.splits.validation import describe_validation_use
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,7 +26,7 @@ FILTERS = (
     formats.plural,
     formats.points,
     formats.span,
-    uses_of_validation,
+    describe_validation_use,
 )
 
 
