@@ -52,7 +52,7 @@ def fed(training: StageTraining) -> tuple[float, float]:
         training._train(1, [])
         wait()
         whole = time.perf_counter() - began
-    return len(training.material.train.rows) / whole, waited[0] / whole
+    return len(training.data.train.rows) / whole, waited[0] / whole
 
 
 def alone(training: StageTraining, steps: int) -> float:
@@ -62,7 +62,7 @@ def alone(training: StageTraining, steps: int) -> float:
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     training.inputs = _Constant(images)  # type: ignore[assignment]
     training.tail.train()
-    replay = CudaGraphRunner(training._step, training.step.recorded)
+    replay = CudaGraphRunner(training._step, training.step.enabled)
     labels = torch.arange(size, device=device) % training.classifier.classes
     each = seconds(lambda: replay((size, 1), (labels,)), steps)
     training.inputs = inputs

@@ -259,7 +259,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     for file in [*official_source.glob("Testing/*/*"), *(place / path for path in calibrating)]:
         file.unlink()
     trained: list[int] = []
-    original = loop.log
+    original = loop.log_epoch
 
     def log(folder: Path, history: list[Epoch], losses: object) -> None:
         trained.append(len(history))
@@ -267,7 +267,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
             raise KeyboardInterrupt
         original(folder, history, losses)
 
-    monkeypatch.setattr(loop, "log", log)
+    monkeypatch.setattr(loop, "log_epoch", log)
     assert tune(place, "--trials", 2, "--set", "stages.0.epochs=2")[0] == 130
     assert trained == [1, 2, 1]
     code, _, errors = tune(place, "--trials", 2, "--set", "stages.0.epochs=2")

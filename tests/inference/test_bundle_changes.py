@@ -116,7 +116,7 @@ def test_every_flipped_byte_is_refused(folder: Path) -> None:
 
 
 def test_what_is_rewritten_on_purpose_is_whole_again(folder: Path, tmp_path: Path) -> None:
-    lower = Bundle.load(folder).at(0.9)
+    lower = Bundle.load(folder).with_level(0.9)
     lower.write(tmp_path / "lower")
     assert Bundle.load(tmp_path / "lower") == lower
 

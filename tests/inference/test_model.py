@@ -103,5 +103,5 @@ def test_a_real_network_agrees_with_the_command_line(make: Make, bundle: Bundle)
     (expected,) = predict_files(bundle, [file], None, None).findings
     finding = Model(bundle).predict(HEAD)
     assert finding.probabilities == pytest.approx(expected.probabilities)
-    assert finding.seen is not None
-    assert finding.seen.shape[:2] == (64, 64)
+    assert finding.input_pixels is not None
+    assert finding.input_pixels.shape[:2] == (64, 64)

@@ -102,7 +102,7 @@ def test_no_study_is_ever_accepted_or_uncertain(quadrants: Bundle) -> None:
             )
             for number, (told, score) in enumerate(zip(probabilities, scores, strict=True))
         ]  # fmt: skip
-        study = predictor.study(findings)
+        study = predictor.study_finding(findings)
         in_scope = sum(score <= OOD_LIMIT for score in scores)
         assert study.verdict == ("unchecked" if 2 * in_scope >= count else "out of scope")
         assert study.prediction_set is None

@@ -74,7 +74,7 @@ class ExplainedModel:
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
         """The deployed model's outputs for preprocessed slices, a batch at a time."""
         starts = range(0, len(pixels), BATCH)
-        return Outputs.join([self.engine(pixels[start : start + BATCH]) for start in starts])
+        return Outputs.concatenate([self.engine(pixels[start : start + BATCH]) for start in starts])
 
     def score(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
         """What gives preprocessed slices (n, …) the deployed model's probability of a class, (n,)."""

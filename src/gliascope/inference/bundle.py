@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from gliascope import RESEARCH_USE
 from gliascope.errors import BundleError, explain
 from gliascope.evaluation.estimate import Estimate, Value
-from gliascope.inference.bundle_files import read_members
+from gliascope.inference.bundle_files import read_bundle_files
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.runtime.files import ZIP_DAMAGES, atomic_folder
 from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
 
 FORMAT = 6
-MEMBERS = ("bundle.json", "model.onnx", "calibrator.npz")
+BUNDLE_FILES = ("bundle.json", "model.onnx", "calibrator.npz")
 CARD = "MODEL_CARD.md"
 
 
@@ -87,7 +87,7 @@ class Bundle:
         update = {"calibrator": calibrator.info, "calibrator_sha256": sha256}
         return Bundle(self.info.model_copy(update=update), self.model, arrays)
 
-    def at(self, level: float) -> "Bundle":
+    def with_level(self, level: float) -> "Bundle":
         """The same with prediction sets at another level.
 
         Raises BundleError without a Calibrator, GliascopeError where its groups are too few for the level.
@@ -96,7 +96,9 @@ class Bundle:
             raise BundleError(
                 "this bundle has no calibrator, and so no prediction sets; predict without --level"
             )
-        return replace(self, info=self.info.model_copy(update={"calibrator": self.calibrator.at(level).info}))
+        return replace(
+            self, info=self.info.model_copy(update={"calibrator": self.calibrator.with_level(level).info})
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Bundle":
@@ -104,7 +106,7 @@ class Bundle:
 
         Raises BundleError where it is none, is damaged, or is not as it was made.
         """
-        found = read_members(path, MEMBERS)
+        found = read_bundle_files(path, BUNDLE_FILES)
         info = _read_info(path, found["bundle.json"])
         recorded: dict[str, str | None] = {"model.onnx": info.model_sha256}
         if info.calibrator is not None:
@@ -144,7 +146,7 @@ class Bundle:
 
 def read_card(path: Path) -> str | None:
     """The model card of a bundle's folder or .zip; None where there is none. Raises BundleError as `load`."""
-    card = read_members(path, (MEMBERS[0], CARD)).get(CARD)
+    card = read_bundle_files(path, (BUNDLE_FILES[0], CARD)).get(CARD)
     return None if card is None else card.decode("utf-8", "replace")
 
 

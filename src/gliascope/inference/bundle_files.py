@@ -11,7 +11,7 @@ _SIGNATURE = b"PK"
 _ENCRYPTED = 0x1
 
 
-def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+def read_bundle_files(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     """Contents of those of `names` that are there; the first is beside all others, and has to be there.
 
     Raises BundleError where it is not, and where a .zip is encrypted, damaged, packed by a method that Python

@@ -32,7 +32,7 @@ class Outputs:
     maps: NDArray[np.float32] | None
 
     @classmethod
-    def join(cls, batches: Sequence["Outputs"]) -> "Outputs":
+    def concatenate(cls, batches: Sequence["Outputs"]) -> "Outputs":
         """Put batches one after the other."""
         maps = [batch.maps for batch in batches if batch.maps is not None]
         return cls(
@@ -44,7 +44,7 @@ class Outputs:
             np.concatenate(maps) if maps else None,
         )
 
-    def at(self, rows: NDArray[np.int64]) -> "Outputs":
+    def select(self, rows: NDArray[np.int64]) -> "Outputs":
         """These rows, in this order."""
         maps = None if self.maps is None else self.maps[rows]
         features = {name: values[rows] for name, values in self.ood_features.items()}

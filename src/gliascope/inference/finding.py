@@ -47,7 +47,7 @@ class Finding:
     notes: tuple[str, ...] = ()
     map: NDArray[np.float32] | None = None
     kind: str | None = None
-    seen: NDArray[np.uint8] | None = None
+    input_pixels: NDArray[np.uint8] | None = None
 
     def __repr__(self) -> str:
         """One line, the verdict first."""
@@ -103,10 +103,10 @@ class StudyFinding(Finding):
         return study_html(self)
 
 
-def pack_findings(findings: Sequence[Finding], rejects: Sequence[ReadError]) -> bytes:
+def pack_findings(findings: Sequence[Finding], unreadable: Sequence[ReadError]) -> bytes:
     """Findings to the last bit, without their maps, and what could not be read."""
     rows = [{name: getattr(one, name) for name in _PACKED} | {"file": str(one.file)} for one in findings]
-    return json.dumps([rows, [(str(one.path), one.reason, one.detail) for one in rejects]]).encode()
+    return json.dumps([rows, [(str(one.path), one.reason, one.detail) for one in unreadable]]).encode()
 
 
 def unpack_findings(content: bytes) -> tuple[list[Finding], list[ReadError]]:
@@ -123,7 +123,7 @@ def unpack_findings(content: bytes) -> tuple[list[Finding], list[ReadError]]:
 def make_finding(
     classes: tuple[str, ...],
     assessment: Assessment,
-    number: int,
+    row: int,
     file: Path,
     index: int | None,
     study: str | None,
@@ -131,7 +131,7 @@ def make_finding(
     maps: NDArray[np.float32] | None = None,
 ) -> Finding:
     """What an Assessment says of its slice `number`; maps: (n, classes, height, width)."""
-    probabilities, sets, scores = assessment.probabilities[number], assessment.sets, assessment.outlier_scores
+    probabilities, sets, scores = assessment.probabilities[row], assessment.sets, assessment.outlier_scores
     best = int(probabilities.argmax())
     return Finding(
         file,
@@ -139,9 +139,9 @@ def make_finding(
         study,
         classes[best],
         dict(zip(classes, probabilities.tolist(), strict=True)),
-        None if sets is None else tuple(np.array(classes)[sets[number]].tolist()),
-        None if scores is None else float(scores[number]),
-        assessment.verdicts[number],
+        None if sets is None else tuple(np.array(classes)[sets[row]].tolist()),
+        None if scores is None else float(scores[row]),
+        assessment.verdicts[row],
         notes,
-        None if maps is None else maps[number, best],
+        None if maps is None else maps[row, best],
     )

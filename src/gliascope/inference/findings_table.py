@@ -75,7 +75,7 @@ def _studies(folder: Path, predictor: Predictor) -> Iterator[Finding]:
     )
     several = studies.filter(pl.col("probabilities").list.len() > 1).collect()
     for study, file, probabilities, scores, notes in several.iter_rows():
-        yield predictor.study(
+        yield predictor.study_finding(
             [
                 Finding(to_path(file), 0, study, "", told, None, score, "", tuple(said))
                 for told, score, said in zip(probabilities, scores, notes, strict=True)

@@ -38,7 +38,7 @@ def load(path: str | os.PathLike[str], *, level: float | None = None) -> Model:
 def open_bundle(path: Path, level: float | None = None) -> Bundle:
     """The Bundle of `load`, without loading its graph; the command line gives it to those who predict."""
     bundle = Bundle.load(find_bundle(path))
-    return bundle if level is None else bundle.at(level)
+    return bundle if level is None else bundle.with_level(level)
 
 
 def find_bundle(path: Path) -> Path:

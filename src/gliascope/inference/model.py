@@ -18,10 +18,10 @@ from gliascope.inference.finding import Finding, StudyFinding
 from gliascope.inference.predict import (
     Predictor,
     PreparedSlice,
-    in_batches,
+    counted_findings,
+    exclude_captures,
+    predict_batches,
     prepare_all,
-    with_say,
-    without_captures,
 )
 from gliascope.io.memory import InMemory, Source, source
 from gliascope.io.study import study_sources
@@ -209,17 +209,17 @@ class Model:
         self._check_process()
         excluded = list[ReadError]()
         slices = self._slices_of(study, study_sources(study, axis, spacing), excluded)
-        answers = in_batches(self._predictor, slices)
-        findings = list(without_captures((self._with_picture(*one) for one in answers), excluded))
+        answers = predict_batches(self._predictor, slices)
+        findings = list(exclude_captures((self._with_picture(*one) for one in answers), excluded))
         if not findings:
             if len(excluded) == 1:
                 raise excluded[0]
             raise GliascopeError(f"none of {len(excluded)} files can be read; the first: {excluded[0]}")
-        heard = with_say(findings)
+        heard = counted_findings(findings)
         if not heard:
             kinds = ", ".join(sorted({str(one.kind) for one in findings}))
             raise InputError(f"{findings[0].file}: no ordinary slice of a study, but {kinds}")
-        told = self._predictor.study(heard)
+        told = self._predictor.study_finding(heard)
         facts = {field.name: getattr(told, field.name) for field in fields(told)}
         return StudyFinding(**facts, slices=tuple(findings), excluded=tuple(excluded))
 
@@ -246,11 +246,11 @@ class Model:
         else:
             sources = [source(picture)]
         slices = _single(sources, prepare_all(sources, self.bundle.info.preprocessing))
-        return in_batches(self._predictor, slices)
+        return predict_batches(self._predictor, slices)
 
     def _with_picture(self, slice_: PreparedSlice, finding: Finding) -> Finding:
         top, bottom, left, right = self.bundle.info.preprocessing.stored_box
-        return replace(finding, seen=slice_.input[top:bottom, left:right])
+        return replace(finding, input_pixels=slice_.input[top:bottom, left:right])
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:

@@ -15,7 +15,7 @@ from gliascope.runtime.folders import printable
 from gliascope.runtime.formats import count, data_uri, percent, plural
 from gliascope.uncertainty.calibrator import ACCEPTED, OUT_OF_SCOPE, UNCERTAIN
 
-SHOWN = 6  # slices of a study
+MAX_STUDY_PICTURES = 6  # slices of a study
 _SIDE = 224  # pixels of a picture on the page
 _MEANINGS = {
     ACCEPTED: "the prediction set is of one class, and the picture is like those the model learned from",
@@ -130,12 +130,12 @@ def _facts(finding: Finding) -> str:
 
 def _picture(finding: Finding, side: int) -> str:
     """What the network was given, tinted where it speaks for the class; nothing where that is not at hand."""
-    if finding.seen is None:
+    if finding.input_pixels is None:
         return ""
-    image, what = Image.fromarray(finding.seen), "what the model was given"
+    image, what = Image.fromarray(finding.input_pixels), "what the model was given"
     if finding.map is not None and finding.verdict != OUT_OF_SCOPE:
-        height, width = finding.seen.shape[:2]
-        image = draw_overlay(finding.seen, finding.map, (0, height, 0, width))
+        height, width = finding.input_pixels.shape[:2]
+        image = draw_overlay(finding.input_pixels, finding.map, (0, height, 0, width))
         what += f", tinted where it speaks for {finding.label}"
     content = BytesIO()
     image.save(content, "png")
@@ -153,11 +153,11 @@ def _figure(finding: Finding) -> str:
 
 def _most_telling(study: StudyFinding) -> list[Finding]:
     """The slices in scope that look most like a tumour; if none is in scope, the first."""
-    shown = [one for one in study.slices if one.seen is not None]
+    shown = [one for one in study.slices if one.input_pixels is not None]
     inside = [one for one in shown if one.verdict != OUT_OF_SCOPE and one.kind is None]
 
     def likeness(finding: Finding) -> float:
         absent = finding.probabilities.get(NO_TUMOR)
         return max(finding.probabilities.values()) if absent is None else 1 - absent
 
-    return sorted(inside, key=likeness, reverse=True)[:SHOWN] or shown[:SHOWN]
+    return sorted(inside, key=likeness, reverse=True)[:MAX_STUDY_PICTURES] or shown[:MAX_STUDY_PICTURES]

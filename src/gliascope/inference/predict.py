@@ -39,7 +39,7 @@ def prepare(
     file: Source,
     preprocessing: Preprocessing,
     scale: SeriesScale | None = None,
-    entries: ListFolder = lambda _: (),
+    list_folder: ListFolder = lambda _: (),
 ) -> list[PreparedSlice]:
     """Read a file, or what is in memory instead, with the scale of its series; preprocess its slices.
 
@@ -47,7 +47,7 @@ def prepare(
     be read, or is a mask.
     """
     slices = read(file, scale)
-    check_mask(file.path if isinstance(file, InMemory) else file, slices, entries)
+    check_mask(file.path if isinstance(file, InMemory) else file, slices, list_folder)
     if len(slices) > 1:  # a volume without identifiers is a study of its own
         slices = [item if item.study else replace(item, study=str(file)) for item in slices]
     return [PreparedSlice(item, preprocess(item.pixels, preprocessing)) for item in slices]
@@ -66,13 +66,13 @@ class Predictor:
         """Load the graph. Raises BundleError where it cannot be."""
         return cls(bundle.info, Engine(bundle), bundle.calibrator)
 
-    def at(self, level: float) -> "Predictor":
+    def with_level(self, level: float) -> "Predictor":
         """The same graph with prediction sets at another level. Raises as `Bundle.at` does."""
         if self.calibrator is None:
             raise BundleError(
                 "this bundle has no calibrator, and so no prediction sets; predict without a level"
             )
-        return replace(self, calibrator=self.calibrator.at(level))
+        return replace(self, calibrator=self.calibrator.with_level(level))
 
     def findings(self, batch: Sequence[PreparedSlice]) -> list[Finding]:
         """A Finding for every slice of the batch, in order."""
@@ -91,16 +91,16 @@ class Predictor:
         ]
         return [replace(found, kind=one.slice.kind) for one, found in zip(batch, findings, strict=True)]
 
-    def studies(self, findings: Sequence[Finding]) -> list[Finding]:
+    def study_findings(self, findings: Sequence[Finding]) -> list[Finding]:
         """A Finding for every study that several of the ordinary slices' findings belong to."""
         members: dict[str, list[Finding]] = {}
         for finding in findings:
             if finding.study:
                 members.setdefault(finding.study, []).append(finding)
-        heard = [with_say(slices) for slices in members.values()]
-        return [self.study(slices) for slices in heard if len(slices) > 1]
+        heard = [counted_findings(slices) for slices in members.values()]
+        return [self.study_finding(slices) for slices in heard if len(slices) > 1]
 
-    def study(self, findings: Sequence[Finding]) -> Finding:
+    def study_finding(self, findings: Sequence[Finding]) -> Finding:
         """What the findings of its slices say of a study, by the rule of `data.studies`.
 
         `unchecked` or `out of scope`, and without a prediction set: no study has calibrated one.
@@ -124,7 +124,7 @@ class Predictor:
         )
 
 
-def with_say(slices: Sequence[Finding]) -> list[Finding]:
+def counted_findings(slices: Sequence[Finding]) -> list[Finding]:
     """Those that have a say in their study's finding."""
     say = counted_slices([finding.kind for finding in slices])
     return [finding for finding, heard in zip(slices, say, strict=True) if heard]
@@ -133,7 +133,7 @@ def with_say(slices: Sequence[Finding]) -> list[Finding]:
 def predict(
     predictor: Predictor,
     files: Sequence[Path],
-    on_reject: Callable[[ReadError], None],
+    on_unreadable: Callable[[ReadError], None],
     on_slice: Callable[[Slice, Finding], None] = lambda _slice, _finding: None,
     scales: Mapping[Path, SeriesScale] | None = None,
 ) -> Iterator[Finding]:
@@ -147,11 +147,11 @@ def predict(
     def readable() -> Iterator[PreparedSlice]:
         for one in prepare_all(files, predictor.info.preprocessing, scales):
             if isinstance(one, ReadError):
-                on_reject(one)
+                on_unreadable(one)
             else:
                 yield from one
 
-    for one, finding in in_batches(predictor, readable()):
+    for one, finding in predict_batches(predictor, readable()):
         on_slice(one.slice, finding)
         yield finding
 
@@ -177,7 +177,7 @@ def prepare_all(
     return map_in_order(prepare_or_reject, files)
 
 
-def in_batches(
+def predict_batches(
     predictor: Predictor, slices: Iterable[PreparedSlice]
 ) -> Iterator[tuple[PreparedSlice, Finding]]:
     """Yield each slice with its Finding, in order; the graph runs on BATCH of them at once."""
@@ -186,7 +186,7 @@ def in_batches(
         yield from zip(batch, predictor.findings(batch), strict=True)
 
 
-def without_captures(findings: Iterable[Finding], rejects: list[ReadError]) -> Iterator[Finding]:
+def exclude_captures(findings: Iterable[Finding], excluded: list[ReadError]) -> Iterator[Finding]:
     """Set secondary captures aside where their study has acquired slices, too. Captures come last."""
     acquired, captures = set[str | None](), list[Finding]()
     for finding in findings:
@@ -196,7 +196,7 @@ def without_captures(findings: Iterable[Finding], rejects: list[ReadError]) -> I
             acquired.add(finding.study)
             yield finding
     gone = dict.fromkeys(finding.file for finding in captures if finding.study in acquired)
-    rejects.extend(ReadError(file, *EXCLUDED_CAPTURE) for file in gone)
+    excluded.extend(ReadError(file, *EXCLUDED_CAPTURE) for file in gone)
     yield from (finding for finding in captures if finding.study not in acquired)
 
 

@@ -18,7 +18,7 @@ from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, pack_findings, unpack_findings
 from gliascope.inference.findings_table import write_findings
 from gliascope.inference.overlay import draw_overlay
-from gliascope.inference.predict import Predictor, predict, without_captures
+from gliascope.inference.predict import Predictor, exclude_captures, predict
 from gliascope.io import may_be_in_series
 from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesCollector, measure_file, pack_members, unpack_members
@@ -48,8 +48,8 @@ def predict_files(
     bundle: Bundle,
     paths: Sequence[Path],
     out: Path | None,
-    explain: Path | None,
-    workers: Executor | None = None,
+    overlay_folder: Path | None,
+    executor: Executor | None = None,
 ) -> FilePredictions:
     """Predict every slice under `paths`; write findings to `out` and overlays into `explain`.
 
@@ -58,30 +58,36 @@ def predict_files(
     `explain` must be a folder of all of them. Raises GliascopeError where there is no file, none can be read,
     `out` holds something else, or the model gives no maps; BusyError where another process writes there.
     """
-    if explain and not bundle.info.activation_maps:
+    if overlay_folder and not bundle.info.activation_maps:
         raise GliascopeError("this bundle's head has no class activation maps; predict without --explain")
     if out and out.suffix != SUFFIX and out.is_dir():
         raise GliascopeError(
             f"{out}: is a folder; name a file for the findings, like {out / 'findings.jsonl'}"
         )
     for path in paths:
-        if explain and isinstance(path, Path) and explain.resolve().is_relative_to(path.resolve()):
-            raise GliascopeError(f"{explain}: lies in {path}, so overlays would be predicted; choose another")
-    work, rejects = _Work(bundle, explain), list[ReadError]()
-    own = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(explain)]
+        if (
+            overlay_folder
+            and isinstance(path, Path)
+            and overlay_folder.resolve().is_relative_to(path.resolve())
+        ):
+            raise GliascopeError(
+                f"{overlay_folder}: lies in {path}, so overlays would be predicted; choose another"
+            )
+    work, rejects = _Work(bundle, overlay_folder), list[ReadError]()
+    own = [__version__, onnxruntime.__version__, bundle.info.model_dump_json(), str(overlay_folder)]
     with ExitStack() as stack:
-        if explain:
-            stack.enter_context(folder_lock(explain))
+        if overlay_folder:
+            stack.enter_context(folder_lock(overlay_folder))
         kept = stack.enter_context(file_lock(out)) if out else None
-        made = _Blocks(paths, json.dumps(own), _scales(paths, kept, workers))
+        made = _Blocks(paths, json.dumps(own), _scales(paths, kept, executor))
         # Here one after the other: the graph takes all cores.
-        contents = resumable_map(made, work, kept, "predict", workers or ThreadExecutor(1))
-        findings = without_captures(_readable(contents, rejects), rejects)
+        contents = resumable_map(made, work, kept, "predict", executor or ThreadExecutor(1))
+        findings = exclude_captures(_readable(contents, rejects), rejects)
         if out and out.suffix == SUFFIX:
             write_findings(out, findings, work.predictor)
             return FilePredictions([], rejects)
         job = FilePredictions(list(findings), rejects)
-        job.findings.extend(work.predictor.studies(job.findings))
+        job.findings.extend(work.predictor.study_findings(job.findings))
         if out:
             write_text(out, "".join(finding.to_json() + "\n" for finding in job.findings))
     return job

@@ -16,8 +16,8 @@ from gliascope.runtime.progress import progress
 from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import cache_folder
 from gliascope.training.distributed import own_share
-from gliascope.training.environment import engine
-from gliascope.training.inputs import Device, Host, OnTheFlyInputs, Rows, batch
+from gliascope.training.environment import engine_name
+from gliascope.training.inputs import DeviceTensors, HostArrays, OnTheFlyInputs, Rows, load_batch
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -35,12 +35,17 @@ class Activations:
     def __init__(self, inputs: OnTheFlyInputs, frozen: str, fabric: "Fabric") -> None:
         self.inputs, self.fabric, self.device = inputs, fabric, inputs.device
         self.recipe, self.store = inputs.recipe, inputs.store
-        assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)
+        assert inputs.frozen_backbone is not None  # noqa: S101 (there is nothing to keep without)
         content = hashlib.blake2b(digest_size=10)
         # Parts without parameters change no fingerprint, so the place of the cut counts, too.
-        network = (self.recipe.backbone, frozen, weights_hash(inputs.prefix.network), str(self.recipe.seed))
+        network = (
+            self.recipe.backbone,
+            frozen,
+            weights_hash(inputs.frozen_backbone.network),
+            str(self.recipe.seed),
+        )
         # The augmentation before it is torch's in any case.
-        made_by = (engine(self.device), inputs.prefix.engine)
+        made_by = (engine_name(self.device), inputs.frozen_backbone.engine_name)
         pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
         for part in (*pixels, *network, *made_by, self.recipe.augmentation.model_dump_json()):
             content.update(part.encode() + b"\n")
@@ -83,7 +88,7 @@ class Activations:
             advance(len(batch_rows))
 
     def _batch(self, view: int, rows: Rows) -> Tensor:
-        return batch(self.inputs, np.full(len(rows), view), rows)
+        return load_batch(self.inputs, np.full(len(rows), view), rows)
 
 
 def _missing(file: ResumableArray, rows: Rows) -> Rows:
@@ -97,11 +102,11 @@ class CachedActivations:
         self.device = activations.device
         self.files = {view: activations.view(view, rows) for view in views}
 
-    def load(self, views: Rows, rows: Rows) -> Host:
+    def load(self, views: Rows, rows: Rows) -> HostArrays:
         """float16 (n, channels, height, width)."""
         return (np.stack([self.files[view][row] for view, row in zip(views.tolist(), rows, strict=True)]),)
 
-    def compute(self, kind: int, loaded: Device) -> Tensor:
+    def compute(self, kind: int, loaded: DeviceTensors) -> Tensor:
         """The same as float32, channels last."""
         activations = loaded[0].float()
         if activations.ndim < 4:  # pooled

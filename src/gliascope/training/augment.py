@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from gliascope.recipes.schema import Augmentation
-from gliascope.training.intensities import BIAS_TERMS, CHANGES, smooth
+from gliascope.training.intensities import BIAS_TERMS, INTENSITY_CHANGES, smooth_field
 
 ELASTIC_MODES = 3  # half waves along each side
 # How many random numbers each field of Augmentation takes. A new one comes last: the others keep theirs.
@@ -34,13 +34,15 @@ COLUMNS = {
     name: slice(end - n, end)
     for (name, n), end in zip(NUMBERS.items(), accumulate(NUMBERS.values()), strict=True)
 }
-PARAMETERS = sum(NUMBERS.values())
-GEOMETRY = ("flip", "rotate", "translate", "scale", "shear", "crop", "elastic")
-FIRST = 6  # numbers in the first hash
-EACH = 16  # in every other: 64 bytes are the most that BLAKE2b gives
+NUMBERS_PER_VIEW = sum(NUMBERS.values())
+GEOMETRIC = ("flip", "rotate", "translate", "scale", "shear", "crop", "elastic")
+_FIRST = 6  # numbers in the first hash
+_EACH = 16  # in every other: 64 bytes are the most that BLAKE2b gives
 
 
-def draws(pixel_hashes: NDArray[np.str_], views: NDArray[np.int64] | int, seed: int) -> NDArray[np.float32]:
+def random_numbers(
+    pixel_hashes: NDArray[np.str_], views: NDArray[np.int64] | int, seed: int
+) -> NDArray[np.float32]:
     """Uniform numbers in [0, 1), (slices, PARAMETERS), keyed by seed, view and slice content.
 
     So neither order, nor batch, nor an interruption changes what a slice looks like in a view.
@@ -48,15 +50,15 @@ def draws(pixel_hashes: NDArray[np.str_], views: NDArray[np.int64] | int, seed: 
     """
     each = np.broadcast_to(views, len(pixel_hashes)).tolist()
     rows = [_bytes(f"{seed}:{view}:{name}") for view, name in zip(each, pixel_hashes, strict=True)]
-    integers = np.frombuffer(b"".join(rows), dtype="<u4").reshape(len(rows), PARAMETERS)
+    integers = np.frombuffer(b"".join(rows), dtype="<u4").reshape(len(rows), NUMBERS_PER_VIEW)
     return (integers >> 8).astype(np.float32) / np.float32(1 << 24)
 
 
 def _bytes(key: str) -> bytes:
-    blocks = [hashlib.blake2b(key.encode(), digest_size=4 * FIRST).digest()]
-    for block in range(1, 1 + math.ceil((PARAMETERS - FIRST) / EACH)):
-        blocks.append(hashlib.blake2b(f"{key}:{block}".encode(), digest_size=4 * EACH).digest())
-    return b"".join(blocks)[: 4 * PARAMETERS]
+    blocks = [hashlib.blake2b(key.encode(), digest_size=4 * _FIRST).digest()]
+    for block in range(1, 1 + math.ceil((NUMBERS_PER_VIEW - _FIRST) / _EACH)):
+        blocks.append(hashlib.blake2b(f"{key}:{block}".encode(), digest_size=4 * _EACH).digest())
+    return b"".join(blocks)[: 4 * NUMBERS_PER_VIEW]
 
 
 def augment(images: Tensor, augmentation: Augmentation, uniform: Tensor, size: int) -> Tensor:
@@ -65,12 +67,12 @@ def augment(images: Tensor, augmentation: Augmentation, uniform: Tensor, size: i
     images: (n, channels, stored, stored) in [0, 1], stored ≥ size; uniform: (n, PARAMETERS) from `draws`, on
     the same device. Without `crop`, a smaller view shows the warped picture's central square.
     """
-    if any(getattr(augmentation, name) for name in GEOMETRY):
+    if any(getattr(augmentation, name) for name in GEOMETRIC):
         images = _warp(images, augmentation, uniform, size)
     elif size < images.shape[-1]:
         start = _margin(images.shape[-1], size)
         images = images[..., start : start + size, start : start + size]
-    for name, change in CHANGES.items():
+    for name, change in INTENSITY_CHANGES.items():
         if greatest := getattr(augmentation, name):
             images = change(images, uniform[:, COLUMNS[name]], greatest)
     return images.clamp(0, 1)
@@ -134,7 +136,7 @@ def _bend(uniform: Tensor, greatest: float, size: int) -> Tensor:
     """
     place = (torch.arange(size, device=uniform.device) + 0.5) * (math.pi / size)
     waves = torch.stack([(half_waves * place).sin() for half_waves in range(1, ELASTIC_MODES + 1)])
-    field = smooth((2 * uniform[:, 1:] - 1).view(-1, 2, ELASTIC_MODES, ELASTIC_MODES), waves)
+    field = smooth_field((2 * uniform[:, 1:] - 1).view(-1, 2, ELASTIC_MODES, ELASTIC_MODES), waves)
     longest = field.square().sum(1).amax((1, 2)).sqrt().clamp(min=1e-6)
     field = field * (uniform[:, 0] * 2 * greatest / longest)[:, None, None, None]
     return field.movedim(1, -1)

@@ -37,19 +37,19 @@ def load_weights(path: Path, module: nn.Module) -> None:
         ) from None
 
 
-def load_classifier(trained: Run) -> Classifier:
+def load_classifier(run: Run) -> Classifier:
     """The network of a finished run, on the CPU. Raises RunError where its weights are missing or damaged."""
     # The run's own weights follow: none need be had from elsewhere.
-    recipe = trained.recipe.model_copy(update={"weights": RANDOM})
-    classifier = build_classifier(recipe, len(trained.record.classes))
-    load_weights(trained.folder / "chosen.safetensors", classifier)
+    recipe = run.recipe.model_copy(update={"weights": RANDOM})
+    classifier = build_classifier(recipe, len(run.record.classes))
+    load_weights(run.folder / "chosen.safetensors", classifier)
     return classifier
 
 
 def save_progress(
     folder: Path,
     module: nn.Module,
-    average: nn.Module | None,
+    averaged: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     progress: dict[str, Any],
 ) -> None:
@@ -58,8 +58,8 @@ def save_progress(
     What was the last checkpoint is kept as the one before.
     """
     tensors = {f"model.{key}": value for key, value in module.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
+    if averaged is not None:
+        tensors |= {f"average.{key}": value for key, value in averaged.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         # SGD without momentum keeps a None.
         tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items() if value is not None}
@@ -118,13 +118,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def restore(
     tensors: dict[str, Tensor],
     module: nn.Module,
-    average: nn.Module | None,
+    averaged: nn.Module | None,
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Put back what `load_progress` read."""
     module.load_state_dict(with_prefix(tensors, "model."))
-    if average is not None:
-        average.load_state_dict(with_prefix(tensors, "average."))
+    if averaged is not None:
+        averaged.load_state_dict(with_prefix(tensors, "average."))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in with_prefix(tensors, "optimizer.").items():
         number, name = key.split(".", 1)

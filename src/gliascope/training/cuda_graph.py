@@ -28,13 +28,13 @@ class CudaGraphRunner:
     """
 
     function: Callable[[Any, Tensors], Tensors]
-    recorded: bool
+    enabled: bool
     _known: dict[Hashable, _Recording | None] = field(default_factory=dict)
     _pool: Any = None
 
     def __call__(self, kind: Hashable, tensors: Tensors) -> Tensors:
         """What the function returns."""
-        if not self.recorded:
+        if not self.enabled:
             return self.function(kind, tensors)
         key = (kind, *(tensor.shape for tensor in tensors))
         if key not in self._known:

@@ -20,7 +20,7 @@ class Subset:
     paths: Sequence[str]
 
     @classmethod
-    def of(cls, split: Split, store: Store, name: str) -> "Subset":
+    def from_split(cls, split: Split, store: Store, name: str) -> "Subset":
         """One part of a split. Raises GliascopeError where the store is of another catalogue."""
         frame = split.subset(name)
         rows, labels = store.rows(frame["pixel_hash"]), split.class_numbers(name)

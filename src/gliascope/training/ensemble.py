@@ -64,7 +64,7 @@ class MemberInput(nn.Module):
         return images.movedim(1, -1) if images.ndim == 4 else images
 
 
-class JointModel(nn.Module):
+class EnsembleNetwork(nn.Module):
     """All members on one picture, and the mean of their answers.
 
     Parameters
@@ -77,11 +77,13 @@ class JointModel(nn.Module):
         What the answer is the mean of: the members' probabilities or their logits.
     """
 
-    def __init__(self, members: Sequence[DeployedNetwork], given: Preprocessing, of: Average) -> None:
+    def __init__(
+        self, members: Sequence[DeployedNetwork], preprocessing: Preprocessing, average: Average
+    ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self.inputs = nn.ModuleList(MemberInput(given, member.preprocessing) for member in members)
-        self.of: Average = of
+        self.inputs = nn.ModuleList(MemberInput(preprocessing, member.preprocessing) for member in members)
+        self.average: Average = average
         self.outputs = ["logits", "features", *(["maps"] if _have_mean_map(members) else [])]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
@@ -101,13 +103,15 @@ class JointModel(nn.Module):
         """
         answers = [member(shown(pixels)) for member, shown in zip(self.members, self.inputs, strict=True)]
         logits, features, *maps = zip(*answers, strict=False)
-        joint = [average_views(torch.stack(logits), self.of), torch.cat(features, dim=1)]
+        joint = [average_views(torch.stack(logits), self.average), torch.cat(features, dim=1)]
         if "maps" in self.outputs:
             joint.append(torch.stack(maps[0]).mean(0))
         return tuple(joint)
 
 
-def join(name: str, runs: Sequence[Run], given: Preprocessing, of: Average = "probabilities") -> Bundle:
+def export_ensemble(
+    name: str, runs: Sequence[Run], preprocessing: Preprocessing, average: Average = "probabilities"
+) -> Bundle:
     """One Bundle that answers as all runs together; they are rebuilt from their weights.
 
     Parameters
@@ -116,9 +120,9 @@ def join(name: str, runs: Sequence[Run], given: Preprocessing, of: Average = "pr
         What the Bundle calls its recipe.
     runs
         Finished runs of equal classes.
-    given
+    preprocessing
         What the ensemble is given: `joint_preprocessing` of the runs'.
-    of
+    average
         What the answer is the mean of: Lakshminarayanan et al. (Deep Ensembles, 2017) take probabilities.
 
     Raises
@@ -132,21 +136,21 @@ def join(name: str, runs: Sequence[Run], given: Preprocessing, of: Average = "pr
     for member, bundle in zip(members, bundles, strict=True):
         # The weights alone do not make the network: another version of timm may build it differently.
         check(member, member.outputs, bundle)
-    joint = JointModel(members, given, of).eval()
-    pixels = torch.zeros(2, *given.shape, dtype=torch.uint8)
+    joint = EnsembleNetwork(members, preprocessing, average).eval()
+    pixels = torch.zeros(2, *preprocessing.shape, dtype=torch.uint8)
     model = _shared(to_onnx(joint, pixels, "pixels", joint.outputs))
     infos = [bundle.info for bundle in bundles]
     views = [view for info in infos for view in info.tta["views"]]
     info = BundleInfo(
         recipe=name,
         classes=infos[0].classes,
-        preprocessing=given,
+        preprocessing=preprocessing,
         tta=infos[0].tta | {"views": [view for n, view in enumerate(views) if view not in views[:n]]},
         activation_maps="maps" in joint.outputs,
         parameters=sum(info.parameters for info in infos),
         model_sha256=hashlib.sha256(model).hexdigest(),
-        versions=merged([info.versions for info in infos]),
-        licences=merged([info.licences for info in infos]),
+        versions=merge_facts([info.versions for info in infos]),
+        licences=merge_facts([info.licences for info in infos]),
     )
     joined = Bundle(info, model)
     check(joint, joint.outputs, joined)
@@ -179,7 +183,7 @@ def _have_mean_map(members: Sequence[DeployedNetwork]) -> bool:
     return len(shapes) == len({one.input_size / one.size for one in prepared}) == 1
 
 
-def merged(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merge_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Each fact once; where members differ in it, all their values in one string."""
     result = {}
     for key in dict.fromkeys(key for one in facts for key in one):

@@ -52,7 +52,7 @@ def _in_bf16(device: torch.device, precision: Precision) -> bool:
     return precision == "bf16"
 
 
-def engine(device: torch.device, precision: Precision = "auto") -> str:
+def engine_name(device: torch.device, precision: Precision = "auto") -> str:
     """What computes under `mixed`, and how: others round differently, so what is kept says which made it."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return f"torch {torch.__version__} {name} {'bf16' if _in_bf16(device, precision) else 'float32'}"

@@ -14,7 +14,7 @@ from gliascope.recipes import Recipe
 from gliascope.runtime.progress import progress
 from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import Store, cache_folder
-from gliascope.training.environment import autocast, engine
+from gliascope.training.environment import autocast, engine_name
 
 BATCH = 64
 
@@ -31,7 +31,7 @@ def backbone_features(
     backbone = pretrained_backbone(recipe.backbone, recipe.weights).eval()
     content = hashlib.blake2b(digest_size=10)
     pixels = (store.key, store.preprocessing.model_dump_json())
-    for part in (*pixels, recipe.backbone, weights_hash(backbone), engine(device)):
+    for part in (*pixels, recipe.backbone, weights_hash(backbone), engine_name(device)):
         content.update(part.encode() + b"\n")
     content.update(store.hashes[rows].tobytes())
     file = ResumableArray(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from gliascope.export.onnx import to_onnx
 from gliascope.inference.engine import open_session
 from gliascope.recipes import Precision
-from gliascope.training.environment import autocast, engine
+from gliascope.training.environment import autocast, engine_name
 
-EXPORTED = 2000  # images, from which exporting (ten seconds) pays
+MIN_IMAGES_TO_EXPORT = 2000  # images, from which exporting (ten seconds) pays
 
 
 class FrozenBackbone:
@@ -26,19 +26,21 @@ class FrozenBackbone:
     ) -> None:
         self.network, self.device, self.precision = network.eval(), device, precision
         self._session: Any = None
-        self.exported = device.type == "cpu" and images >= EXPORTED and precision != "bf16"
+        self.uses_onnxruntime = (
+            device.type == "cpu" and images >= MIN_IMAGES_TO_EXPORT and precision != "bf16"
+        )
 
     @property
-    def engine(self) -> str:
+    def engine_name(self) -> str:
         """What computes, and how, for the name of what is kept."""
-        if self.exported:
+        if self.uses_onnxruntime:
             return f"onnxruntime {onnxruntime.__version__}, exported by torch {torch.__version__}"
-        return engine(self.device, self.precision)
+        return engine_name(self.device, self.precision)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Float32, or bf16 where `mixed` makes it so."""
-        if not self.exported:
+        if not self.uses_onnxruntime:
             with autocast(self.device, self.precision):
                 return self.network(images)  # type: ignore[no-any-return]
         if self._session is None:

@@ -51,7 +51,7 @@ def is_stage_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
     return len(rows) - 1 - accuracies.index(max(accuracies)) >= stage.patience
 
 
-def log(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
+def log_epoch(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
     """Write metrics.csv, TensorBoard's scalars with the last epoch's loss by batch, and a line to read."""
     from torch.utils.tensorboard import SummaryWriter
 

@@ -13,18 +13,18 @@ from gliascope.export.tta import apply_tta_view
 from gliascope.models.classifier import Normalise
 from gliascope.recipes import Recipe, TestView
 from gliascope.store.store import Store
-from gliascope.training.augment import augment, draws
+from gliascope.training.augment import augment, random_numbers
 from gliascope.training.frozen_backbone import FrozenBackbone
 
 Rows = NDArray[np.int64]
-Host = tuple[NDArray[np.generic], ...]
-Device = tuple[Tensor, ...]
+HostArrays = tuple[NDArray[np.generic], ...]
+DeviceTensors = tuple[Tensor, ...]
 Item = TypeVar("Item")
 
 
-def deployed_views(recipe: Recipe, all_of_them: bool = True) -> list[int]:
+def deployed_views(recipe: Recipe, with_tta: bool = True) -> list[int]:
     """Numbers of the recipe's test-time views; without `all_of_them`, of the plain one alone."""
-    if not all_of_them:
+    if not with_tta:
         return [0]
     return [0 if view == TestView() else -1 - number for number, view in enumerate(recipe.tta.views)]
 
@@ -40,17 +40,17 @@ class Inputs(Protocol):
 
     device: torch.device
 
-    def load(self, views: Rows, rows: Rows) -> Host:
+    def load(self, views: Rows, rows: Rows) -> HostArrays:
         """Read view `views[i]` of store row `rows[i]` from disk or memory; no arithmetic."""
 
-    def compute(self, kind: int, loaded: Device) -> Tensor:
+    def compute(self, kind: int, loaded: DeviceTensors) -> Tensor:
         """Network input from what was loaded, on the device; `kind` as `shown` tells it."""
 
     def release(self) -> None:
         """Give back memory that can be had again."""
 
 
-def batch(inputs: Inputs, views: Rows, rows: Rows) -> Tensor:
+def load_batch(inputs: Inputs, views: Rows, rows: Rows) -> Tensor:
     """Both steps at once."""
     return inputs.compute(view_kind(views), to_device(inputs.load(views, rows), inputs.device))
 
@@ -66,24 +66,26 @@ class OnTheFlyInputs:
         self,
         store: Store,
         recipe: Recipe,
-        prefix: FrozenBackbone | None,
+        frozen_backbone: FrozenBackbone | None,
         device: torch.device,
-        resident: Tensor | None = None,
+        device_pixels: Tensor | None = None,
     ) -> None:
-        self.store, self.recipe, self.prefix, self.device = store, recipe, prefix, device
-        self.resident = resident
+        self.store, self.recipe, self.frozen_backbone, self.device = store, recipe, frozen_backbone, device
+        self.device_pixels = device_pixels
         self.normalise = Normalise(recipe.preprocessing).to(device)
 
-    def load(self, views: Rows, rows: Rows) -> Host:
+    def load(self, views: Rows, rows: Rows) -> HostArrays:
         """Stored pixels, or where they are; the numbers augmentation is drawn by; which ones are plain."""
-        pixels = rows if self.resident is not None else self.store.pixels[rows]
-        return pixels, draws(self.store.hashes[rows], views, self.recipe.seed), views == 0
+        pixels = rows if self.device_pixels is not None else self.store.pixels[rows]
+        return pixels, random_numbers(self.store.hashes[rows], views, self.recipe.seed), views == 0
 
     @torch.no_grad()
-    def compute(self, kind: int, loaded: Device) -> Tensor:
+    def compute(self, kind: int, loaded: DeviceTensors) -> Tensor:
         """(n, 3, size, size), or the frozen part's activations of it."""
         pixels, uniform, plain = loaded
-        whole = self.normalise.scale_to_unit(pixels if self.resident is None else self.resident[pixels])
+        whole = self.normalise.scale_to_unit(
+            pixels if self.device_pixels is None else self.device_pixels[pixels]
+        )
         if kind < 0:
             images = self.normalise.centre_crop(apply_tta_view(whole, self.recipe.tta.views[-1 - kind]))
         elif kind == 0:
@@ -94,7 +96,7 @@ class OnTheFlyInputs:
             if self.recipe.views:  # numbered from 0
                 images = images.where(~plain[:, None, None, None], self.normalise.centre_crop(whole))
         images = self.normalise.normalise(images).contiguous(memory_format=torch.channels_last)
-        return images if self.prefix is None else self.prefix(images)
+        return images if self.frozen_backbone is None else self.frozen_backbone(images)
 
     def release(self) -> None:
         """Nothing is held."""
@@ -107,7 +109,7 @@ def pixels_on_device(store: Store, device: torch.device) -> Tensor | None:
     return torch.from_numpy(np.array(store.pixels)).to(device)
 
 
-def to_device(arrays: Host, device: torch.device) -> Device:
+def to_device(arrays: HostArrays, device: torch.device) -> DeviceTensors:
     """Copy to the device, without waiting for it where it is a GPU."""
     tensors = [torch.from_numpy(array) for array in arrays]
     if device.type == "cuda":

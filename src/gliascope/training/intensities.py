@@ -14,7 +14,7 @@ BIAS_ORDER = 3
 BIAS_TERMS = [(i, j) for i in range(BIAS_ORDER + 1) for j in range(BIAS_ORDER + 1) if 0 < i + j <= BIAS_ORDER]
 
 
-def smooth(coefficients: Tensor, basis: Tensor) -> Tensor:
+def smooth_field(coefficients: Tensor, basis: Tensor) -> Tensor:
     """Field Σ c_ij b_i(y) b_j(x): coefficients (…, k, k) and basis (k, size) to (…, size, size)."""
     return basis.mT @ coefficients @ basis
 
@@ -40,7 +40,7 @@ def bias_field(images: Tensor, uniform: Tensor, greatest: float) -> Tensor:
     for column, (i, j) in enumerate(BIAS_TERMS):
         coefficients[:, i, j] = (2 * uniform[:, column] - 1) * greatest
     powers = torch.stack([place**power for power in range(BIAS_ORDER + 1)])
-    field = smooth(coefficients, powers)
+    field = smooth_field(coefficients, powers)
     return images * (field - field.mean((1, 2), keepdim=True)).exp()[:, None]
 
 
@@ -108,6 +108,6 @@ def _hash(keys: Tensor) -> Tensor:
 
 
 # In the order in which they are applied, that of Augmentation's fields.
-CHANGES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+INTENSITY_CHANGES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     change.__name__: change for change in (bias_field, gamma, contrast, brightness, ghost, noise)
 }

@@ -17,13 +17,13 @@ from gliascope.training.checkpoints import (
     with_prefix,
 )
 from gliascope.training.data import TrainingData
-from gliascope.training.history import Epoch, chosen_epoch, is_stage_over, log
+from gliascope.training.history import Epoch, chosen_epoch, is_stage_over, log_epoch
 from gliascope.training.stage import StageTraining
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-DIVERGED = "diverged.txt"
+DIVERGED_FILE = "diverged.txt"
 
 
 def load_history(folder: Path) -> list[Epoch]:
@@ -35,9 +35,9 @@ def load_history(folder: Path) -> list[Epoch]:
 def fit(
     fabric: "Fabric",
     classifier: Classifier,
-    material: TrainingData,
+    data: TrainingData,
     folder: Path,
-    watch: Callable[[Sequence[Epoch]], None] = lambda _: None,
+    on_epoch: Callable[[Sequence[Epoch]], None] = lambda _: None,
 ) -> None:
     """Train all stages; `folder` then holds chosen and last checkpoints and logs.
 
@@ -48,8 +48,8 @@ def fit(
     saved = load_progress(folder)
     if saved:
         history = _epochs(saved[0])
-        watch(history)
-    for number, stage in enumerate(material.recipe.stages):
+        on_epoch(history)
+    for number, stage in enumerate(data.recipe.stages):
         done = [epoch for epoch in history if epoch.stage == number]
         if is_stage_over(stage, done):
             continue
@@ -58,21 +58,21 @@ def fit(
         elif number > 0:
             _start_stage(fabric, folder, number, classifier)
         fabric.to_device(classifier)
-        training = StageTraining(fabric, classifier, material, number)
+        training = StageTraining(fabric, classifier, data, number)
         if saved and done:
             restore(saved[1], classifier, training.averaged_network, training.optimizer)
         for epoch in _epochs_or_diverged(training, done, folder):
             history.append(epoch)
             _keep(training, history, folder)
-            watch(history)
+            on_epoch(history)
 
 
 def _keep(training: StageTraining, history: list[Epoch], folder: Path) -> None:
     """Write what the last epoch has come to: one process does, the others wait for it."""
     if training.fabric.is_global_zero:
         if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
-            save_weights(folder / "chosen.safetensors", training.chosen_network)
-        log(folder, history, training.losses)
+            save_weights(folder / "chosen.safetensors", training.validated_network)
+        log_epoch(folder, history, training.losses)
         state = {"history": [asdict(row) for row in history]}
         save_progress(folder, training.classifier, training.averaged_network, training.optimizer, state)
     training.fabric.barrier()
@@ -82,7 +82,7 @@ def _epochs_or_diverged(training: StageTraining, done: list[Epoch], folder: Path
     try:
         yield from training.epochs(done)
     except DivergedError as error:
-        write_text(folder / DIVERGED, "".join(f"{name}\n" for name in error.slices))
+        write_text(folder / DIVERGED_FILE, "".join(f"{name}\n" for name in error.slices))
         raise
 
 

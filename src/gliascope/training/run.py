@@ -48,10 +48,10 @@ def train(
     if run.model.exists():
         return run
     seen = Split(exclude_calibrating(split.frame, recipe.chooses))
-    train_part, val, test = (Subset.of(seen, store, name) for name in SUBSETS)
-    material = TrainingData(recipe, store, len(split.classes), train_part, val, test, cache)
+    train_part, val, test = (Subset.from_split(seen, store, name) for name in SUBSETS)
+    data = TrainingData(recipe, store, len(split.classes), train_part, val, test, cache)
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
-    fabric.launch(partial(_fit, run=run, material=material))
+    fabric.launch(partial(_fit, run=run, data=data))
     if not fabric.is_global_zero:
         return run
     classifier = build_classifier(recipe, len(split.classes))
@@ -70,18 +70,18 @@ def train(
     return run
 
 
-def _fit(fabric: "Fabric", run: Run, material: TrainingData) -> None:
+def _fit(fabric: "Fabric", run: Run, data: TrainingData) -> None:
     """What every process does."""
     set_threads(fabric)
     set_determinism(run.recipe.deterministic)
     if fabric.is_global_zero:
         run.save()
-    classifier = build_classifier(run.recipe, material.classes)
+    classifier = build_classifier(run.recipe, data.classes)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         from timm.layers.norm_act import convert_sync_batchnorm
 
         classifier = convert_sync_batchnorm(classifier)  # type: ignore[no-untyped-call]
-    fit(fabric, classifier, material, run.folder)
+    fit(fabric, classifier, data, run.folder)
 
 
 def _open(new: Run) -> Run:

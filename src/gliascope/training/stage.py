@@ -25,12 +25,12 @@ from gliascope.training.environment import autocast
 from gliascope.training.frozen_backbone import FrozenBackbone
 from gliascope.training.history import Epoch, is_stage_over
 from gliascope.training.inputs import (
-    Device,
-    Host,
+    DeviceTensors,
+    HostArrays,
     Inputs,
     OnTheFlyInputs,
-    batch,
     deployed_views,
+    load_batch,
     pixels_on_device,
     prefetch,
     to_device,
@@ -47,34 +47,38 @@ if TYPE_CHECKING:
 class StageTraining:
     """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
 
-    def __init__(self, fabric: "Fabric", classifier: Classifier, material: TrainingData, number: int) -> None:
-        self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
-        self.recipe = material.recipe
-        self.stage: Stage = self.recipe.stages[number]
-        self.batches = Batches(fabric, material, number)
+    def __init__(
+        self, fabric: "Fabric", classifier: Classifier, data: TrainingData, stage_number: int
+    ) -> None:
+        self.fabric, self.classifier, self.data, self.stage_number = fabric, classifier, data, stage_number
+        self.recipe = data.recipe
+        self.stage: Stage = self.recipe.stages[stage_number]
+        self.batches = Batches(fabric, data, stage_number)
         fixed = frozen_layers(classifier, self.stage.freeze)
         classifier.requires_grad_(True)
         prefix, tail = cut_network(classifier, fixed.cut) if fixed.cut else (None, classifier)
         if prefix is not None:
             fabric.to_device(prefix.eval().requires_grad_(False))
-        self.still = [classifier.get_submodule(name) for name in fixed.modules]
-        for module in self.still:
+        self.frozen_modules = [classifier.get_submodule(name) for name in fixed.modules]
+        for module in self.frozen_modules:
             module.requires_grad_(False)
         if self.stage.batch_norm == "frozen":
-            self.still += [part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)]
+            self.frozen_modules += [
+                part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)
+            ]
         self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
-        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.classes)
+        counts = torch.bincount(torch.from_numpy(data.train.labels), minlength=classifier.classes)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
         self.averaged = EMA(classifier, self.recipe.ema) if self.recipe.ema else None
         self.deployed: nn.Module = tail
         if self.averaged is not None:
             self.deployed = (
-                cut_network(self.chosen_network, fixed.cut)[1] if fixed.cut else self.chosen_network
+                cut_network(self.validated_network, fixed.cut)[1] if fixed.cut else self.validated_network
             )
-        self.rate = torch.zeros((), device=fabric.device)
-        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.rate))
+        self.learning_rate = torch.zeros((), device=fabric.device)
+        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.learning_rate))
         alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
-        self.step = CudaGraphRunner(self._step, recorded=alone_on_gpu)
+        self.step = CudaGraphRunner(self._step, enabled=alone_on_gpu)
         self.losses = torch.zeros(0)
 
     @property
@@ -83,13 +87,13 @@ class StageTraining:
         return self.averaged.module if self.averaged else None
 
     @property
-    def chosen_network(self) -> nn.Module:
+    def validated_network(self) -> nn.Module:
         """The network that validation has seen."""
         return self.classifier if self.averaged_network is None else self.averaged_network
 
     def _inputs(self, frozen_part: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
         """What training, validation and watching the test part are fed."""
-        material, recipe, device = self.material, self.recipe, self.fabric.device
+        material, recipe, device = self.data, self.recipe, self.fabric.device
         prefix = None
         if frozen_part is not None:
             images = (recipe.views or self.stage.epochs) * len(material.store.hashes)
@@ -121,23 +125,23 @@ class StageTraining:
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
             self._agree()
             views = [epoch + 1] if self.recipe.augmented_validation else self._shown
-            val_loss, val_accuracy = self._score(self.material.val, self.val_inputs, views)
+            val_loss, val_accuracy = self._score(self.data.val, self.val_inputs, views)
             test_accuracy = None
             if self.recipe.watch_test:
-                test_accuracy = self._score(self.material.test, self.test_inputs, self._shown)[1]
+                test_accuracy = self._score(self.data.test, self.test_inputs, self._shown)[1]
             for inputs in (self.inputs, self.val_inputs, self.test_inputs):
                 inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
                 raise self._diverged(epoch, train_loss, val_loss)
             seconds = round(time.perf_counter() - began, 2)
             figures = (lr, train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, seconds)
-            rows.append(Epoch(self.number, epoch, *figures))
+            rows.append(Epoch(self.stage_number, epoch, *figures))
             yield rows[-1]
 
     def _agree(self) -> None:
         """Give all processes the batch statistics of the first, which are kept: each saw its share alone."""
         if self.fabric.world_size > 1:
-            for buffer in self.chosen_network.buffers():
+            for buffer in self.validated_network.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def _diverged(self, epoch: int, train_loss: float, val_loss: float) -> DivergedError:
@@ -150,9 +154,9 @@ class StageTraining:
             on = f"{slices[0]} and {len(slices) - 1} more"
             where = f", first in step {step + 1} of {self.batches.steps}, on {on}"
         return DivergedError(
-            f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
+            f"stage {self.stage_number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
             f"{val_loss} in validation{where}; the epochs before are kept; lower the rate, e.g. "
-            f"--set stages.{self.number}.lr={self.stage.lr / 10:g}",
+            f"--set stages.{self.stage_number}.lr={self.stage.lr / 10:g}",
             slices,
         )
 
@@ -162,19 +166,19 @@ class StageTraining:
         return deployed_views(self.recipe, self.recipe.tta.in_validation)
 
     def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
-        recipe, train, device = self.recipe, self.material.train, self.fabric.device
+        recipe, train, device = self.recipe, self.data.train, self.fabric.device
         slow = self.stage.plateau.product(val_losses) if self.stage.plateau else 1.0
         steps, losses, correct = self.batches.steps, [], torch.zeros((), device=device)
         self.tail.train()
-        for module in self.still:
+        for module in self.frozen_modules:
             module.eval()
         with progress(f"epoch {epoch + 1} of {self.stage.epochs}", len(train.rows)) as advance:
             for number, (size, kind, loaded) in enumerate(prefetch(self._batches(epoch))):
                 step = epoch * steps + number
                 rate = self.stage.schedule.rate(self.stage.lr, step, steps, self.stage.epochs) * slow
-                self.rate.fill_(rate)
+                self.learning_rate.fill_(rate)
                 # Dropout is keyed by the step: resuming needs no state of the generator.
-                seed = (recipe.seed << 32) + (self.number << 24) + step
+                seed = (recipe.seed << 32) + (self.stage_number << 24) + step
                 torch.manual_seed(seed ^ (self.fabric.global_rank << 20))
                 hits, loss = self.step((size, kind), to_device(loaded, device))
                 if self.averaged is not None:
@@ -185,15 +189,15 @@ class StageTraining:
         self.losses = self._sum(torch.stack(losses)).cpu() / self.fabric.world_size
         return rate, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[int, int, Host]]:
+    def _batches(self, epoch: int) -> Iterator[tuple[int, int, HostArrays]]:
         """Size of each batch; of this process's share: kind of views, and what `_step` takes."""
-        train, views = self.material.train, self.batches.views(epoch)
-        for number, (size, mine) in enumerate(self.batches.shares(epoch), epoch * self.batches.steps):
+        train, views = self.data.train, self.batches.views(epoch)
+        for number, (size, mine) in enumerate(self.batches.own_shares(epoch), epoch * self.batches.steps):
             loaded = self.inputs.load(views[mine], train.rows[mine])
-            mixed_with = self.batches.mixed_with(number, len(mine))
+            mixed_with = self.batches.mixup_partners(number, len(mine))
             yield size, view_kind(views[mine]), (train.labels[mine], *mixed_with, *loaded)
 
-    def _step(self, kind: tuple[int, int], given: Device) -> Device:
+    def _step(self, kind: tuple[int, int], given: DeviceTensors) -> DeviceTensors:
         """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
         recipe, (size, views) = self.recipe, kind
         targets, *rest = given
@@ -232,9 +236,9 @@ class StageTraining:
         """Cross-entropy and accuracy of the deployed network over some views, on a part."""
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
-        for places in self.batches.scored(part):
+        for places in self.batches.scoring_batches(part):
             rows = part.rows[places]
-            images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
+            images = [load_batch(inputs, np.full(len(rows), number), rows) for number in numbers]
             with autocast(self.fabric.device, self.recipe.precision):
                 logits = [self.deployed(view) for view in images]
             merged = average_views(torch.stack(logits).float(), self.recipe.tta.average)

@@ -22,7 +22,7 @@ def train_and_validate(
     split: Split,
     store: Store,
     folder: Path,
-    watch: Callable[[Sequence[Epoch]], None],
+    on_epoch: Callable[[Sequence[Epoch]], None],
     cache: bool = True,
 ) -> list[Epoch]:
     """Train on the split's training part; what validation said of each epoch.
@@ -32,10 +32,10 @@ def train_and_validate(
     """
     set_determinism(recipe.deterministic)
     nothing = Subset(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
-    train, val = (Subset.of(split, store, name) for name in ("train", "val"))
+    train, val = (Subset.from_split(split, store, name) for name in ("train", "val"))
     material = TrainingData(recipe, store, len(split.classes), train, val, nothing, cache)
     classifier = build_classifier(recipe, len(split.classes))
     fabric = create_fabric()
     # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
-    fabric.launch(partial(fit, classifier=classifier, material=material, folder=folder, watch=watch))
+    fabric.launch(partial(fit, classifier=classifier, data=material, folder=folder, on_epoch=on_epoch))
     return load_history(folder)

@@ -118,7 +118,7 @@ class Calibrator:
         """How many groups (patients) the prediction sets were calibrated on."""
         return len(self.nonconformity)
 
-    def at(self, level: float) -> "Calibrator":
+    def with_level(self, level: float) -> "Calibrator":
         """The same with prediction sets at another level. Raises GliascopeError for too few groups."""
         if not 0 < level < 1 or self.groups < groups_needed(level):
             most = f"at most {self.groups / (self.groups + 1):.4g}" if self.groups else "none"

@@ -29,13 +29,13 @@ def groups_needed(level: float) -> int:
     return math.ceil(round(level / (1 - level), 6))
 
 
-def highest_level(groups: int, asked: float = LEVELS[0]) -> float:
+def highest_level(groups: int, wanted: float = LEVELS[0]) -> float:
     """`asked`, or the highest of LEVELS below it that so many calibration groups can promise.
 
     Where they can promise none, `asked`: sets then hold all classes.
     """
-    possible = [level for level in (asked, *LEVELS) if level <= asked and groups >= groups_needed(level)]
-    return max(possible, default=asked)
+    possible = [level for level in (wanted, *LEVELS) if level <= wanted and groups >= groups_needed(level)]
+    return max(possible, default=wanted)
 
 
 def one_slice_per_group(groups: NDArray[Any], seed: int) -> NDArray[np.int64]:
@@ -87,7 +87,7 @@ def prediction_sets(probabilities: Floats, quantile: float) -> Bools:
     return np.asarray(1 - probabilities <= quantile)
 
 
-def coverage_bounds(level: float, calibrated: int, tested: int) -> tuple[float, float]:
+def coverage_bounds(level: float, calibration_groups: int, test_groups: int) -> tuple[float, float]:
     """Between which shares the coverage of a test lies, 19 times in 20, if its groups are exchangeable.
 
     The groups that calibrate are drawn by luck, too, so the number of covered test groups is beta-binomial
@@ -98,9 +98,9 @@ def coverage_bounds(level: float, calibrated: int, tested: int) -> tuple[float, 
     ----------
     level : float
         Of the sets.
-    calibrated : int
+    calibration_groups : int
         How many groups calibrated, each by one slice.
-    tested : int
+    test_groups : int
         How many groups are tested, each by one slice.
 
     Returns
@@ -110,11 +110,13 @@ def coverage_bounds(level: float, calibrated: int, tested: int) -> tuple[float, 
     """
     from scipy.stats import betabinom
 
-    above = calibrated + 1 - _rank(level, calibrated)  # calibration scores above the quantile, and one more
+    above = (
+        calibration_groups + 1 - _rank(level, calibration_groups)
+    )  # calibration scores above the quantile, and one more
     if above < 1:
         return 1.0, 1.0
-    covered = betabinom(tested, calibrated + 1 - above, above)
-    return float(covered.ppf(_TAIL) / tested), float(covered.ppf(1 - _TAIL) / tested)
+    covered = betabinom(test_groups, calibration_groups + 1 - above, above)
+    return float(covered.ppf(_TAIL) / test_groups), float(covered.ppf(1 - _TAIL) / test_groups)
 
 
 def _rank(level: float, groups: int) -> int:
