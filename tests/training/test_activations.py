@@ -11,7 +11,9 @@ CPU = torch.device("cpu")
 
 
 def make(prepared, prefix: nn.Module, cut: str, recipe=None) -> Activations:
-    inputs = OnTheFlyInputs(prepared.store, recipe or prepared.recipe, FrozenBackbone(prefix, CPU, 0), CPU)
+    inputs = OnTheFlyInputs(
+        prepared.store, recipe or prepared.recipe, frozen_backbone=FrozenBackbone(prefix, CPU, 0), device=CPU
+    )
     return Activations(inputs, cut, Fabric(accelerator="cpu", devices=1))
 
 
@@ -40,7 +42,12 @@ def test_rows_of_one_engine_are_never_mixed_with_those_of_another(prepared) -> N
     """ONNX Runtime and torch round differently: what is found must not depend on who filled the cache."""
     network = nn.Conv2d(3, 3, 1)
     few, many, in_bf16 = (
-        OnTheFlyInputs(prepared.store, prepared.recipe, FrozenBackbone(network, CPU, images, precision), CPU)
+        OnTheFlyInputs(
+            prepared.store,
+            prepared.recipe,
+            frozen_backbone=FrozenBackbone(network, CPU, images, precision),
+            device=CPU,
+        )
         for images, precision in ((0, "auto"), (MIN_IMAGES_TO_EXPORT, "auto"), (0, "bf16"))
     )
     fabric = Fabric(accelerator="cpu", devices=1)
@@ -70,7 +77,9 @@ def test_cached_and_fresh_views_are_the_same_to_fp16(prepared) -> None:
     prefix = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU()).eval()
     rows, views = np.arange(8), np.arange(8) % 3
     cached = CachedActivations(make(prepared, prefix, ""), range(3), rows)
-    fresh = OnTheFlyInputs(prepared.store, prepared.recipe, FrozenBackbone(prefix, CPU, 0), CPU)
+    fresh = OnTheFlyInputs(
+        prepared.store, prepared.recipe, frozen_backbone=FrozenBackbone(prefix, CPU, 0), device=CPU
+    )
     one, other = (load_batch(inputs, views, rows) for inputs in (cached, fresh))
     assert (one - other).abs().max() <= 2**-10 * other.abs().max()
     assert (one - other).abs().max() > 0

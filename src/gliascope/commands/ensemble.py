@@ -138,7 +138,7 @@ def _make(
     average: Literal["probabilities", "logits"],
 ) -> Run:
     """The run folder of the ensemble, with its model and its members' recipes."""
-    from gliascope.training.ensemble import export_ensemble
+    from gliascope.export.ensemble import export_ensemble
 
     name = _name(runs)
     made = Run(folder, _recipe(runs, name, given, average), _record(runs, split, average))
@@ -168,7 +168,7 @@ def _recipe(runs: Sequence[Run], name: str, given: Preprocessing, average: str) 
 
 
 def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
-    from gliascope.training.ensemble import merge_facts
+    from gliascope.export.ensemble import merge_facts
 
     records = [trained.record for trained in runs]
     own = split.for_task(runs[0].recipe.task)

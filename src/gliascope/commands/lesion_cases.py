@@ -18,13 +18,13 @@ from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import enlarge_map
 from gliascope.io.slices import Slice
 from gliascope.models.classifier import Normalise
+from gliascope.models.weight_files import load_classifier
 from gliascope.preprocessing.head import head_box
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess, to_grey, visible_box
 from gliascope.recipes.run import Run
 from gliascope.recipes.schema import TestView
 from gliascope.saliency.methods import Subject, explain
 from gliascope.splits.split import load_splits
-from gliascope.training.checkpoints import load_classifier
 
 BATCH = 16
 BASELINE = "centre_of_head"

@@ -1,4 +1,4 @@
-"""One stage of training: what is frozen, what it is fed, its steps and its validation."""
+"""One stage of training: its frozen layers, its inputs, its optimiser steps and its validation."""
 
 import time
 from collections.abc import Iterator
@@ -45,7 +45,26 @@ if TYPE_CHECKING:
 
 
 class StageTraining:
-    """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
+    """One stage of a recipe: the network is cut after the frozen layers, and the rest is trained.
+
+    Parameters
+    ----------
+    fabric
+        Lightning Fabric, whose processes share the work.
+    classifier
+        The network, trained in place.
+    data
+        The recipe and its slices.
+    stage_number
+        Which stage of the recipe, from 0.
+
+    Attributes
+    ----------
+    optimizer : torch.optim.Optimizer
+        Of the trainable layers.
+    losses : Tensor (steps,)
+        Loss of each batch of the last epoch.
+    """
 
     def __init__(
         self, fabric: "Fabric", classifier: Classifier, data: TrainingData, stage_number: int
@@ -83,52 +102,53 @@ class StageTraining:
 
     @property
     def averaged_network(self) -> nn.Module | None:
-        """The network of averaged weights, where the recipe wants one."""
+        """The network of averaged weights; None where the recipe does not average them."""
         return self.averaged.module if self.averaged else None
 
     @property
     def validated_network(self) -> nn.Module:
-        """The network that validation has seen."""
+        """The network that is validated and exported: that of averaged weights, if there is one."""
         return self.classifier if self.averaged_network is None else self.averaged_network
 
-    def _inputs(self, frozen_part: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
-        """What training, validation and watching the test part are fed."""
-        material, recipe, device = self.data, self.recipe, self.fabric.device
-        prefix = None
-        if frozen_part is not None:
-            images = (recipe.views or self.stage.epochs) * len(material.store.hashes)
-            prefix = FrozenBackbone(frozen_part, device, images, recipe.precision)
-        fresh = OnTheFlyInputs(
-            material.store, recipe, prefix, device, pixels_on_device(material.store, device)
+    def _inputs(self, frozen: nn.Module | None, cut: str | None) -> tuple[Inputs, Inputs, Inputs]:
+        """Inputs of training, of validation and of watching the test subset: computed anew, or cached."""
+        data, recipe, device = self.data, self.recipe, self.fabric.device
+        frozen_backbone = None
+        if frozen is not None:
+            images = (recipe.views or self.stage.epochs) * len(data.store.hashes)
+            frozen_backbone = FrozenBackbone(frozen, device, images, recipe.precision)
+        computed = OnTheFlyInputs(
+            data.store,
+            recipe,
+            frozen_backbone=frozen_backbone,
+            device=device,
+            device_pixels=pixels_on_device(data.store, device),
         )
-        if prefix is None or not material.cache:
-            return fresh, fresh, fresh
-        activations = Activations(fresh, str(name), self.fabric)
-        train = (
-            CachedActivations(activations, range(recipe.views), material.train.rows)
-            if recipe.views
-            else fresh
-        )
-        val = (
-            fresh
-            if recipe.augmented_validation
-            else CachedActivations(activations, self._shown, material.val.rows)
-        )
-        test = CachedActivations(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
+        train: Inputs = computed
+        val: Inputs = computed
+        test: Inputs = computed
+        if frozen_backbone is not None and data.cache:
+            activations = Activations(computed, str(cut), self.fabric)
+            if recipe.views:
+                train = CachedActivations(activations, range(recipe.views), data.train.rows)
+            if not recipe.augmented_validation:
+                val = CachedActivations(activations, self._validation_views, data.val.rows)
+            if recipe.watch_test:
+                test = CachedActivations(activations, self._validation_views, data.test.rows)
         return train, val, test
 
     def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
-        """Train until the stage is over; `done` are its epochs so far."""
+        """Train until the stage is over, and yield each new epoch; `done` are its earlier epochs."""
         rows = list(done)
         while not is_stage_over(self.stage, rows):
             began, epoch = time.perf_counter(), len(rows)
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
-            self._agree()
-            views = [epoch + 1] if self.recipe.augmented_validation else self._shown
+            self._share_buffers()
+            views = [epoch + 1] if self.recipe.augmented_validation else self._validation_views
             val_loss, val_accuracy = self._score(self.data.val, self.val_inputs, views)
             test_accuracy = None
             if self.recipe.watch_test:
-                test_accuracy = self._score(self.data.test, self.test_inputs, self._shown)[1]
+                test_accuracy = self._score(self.data.test, self.test_inputs, self._validation_views)[1]
             for inputs in (self.inputs, self.val_inputs, self.test_inputs):
                 inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
@@ -138,14 +158,14 @@ class StageTraining:
             rows.append(Epoch(self.stage_number, epoch, *figures))
             yield rows[-1]
 
-    def _agree(self) -> None:
-        """Give all processes the batch statistics of the first, which are kept: each saw its share alone."""
+    def _share_buffers(self) -> None:
+        """Give all processes the batch statistics of the first, since each computed them on its own share."""
         if self.fabric.world_size > 1:
             for buffer in self.validated_network.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def _diverged(self, epoch: int, train_loss: float, val_loss: float) -> DivergedError:
-        """What names the first batch whose loss is not finite."""
+        """Make the error that names the first batch whose loss is not finite."""
         slices: list[str] = []
         where = ""
         if not np.isfinite(train_loss):
@@ -155,17 +175,18 @@ class StageTraining:
             where = f", first in step {step + 1} of {self.batches.steps}, on {on}"
         return DivergedError(
             f"stage {self.stage_number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
-            f"{val_loss} in validation{where}; the epochs before are kept; lower the rate, e.g. "
+            f"{val_loss} in validation{where}; earlier epochs are kept; lower the learning rate, e.g. "
             f"--set stages.{self.stage_number}.lr={self.stage.lr / 10:g}",
             slices,
         )
 
     @property
-    def _shown(self) -> list[int]:
-        """The views that are averaged in validation."""
+    def _validation_views(self) -> list[int]:
+        """Numbers of the views that validation averages."""
         return deployed_views(self.recipe, self.recipe.tta.in_validation)
 
     def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
+        """Train one epoch; returns the last learning rate, the mean loss and the accuracy."""
         recipe, train, device = self.recipe, self.data.train, self.fabric.device
         slow = self.stage.plateau.product(val_losses) if self.stage.plateau else 1.0
         steps, losses, correct = self.batches.steps, [], torch.zeros((), device=device)
@@ -177,7 +198,8 @@ class StageTraining:
                 step = epoch * steps + number
                 rate = self.stage.schedule.rate(self.stage.lr, step, steps, self.stage.epochs) * slow
                 self.learning_rate.fill_(rate)
-                # Dropout is keyed by the step: resuming needs no state of the generator.
+                # Seeding each step makes dropout independent of earlier steps, so that resuming needs no
+                # generator state.
                 seed = (recipe.seed << 32) + (self.stage_number << 24) + step
                 torch.manual_seed(seed ^ (self.fabric.global_rank << 20))
                 hits, loss = self.step((size, kind), to_device(loaded, device))
@@ -190,19 +212,19 @@ class StageTraining:
         return rate, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, int, HostArrays]]:
-        """Size of each batch; of this process's share: kind of views, and what `_step` takes."""
+        """Yield of each batch its size, the kind of views and, for this process's share, `_step`'s tensors."""
         train, views = self.data.train, self.batches.views(epoch)
         for number, (size, mine) in enumerate(self.batches.own_shares(epoch), epoch * self.batches.steps):
             loaded = self.inputs.load(views[mine], train.rows[mine])
             mixed_with = self.batches.mixup_partners(number, len(mine))
             yield size, view_kind(views[mine]), (train.labels[mine], *mixed_with, *loaded)
 
-    def _step(self, kind: tuple[int, int], given: DeviceTensors) -> DeviceTensors:
-        """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
+    def _step(self, kind: tuple[int, int], loaded: DeviceTensors) -> DeviceTensors:
+        """Take one optimiser step; return how many of this process's slices were right, and the loss."""
         recipe, (size, views) = self.recipe, kind
-        targets, *rest = given
-        mixing, loaded = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
-        inputs = self.inputs.compute(views, tuple(loaded))
+        targets, *rest = loaded
+        mixing, pixels = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
+        inputs = self.inputs.compute(views, tuple(pixels))
         share, others = None, targets
         if mixing:
             inputs = mixup(inputs, *mixing)
@@ -215,7 +237,7 @@ class StageTraining:
             with self.fabric.no_backward_sync(self.tail, enabled=not last):
                 with autocast(self.fabric.device, self.recipe.precision):
                     logits = self.tail(images).float()
-                # Processes average their gradients: this makes that the mean over the whole batch.
+                # Processes average their gradients; with this factor, that is the mean over the whole batch.
                 loss = self._losses(logits, own, other, share).sum() * (self.fabric.world_size / size)
                 if recipe.head.l2 and last:
                     weights = self.classifier.head.penalised
@@ -227,27 +249,27 @@ class StageTraining:
         return hits, total
 
     def _losses(self, logits: Tensor, targets: Tensor, others: Tensor, share: Tensor | None) -> Tensor:
-        """Of each slice; with mixup, for its own class by its share, for the other's by the rest."""
+        """Loss of each slice, (n,); with mixup, the losses of both classes, mixed with the slices' share."""
         losses = self.criterion(logits, targets)
         return losses if share is None else losses.lerp(self.criterion(logits, others), 1 - share)
 
     @torch.inference_mode()
-    def _score(self, part: Subset, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
-        """Cross-entropy and accuracy of the deployed network over some views, on a part."""
+    def _score(self, subset: Subset, inputs: Inputs, views: list[int]) -> tuple[float, float]:
+        """Cross-entropy and accuracy of the validated network on a subset, averaged over views."""
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
-        for places in self.batches.scoring_batches(part):
-            rows = part.rows[places]
-            images = [load_batch(inputs, np.full(len(rows), number), rows) for number in numbers]
+        for positions in self.batches.scoring_batches(subset):
+            rows = subset.rows[positions]
+            images = [load_batch(inputs, np.full(len(rows), view), rows) for view in views]
             with autocast(self.fabric.device, self.recipe.precision):
-                logits = [self.deployed(view) for view in images]
+                logits = [self.deployed(batch) for batch in images]
             merged = average_views(torch.stack(logits).float(), self.recipe.tta.average)
-            targets = self.fabric.to_device(torch.from_numpy(part.labels[places]))
+            targets = self.fabric.to_device(torch.from_numpy(subset.labels[positions]))
             sums[0] += cross_entropy(merged, targets, reduction="sum")
             sums[1] += (merged.argmax(1) == targets).sum()
-        loss, accuracy = (self._sum(sums) / len(part.rows)).tolist()
+        loss, accuracy = (self._sum(sums) / len(subset.rows)).tolist()
         return loss, accuracy
 
     def _sum(self, mine: Tensor) -> Tensor:
-        """Over all processes."""
+        """Sum a tensor over all processes."""
         return cast(Tensor, self.fabric.all_reduce(mine, reduce_op="sum"))

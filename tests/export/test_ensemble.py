@@ -10,17 +10,17 @@ from greys import GREYS, grey_classifier, make_run, register
 from outs import TYPES
 from tiny import TINY
 
+from gliascope.export.ensemble import EnsembleNetwork, MemberInput, export_ensemble
 from gliascope.export.onnx import export
 from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
+from gliascope.models.weight_files import save_weights
 from gliascope.preprocessing.preprocess import FILTERS, Preprocessing, preprocess
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
-from gliascope.training.checkpoints import save_weights
-from gliascope.training.ensemble import EnsembleNetwork, MemberInput, export_ensemble
 
 SIZE = "preprocessing.size=16"
 
