@@ -212,7 +212,7 @@ class StageTraining:
         return rate, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, int, HostArrays]]:
-        """Yield of each batch its size, the kind of views and, for this process's share, `_step`'s tensors."""
+        """Yield of each batch its size, the kind of views and, of this process's share, `_step`'s tensors."""
         train, views = self.data.train, self.batches.views(epoch)
         for number, (size, mine) in enumerate(self.batches.own_shares(epoch), epoch * self.batches.steps):
             loaded = self.inputs.load(views[mine], train.rows[mine])
