@@ -122,7 +122,9 @@ def inputs(work: Path) -> list[Row]:
     """Input alone: what a step waits for at most."""
     training = _training(work, 64, 12_800)
     device = training.fabric.device
-    compute = CudaGraphRunner(lambda kind, loaded: (training.inputs.compute(kind, loaded),), enabled=True)
+    compute = CudaGraphRunner(
+        lambda kind, loaded: (training.inputs.train.compute(kind, loaded),), enabled=True
+    )
     for epoch in range(2):  # the first one records
         began = time.perf_counter()
         for _, kind, loaded in prefetch(training._batches(epoch)):
@@ -143,7 +145,7 @@ def three_stages(work: Path) -> list[Row]:
     set_determinism(recipe.deterministic)
     began = time.perf_counter()
     fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
-    fit(fabric, classifier, material, _folder(work, "three"))
+    fit(fabric, classifier, material, folder=_folder(work, "three"))
     trained = time.perf_counter() - began
     export(classifier.cpu(), recipe, LABELS, {})
     whole = time.perf_counter() - began

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -12,20 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope import RESEARCH_USE
-from gliascope.errors import ForkedError, GliascopeError, InputError, ReadError
+from gliascope.errors import ForkedError, GliascopeError, InputError
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.finding import Finding, StudyFinding
+from gliascope.inference.pictures import prepare_pictures, prepare_study
 from gliascope.inference.predict import (
     Predictor,
     PreparedSlice,
     counted_findings,
     exclude_captures,
     predict_batches,
-    prepare_all,
 )
-from gliascope.io.memory import InMemory, Source, source
 from gliascope.io.study import study_sources
-from gliascope.runtime.paths import exists
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
@@ -209,8 +206,11 @@ class Model:
         'glioma'
         """
         self._check_process()
-        excluded = list[ReadError]()
-        slices = self._slices_of(study, study_sources(study, axis, spacing), excluded)
+        slices, excluded = prepare_study(
+            study_sources(study, axis, spacing),
+            self.bundle.info.preprocessing,
+            skip_unreadable=not isinstance(study, list | tuple),
+        )
         predicted = predict_batches(self._predictor, slices)
         findings = list(exclude_captures((self._with_pixels(*one) for one in predicted), excluded))
         if not findings:
@@ -225,29 +225,10 @@ class Model:
         values = {field.name: getattr(finding, field.name) for field in fields(finding)}
         return StudyFinding(**values, slices=tuple(findings), excluded=tuple(excluded))
 
-    def _slices_of(
-        self, study: object, sources: Sequence[Source], excluded: list[ReadError]
-    ) -> list[PreparedSlice]:
-        """Prepare all slices of one study; `excluded` gets unusable files of a folder, not of a list."""
-        slices = list[PreparedSlice]()
-        for one in prepare_all(sources, self.bundle.info.preprocessing):
-            if not isinstance(one, ReadError):
-                slices += one
-            elif isinstance(study, list | tuple):
-                raise one
-            else:
-                excluded.append(one)
-        _check_one_study(slices)
-        return slices
-
     def _predict(self, picture: object) -> Iterator[tuple[PreparedSlice, Finding]]:
         """Yield the slice and the Finding of a picture, or of each of a list, in order."""
         self._check_process()
-        if isinstance(picture, list | tuple):
-            sources = [source(one, number) for number, one in enumerate(picture)]
-        else:
-            sources = [source(picture)]
-        slices = _single(sources, prepare_all(sources, self.bundle.info.preprocessing))
+        slices = prepare_pictures(picture, self.bundle.info.preprocessing)
         return predict_batches(self._predictor, slices)
 
     def _with_pixels(self, slice_: PreparedSlice, finding: Finding) -> Finding:
@@ -261,34 +242,3 @@ class Model:
                 "this Model was loaded before its process was forked, and the child lacks ONNX Runtime's "
                 "threads: load it in the child, or let multiprocessing 'spawn' its processes"
             )
-
-
-def _single(
-    sources: Sequence[Source], read: Iterator[list[PreparedSlice] | ReadError]
-) -> Iterator[PreparedSlice]:
-    """Yield the one slice of each source; raise for a source that cannot be read, or has several slices."""
-    for one, slices in zip(sources, read, strict=True):
-        if isinstance(slices, ReadError):
-            if not isinstance(one, InMemory) and exists(one) and one.is_dir():
-                raise InputError(f"{one}: is a folder; give it to predict_study, or give predict its files")
-            raise slices
-        if len(slices) > 1:
-            raise InputError(
-                f"{one}: holds {len(slices)} slices; give it to predict_study, or give predict one of those "
-                "that gliascope.read gives"
-            )
-        yield from slices
-
-
-def _check_one_study(slices: Sequence[PreparedSlice]) -> None:
-    """Raise InputError for slices of several studies; a volume without an identifier is one study."""
-    counts = Counter(one.slice.path for one in slices)
-    studies = {
-        one.slice.study or (str(one.slice.path) if counts[one.slice.path] > 1 else None) for one in slices
-    }
-    if len(studies) > 1:
-        named = len(studies - {None})
-        what = f"{named} {'studies' if named > 1 else 'study'}"
-        others = " and slices that name none" if None in studies else ""
-        first = slices[0].slice.path
-        raise InputError(f"{first} …: slices of {what}{others}; give those of one study at a time")

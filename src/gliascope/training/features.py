@@ -57,14 +57,14 @@ def backbone_features(
     content.update(store.hashes[rows].tobytes())
     file = ResumableArray(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))
     if not file.written_rows().all():
-        _compute(store, rows, backbone, device, file)
+        _compute(store, rows, backbone, device=device, file=file)
     array: NDArray[np.float32] = file.open()
     return array
 
 
 @torch.inference_mode()
 def _compute(
-    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, file: ResumableArray
+    store: Store, rows: NDArray[np.int64], backbone: nn.Module, *, device: torch.device, file: ResumableArray
 ) -> None:
     backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = Normalise(store.preprocessing).to(device)

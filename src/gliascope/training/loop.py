@@ -30,6 +30,7 @@ def fit(
     fabric: "Fabric",
     classifier: Classifier,
     data: TrainingData,
+    *,
     folder: Path,
     on_epoch: Callable[[Sequence[Epoch]], None] = lambda _: None,
 ) -> None:

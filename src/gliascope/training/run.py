@@ -110,7 +110,7 @@ def _fit(fabric: "Fabric", run: Run, data: TrainingData) -> None:
         from timm.layers.norm_act import convert_sync_batchnorm
 
         classifier = convert_sync_batchnorm(classifier)  # type: ignore[no-untyped-call]
-    fit(fabric, classifier, data, run.folder)
+    fit(fabric, classifier, data, folder=run.folder)
 
 
 def _open(new: Run) -> Run:

@@ -17,27 +17,24 @@ from gliascope.models.cut import cut_network
 from gliascope.models.freezing import frozen_layers
 from gliascope.recipes import Stage
 from gliascope.runtime.progress import progress
-from gliascope.training.activations import Activations, CachedActivations
 from gliascope.training.batches import Batches
 from gliascope.training.cuda_graph import CudaGraphRunner
 from gliascope.training.data import Subset, TrainingData
 from gliascope.training.environment import autocast
-from gliascope.training.frozen_backbone import FrozenBackbone
 from gliascope.training.history import Epoch, is_stage_over
 from gliascope.training.inputs import (
     DeviceTensors,
     HostArrays,
     Inputs,
-    OnTheFlyInputs,
     deployed_views,
     load_batch,
-    pixels_on_device,
     prefetch,
     to_device,
     view_kind,
 )
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.optimizers import create_optimizer
+from gliascope.training.stage_inputs import create_inputs
 from gliascope.training.weight_averaging import EMA
 
 if TYPE_CHECKING:
@@ -75,17 +72,17 @@ class StageTraining:
         self.batches = Batches(fabric, data, stage_number)
         fixed = frozen_layers(classifier, self.stage.freeze)
         classifier.requires_grad_(True)
-        prefix, tail = cut_network(classifier, fixed.cut) if fixed.cut else (None, classifier)
-        if prefix is not None:
-            fabric.to_device(prefix.eval().requires_grad_(False))
+        frozen, tail = cut_network(classifier, fixed.cut) if fixed.cut else (None, classifier)
+        if frozen is not None:
+            fabric.to_device(frozen.eval().requires_grad_(False))
         self.frozen_modules = [classifier.get_submodule(name) for name in fixed.modules]
         for module in self.frozen_modules:
             module.requires_grad_(False)
         if self.stage.batch_norm == "frozen":
             self.frozen_modules += [
-                part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)
+                module for module in classifier.backbone.modules() if isinstance(module, _BatchNorm)
             ]
-        self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
+        self.inputs = create_inputs(fabric, data, stage_number, frozen=frozen, cut=fixed.cut)
         counts = torch.bincount(torch.from_numpy(data.train.labels), minlength=classifier.classes)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
         self.averaged = EMA(classifier, self.recipe.ema) if self.recipe.ema else None
@@ -110,33 +107,6 @@ class StageTraining:
         """The network that is validated and exported: that of averaged weights, if there is one."""
         return self.classifier if self.averaged_network is None else self.averaged_network
 
-    def _inputs(self, frozen: nn.Module | None, cut: str | None) -> tuple[Inputs, Inputs, Inputs]:
-        """Inputs of training, of validation and of watching the test subset: computed anew, or cached."""
-        data, recipe, device = self.data, self.recipe, self.fabric.device
-        frozen_backbone = None
-        if frozen is not None:
-            images = (recipe.views or self.stage.epochs) * len(data.store.hashes)
-            frozen_backbone = FrozenBackbone(frozen, device, images, recipe.precision)
-        computed = OnTheFlyInputs(
-            data.store,
-            recipe,
-            frozen_backbone=frozen_backbone,
-            device=device,
-            device_pixels=pixels_on_device(data.store, device),
-        )
-        train: Inputs = computed
-        val: Inputs = computed
-        test: Inputs = computed
-        if frozen_backbone is not None and data.cache:
-            activations = Activations(computed, str(cut), self.fabric)
-            if recipe.views:
-                train = CachedActivations(activations, range(recipe.views), data.train.rows)
-            if not recipe.augmented_validation:
-                val = CachedActivations(activations, self._validation_views, data.val.rows)
-            if recipe.watch_test:
-                test = CachedActivations(activations, self._validation_views, data.test.rows)
-        return train, val, test
-
     def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
         """Train until the stage is over, and yield each new epoch; `done` are its earlier epochs."""
         rows = list(done)
@@ -145,12 +115,11 @@ class StageTraining:
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
             self._share_buffers()
             views = [epoch + 1] if self.recipe.augmented_validation else self._validation_views
-            val_loss, val_accuracy = self._score(self.data.val, self.val_inputs, views)
+            val_loss, val_accuracy = self._score(self.data.val, self.inputs.val, views)
             test_accuracy = None
             if self.recipe.watch_test:
-                test_accuracy = self._score(self.data.test, self.test_inputs, self._validation_views)[1]
-            for inputs in (self.inputs, self.val_inputs, self.test_inputs):
-                inputs.release()
+                test_accuracy = self._score(self.data.test, self.inputs.test, self._validation_views)[1]
+            self.inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
                 raise self._diverged(epoch, train_loss, val_loss)
             seconds = round(time.perf_counter() - began, 2)
@@ -215,7 +184,7 @@ class StageTraining:
         """Yield of each batch its size, the kind of views and, of this process's share, `_step`'s tensors."""
         train, views = self.data.train, self.batches.views(epoch)
         for number, (size, mine) in enumerate(self.batches.own_shares(epoch), epoch * self.batches.steps):
-            loaded = self.inputs.load(views[mine], train.rows[mine])
+            loaded = self.inputs.train.load(views[mine], train.rows[mine])
             mixed_with = self.batches.mixup_partners(number, len(mine))
             yield size, view_kind(views[mine]), (train.labels[mine], *mixed_with, *loaded)
 
@@ -224,7 +193,7 @@ class StageTraining:
         recipe, (size, views) = self.recipe, kind
         targets, *rest = loaded
         mixing, pixels = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
-        inputs = self.inputs.compute(views, tuple(pixels))
+        inputs = self.inputs.train.compute(views, tuple(pixels))
         share, others = None, targets
         if mixing:
             inputs = mixup(inputs, *mixing)
