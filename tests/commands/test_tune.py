@@ -75,7 +75,7 @@ class Formula:
         return 0.9 - 0.1 * abs(log10(recipe.stages[0].lr / 0.003)) + 0.05 * (recipe.head.pooling == "max")
 
     def __call__(
-        self, recipe: Recipe, split, store, folder: Path, watch: Callable, cache: bool
+        self, recipe: Recipe, split, store, folder: Path, *, on_epoch: Callable, cache: bool
     ) -> Sequence[Epoch]:
         self.calls.append((recipe, split, len(store.hashes)))
         assert not (split.frame["part"] == "test").any()
@@ -87,7 +87,7 @@ class Formula:
                 raise self.raises[len(self.calls)]
             value = self.accuracy(recipe) - 0.1 / (1 + epoch)
             history.append(Epoch(0, epoch, 1.0, 1.0, 0.5, 1 - value, value, None, 1.0))
-            watch(history)
+            on_epoch(history)
         return history
 
 
