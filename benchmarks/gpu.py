@@ -81,12 +81,12 @@ def ways(work: Path) -> list[Row]:
     rows: list[Row] = []
     for size in (4, 64):
         training = _training(work, size, 100 * size)
-        training.step = CudaGraphRunner(training._step, recorded=False)
+        training.step = CudaGraphRunner(training._step, enabled=False)
         eager = alone(training, STEPS)
-        training.step = CudaGraphRunner(training._step, recorded=True)
+        training.step = CudaGraphRunner(training._step, enabled=True)
         recorded = alone(training, STEPS)
         training.tail = torch.compile(training.tail)  # type: ignore[assignment]
-        training.step = CudaGraphRunner(training._step, recorded=True)
+        training.step = CudaGraphRunner(training._step, enabled=True)
         began = time.perf_counter()
         compiled = alone(training, STEPS)
         spent = time.perf_counter() - began - STEPS * size / compiled
@@ -122,13 +122,15 @@ def inputs(work: Path) -> list[Row]:
     """Input alone: what a step waits for at most."""
     training = _training(work, 64, 12_800)
     device = training.fabric.device
-    compute = CudaGraphRunner(lambda kind, loaded: (training.inputs.compute(kind, loaded),), recorded=True)
+    compute = CudaGraphRunner(
+        lambda kind, loaded: (training.inputs.train.compute(kind, loaded),), enabled=True
+    )
     for epoch in range(2):  # the first one records
         began = time.perf_counter()
         for _, kind, loaded in prefetch(training._batches(epoch)):
             compute(kind, to_device(loaded[1:], device))
         torch.cuda.synchronize()
-    rate = len(training.material.train.rows) / (time.perf_counter() - began)
+    rate = len(training.data.train.rows) / (time.perf_counter() - began)
     return [("Store to augmented network input", f"{rate:,.0f} slices/s", "> 50,000")]
 
 
@@ -143,7 +145,7 @@ def three_stages(work: Path) -> list[Row]:
     set_determinism(recipe.deterministic)
     began = time.perf_counter()
     fabric, classifier = _fabric(), build_classifier(recipe, len(LABELS))
-    fit(fabric, classifier, material, _folder(work, "three"))
+    fit(fabric, classifier, material, folder=_folder(work, "three"))
     trained = time.perf_counter() - began
     export_bundle(classifier.cpu(), recipe, LABELS, {})
     whole = time.perf_counter() - began

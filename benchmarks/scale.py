@@ -126,7 +126,7 @@ def _do(told: Path, verb: str, *arguments: str) -> None:
             store(Catalog.load(Path(arguments[0])).frame, preprocessing)
         else:
             bundle, slices, out = map(Path, arguments[:3])
-            predict_files(Bundle.load(bundle), [slices], out, None, workers)
+            predict_files(Bundle.load(bundle), [slices], out, executor=workers)
         ended, after = time.perf_counter(), _processor()
     found = {"ready": ready - began, "seconds": ended - ready, "processor": after - before}
     told.write_text(json.dumps(found))

@@ -65,7 +65,9 @@ def _answers(bundle: Bundle) -> Callable[[list[Picture]], Outputs]:
 
     def answer(pictures: list[Picture]) -> Outputs:
         prepared = np.stack([preprocess(pixels, bundle.info.preprocessing) for pixels in pictures])
-        return Outputs.join([engine(prepared[start : start + 32]) for start in range(0, len(prepared), 32)])
+        return Outputs.concatenate(
+            [engine(prepared[start : start + 32]) for start in range(0, len(prepared), 32)]
+        )
 
     return answer
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -52,7 +53,7 @@ def fed(training: StageTraining) -> tuple[float, float]:
         training._train(1, [])
         wait()
         whole = time.perf_counter() - began
-    return len(training.material.train.rows) / whole, waited[0] / whole
+    return len(training.data.train.rows) / whole, waited[0] / whole
 
 
 def alone(training: StageTraining, steps: int) -> float:
@@ -60,9 +61,9 @@ def alone(training: StageTraining, steps: int) -> float:
     inputs, size, device = training.inputs, training.stage.batch_size, training.fabric.device
     shape = (size, 3, *2 * [training.recipe.preprocessing.input_size])
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
-    training.inputs = _Constant(images)  # type: ignore[assignment]
+    training.inputs = replace(inputs, train=_Constant(images))  # type: ignore[arg-type]
     training.tail.train()
-    replay = CudaGraphRunner(training._step, training.step.recorded)
+    replay = CudaGraphRunner(training._step, training.step.enabled)
     labels = torch.arange(size, device=device) % training.classifier.class_count
     each = seconds(lambda: replay((size, 1), (labels,)), steps)
     training.inputs = inputs

@@ -63,7 +63,7 @@ def _volumes(bundle: Bundle, file: Path) -> tuple[list[Outputs], np.ndarray]:
 def _answers(bundle: Bundle, file: Path) -> Outputs:
     engine = Engine(bundle)
     slices = np.stack([preprocess(item.pixels, bundle.info.preprocessing) for item in read(file)])
-    return Outputs.join([engine(slices[start : start + 8]) for start in range(0, len(slices), 8)])
+    return Outputs.concatenate([engine(slices[start : start + 8]) for start in range(0, len(slices), 8)])
 
 
 def _probe(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from benchmarks.measure import LEDGER, RESULTS, Row
 from benchmarks.recipes import stand_in
 from gliascope.commands.reproduce import JOB
 from gliascope.errors import GliascopeError
+from gliascope.models.weight_files import write_tensors
 from gliascope.models.weights import RANDOM, pretrained_backbone
 from gliascope.recipes import load_recipe
 from gliascope.reports.report import Report
@@ -201,4 +202,4 @@ def unpack(state: Path, work: Path) -> None:
             for key, tensor in load_file(file).items()
         }
         progress = {key: value for key, value in metadata.items() if key == "progress"}
-        checkpoints._write(file, file, tensors, progress)
+        write_tensors(file, tensors, progress, shown_as=file)

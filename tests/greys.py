@@ -11,9 +11,9 @@ from torch import nn
 from gliascope.inference.bundle import Bundle
 from gliascope.models.backbones import OWN_BACKBONES, _Own
 from gliascope.models.classifier import Classifier, build_classifier
+from gliascope.models.weight_files import save_weights
 from gliascope.recipes import Recipe, load_recipe
 from gliascope.recipes.run import Run, RunRecord, RunResults
-from gliascope.training.checkpoints import save_weights
 
 GREYS = ("backbone=greys", "weights=random", "preprocessing.mean=[0,0,0]", "preprocessing.std=[1,1,1]", "tta.views=[{}]")  # fmt: skip
 """Overrides of `quick`."""

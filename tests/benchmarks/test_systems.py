@@ -32,14 +32,14 @@ def test_a_training_goes_on_from_packed_files_of_limited_size(
     monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
     work, state = tmp_path / "work", tmp_path / "state"
     monkeypatch.setattr(systems, "PART", 1 << 20)
-    written = loop.log
+    written = loop.log_epoch
 
     def stop_in_the_second(folder, history, losses) -> None:
         if len(history) == 2:
             raise KeyboardInterrupt
         written(folder, history, losses)
 
-    monkeypatch.setattr(loop, "log", stop_in_the_second)
+    monkeypatch.setattr(loop, "log_epoch", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         train(*inputs, work / "best" / "run")
     first = load_file(work / "best" / "run" / "last.safetensors")
@@ -57,7 +57,7 @@ def test_a_training_goes_on_from_packed_files_of_limited_size(
     for key, tensor in first.items():
         assert found[key].dtype == tensor.dtype
         assert torch.allclose(found[key], tensor, rtol=2**-7, atol=1e-30)
-    monkeypatch.setattr(loop, "log", written)
+    monkeypatch.setattr(loop, "log_epoch", written)
     run = train(*inputs, there / "best" / "run")
     assert [row.epoch for row in run.history()] == [0, 1]
     assert "damaged" not in " ".join(path.name for path in run.folder.iterdir())

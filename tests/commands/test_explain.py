@@ -41,7 +41,7 @@ def make_run(tmp_path: Path, bundle: Bundle) -> Callable[..., Run]:
 
     def make(split: str = "none", ensemble: EnsembleRecord | None = None) -> Run:
         from gliascope.models.classifier import build_classifier
-        from gliascope.training.checkpoints import save_weights
+        from gliascope.models.weight_files import save_weights
 
         recipe = load_recipe("quick", TINY)
         record = RunRecord(

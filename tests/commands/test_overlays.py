@@ -22,7 +22,7 @@ from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Outputs
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import PreparedSlice
-from gliascope.inference.predict_files import _Work
+from gliascope.inference.predict_files import _PredictChunk
 from gliascope.io.slices import Slice
 from gliascope.preprocessing import preprocess as preprocessing_module
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess, visible_box
@@ -99,8 +99,8 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
     own = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}), calibrator=None)
 
     def of_predict() -> tuple[float, float]:
-        work = SimpleNamespace(explain=tmp_path, bundle=own)
-        _Work.save_overlay(work, item, finding)  # type: ignore[arg-type]
+        work = SimpleNamespace(overlay_folder=tmp_path, bundle=own)
+        _PredictChunk.save_overlay(work, item, finding)  # type: ignore[arg-type]
         (file,) = tmp_path.glob("*.png")
         return peak(tint(Image.open(file), black))
 

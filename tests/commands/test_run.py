@@ -290,7 +290,7 @@ def test_bundling_the_report_of_another_run_or_over_other_things_is_refused(
     assert "is the report of another run" in done.stderr
     done = gliascope("bundle", made / "run", made / "report.json", "--out", tmp_path)
     assert done.returncode == 2
-    assert "holds something else than a bundle" in done.stderr
+    assert "holds something other than a bundle" in done.stderr
     assert (tmp_path / "report.json").exists()
 
 

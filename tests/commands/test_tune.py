@@ -75,7 +75,7 @@ class Formula:
         return 0.9 - 0.1 * abs(log10(recipe.stages[0].lr / 0.003)) + 0.05 * (recipe.head.pooling == "max")
 
     def __call__(
-        self, recipe: Recipe, split, store, folder: Path, watch: Callable, cache: bool
+        self, recipe: Recipe, split, store, folder: Path, *, on_epoch: Callable, cache: bool
     ) -> Sequence[Epoch]:
         self.calls.append((recipe, split, len(store.hashes)))
         assert not (split.frame["subset"] == "test").any()
@@ -87,7 +87,7 @@ class Formula:
                 raise self.raises[len(self.calls)]
             value = self.accuracy(recipe) - 0.1 / (1 + epoch)
             history.append(Epoch(0, epoch, 1.0, 1.0, 0.5, 1 - value, value, None, 1.0))
-            watch(history)
+            on_epoch(history)
         return history
 
 
@@ -259,7 +259,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     for file in [*official_source.glob("Testing/*/*"), *(place / path for path in calibrating)]:
         file.unlink()
     trained: list[int] = []
-    original = loop.log
+    original = loop.log_epoch
 
     def log(folder: Path, history: list[Epoch], losses: object) -> None:
         trained.append(len(history))
@@ -267,7 +267,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
             raise KeyboardInterrupt
         original(folder, history, losses)
 
-    monkeypatch.setattr(loop, "log", log)
+    monkeypatch.setattr(loop, "log_epoch", log)
     assert tune(place, "--trials", 2, "--set", "stages.0.epochs=2")[0] == 130
     assert trained == [1, 2, 1]
     code, _, errors = tune(place, "--trials", 2, "--set", "stages.0.epochs=2")

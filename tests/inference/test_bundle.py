@@ -55,10 +55,10 @@ def test_outputs_have_the_stated_shapes_for_any_batch(bundle: Bundle) -> None:
 
 
 def test_outputs_keep_the_ood_features_of_each_slice(bundle: Bundle) -> None:
-    outputs = Outputs.join(
+    outputs = Outputs.concatenate(
         [Engine(bundle)(np.full((1, 64, 64), level, dtype=np.uint8)) for level in (0, 255)]
     )
-    assert np.allclose(outputs.at(np.array([1, 0])).ood_features["grey_levels"], np.eye(8)[[7, 0]])
+    assert np.allclose(outputs.select(np.array([1, 0])).ood_features["grey_levels"], np.eye(8)[[7, 0]])
 
 
 def test_flip_averaging_makes_a_slice_and_its_mirror_image_equal(bundle: Bundle) -> None:
@@ -98,12 +98,12 @@ def test_a_damaged_or_missing_calibrator_is_named(calibrated: Bundle, tmp_path: 
 
 
 def test_another_level_changes_nothing_but_the_level(calibrated: Bundle, bundle: Bundle) -> None:
-    lower = calibrated.at(0.9)
+    lower = calibrated.with_level(0.9)
     assert lower.info.calibrator is not None
     assert lower.info.calibrator.level == 0.9
     assert (lower.model, lower.arrays) == (calibrated.model, calibrated.arrays)
     with pytest.raises(BundleError, match="has no calibrator"):
-        bundle.at(0.9)
+        bundle.with_level(0.9)
 
 
 def test_a_broken_graph_is_named(bundle: Bundle) -> None:

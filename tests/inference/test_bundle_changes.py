@@ -116,7 +116,7 @@ def test_every_flipped_byte_is_refused(folder: Path) -> None:
 
 
 def test_what_is_rewritten_on_purpose_is_whole_again(folder: Path, tmp_path: Path) -> None:
-    lower = Bundle.load(folder).at(0.9)
+    lower = Bundle.load(folder).with_level(0.9)
     lower.write(tmp_path / "lower")
     assert Bundle.load(tmp_path / "lower") == lower
 
@@ -144,7 +144,7 @@ def test_a_newer_bundle_wants_a_newer_program_and_an_older_one_is_made_again(fol
 @pytest.mark.parametrize("classes", [(), ("a",), ("a", "a"), ("a", ""), ("a", " ")])
 def test_classes_are_told_apart(classes: tuple[str, ...]) -> None:
     facts = quadrant_bundle().info.model_dump(mode="json")
-    with pytest.raises(ValidationError, match="neither empty nor doubled"):
+    with pytest.raises(ValidationError, match="neither empty nor repeated"):
         BundleInfo.model_validate(facts | {"classes": classes})
 
 
@@ -227,7 +227,7 @@ def _method(content: bytes) -> bytes:
 
 ZIPS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "encrypted": (_encrypt, "is encrypted; pack it again without a password"),
-    "unknown method": (_method, "pack it again, by the plain method"),
+    "unknown method": (_method, "pack it again with the usual method"),
     "cut short": (lambda content: content[:-300], "is damaged"),
     "damaged within": (lambda content: content[:60] + bytes(20) + content[80:], "is damaged"),
     "empty": (lambda content: content[-22:-14] + bytes(14), "lacks bundle.json"),

@@ -31,9 +31,9 @@ def source(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_parts_hold_what_json_lines_do(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
-    lines = predict_files(calibrated, [source], tmp_path / "f.jsonl", None)
+    lines = predict_files(calibrated, [source], tmp_path / "f.jsonl")
     out = tmp_path / "f.parquet"
-    assert list(map(str, predict_files(calibrated, [source], out, None).unreadable)) == list(
+    assert list(map(str, predict_files(calibrated, [source], out).unreadable)) == list(
         map(str, lines.unreadable)
     )
     assert sorted(path.name for path in out.iterdir()) == [
@@ -50,12 +50,12 @@ def test_parts_hold_what_json_lines_do(calibrated: Bundle, source: Path, tmp_pat
 
 def test_only_findings_are_replaced(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.parquet"
-    predict_files(calibrated, [source], out, None)
-    predict_files(calibrated, [source / "yes"], out, None)
+    predict_files(calibrated, [source], out)
+    predict_files(calibrated, [source / "yes"], out)
     assert read_findings(out).collect().height == 5
     (out / "mine.txt").write_text("mine")
     with pytest.raises(GliascopeError, match="something else"):
-        predict_files(calibrated, [source], out, None)
+        predict_files(calibrated, [source], out)
     assert (out / "mine.txt").exists()
 
 
@@ -63,7 +63,7 @@ def test_where_nothing_can_be_read_nothing_is_written(
     calibrated: Bundle, source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ReadError):
-        predict_files(calibrated, [source / "bad.png"], tmp_path / "f.parquet", None)
+        predict_files(calibrated, [source / "bad.png"], tmp_path / "f.parquet")
     assert not (tmp_path / "f.parquet").exists()
 
 
@@ -78,6 +78,6 @@ def test_the_command_counts_them(calibrated: Bundle, source: Path, tmp_path: Pat
 
 
 def test_a_folder_whose_name_looks_like_a_pattern(calibrated: Bundle, source: Path, tmp_path: Path) -> None:
-    predict_files(calibrated, [source], tmp_path / "f2.parquet", None)
-    predict_files(calibrated, [source / "yes"], tmp_path / "f[2].parquet", None)
+    predict_files(calibrated, [source], tmp_path / "f2.parquet")
+    predict_files(calibrated, [source / "yes"], tmp_path / "f[2].parquet")
     assert read_findings(tmp_path / "f[2].parquet").collect().height == 5

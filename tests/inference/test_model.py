@@ -100,8 +100,8 @@ def test_the_command_line_finds_the_bundle_of_results_and_says_the_same(tmp_path
 
 def test_a_real_network_agrees_with_the_command_line(make: Make, bundle: Bundle) -> None:
     file = make.image(HEAD, "png")
-    (expected,) = predict_files(bundle, [file], None, None).findings
+    (expected,) = predict_files(bundle, [file]).findings
     finding = Model(bundle).predict(HEAD)
     assert finding.probabilities == pytest.approx(expected.probabilities)
-    assert finding.seen is not None
-    assert finding.seen.shape[:2] == (64, 64)
+    assert finding.input_pixels is not None
+    assert finding.input_pixels.shape[:2] == (64, 64)

@@ -54,7 +54,7 @@ def test_a_study_of_files_datasets_and_slices_is_one(model: Model, make: Make, t
         found = model.predict_study(study)
         assert said(found) == said(expected)
         assert [said(one) for one in found.slices] == [said(one) for one in expected.slices]
-    told = predict_files(model.bundle, [make.folder], None, None).findings
+    told = predict_files(model.bundle, [make.folder]).findings
     assert said(told[-1]) == said(expected)
     assert [said(replace(one, map=None)) for one in told[:-1]] == [
         said(replace(one, map=None)) for one in expected.slices
@@ -132,5 +132,5 @@ def test_files_of_a_folder_that_cannot_be_used_are_named(model: Model, make: Mak
 
 def test_localizers_alone_are_no_study(model: Model, make: Make) -> None:
     files = volumes.files(make, volumes.head()[:2], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    with pytest.raises(InputError, match="no ordinary slice of a study, but localizer"):
+    with pytest.raises(InputError, match="holds no ordinary slice of a study, but only localizer"):
         model.predict_study(files)

@@ -29,7 +29,7 @@ def picture_of(verdict: str) -> np.ndarray:
     [
         ("accepted", "Accepted: glioma", r"<Finding accepted: glioma 9\d\.\d %; <array>>"),
         ("uncertain", "Uncertain: glioma or meningioma", r"<Finding uncertain: glioma or meningioma, likeliest \w+ \d\d"),
-        ("out of scope", "Out of scope", r"<Finding out of scope: unlike what the model learned from \(outlier"),
+        ("out of scope", "Out of scope", r"<Finding out of scope: unlike the training slices \(outlier"),
         ("unchecked", "Unchecked", r"<Finding unchecked, likeliest glioma 9"),
     ],
 )  # fmt: skip
@@ -46,7 +46,7 @@ def test_a_finding_shows_its_verdict_first(verdict: str, headline: str, line: st
     assert html.count("<tr") == 4
     assert gliascope.RESEARCH_USE in html
     assert "<script" not in html and "http" not in html
-    assert ("tinted where it speaks for" in html) == (verdict in ("accepted", "uncertain"))
+    assert ("tinted where it supports" in html) == (verdict in ("accepted", "uncertain"))
 
 
 def test_what_a_notebook_shows_is_escaped(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_study_shows_its_verdict_and_slices(tmp_path: Path) -> None:
     html = study._repr_html_()
     assert re.match(r"<StudyFinding unchecked, likeliest glioma .* 4 slices of ", repr(study))
     assert ">Unchecked</div>" in html
-    assert "nothing has been calibrated for studies" in html
+    assert "nothing was calibrated on studies" in html
     assert "4 slices: 4 accepted" in html
     assert html.count("<img") == 4
     assert html.index("slice 0: accepted: glioma") > 0

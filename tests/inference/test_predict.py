@@ -27,7 +27,7 @@ def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(
     bundle: Bundle, make_source: Make
 ) -> None:
     file = make_source({"yes": 1, "no": 1}) / "yes" / "000.png"
-    (finding,) = predict_files(bundle, [file], None, None).findings
+    (finding,) = predict_files(bundle, [file]).findings
     pixels = preprocess(np.asarray(Image.open(file)), bundle.info.preprocessing)
     expected = Engine(bundle)(pixels[None]).probabilities[0]
     assert list(finding.probabilities) == list(bundle.info.classes)
@@ -39,7 +39,7 @@ def test_a_finding_is_what_the_engine_says_of_the_preprocessed_pixels(
 def test_overlays_are_not_written_where_slices_are_read(bundle: Bundle, make_source: Make) -> None:
     source = make_source({"yes": 1, "no": 1})
     with pytest.raises(GliascopeError, match="overlays would be predicted"):
-        predict_files(bundle, [source], None, source / "overlays")
+        predict_files(bundle, [source], overlay_folder=source / "overlays")
     assert not (source / "overlays").exists()
 
 
@@ -50,7 +50,7 @@ def test_findings_are_not_written_over_a_folder(
     monkeypatch.setattr(job, "resumable_map", lambda *_: pytest.fail("slices were predicted"))
     (tmp_path / "out").mkdir()
     with pytest.raises(GliascopeError, match="out: is a folder; name a file"):
-        predict_files(bundle, [make_source({"glioma": 1})], tmp_path / "out", None)
+        predict_files(bundle, [make_source({"glioma": 1})], tmp_path / "out")
 
 
 def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(
@@ -59,13 +59,13 @@ def test_folders_are_searched_bad_files_set_aside_and_the_rest_goes_on(
     source = make_source({"yes": 20, "no": 20})
     (source / "yes" / "bad.png").write_bytes(b"bad")
     (source / ".hidden.png").write_bytes(b"bad")
-    job = predict_files(bundle, [source], None, None)
+    job = predict_files(bundle, [source])
     assert [finding.file.name for finding in job.findings] == [f"{n:03d}.png" for n in range(20)] * 2
     assert [error.path.name for error in job.unreadable] == ["bad.png"]
 
 
 def test_json_lines_have_the_stated_keys(bundle: Bundle, make_source: Make, tmp_path: Path) -> None:
-    job = predict_files(bundle, [make_source({"yes": 2, "no": 1})], tmp_path / "f.jsonl", None)
+    job = predict_files(bundle, [make_source({"yes": 2, "no": 1})], tmp_path / "f.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
     assert len(lines) == len(job.findings) == 3
     keys = "file slice study label probabilities prediction_set outlier_score verdict notes kind"
@@ -77,7 +77,7 @@ def test_json_lines_have_the_stated_keys(bundle: Bundle, make_source: Make, tmp_
 def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundle, tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
-    findings = predict_files(bundle, [tmp_path / "v.nii.gz"], None, None).findings
+    findings = predict_files(bundle, [tmp_path / "v.nii.gz"]).findings
     assert [finding.slice for finding in findings] == [0, 1, 2, 3, 4, None]
     slices = np.array([list(finding.probabilities.values()) for finding in findings])
     most = slices[:-1][:, bundle.info.classes.index("no_tumor")].argmin()  # of five slices, a tenth is one
@@ -88,24 +88,24 @@ def test_a_volume_gets_a_line_for_each_slice_and_one_for_the_study(bundle: Bundl
 def test_overlays_are_saved_for_files_of_one_name_too(
     bundle: Bundle, make_source: Make, tmp_path: Path
 ) -> None:
-    predict_files(bundle, [make_source({"yes": 1, "no": 1})], None, tmp_path / "overlays")
+    predict_files(bundle, [make_source({"yes": 1, "no": 1})], overlay_folder=tmp_path / "overlays")
     images = [Image.open(path) for path in (tmp_path / "overlays").iterdir()]
     assert [image.size for image in images] == [(48, 48)] * 2
 
 
 def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(GliascopeError, match="not found"):
-        predict_files(bundle, [tmp_path / "nowhere"], None, None)
+        predict_files(bundle, [tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(GliascopeError, match="holds no file"):
-        predict_files(bundle, [tmp_path / "empty"], None, None)
+        predict_files(bundle, [tmp_path / "empty"])
     for name in ("a.png", "b.png"):
         (tmp_path / "empty" / name).write_bytes(b"")
     with pytest.raises(ReadError, match=r"a\.png"):
-        predict_files(bundle, [tmp_path / "empty" / "a.png"], None, None)
+        predict_files(bundle, [tmp_path / "empty" / "a.png"])
     out = tmp_path / "f.jsonl"
     with pytest.raises(GliascopeError, match="none of 2 files"):
-        predict_files(bundle, [tmp_path / "empty"], out, None)
+        predict_files(bundle, [tmp_path / "empty"], out)
     assert not out.exists()
 
 
@@ -117,7 +117,7 @@ def test_overlays_of_cropped_and_padded_slices_lie_where_the_model_looked(
     pixels = bordered(drawn_head(), 0, 0, 0, 300)
     Image.fromarray(pixels).save(tmp_path / "slice.png")
     (finding,) = predict(Predictor.load(cropping), [tmp_path / "slice.png"], pytest.fail)
-    predict_files(cropping, [tmp_path / "slice.png"], None, tmp_path / "overlays")
+    predict_files(cropping, [tmp_path / "slice.png"], overlay_folder=tmp_path / "overlays")
     expected = Engine(bundle)(preprocess(pixels, wanted)[None]).probabilities[0]
     assert list(finding.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
     (path,) = (tmp_path / "overlays").iterdir()
@@ -154,8 +154,8 @@ def test_a_calibrator_calibrates_and_gives_sets_scores_and_verdicts(
     calibrated: Bundle, bundle: Bundle, make_source: Make, tmp_path: Path
 ) -> None:
     source = make_source({"yes": 2, "no": 1})
-    told = predict_files(calibrated, [source], tmp_path / "f.jsonl", None).findings
-    plain = predict_files(bundle, [source], None, None).findings
+    told = predict_files(calibrated, [source], tmp_path / "f.jsonl").findings
+    plain = predict_files(bundle, [source]).findings
     calibrator = calibrated.calibrator
     assert calibrator is not None
     quantile = conformal_quantile(calibrator.nonconformity, calibrator.level)
@@ -177,7 +177,7 @@ def test_a_calibrator_calibrates_and_gives_sets_scores_and_verdicts(
 def test_a_study_is_out_of_scope_where_most_of_its_slices_are(calibrated: Bundle, tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(100, 20, (20, 22, 5)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
-    *slices, study = predict_files(calibrated, [tmp_path / "v.nii.gz"], None, None).findings
+    *slices, study = predict_files(calibrated, [tmp_path / "v.nii.gz"]).findings
     scores = np.array([finding.outlier_score for finding in slices])
     assert study.outlier_score == pytest.approx(np.median(scores))
     assert study.verdict != "out of scope"
@@ -188,7 +188,7 @@ def test_a_study_is_out_of_scope_where_most_of_its_slices_are(calibrated: Bundle
         ood = {name: SubspaceInfo(noise=1.0, scale=scale) for name in info.ood}
         nearer = info.model_copy(update={"ood": ood})
         strict = replace(calibrated, info=calibrated.info.model_copy(update={"calibrator": nearer}))
-        assert predict_files(strict, [tmp_path / "v.nii.gz"], None, None).findings[-1].verdict == verdict
+        assert predict_files(strict, [tmp_path / "v.nii.gz"]).findings[-1].verdict == verdict
 
 
 def test_an_overlay_tints_where_the_map_is_high() -> None:
@@ -213,7 +213,7 @@ def test_overlays_and_findings_of_long_and_odd_names_are_written(
     (tmp_path / "in").mkdir()
     Image.fromarray(np.eye(48, dtype=np.uint8) * 200).save(tmp_path / "in" / name, format="png")
     out = tmp_path / ("f" * 240 + ".jsonl")
-    predict_files(bundle, [tmp_path / "in"], out, tmp_path / "overlays")
+    predict_files(bundle, [tmp_path / "in"], out, overlay_folder=tmp_path / "overlays")
     assert json.loads(out.read_text())["file"].endswith(name)
     (overlay_file,) = (tmp_path / "overlays").iterdir()
     assert len(overlay_file.name.encode()) <= 255

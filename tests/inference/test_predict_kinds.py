@@ -39,8 +39,8 @@ def files(folder: Path, *kinds: str) -> list[Path]:
 def test_only_acquired_slices_have_a_say_in_the_study(bundle: Bundle, tmp_path: Path) -> None:
     acquired = files(tmp_path / "a", "acquired", "acquired", "acquired")
     others = files(tmp_path / "b", "localizer", "map", "capture", "seg")
-    alone = predict_files(bundle, acquired, None, None).findings[-1]
-    job = predict_files(bundle, [*others, *acquired], tmp_path / "out.jsonl", None)
+    alone = predict_files(bundle, acquired).findings[-1]
+    job = predict_files(bundle, [*others, *acquired], tmp_path / "out.jsonl")
     told = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [one["kind"] for one in told] == ["localizer", "derived map", None, None, None, None]
     assert told[-1]["slice"] is None
@@ -50,7 +50,7 @@ def test_only_acquired_slices_have_a_say_in_the_study(bundle: Bundle, tmp_path: 
         ("3-seg.dcm", "segmentation, not a slice"),
     }
     parts = tmp_path / "out.parquet"
-    assert len(predict_files(bundle, [*others, *acquired], parts, None).unreadable) == 2
+    assert len(predict_files(bundle, [*others, *acquired], parts).unreadable) == 2
     study = pl.read_parquet(parts / "studies.parquet")
     assert study["probabilities"].to_list() == [alone.probabilities]
     slices = pl.read_parquet(parts / "part-000000.parquet")
@@ -58,13 +58,13 @@ def test_only_acquired_slices_have_a_say_in_the_study(bundle: Bundle, tmp_path: 
 
 
 def test_a_study_of_captures_alone_is_one(bundle: Bundle, tmp_path: Path) -> None:
-    job = predict_files(bundle, files(tmp_path / "a", "capture", "capture"), None, None)
+    job = predict_files(bundle, files(tmp_path / "a", "capture", "capture"))
     assert not job.unreadable
     assert [finding.slice for finding in job.findings] == [0, 0, None]
 
 
 def test_a_localizer_alone_makes_no_study(bundle: Bundle, tmp_path: Path) -> None:
-    job = predict_files(bundle, files(tmp_path / "a", "localizer", "localizer", "acquired"), None, None)
+    job = predict_files(bundle, files(tmp_path / "a", "localizer", "localizer", "acquired"))
     assert [finding.slice for finding in job.findings] == [0, 0, 0]
 
 
@@ -72,8 +72,8 @@ def test_masks_are_set_aside(bundle: Bundle, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (24, 24), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     Image.fromarray((noise > 200).astype(np.uint8) * 255).save(tmp_path / "a_mask.png")
-    job = predict_files(bundle, [tmp_path / "a.png", tmp_path / "a_mask.png"], None, None)
+    job = predict_files(bundle, [tmp_path / "a.png", tmp_path / "a_mask.png"])
     assert [finding.file.name for finding in job.findings] == ["a.png"]
     assert [(error.reason, error.detail) for error in job.unreadable] == [("mask, not a slice", "of a.png")]
     with pytest.raises(GliascopeError, match="mask, not a slice"):
-        predict_files(bundle, [tmp_path / "a_mask.png"], None, None)
+        predict_files(bundle, [tmp_path / "a_mask.png"])

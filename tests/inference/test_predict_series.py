@@ -47,9 +47,7 @@ def test_every_door_gives_the_same_probabilities(make: Make, volume: np.ndarray)
         [volumes.enhanced(make, volume)],
         [volumes.nifti(make, volume)],
     ):
-        assert probabilities(predict_files(BUNDLE, paths, None, None).findings) == pytest.approx(
-            wanted, abs=1e-5
-        )
+        assert probabilities(predict_files(BUNDLE, paths).findings) == pytest.approx(wanted, abs=1e-5)
         told = list(predict(Predictor.load(BUNDLE), paths, lambda error: None))
         assert probabilities(told) == pytest.approx(wanted, abs=1e-5)
         assert not any(one.notes for one in told)
@@ -62,7 +60,7 @@ def test_order_and_blocks_change_nothing(
     monkeypatch.setattr(resumable_map, "MAX_CHUNK_FILES", files)
     paths = volumes.files(make, volume)[::-1]
     for workers in (None, ThreadExecutor(3)):
-        found = predict_files(BUNDLE, paths, None, None, workers).findings
+        found = predict_files(BUNDLE, paths, executor=workers).findings
         assert probabilities(found)[::-1] == pytest.approx(expected(volume), abs=1e-5)
 
 
@@ -84,22 +82,22 @@ def test_what_was_kept_is_used_on_its_own_scale_only(
 
     monkeypatch.setattr(resumable_map, "_save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        predict_files(BUNDLE, [*paths[:7], *paths[8:]], out, None)
+        predict_files(BUNDLE, [*paths[:7], *paths[8:]], out)
     monkeypatch.setattr(resumable_map, "_save", save)
-    assert probabilities(predict_files(BUNDLE, paths, out, None).findings) == pytest.approx(
+    assert probabilities(predict_files(BUNDLE, paths, out).findings) == pytest.approx(
         expected(bright), abs=1e-5
     )
 
 
 def test_a_slice_by_itself_says_so(make: Make, volume: np.ndarray, tmp_path: Path) -> None:
     first, *rest = volumes.files(make, volume)
-    job = predict_files(BUNDLE, [first], tmp_path / "alone.jsonl", None)
+    job = predict_files(BUNDLE, [first], tmp_path / "alone.jsonl")
     assert job.findings[0].notes == (SINGLE_SLICE_NOTE,)
     assert json.loads((tmp_path / "alone.jsonl").read_text())["notes"] == [SINGLE_SLICE_NOTE]
-    predict_files(BUNDLE, [first], tmp_path / "alone.parquet", None)
+    predict_files(BUNDLE, [first], tmp_path / "alone.parquet")
     assert read_findings(tmp_path / "alone.parquet").collect()["notes"].to_list() == [[SINGLE_SLICE_NOTE]]
-    assert not any(one.notes for one in predict_files(BUNDLE, [first, *rest], None, None).findings)
-    assert predict_files(BUNDLE, [first, volumes.nifti(make, volume)], None, None).findings[0].notes == (
+    assert not any(one.notes for one in predict_files(BUNDLE, [first, *rest]).findings)
+    assert predict_files(BUNDLE, [first, volumes.nifti(make, volume)]).findings[0].notes == (
         SINGLE_SLICE_NOTE,
     )
 
@@ -109,7 +107,7 @@ def test_deep_pictures_of_a_patient_share_a_scale(tmp_path: Path, volume: np.nda
     folder.mkdir()
     for index, one in enumerate(volume):
         Image.fromarray(one).save(folder / f"{index:02}.png")
-    found = predict_files(BUNDLE, [folder], None, None).findings
+    found = predict_files(BUNDLE, [folder]).findings
     assert probabilities(found) == pytest.approx(expected(volume), abs=1e-5)
 
 
@@ -120,5 +118,5 @@ def test_pictures_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         Image.fromarray(np.full((9, 9), number, np.uint8)).save(tmp_path / f"{number}.jpg")
     read, seen = raster.read, list[Path]()
     monkeypatch.setattr(raster, "read", lambda path, file: (seen.append(path), read(path, file))[1])
-    predict_files(BUNDLE, [tmp_path], None, None)
+    predict_files(BUNDLE, [tmp_path])
     assert len(seen) == 5

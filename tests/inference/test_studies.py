@@ -57,7 +57,7 @@ def study_of(folder: Path, *slices: NDArray[np.uint8]) -> Path:
 
 
 def told(bundle: Bundle, folder: Path) -> tuple[list[Finding], Finding]:
-    *slices, study = predict_files(bundle, [folder], None, None).findings
+    *slices, study = predict_files(bundle, [folder]).findings
     assert study.slice is None
     return slices, study
 
@@ -102,7 +102,7 @@ def test_no_study_is_ever_accepted_or_uncertain(quadrants: Bundle) -> None:
             )
             for number, (told, score) in enumerate(zip(probabilities, scores, strict=True))
         ]  # fmt: skip
-        study = predictor.study(findings)
+        study = predictor.study_finding(findings)
         in_scope = sum(score <= OOD_LIMIT for score in scores)
         assert study.verdict == ("unchecked" if 2 * in_scope >= count else "out of scope")
         assert study.prediction_set is None
@@ -117,7 +117,7 @@ def test_a_study_without_a_calibrator_is_unchecked_and_all_slices_vote(tmp_path:
 
 
 def test_a_study_of_one_slice_has_that_slices_finding_alone(quadrants: Bundle, tmp_path: Path) -> None:
-    (only,) = predict_files(quadrants, [study_of(tmp_path / "study", head(GLIOMA, 0))], None, None).findings
+    (only,) = predict_files(quadrants, [study_of(tmp_path / "study", head(GLIOMA, 0))]).findings
     assert (only.slice, only.verdict) == (0, "accepted")
 
 

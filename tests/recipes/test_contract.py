@@ -20,12 +20,13 @@ from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.models.backbones import complete_recipe, execution_order
 from gliascope.models.classifier import Classifier, Normalise
+from gliascope.models.weight_files import load_weights
 from gliascope.recipes import Recipe, load_recipe, recipe_names
 from gliascope.recipes.run import Run
 from gliascope.splits.split import split
 from gliascope.store.store import store
 from gliascope.training import loop, run
-from gliascope.training.checkpoints import load_progress, load_weights, with_prefix
+from gliascope.training.checkpoints import load_progress, with_prefix
 from gliascope.training.history import Epoch
 from gliascope.training.stage import StageTraining
 

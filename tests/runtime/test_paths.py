@@ -45,8 +45,10 @@ def test_findings_of_a_bucket_are_those_of_a_folder(
     source: Path, s3: Put, calibrated: Bundle, tmp_path: Path
 ) -> None:
     url = s3(source)
-    here = predict_files(calibrated, [source], tmp_path / "here.jsonl", tmp_path / "overlays")
-    there = predict_files(calibrated, [to_path(url)], tmp_path / "there.jsonl", tmp_path / "overlays-there")
+    here = predict_files(calibrated, [source], tmp_path / "here.jsonl", overlay_folder=tmp_path / "overlays")
+    there = predict_files(
+        calibrated, [to_path(url)], tmp_path / "there.jsonl", overlay_folder=tmp_path / "overlays-there"
+    )
     lines = (tmp_path / "there.jsonl").read_text()
     assert lines.replace(url, str(source)) == (tmp_path / "here.jsonl").read_text()
     assert [str(error.path) for error in there.unreadable] == [f"{url}/Training/yes/bad.png"]
@@ -66,11 +68,11 @@ def test_a_file_over_http(source: Path, calibrated: Bundle) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/Testing/yes/000.png"
-        (there,) = predict_files(calibrated, [to_path(url)], None, None).findings
+        (there,) = predict_files(calibrated, [to_path(url)]).findings
         with pytest.raises(GliascopeError, match="not found"):
-            predict_files(calibrated, [to_path(url + "x")], None, None)
+            predict_files(calibrated, [to_path(url + "x")])
         server.shutdown()
-    (here,) = predict_files(calibrated, [source / "Testing" / "yes" / "000.png"], None, None).findings
+    (here,) = predict_files(calibrated, [source / "Testing" / "yes" / "000.png"]).findings
     assert str(there.file) == url
     assert there.probabilities == here.probabilities
 

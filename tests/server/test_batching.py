@@ -71,7 +71,7 @@ def test_each_gets_what_the_graph_says_of_their_own_slices_alone() -> None:
         return told
 
     for pixels, told in zip(asked, asyncio.run(main()), strict=True):
-        alone = Outputs.join([engine(one[None]) for one in pixels])
+        alone = Outputs.concatenate([engine(one[None]) for one in pixels])
         assert np.allclose(told.logits, alone.logits, atol=1e-5)
         for name in ("grey_levels", "layout"):
             assert np.array_equal(told.ood_features[name], alone.ood_features[name])

@@ -33,9 +33,7 @@ def test_it_says_what_the_command_line_says(client: TestClient, bundle_path: Pat
     content = {"a.png": png(0), "b.png": png(3, 1), "v.nii.gz": volume(tmp_path)}
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
-    findings = predict_files(
-        Bundle.load(bundle_path), [tmp_path / name for name in content], None, None
-    ).findings
+    findings = predict_files(Bundle.load(bundle_path), [tmp_path / name for name in content]).findings
     expected = [json.loads(finding.to_json()) for finding in findings]
     answer = client.post("/v1/predict", files=send(*content.items()))
     assert answer.status_code == 200

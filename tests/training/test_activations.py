@@ -4,14 +4,16 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from gliascope.training.activations import Activations, CachedActivations
-from gliascope.training.frozen_backbone import EXPORTED, FrozenBackbone
-from gliascope.training.inputs import OnTheFlyInputs, batch
+from gliascope.training.frozen_backbone import MIN_IMAGES_TO_EXPORT, FrozenBackbone
+from gliascope.training.inputs import OnTheFlyInputs, load_batch
 
 CPU = torch.device("cpu")
 
 
 def make(prepared, prefix: nn.Module, cut: str, recipe=None) -> Activations:
-    inputs = OnTheFlyInputs(prepared.store, recipe or prepared.recipe, FrozenBackbone(prefix, CPU, 0), CPU)
+    inputs = OnTheFlyInputs(
+        prepared.store, recipe or prepared.recipe, frozen_backbone=FrozenBackbone(prefix, CPU, 0), device=CPU
+    )
     return Activations(inputs, cut, Fabric(accelerator="cpu", devices=1))
 
 
@@ -40,11 +42,16 @@ def test_rows_of_one_engine_are_never_mixed_with_those_of_another(prepared) -> N
     """ONNX Runtime and torch round differently: what is found must not depend on who filled the cache."""
     network = nn.Conv2d(3, 3, 1)
     few, many, in_bf16 = (
-        OnTheFlyInputs(prepared.store, prepared.recipe, FrozenBackbone(network, CPU, images, precision), CPU)
-        for images, precision in ((0, "auto"), (EXPORTED, "auto"), (0, "bf16"))
+        OnTheFlyInputs(
+            prepared.store,
+            prepared.recipe,
+            frozen_backbone=FrozenBackbone(network, CPU, images, precision),
+            device=CPU,
+        )
+        for images, precision in ((0, "auto"), (MIN_IMAGES_TO_EXPORT, "auto"), (0, "bf16"))
     )
     fabric = Fabric(accelerator="cpu", devices=1)
-    assert not few.prefix.exported and many.prefix.exported
+    assert not few.frozen_backbone.uses_onnxruntime and many.frozen_backbone.uses_onnxruntime
     folders = [Activations(inputs, "", fabric).folder for inputs in (few, many, in_bf16)]
     assert len(set(folders)) == 3
 
@@ -61,7 +68,7 @@ def test_a_view_is_the_frozen_part_of_the_augmented_slice_to_fp16(prepared) -> N
     cached = CachedActivations(made, (0, 1), rows)
     views, chosen = np.array([1, 0]), np.array([3, 2])
     assert torch.equal(
-        batch(cached, views, chosen), torch.from_numpy(np.stack([turned[3], plain[2]])).float()
+        load_batch(cached, views, chosen), torch.from_numpy(np.stack([turned[3], plain[2]])).float()
     )
 
 
@@ -70,8 +77,10 @@ def test_cached_and_fresh_views_are_the_same_to_fp16(prepared) -> None:
     prefix = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU()).eval()
     rows, views = np.arange(8), np.arange(8) % 3
     cached = CachedActivations(make(prepared, prefix, ""), range(3), rows)
-    fresh = OnTheFlyInputs(prepared.store, prepared.recipe, FrozenBackbone(prefix, CPU, 0), CPU)
-    one, other = (batch(inputs, views, rows) for inputs in (cached, fresh))
+    fresh = OnTheFlyInputs(
+        prepared.store, prepared.recipe, frozen_backbone=FrozenBackbone(prefix, CPU, 0), device=CPU
+    )
+    one, other = (load_batch(inputs, views, rows) for inputs in (cached, fresh))
     assert (one - other).abs().max() <= 2**-10 * other.abs().max()
     assert (one - other).abs().max() > 0
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from gliascope.recipes.schema import Augmentation
-from gliascope.training.augment import COLUMNS, NUMBERS, PARAMETERS, augment, draws
+from gliascope.training.augment import COLUMNS, NUMBERS, NUMBERS_PER_VIEW, augment, random_numbers
 
 NAMES = np.array([f"{n:032x}" for n in range(500)])
 EVERYTHING = Augmentation(
@@ -31,7 +31,7 @@ NEUTRAL = dict.fromkeys(NUMBERS, 0.5) | {"flip": 1.0, "crop": 1.0, "elastic": 0.
 
 def uniform(**fields: float | tuple[float, ...]) -> Tensor:
     """Neutral numbers but for the given fields', of each its first ones."""
-    numbers = torch.empty(1, PARAMETERS)
+    numbers = torch.empty(1, NUMBERS_PER_VIEW)
     for name, columns in COLUMNS.items():
         numbers[:, columns] = NEUTRAL[name]
     for name, values in fields.items():
@@ -41,7 +41,7 @@ def uniform(**fields: float | tuple[float, ...]) -> Tensor:
 
 
 def drawn(slices: int) -> Tensor:
-    return torch.from_numpy(draws(NAMES[:slices], 1, 0))
+    return torch.from_numpy(random_numbers(NAMES[:slices], 1, 0))
 
 
 def picture(slices: int = 1, size: int = 32) -> Tensor:
@@ -62,14 +62,16 @@ def positions(augmentation: Augmentation, numbers: Tensor, size: int = 64) -> Te
 
 
 def test_draws_are_uniform_and_keyed_by_seed_view_and_slice_alone() -> None:
-    all_at_once = draws(NAMES, 1, seed=0)
-    one_by_one = np.concatenate([draws(NAMES[n : n + 1], 1, seed=0) for n in reversed(range(500))])[::-1]
+    all_at_once = random_numbers(NAMES, 1, seed=0)
+    one_by_one = np.concatenate([random_numbers(NAMES[n : n + 1], 1, seed=0) for n in reversed(range(500))])[
+        ::-1
+    ]
     assert np.array_equal(all_at_once, one_by_one)
-    assert all_at_once.shape == (500, PARAMETERS) and all_at_once.dtype == np.float32
+    assert all_at_once.shape == (500, NUMBERS_PER_VIEW) and all_at_once.dtype == np.float32
     assert (all_at_once >= 0).all() and (all_at_once < 1).all()
     assert np.abs(all_at_once.mean(axis=0) - 0.5).max() < 0.06
-    assert np.abs(np.corrcoef(all_at_once.T) - np.eye(PARAMETERS)).max() < 0.2
-    for other in (draws(NAMES, 2, seed=0), draws(NAMES, 1, seed=1)):
+    assert np.abs(np.corrcoef(all_at_once.T) - np.eye(NUMBERS_PER_VIEW)).max() < 0.2
+    for other in (random_numbers(NAMES, 2, seed=0), random_numbers(NAMES, 1, seed=1)):
         assert (all_at_once == other).mean() < 1e-3
 
 
@@ -77,13 +79,13 @@ def test_each_slice_may_have_its_own_view() -> None:
     views = np.arange(500) % 3
     for view in range(3):
         rows = np.flatnonzero(views == view)
-        assert np.array_equal(draws(NAMES, views, 7)[rows], draws(NAMES[rows], view, 7))
+        assert np.array_equal(random_numbers(NAMES, views, 7)[rows], random_numbers(NAMES[rows], view, 7))
 
 
 def test_the_first_six_numbers_are_what_they_have_always_been() -> None:
     digests = b"".join(hashlib.blake2b(f"3:2:{name}".encode(), digest_size=24).digest() for name in NAMES)
     first = (np.frombuffer(digests, dtype="<u4").reshape(500, 6) >> 8).astype(np.float32) / np.float32(2**24)
-    assert np.array_equal(draws(NAMES, 2, 3)[:, :6], first)
+    assert np.array_equal(random_numbers(NAMES, 2, 3)[:, :6], first)
     assert list(NUMBERS)[:5] == ["flip", "rotate", "translate", "scale", "brightness"]
 
 

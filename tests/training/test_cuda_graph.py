@@ -18,7 +18,7 @@ def test_without_a_gpu_it_is_the_function() -> None:
         calls.append(kind)
         return (tensors[0] * kind,)
 
-    replay = CudaGraphRunner(function, recorded=False)
+    replay = CudaGraphRunner(function, enabled=False)
     assert replay(2, (torch.ones(1),))[0] == 2 and replay(3, (torch.ones(1),))[0] == 3
     assert calls == [2, 3]
 

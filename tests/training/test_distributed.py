@@ -49,16 +49,16 @@ def test_too_little_to_share_is_an_error(prepared, override: str, processes: int
 
 
 def test_processes_share_what_is_scored(prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SCORED", 5)
+    monkeypatch.setattr(module, "SCORING_BATCH", 5)
     part = Subset(np.arange(19), np.zeros(19, dtype=np.int64), list("abcdefghijklmnopqrs"))
-    scored = [batches(prepared, "seed=0", 2, rank).scored(part) for rank in range(2)]
+    scored = [batches(prepared, "seed=0", 2, rank).scoring_batches(part) for rank in range(2)]
     assert [[len(piece) for piece in pieces] for pieces in scored] == [[5, 5], [9]]
     assert sorted(np.concatenate(scored[0] + scored[1])) == list(range(19))
 
 
 def batches(prepared, override: str, processes: int, rank: int) -> Batches:
     recipe = load_recipe("quick", (*SAME, override))
-    parts = (Subset.of(prepared.split, prepared.store, name) for name in SUBSETS)
+    parts = (Subset.from_split(prepared.split, prepared.store, name) for name in SUBSETS)
     fabric = SimpleNamespace(world_size=processes, global_rank=rank)
     return Batches(fabric, TrainingData(recipe, prepared.store, 4, *parts), 0)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from gliascope.recipes.schema import Augmentation
 from gliascope.training.intensities import (
     BIAS_TERMS,
-    CHANGES,
+    INTENSITY_CHANGES,
     bias_field,
     brightness,
     contrast,
@@ -30,7 +30,9 @@ def numbers(*values: float) -> Tensor:
 
 
 def test_the_order_is_the_recipes() -> None:
-    assert list(CHANGES) == [name for name in Augmentation.model_fields if name in CHANGES]
+    assert list(INTENSITY_CHANGES) == [
+        name for name in Augmentation.model_fields if name in INTENSITY_CHANGES
+    ]
 
 
 def test_a_bias_field_is_the_exponential_of_a_cubic_polynomial() -> None:

@@ -232,7 +232,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     epochs = [line.split(":")[0] for line in told.splitlines() if line.startswith("epoch")]
     assert epochs == (["epoch 1", "epoch 2"] if damage == "both" else ["epoch 2"])
     assert ("last.safetensors: damaged checkpoint" in told) == (damage != "gone")
-    assert ("going on from the one before" in told) == (damage != "gone")
-    assert ("going on from the start" in told) == (damage == "both")
+    assert ("training continues from the previous one" in told) == (damage != "gone")
+    assert ("training continues from the start" in told) == (damage == "both")
     train(prepared.recipe, prepared.split, prepared.store, tmp_path / "whole")
     assert same(tmp_path / "whole", run)

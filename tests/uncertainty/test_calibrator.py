@@ -76,13 +76,13 @@ def test_verdicts() -> None:
 
 def test_another_level_is_another_quantile_and_too_high_a_one_an_error() -> None:
     calibrator, probabilities = make_calibrator(), np.array([[0.5, 0.3, 0.15, 0.05]])
-    assert calibrator.at(0.95).prediction_sets(probabilities).sum() == 4
+    assert calibrator.with_level(0.95).prediction_sets(probabilities).sum() == 4
     assert calibrator.prediction_sets(probabilities).sum() == 3
-    assert calibrator.at(0.5).prediction_sets(probabilities).sum() == 1
-    assert calibrator.at(0.5).level == 0.5
+    assert calibrator.with_level(0.5).prediction_sets(probabilities).sum() == 1
+    assert calibrator.with_level(0.5).level == 0.5
     for level in (0.96, 0.99, 0.0, 1.0, 7.0):
         with pytest.raises(GliascopeError, match=r"the 19 groups .*at most 0\.95"):
-            calibrator.at(level)
+            calibrator.with_level(level)
     assert calibrator.prediction_sets(np.array([[1.0, 0.0, 0.0]]), level=0.99).all()
 
 

@@ -45,7 +45,7 @@ def predict(
 
     model = open_bundle(bundle, level)
     with workers_of(cluster) as workers:
-        job = predict_files(model, paths, out, explain, workers)
+        job = predict_files(model, paths, out, overlay_folder=explain, executor=workers)
     if out and out.suffix == PARQUET:
         print_parts(out, job)
     else:

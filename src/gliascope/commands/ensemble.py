@@ -138,13 +138,13 @@ def _make(
     average: Literal["probabilities", "logits"],
 ) -> Run:
     """The run folder of the ensemble, with its model and its members' recipes."""
-    from gliascope.training.ensemble import join
+    from gliascope.export.ensemble import export_ensemble
 
     name = _name(runs)
     made = Run(folder, _recipe(runs, name, given, average), _record(runs, split, average))
     if (folder / "run.json").exists() and not Run.load(folder).record.ensemble:
         raise RunError(f"{folder}: holds a run that is no ensemble; choose another folder")
-    joined = join(name, runs, given, average)
+    joined = export_ensemble(name, runs, given, average)
     for number, trained in enumerate(runs, start=1):
         Run(folder / "members" / str(number), trained.recipe, trained.record).save()
     made.save()
@@ -168,7 +168,7 @@ def _recipe(runs: Sequence[Run], name: str, given: Preprocessing, average: str) 
 
 
 def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
-    from gliascope.training.ensemble import merged
+    from gliascope.export.ensemble import merge_facts
 
     records = [trained.record for trained in runs]
     own = split.for_task(runs[0].recipe.task)
@@ -192,7 +192,7 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
             "slices": dict(own.frame.group_by("subset").len().rows()),
             "data": own.subset_hashes,
             "weights_licence": None if None in licences else ", ".join(map(str, licences)),
-            "environment": merged([record.environment for record in records]),
+            "environment": merge_facts([record.environment for record in records]),
             "results": RunResults(
                 chosen_row=None,
                 seconds=round(sum(map(_seconds, runs)), 1),

@@ -84,10 +84,10 @@ class CachedOutputs:
         if len(new):
             known = [] if self.outputs is None else [self.outputs]
             order = np.argsort(np.concatenate([self.rows, new]))
-            self.outputs = Outputs.join([*known, *self._run(new, part)]).at(order)
+            self.outputs = Outputs.concatenate([*known, *self._run(new, part)]).select(order)
             self.rows = np.union1d(self.rows, new)
         assert self.outputs is not None  # noqa: S101 (no part of a split is empty)
-        return self.outputs.at(np.searchsorted(self.rows, rows))
+        return self.outputs.select(np.searchsorted(self.rows, rows))
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""

@@ -18,13 +18,13 @@ from gliascope.inference.engine import Engine, Outputs
 from gliascope.inference.overlay import enlarge_map
 from gliascope.io.slices import Slice
 from gliascope.models.classifier import Normalise
+from gliascope.models.weight_files import load_classifier
 from gliascope.preprocessing.head import head_box
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess, to_grey, visible_box
 from gliascope.recipes.run import Run
 from gliascope.recipes.schema import TtaView
 from gliascope.saliency.methods import SaliencyModel, saliency_maps
 from gliascope.splits.split import load_splits
-from gliascope.training.checkpoints import load_classifier
 
 BATCH = 16
 BASELINE = "centre_of_head"
@@ -74,7 +74,7 @@ class ExplainedModel:
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
         """The deployed model's outputs for preprocessed slices, a batch at a time."""
         starts = range(0, len(pixels), BATCH)
-        return Outputs.join([self.engine(pixels[start : start + BATCH]) for start in starts])
+        return Outputs.concatenate([self.engine(pixels[start : start + BATCH]) for start in starts])
 
     def score(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
         """What gives preprocessed slices (n, …) the deployed model's probability of a class, (n,)."""

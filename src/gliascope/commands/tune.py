@@ -247,7 +247,9 @@ def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> f
     try:
         for number, split in enumerate(rounds):
             with folder_lock(place / str(number)):
-                done = train_and_validate(recipe, split, images, place / str(number), watch, job.cache)
+                done = train_and_validate(
+                    recipe, split, images, place / str(number), on_epoch=watch, cache=job.cache
+                )
             values.append(value(done))
     except (optuna.TrialPruned, DivergedError):
         _forget(place)

@@ -1,4 +1,4 @@
-"""The Bundle: the one thing you deploy."""
+"""The Bundle: a trained model as one folder or .zip file, with all that it takes to use the model."""
 
 import hashlib
 import json
@@ -11,18 +11,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from gliascope import RESEARCH_USE
 from gliascope.errors import BundleError, first_error
 from gliascope.evaluation.estimate import Estimate, FrozenModel
-from gliascope.inference.bundle_files import read_members
+from gliascope.inference.bundle_files import read_bundle_files
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.runtime.files import ZIP_ERRORS, atomic_folder
 from gliascope.uncertainty.calibrator import Calibrator, CalibratorInfo
 
 FORMAT = 6
-MEMBERS = ("bundle.json", "model.onnx", "calibrator.npz")
+BUNDLE_FILES = ("bundle.json", "model.onnx", "calibrator.npz")
 CARD = "MODEL_CARD.md"
 
 
 class HeadlineMetrics(FrozenModel):
-    """What a bundle says of its model under one protocol."""
+    """A model's performance on the test slices of one protocol, as its bundle records it."""
 
     leaky: bool
     n: int
@@ -34,7 +34,35 @@ class HeadlineMetrics(FrozenModel):
 
 
 class BundleInfo(BaseModel):
-    """bundle.json, but for the checksum of these fields that `Bundle.write` puts beside them."""
+    """The content of bundle.json, except for the checksum of these fields that `Bundle.write` adds.
+
+    Attributes
+    ----------
+    format : int
+        Version of the file format.
+    recipe : str
+        Name of the recipe that the model was trained by.
+    classes : tuple of str
+        In the order of the logits.
+    preprocessing : Preprocessing
+        How a slice becomes the graph's input.
+    tta : dict
+        The test-time views that the graph averages, as in the recipe.
+    activation_maps : bool
+        Whether the graph has class activation maps among its outputs.
+    parameters : int
+        Number of the network's parameters.
+    model_sha256, calibrator_sha256 : str
+        Checksums of model.onnx and calibrator.npz.
+    versions : dict of str to str
+        Packages that the model was made with.
+    licences : dict of str to str
+        Of the weights and of Gliascope.
+    calibrator : CalibratorInfo or None
+        None where nothing was calibrated: findings are then `unchecked`.
+    metrics : dict of str to HeadlineMetrics
+        By protocol.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,32 +70,41 @@ class BundleInfo(BaseModel):
     recipe: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    tta: dict[str, Any]  # the views that the graph averages, as the recipe says
-    activation_maps: bool  # whether the graph gives class activation maps
+    tta: dict[str, Any]
+    activation_maps: bool
     parameters: int
     model_sha256: str
     versions: dict[str, str]
     licences: dict[str, str]
     research_use: str = RESEARCH_USE
-    calibrator: CalibratorInfo | None = None  # None: findings are `unchecked`
+    calibrator: CalibratorInfo | None = None
     calibrator_sha256: str | None = None
     metrics: dict[str, HeadlineMetrics] = {}
 
     @field_validator("classes")
     @classmethod
-    def _are_told_apart(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         if len(classes) < 2 or len(set(classes)) < len(classes) or not all(name.strip() for name in classes):
-            raise ValueError("expected at least two classes, and names that are neither empty nor doubled")
+            raise ValueError("expected at least two classes, and names that are neither empty nor repeated")
         return classes
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """`model` is an ONNX graph: uint8 pixels in, logits, features and class activation maps out.
+    """A model that is ready to deploy, in memory.
 
-    `arrays` are those of its Calibrator, empty where it has none. Checksums cover all that is written but
-    MODEL_CARD.md, which is for people, who may edit it. They tell what was changed by mistake; whoever means
-    to deceive can compute them anew.
+    Checksums cover all files but MODEL_CARD.md, which people may edit. They reveal accidental changes, not
+    deliberate ones, since anyone can compute them again.
+
+    Attributes
+    ----------
+    info : BundleInfo
+        The content of bundle.json.
+    model : bytes
+        The ONNX graph. Input: uint8 pixels. Outputs: logits, features and, with some heads, class activation
+        maps.
+    arrays : bytes
+        The arrays of the Calibrator, as calibrator.npz; empty without one.
     """
 
     info: BundleInfo
@@ -76,46 +113,49 @@ class Bundle:
 
     @property
     def calibrator(self) -> Calibrator | None:
-        """What says how far to go by the answers; None where nothing calibrated the model."""
+        """What makes probabilities, prediction sets and verdicts; None where the model was not calibrated."""
         info = self.info.calibrator
         return None if info is None else Calibrator.from_bytes(info, self.arrays)
 
     def with_calibrator(self, calibrator: Calibrator) -> "Bundle":
-        """The same model with this Calibrator."""
+        """Return the same model with another Calibrator."""
         arrays = calibrator.to_bytes()
         sha256 = hashlib.sha256(arrays).hexdigest()
         update = {"calibrator": calibrator.info, "calibrator_sha256": sha256}
         return Bundle(self.info.model_copy(update=update), self.model, arrays)
 
-    def at(self, level: float) -> "Bundle":
-        """The same with prediction sets at another level.
+    def with_level(self, level: float) -> "Bundle":
+        """Return the same bundle with prediction sets at another level, between 0 and 1.
 
-        Raises BundleError without a Calibrator, GliascopeError where its groups are too few for the level.
+        Raises BundleError without a Calibrator, and GliascopeError where it was calibrated on too few groups
+        for the level.
         """
         if self.calibrator is None:
             raise BundleError(
                 "this bundle has no calibrator, and so no prediction sets; predict without --level"
             )
-        return replace(self, info=self.info.model_copy(update={"calibrator": self.calibrator.at(level).info}))
+        return replace(
+            self, info=self.info.model_copy(update={"calibrator": self.calibrator.with_level(level).info})
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Bundle":
-        """Open a bundle folder, or a .zip of one.
+        """Read a bundle from a folder or a .zip file.
 
-        Raises BundleError where it is none, is damaged, or is not as it was made.
+        Raises BundleError where there is no bundle, or a file of it is damaged or was changed.
         """
-        found = read_members(path, MEMBERS)
-        info = _read_info(path, found["bundle.json"])
+        files = read_bundle_files(path, BUNDLE_FILES)
+        info = _read_info(path, files["bundle.json"])
         recorded: dict[str, str | None] = {"model.onnx": info.model_sha256}
         if info.calibrator is not None:
             recorded["calibrator.npz"] = info.calibrator_sha256
         for name, sha256 in recorded.items():
-            if name not in found:
+            if name not in files:
                 raise BundleError(f"{path}: it lacks {name}; make the bundle again, or copy all of it")
-            if hashlib.sha256(found[name]).hexdigest() != sha256:
+            if hashlib.sha256(files[name]).hexdigest() != sha256:
                 raise _changed(path, f"{name} is damaged, or")
-        arrays = found["calibrator.npz"] if info.calibrator is not None else b""
-        bundle = cls(info, found["model.onnx"], arrays)
+        arrays = files["calibrator.npz"] if info.calibrator is not None else b""
+        bundle = cls(info, files["model.onnx"], arrays)
         try:
             _ = bundle.calibrator
         except (*ZIP_ERRORS, OSError, KeyError) as error:
@@ -125,12 +165,22 @@ class Bundle:
         return bundle
 
     def write(self, folder: Path, card: str | None = None) -> None:
-        """Write model.onnx, bundle.json and, where there are any, calibrator.npz and MODEL_CARD.md, at once.
+        """Write the bundle into a folder, which appears once all files are written.
 
-        Replaces an older bundle; raises BundleError rather than replace anything else.
+        Parameters
+        ----------
+        folder
+            Where to write. An older bundle there is replaced.
+        card
+            The model card, Markdown.
+
+        Raises
+        ------
+        BundleError
+            Where the folder holds something other than a bundle.
         """
         if folder.exists() and not (folder / "bundle.json").exists() and not _is_empty(folder):
-            raise BundleError(f"{folder}: holds something else than a bundle; choose another folder")
+            raise BundleError(f"{folder}: holds something other than a bundle; choose another folder")
         with atomic_folder(folder) as temporary:
             (temporary / "model.onnx").write_bytes(self.model)
             content = json.loads(self.info.model_dump_json())
@@ -143,8 +193,8 @@ class Bundle:
 
 
 def read_card(path: Path) -> str | None:
-    """The model card of a bundle's folder or .zip; None where there is none. Raises BundleError as `load`."""
-    card = read_members(path, (MEMBERS[0], CARD)).get(CARD)
+    """Read the model card of a bundle's folder or .zip, if it has one. Raises BundleError as `load` does."""
+    card = read_bundle_files(path, (BUNDLE_FILES[0], CARD)).get(CARD)
     return None if card is None else card.decode("utf-8", "replace")
 
 
@@ -153,7 +203,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _read_info(path: Path, text: bytes) -> BundleInfo:
-    """Of bundle.json: what `Bundle.write` wrote, which has a checksum of its own beside the fields."""
+    """Read bundle.json and compare its fields with the checksum beside them."""
     try:
         content = json.loads(text)
         recorded, written = content.pop("sha256", None), content["format"]
@@ -173,7 +223,7 @@ def _read_info(path: Path, text: bytes) -> BundleInfo:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    """SHA-256 of JSON in canonical form: what another indent or order of keys does not change."""
+    """SHA-256 of JSON in a canonical form, so that indents and the order of keys do not matter."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Files of a bundle, out of its folder or a .zip of it."""
+"""Read the files of a bundle from its folder, or from a .zip of it."""
 
 import zipfile
 from collections.abc import Sequence
@@ -11,21 +11,31 @@ _SIGNATURE = b"PK"
 _ENCRYPTED = 0x1
 
 
-def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Contents of those of `names` that are there; the first is beside all others, and has to be there.
+def read_bundle_files(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read those of the named files that exist.
 
-    Raises BundleError where it is not, and where a .zip is encrypted, damaged, packed by a method that Python
-    lacks, or holds several bundles.
+    Parameters
+    ----------
+    path
+        A bundle's folder, or a .zip file of the folder or of its content.
+    names
+        File names. The first one has to exist, and the others are looked for beside it.
+
+    Raises
+    ------
+    BundleError
+        Where the first file is missing, or a .zip is encrypted, damaged, compressed by a method that Python
+        lacks, or holds several bundles.
     """
     try:
-        found = _in_folder(path, names) if path.is_dir() else _in_zip(path, names)
+        files = _in_folder(path, names) if path.is_dir() else _in_zip(path, names)
     except OSError as error:
         raise BundleError(
             f"{path}: not a bundle ({error.strerror or error}); make one with `gliascope bundle`"
         ) from None
-    if names[0] not in found:
+    if names[0] not in files:
         raise BundleError(f"{path}: not a bundle (it lacks {names[0]}); make one with `gliascope bundle`")
-    return found
+    return files
 
 
 def _in_folder(path: Path, names: Sequence[str]) -> dict[str, bytes]:
@@ -42,23 +52,23 @@ def _in_zip(path: Path, names: Sequence[str]) -> dict[str, bytes]:
                 name: _read(path, archive, member) for name, member in _members(path, archive, names).items()
             }
     except NotImplementedError as error:
-        raise BundleError(f"{path}: {error}; pack it again, by the plain method (deflate)") from None
+        raise BundleError(f"{path}: {error}; pack it again with the usual method (deflate)") from None
     except ZIP_ERRORS as error:
         raise BundleError(f"{path}: the .zip is damaged ({error}); pack or copy it again") from None
 
 
 def _members(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, zipfile.ZipInfo]:
-    """By name: a .zip of the folder holds them under the folder's, one of its content does not."""
-    # Some tools on Windows part folders by backslashes.
+    """Find the named files in a .zip of the folder, or of its content."""
+    # Some tools on Windows separate folders by backslashes.
     inside = [(member.filename.replace("\\", "/"), member) for member in archive.infolist()]
-    starts = [place.removesuffix(names[0]) for place, _ in inside if place.split("/")[-1] == names[0]]
+    starts = [name.removesuffix(names[0]) for name, _ in inside if name.split("/")[-1] == names[0]]
     if len(starts) > 1:
         raise BundleError(f"{path}: the .zip holds several bundles; pack each by itself")
     found: dict[str, zipfile.ZipInfo] = {}
-    for place, member in inside:
-        name = place.removeprefix(starts[0]) if starts and place.startswith(starts[0]) else ""
+    for full_name, member in inside:
+        name = full_name.removeprefix(starts[0]) if starts and full_name.startswith(starts[0]) else ""
         if name in found:
-            raise BundleError(f"{path}: the .zip holds {place} twice; pack it again")
+            raise BundleError(f"{path}: the .zip holds {full_name} twice; pack it again")
         if name in names:
             found[name] = member
     return found

@@ -1,4 +1,4 @@
-"""What a model says of one slice, or of a study."""
+"""Findings: a model's prediction for one slice, or for a study, with its verdict."""
 
 import json
 from collections.abc import Sequence
@@ -21,19 +21,45 @@ _PACKED = (
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Finding:
-    """One answer. `slice` is None where it is of a whole study; see `data.studies.aggregate`.
+    """A model's prediction for one slice, or for a whole study.
 
-    kind: of the slice, as `Slice.kind`; a slice that has one has no say in its study's finding.
-    probabilities: calibrated, where the bundle has a Calibrator. prediction_set: the classes that the truth
-    is among, at the level of the bundle; None for a study. outlier_score: distance from what the model
-    learned from, of which 1 is the farthest that is in scope; a study's is the (lower) median of its slices'.
-    verdict: `accepted`; `uncertain` where the prediction set is not of one class; `out of scope` where the
-    outlier score is past 1; `unchecked` where the bundle has no Calibrator, and neither set nor score. A
-    study is `out of scope` or `unchecked`: nothing has been calibrated for studies.
-    notes: what there is to know of how the slice was read, a sentence each.
-    map: class activation map of `label`, float32 (h, w), where the model gives one and it was not left out.
-    seen: what the network was given, uint8 (height, width[, 3]), all of which `map` covers; set by a `Model`,
-    to show the finding by.
+    Attributes
+    ----------
+    file : Path
+        The file of the slice, or of the study's first slice.
+    slice : int or None
+        Index of the slice within its file; None for a study, see `evaluation.aggregation.aggregate`.
+    study : str or None
+        The study's identifier, where the file has one.
+    label : str
+        The class with the highest probability.
+    probabilities : dict of str to float
+        By class; calibrated where the bundle has a Calibrator.
+    prediction_set : tuple of str, or None
+        Classes that hold the truth with the probability that is the bundle's level. None for a study, and
+        without a Calibrator.
+    outlier_score : float or None
+        Distance from the training slices; past 1, the slice is out of scope. A study's is the (lower) median
+        of its slices'. None without a Calibrator.
+    verdict : str
+        `out of scope` where the outlier score is past 1; else `uncertain` where the prediction set does not
+        hold exactly one class; else `accepted`. `unchecked` without a Calibrator. A study is `out of scope`
+        or `unchecked`, since nothing was calibrated on studies.
+    notes : tuple of str
+        Remarks on how the slice was read, a sentence each.
+    map : float32 (h, w), or None
+        Class activation map of `label`, where the model has one.
+    kind : str or None
+        What the slice is if it is no ordinary one, as in `Slice.kind`; it then does not count in its study.
+    input_pixels : uint8 (height, width) or (height, width, 3), or None
+        The part of the slice that the network was given, which `map` covers. Set only by a `Model`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> probabilities = {"glioma": 0.98, "no_tumor": 0.02}
+    >>> Finding(Path("scan.png"), 0, None, "glioma", probabilities, ("glioma",), 0.4, "accepted")
+    <Finding accepted: glioma 98.0 %; scan.png>
     """
 
     file: Path
@@ -47,7 +73,7 @@ class Finding:
     notes: tuple[str, ...] = ()
     map: NDArray[np.float32] | None = None
     kind: str | None = None
-    seen: NDArray[np.uint8] | None = None
+    input_pixels: NDArray[np.uint8] | None = None
 
     def __repr__(self) -> str:
         """One line, the verdict first."""
@@ -56,13 +82,13 @@ class Finding:
         return finding_text(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdict, the picture, probabilities."""
+        """HTML for a notebook: the verdict, the picture and the probabilities."""
         from gliascope.inference.notebook import finding_html
 
         return finding_html(self)
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Write the finding as one line of JSON, without its map and pixels."""
         return json.dumps(
             {
                 "file": printable(str(self.file)),
@@ -81,10 +107,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StudyFinding(Finding):
-    """One answer about a study, with those about its slices.
+    """A model's prediction for a study, with the findings of its slices.
 
-    slices: a Finding for every slice that was read, in order, also those without a say. excluded: files of
-    the study's folder that could not be used, and why.
+    Attributes
+    ----------
+    slices : tuple of Finding
+        One for every slice that was read, in order, including those that do not count in the study's finding.
+    excluded : tuple of ReadError
+        Files of the study's folder that could not be used, each with the reason.
     """
 
     slices: tuple[Finding, ...] = ()
@@ -97,41 +127,57 @@ class StudyFinding(Finding):
         return study_text(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdict, probabilities, and the slices that count most."""
+        """HTML for a notebook: verdict, probabilities, and the slices that look most like a tumour."""
         from gliascope.inference.notebook import study_html
 
         return study_html(self)
 
 
-def pack_findings(findings: Sequence[Finding], rejects: Sequence[ReadError]) -> bytes:
-    """Findings to the last bit, without their maps, and what could not be read."""
+def pack_findings(findings: Sequence[Finding], unreadable: Sequence[ReadError]) -> bytes:
+    """Serialise findings exactly, without their maps and pixels, and the errors of unreadable files."""
     rows = [{name: getattr(one, name) for name in _PACKED} | {"file": str(one.file)} for one in findings]
-    return json.dumps([rows, [(str(one.path), one.reason, one.detail) for one in rejects]]).encode()
+    return json.dumps([rows, [(str(one.path), one.reason, one.detail) for one in unreadable]]).encode()
 
 
 def unpack_findings(content: bytes) -> tuple[list[Finding], list[ReadError]]:
-    """What `pack` was given."""
-    rows, rejects = json.loads(content)
+    """Read what `pack_findings` wrote."""
+    rows, errors = json.loads(content)
     findings = []
     for row in rows:
-        among = row["prediction_set"]
-        row |= {"file": to_path(row["file"]), "prediction_set": None if among is None else tuple(among)}
+        classes = row["prediction_set"]
+        row["file"] = to_path(row["file"])
+        row["prediction_set"] = None if classes is None else tuple(classes)
         findings.append(Finding(**row | {"notes": tuple(row["notes"])}))
-    return findings, [ReadError(to_path(path), reason, detail) for path, reason, detail in rejects]
+    return findings, [ReadError(to_path(path), reason, detail) for path, reason, detail in errors]
 
 
 def make_finding(
     classes: tuple[str, ...],
     assessment: Assessment,
-    number: int,
+    row: int,
+    *,
     file: Path,
     index: int | None,
     study: str | None,
     notes: tuple[str, ...] = (),
     maps: NDArray[np.float32] | None = None,
 ) -> Finding:
-    """What an Assessment says of its slice `number`; maps: (n, classes, height, width)."""
-    probabilities, sets, scores = assessment.probabilities[number], assessment.sets, assessment.outlier_scores
+    """Make the Finding of one slice, or of a study, from an Assessment.
+
+    Parameters
+    ----------
+    classes
+        Names of the classes.
+    assessment
+        Of n slices.
+    row
+        Which of the n slices.
+    file, index, study, notes
+        As in the Finding; `index` is None for a study.
+    maps
+        float32 (n, classes, height, width): class activation maps, where the model has them.
+    """
+    probabilities, sets, scores = assessment.probabilities[row], assessment.sets, assessment.outlier_scores
     best = int(probabilities.argmax())
     return Finding(
         file,
@@ -139,9 +185,9 @@ def make_finding(
         study,
         classes[best],
         dict(zip(classes, probabilities.tolist(), strict=True)),
-        None if sets is None else tuple(np.array(classes)[sets[number]].tolist()),
-        None if scores is None else float(scores[number]),
-        assessment.verdicts[number],
+        None if sets is None else tuple(np.array(classes)[sets[row]].tolist()),
+        None if scores is None else float(scores[row]),
+        assessment.verdicts[row],
         notes,
-        None if maps is None else maps[number, best],
+        None if maps is None else maps[row, best],
     )

@@ -1,4 +1,4 @@
-"""Findings as a folder of Parquet files, so that no process ever holds them all."""
+"""Findings as a folder of Parquet files, written and read without holding all of them in memory."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,31 +13,42 @@ from gliascope.runtime.files import atomic_folder
 from gliascope.runtime.folders import printable
 from gliascope.runtime.paths import to_path
 
-ROWS_PER_FILE = 20_000  # findings; some 30 MB while they wait
+ROWS_PER_FILE = 20_000  # findings, about 30 MB in memory
 
 
 def write_findings(out: Path, findings: Iterable[Finding], predictor: Predictor) -> None:
-    """Write findings of slices into a new folder `out`, in order, and then those of their studies.
+    """Write findings of slices, in order, and those of their studies into a folder of Parquet files.
 
-    It appears when all is written, and replaces an older one. Raises GliascopeError rather than replace
-    anything else, and whatever `findings` does.
+    Parameters
+    ----------
+    out
+        The folder. It appears once all is written, and replaces an older folder of findings.
+    findings
+        One a slice; consumed once.
+    predictor
+        The model, which makes the findings of studies.
+
+    Raises
+    ------
+    GliascopeError
+        Where `out` exists and holds something else. Errors that `findings` raises are passed on.
     """
     schema = _schema(predictor.info.classes)
     check_replaceable(out)
     with atomic_folder(out) as folder:
-        number, waiting = 0, list[Finding]()
+        number, rows = 0, list[Finding]()
         for finding in findings:
-            waiting.append(finding)
-            if len(waiting) == ROWS_PER_FILE:
-                _write(folder / chunk_name(number), waiting, schema)
-                number, waiting = number + 1, []
-        _write(folder / chunk_name(number), waiting, schema)
+            rows.append(finding)
+            if len(rows) == ROWS_PER_FILE:
+                _write(folder / chunk_name(number), rows, schema)
+                number, rows = number + 1, []
+        _write(folder / chunk_name(number), rows, schema)
         _write(folder / f"studies{PARQUET}", list(_studies(folder, predictor)), schema)
 
 
 def read_findings(out: Path) -> pl.LazyFrame:
-    """What `write_parts` wrote: a row a slice in the order of the files, then one a study (slice null)."""
-    # By name, since a path of a user's may look like a pattern.
+    """Read what `write_findings` wrote: a row a slice, then a row a study, whose `slice` is null."""
+    # Each file by its name: Polars would take brackets in a user's path for a pattern.
     return pl.scan_parquet(sorted(out.glob(f"*{PARQUET}")), glob=False)
 
 
@@ -66,8 +77,8 @@ def _write(path: Path, findings: list[Finding], schema: pl.Schema) -> None:
 
 
 def _studies(folder: Path, predictor: Predictor) -> Iterator[Finding]:
-    """Of each study that several slices are of, by the first of them, as `Predictor.studies` gives them."""
-    # Captures that are left are all of their study that can have a say (`data.studies.have_say`).
+    """Yield a Finding for each study of several slices, as `Predictor.study_findings` does."""
+    # Captures that were not excluded are the only slices of their study, so they count (`counted_slices`).
     ordinary = pl.col("kind").is_null() | (pl.col("kind") == SECONDARY_CAPTURE)
     named = read_findings(folder).filter(pl.col("study").is_not_null(), ordinary)
     studies = named.group_by("study", maintain_order=True).agg(
@@ -75,9 +86,9 @@ def _studies(folder: Path, predictor: Predictor) -> Iterator[Finding]:
     )
     several = studies.filter(pl.col("probabilities").list.len() > 1).collect()
     for study, file, probabilities, scores, notes in several.iter_rows():
-        yield predictor.study(
+        yield predictor.study_finding(
             [
-                Finding(to_path(file), 0, study, "", told, None, score, "", tuple(said))
-                for told, score, said in zip(probabilities, scores, notes, strict=True)
+                Finding(to_path(file), 0, study, "", of_slice, None, score, "", tuple(its_notes))
+                for of_slice, score, its_notes in zip(probabilities, scores, notes, strict=True)
             ]
         )

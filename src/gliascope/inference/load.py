@@ -1,4 +1,4 @@
-"""`gliascope.load`: from a folder to a Model."""
+"""`gliascope.load`: find a bundle in a folder, and load it as a Model."""
 
 import os
 from pathlib import Path
@@ -9,21 +9,21 @@ from gliascope.inference.model import Model
 
 
 def load(path: str | os.PathLike[str], *, level: float | None = None) -> Model:
-    """Load a Bundle: the model that `gliascope run` leaves in its results, ready to predict.
+    """Load a bundle, such as `gliascope run` writes into its results, as a Model that is ready to predict.
 
     Parameters
     ----------
     path : path
-        A bundle's folder or .zip; or a folder of results, or of a run, that holds one.
+        A bundle's folder or .zip, or a folder of results or of a run that holds one bundle.
     level : float, optional
-        The share of patients whose prediction sets hold the truth, if not the bundle's own.
+        The share of patients whose prediction sets hold the true class; by default the bundle's own level.
 
     Raises
     ------
     BundleError
-        Where there is no bundle, or one that is damaged, or there are several.
+        Where there is no bundle, it is damaged, or there are several.
     GliascopeError
-        For a level that the bundle's calibration cannot promise.
+        For a level that the bundle was calibrated on too few groups for.
 
     Examples
     --------
@@ -31,21 +31,22 @@ def load(path: str | os.PathLike[str], *, level: float | None = None) -> Model:
     >>> gliascope.load("results").classes
     ('glioma', 'meningioma', 'no_tumor', 'pituitary')
     """
-    where = find_bundle(Path(path))
-    return Model(open_bundle(where, level), read_card(where))
+    folder = find_bundle(Path(path))
+    return Model(open_bundle(folder, level), read_card(folder))
 
 
 def open_bundle(path: Path, level: float | None = None) -> Bundle:
-    """The Bundle of `load`, without loading its graph; the command line gives it to those who predict."""
+    """Find and read a Bundle as `load` does, without loading its graph into ONNX Runtime."""
     bundle = Bundle.load(find_bundle(path))
-    return bundle if level is None else bundle.at(level)
+    return bundle if level is None else bundle.with_level(level)
 
 
 def find_bundle(path: Path) -> Path:
-    """The bundle that `path` is or, of a folder of results or of a run, holds.
+    """Find the bundle that a path names, or that a folder of results or of a run holds.
 
-    `bundle` is what `run` deploys; without it, the one that lies at most two folders below. A path that holds
-    none is returned as it is. Raises BundleError where there are several.
+    In a folder, the bundle is its subfolder `bundle`, as `gliascope run` writes it, or else the only one at
+    most two folders below. A path without a bundle is returned unchanged. Raises BundleError for several
+    bundles.
     """
     name = "bundle.json"
     if not path.is_dir() or (path / name).exists():

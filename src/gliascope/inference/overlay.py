@@ -1,4 +1,4 @@
-"""A class activation map, drawn over its slice."""
+"""Draw a class activation map over its slice."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,19 @@ def draw_overlay(
     box: Box,
     mask: NDArray[np.bool_] | None = None,
 ) -> Image.Image:
-    """Tint a slice, (height, width[, 3]), where the map, (h, w), speaks for the class.
+    """Tint a slice where its class activation map is positive, that is, where it supports the class.
 
-    `box` is what the map covers of `pixels`: `preprocess.seen` of a slice as it was read,
-    `Preprocessing.square` of one as it is stored.
-    Negative values speak against the class and stay untinted; the strongest place is tinted by 60 %.
-    The edge of `mask`, bool (height, width), is drawn over it.
+    Parameters
+    ----------
+    pixels
+        uint8 (height, width) or (height, width, 3).
+    activation
+        float32 (h, w). Its maximum is tinted by 60 %; negative values are not tinted.
+    box
+        The part of `pixels` that the map covers: `preprocess.visible_box` of a slice as it was read, or
+        `Preprocessing.stored_box` of a preprocessed one.
+    mask
+        bool (height, width): a lesion, whose outline is drawn.
     """
     shape = (pixels.shape[0], pixels.shape[1])
     positive = enlarge_map(np.maximum(activation, 0), shape, box)
@@ -37,12 +44,29 @@ def draw_overlay(
 
 
 def enlarge_map(activation: NDArray[np.float32], shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
-    """The map, (h, w), enlarged to a slice of `shape`, (height, width), as `overlay` shows it.
+    """Enlarge a class activation map to the size of its slice.
 
-    `box` as there; what lies outside it was not seen and is 0. Each cell becomes a cubic B-spline bump (Unser
-    1999, IEEE Signal Process. Mag. 16(6):22), for what the network sees of it has no edge either, and
-    reaches into its neighbours. So a peak lies between the strong cells, where interpolation, which keeps
-    their values, would put it at the middle of one.
+    Each cell becomes a cubic B-spline, because the part of the picture that the network sees of a cell also
+    has no sharp edge and overlaps its neighbours. A peak may therefore lie between two strong cells, whereas
+    interpolation, which keeps the values of the cells, would put it at the centre of one.
+
+    Parameters
+    ----------
+    activation
+        float32 (h, w).
+    shape
+        Height and width of the slice.
+    box
+        The part of the slice that the map covers, as for `draw_overlay`.
+
+    Returns
+    -------
+    float32 (height, width)
+        0 outside the box.
+
+    References
+    ----------
+    Unser, IEEE Signal Process. Mag. 16(6):22, 1999.
     """
     height, width = shape
     top, bottom, left, right = box
@@ -52,14 +76,14 @@ def enlarge_map(activation: NDArray[np.float32], shape: tuple[int, int], box: Bo
 
 
 def _bumps(length: int, start: int, end: int, cells: int) -> NDArray[np.float32]:
-    """Weight of each cell at each of `length` pixels, (length, cells), cells lying from `start` to `end`.
+    """Weights of cells that lie from `start` to `end`, at each of `length` pixels: (length, cells).
 
-    Weights of a pixel sum to 1; those of pixels outside are 0.
+    The weights of a pixel sum to 1, or are 0 outside the cells.
     """
-    place = (np.arange(length) + 0.5 - start) * cells / (end - start)
-    distance = np.abs(place[:, None] - 0.5 - np.arange(cells))
+    position = (np.arange(length) + 0.5 - start) * cells / (end - start)
+    distance = np.abs(position[:, None] - 0.5 - np.arange(cells))
     near = 2 / 3 - distance**2 + distance**3 / 2
     weights = np.where(distance < 1, near, np.maximum(2 - distance, 0) ** 3 / 6)
-    weights[(place < 0) | (place > cells)] = 0
+    weights[(position < 0) | (position > cells)] = 0
     total = weights.sum(axis=1, keepdims=True)  # less than 1 at the border, where cells are missing
     return np.asarray(np.divide(weights, total, out=weights, where=total > 0), dtype=np.float32)

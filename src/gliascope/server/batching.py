@@ -96,7 +96,7 @@ class Batcher:
         self._on_run(len(outputs.logits), time.perf_counter() - start)
         first = 0
         for work, pixels in batch:
-            work.add(outputs.at(np.arange(first, first + len(pixels))))
+            work.add(outputs.select(np.arange(first, first + len(pixels))))
             first += len(pixels)
 
 
@@ -120,7 +120,7 @@ class _Work:
     def add(self, outputs: Outputs) -> None:
         self._outputs.append(outputs)
         if sum(len(one.logits) for one in self._outputs) == len(self._pixels):
-            self._tell(lambda: self.answer.set_result(Outputs.join(self._outputs)))
+            self._tell(lambda: self.answer.set_result(Outputs.concatenate(self._outputs)))
 
     def fail(self, error: Exception) -> None:
         self.left = 0

@@ -62,7 +62,7 @@ class Order:
 def at_level(model: Model, level: float | None) -> Predictor:
     """The model with prediction sets at the level, if one is wanted. Raises Refusal where it cannot be."""
     try:
-        return model.predictor if level is None else model.predictor.at(level)
+        return model.predictor if level is None else model.predictor.with_level(level)
     except GliascopeError as error:
         raise Refusal(422, "bad_level", str(error)) from None
 
@@ -191,7 +191,7 @@ class _Answering:
             members.setdefault(one.study, []).append(one)
         return [
             study_finding(finding, members[self.service.studies.name(finding.study or "")])
-            for finding in self.order.predictor.studies(self.findings)
+            for finding in self.order.predictor.study_findings(self.findings)
         ]
 
     def _unreadable(self) -> Refusal:

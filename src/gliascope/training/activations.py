@@ -1,4 +1,4 @@
-"""What the frozen part makes of each augmented view, computed once and kept on disk as fp16."""
+"""Outputs of a network's frozen layers for each view of each slice, computed once and kept on disk."""
 
 import hashlib
 import mmap
@@ -16,40 +16,64 @@ from gliascope.runtime.progress import progress
 from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import cache_folder
 from gliascope.training.distributed import own_share
-from gliascope.training.environment import engine
-from gliascope.training.inputs import Device, Host, OnTheFlyInputs, Rows, batch
+from gliascope.training.environment import engine_name
+from gliascope.training.inputs import DeviceTensors, HostArrays, OnTheFlyInputs, Rows, load_batch
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-BATCH = 64  # an interruption loses no more
+BATCH = 64  # slices that are computed, then written at once: an interruption loses no more than these
 
 
 class Activations:
-    """Views of the store's slices after the frozen part of a stage, by the numbers `inputs.Fresh` gives them.
+    """The outputs of a stage's frozen layers for the store's slices, one file on disk a view.
 
-    A sparse RowFile a view, keyed by everything it depends on: so a repeated run, and every fold or protocol,
-    finds what is done.
+    Each file is a `ResumableArray` in the cache folder, whose name is a digest of everything that the outputs
+    depend on. A repeated run, and every fold or protocol of the same recipe, therefore finds them there.
+
+    Parameters
+    ----------
+    inputs
+        Makes the views and runs the frozen layers on them; views have its numbers.
+    cut
+        Name of the last frozen layer.
+    fabric
+        Lightning Fabric, whose processes share the work.
     """
 
-    def __init__(self, inputs: OnTheFlyInputs, frozen: str, fabric: "Fabric") -> None:
+    def __init__(self, inputs: OnTheFlyInputs, cut: str, fabric: "Fabric") -> None:
         self.inputs, self.fabric, self.device = inputs, fabric, inputs.device
         self.recipe, self.store = inputs.recipe, inputs.store
-        assert inputs.prefix is not None  # noqa: S101 (there is nothing to keep without)
+        assert inputs.frozen_backbone is not None  # noqa: S101 (without frozen layers there is nothing to cache)
         content = hashlib.blake2b(digest_size=10)
-        # Parts without parameters change no fingerprint, so the place of the cut counts, too.
-        network = (self.recipe.backbone, frozen, weights_hash(inputs.prefix.network), str(self.recipe.seed))
-        # The augmentation before it is torch's in any case.
-        made_by = (engine(self.device), inputs.prefix.engine)
+        # A layer without parameters does not change the weights' hash, so the name of the cut counts, too.
+        network = (
+            self.recipe.backbone,
+            cut,
+            weights_hash(inputs.frozen_backbone.network),
+            str(self.recipe.seed),
+        )
+        # Torch augments even where ONNX Runtime runs the frozen layers, so both engines count.
+        engines = (engine_name(self.device), inputs.frozen_backbone.engine_name)
         pixels = (self.store.key, self.recipe.preprocessing.model_dump_json())
-        for part in (*pixels, *network, *made_by, self.recipe.augmentation.model_dump_json()):
-            content.update(part.encode() + b"\n")
+        for text in (*pixels, *network, *engines, self.recipe.augmentation.model_dump_json()):
+            content.update(text.encode() + b"\n")
         self.folder = cache_folder() / "activations" / content.hexdigest()
 
     def view(self, view: int, rows: Rows) -> NDArray[np.float16]:
-        """One view of the store, (store rows, channels, height, width), memory-mapped; only `rows` are sure.
+        """Open one view of the store, after computing those of the given rows that the file lacks.
 
-        What other parts, folds or protocols have computed is found; what is missing is computed.
+        Parameters
+        ----------
+        view
+            Number of the view, as `OnTheFlyInputs` numbers them.
+        rows
+            int64 (n,): row numbers of the store.
+
+        Returns
+        -------
+        float16 (store rows, channels, height, width)
+            Memory-mapped. Rows other than the given ones may be unwritten.
         """
         file = ResumableArray(self.folder / f"{self._name(view)}.npy", len(self.store.hashes))
         missing = _missing(file, rows)
@@ -58,23 +82,24 @@ class Activations:
             self.fabric.barrier()
             self._compute(view, own_share(self.fabric, missing), file, advance)
             self.fabric.barrier()
-            # A host whose cache is its own lacks what others have computed, and what is done may have changed
-            # while processes looked.
+            # A machine with a cache of its own lacks what other machines computed; and the first look at what
+            # is missing may have differed between processes.
             self._compute(view, _missing(file, rows), file, advance)
         array: NDArray[np.float16] = file.open()
         return array
 
     def _name(self, view: int) -> str:
-        """A test-time view is named by what it is: recipes that share a backbone then share its file."""
+        """Name a view's file: a test-time view by its content, so that recipes can share the file."""
         if view >= 0:
             return f"view-{view}"
-        shown = self.recipe.tta.views[-1 - view].model_dump_json().encode()
-        return f"test-{hashlib.blake2b(shown, digest_size=4).hexdigest()}"
+        content = self.recipe.tta.views[-1 - view].model_dump_json().encode()
+        return f"test-{hashlib.blake2b(content, digest_size=4).hexdigest()}"
 
     @torch.inference_mode()
     def _compute(self, view: int, rows: Rows, file: ResumableArray, advance: Callable[[int], None]) -> None:
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-        # Others may be at the same view: each has its own order, and leaves out what is there meanwhile.
+        # Other runs may compute the same view: in an order of its own, each skips what the others have
+        # written.
         for number in np.random.default_rng(os.getpid()).permutation(len(batches)):
             batch_rows = batches[number]
             some = batch_rows[~file.written_rows()[batch_rows]]
@@ -83,7 +108,7 @@ class Activations:
             advance(len(batch_rows))
 
     def _batch(self, view: int, rows: Rows) -> Tensor:
-        return batch(self.inputs, np.full(len(rows), view), rows)
+        return load_batch(self.inputs, np.full(len(rows), view), rows)
 
 
 def _missing(file: ResumableArray, rows: Rows) -> Rows:
@@ -91,25 +116,35 @@ def _missing(file: ResumableArray, rows: Rows) -> Rows:
 
 
 class CachedActivations:
-    """The same, from activations computed once; view by view, for the rows given."""
+    """`Inputs` that reads activations from disk instead of computing them.
+
+    Parameters
+    ----------
+    activations
+        Where the activations are kept.
+    views
+        Numbers of the views that will be asked for.
+    rows
+        int64 (n,): the row numbers of the store that will be asked for.
+    """
 
     def __init__(self, activations: Activations, views: Sequence[int], rows: Rows) -> None:
         self.device = activations.device
         self.files = {view: activations.view(view, rows) for view in views}
 
-    def load(self, views: Rows, rows: Rows) -> Host:
-        """float16 (n, channels, height, width)."""
+    def load(self, views: Rows, rows: Rows) -> HostArrays:
+        """Read the activations of view `views[i]` of row `rows[i]`, float16 (n, channels, height, width)."""
         return (np.stack([self.files[view][row] for view, row in zip(views.tolist(), rows, strict=True)]),)
 
-    def compute(self, kind: int, loaded: Device) -> Tensor:
-        """The same as float32, channels last."""
+    def compute(self, kind: int, loaded: DeviceTensors) -> Tensor:
+        """Convert the activations to float32, channels last in memory."""
         activations = loaded[0].float()
-        if activations.ndim < 4:  # pooled
+        if activations.ndim < 4:  # the frozen layers end with a pooling
             return activations
         return activations.contiguous(memory_format=torch.channels_last)
 
     def release(self) -> None:
-        """What was read stays in the system's page cache."""
+        """Unmap what was read; it stays in the operating system's page cache."""
         for file in self.files.values():
             if isinstance(file.base, mmap.mmap):
                 file.base.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Which slices the steps of a stage take, how processes share them, and what is shown of them."""
+"""Which slices, in which views, each step of a stage trains on, and how processes share them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,77 +9,107 @@ from numpy.typing import NDArray
 from gliascope.errors import RecipeError
 from gliascope.training.data import Subset, TrainingData
 from gliascope.training.distributed import own_share
-from gliascope.training.inputs import Host, Rows
+from gliascope.training.inputs import HostArrays, Rows
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-SCORED = 128  # slices at a time
-_MIXUP = 0x317  # a stream of its own: the order of epochs is drawn by seed, stage and a small number as well
+SCORING_BATCH = 128  # least number of slices that validation computes at a time
+# Keeps the random numbers of mixup apart from those of the order: both are seeded by seed, stage and a count.
+_MIXUP = 0x317
 
 
 class Batches:
-    """Batches of stage `number` of a recipe. All is drawn by seed, stage and epoch or step.
+    """The batches of one stage of a recipe.
 
-    Raises RecipeError where a batch, or a part that is scored, has too few slices for so many processes.
+    All random choices follow from the recipe's seed, the stage and the epoch or step alone, so that a
+    training that is resumed makes the same ones.
+
+    Parameters
+    ----------
+    fabric
+        Lightning Fabric, whose processes share each batch.
+    data
+        The recipe and its slices.
+    stage_number
+        Which stage, from 0.
+
+    Raises
+    ------
+    RecipeError
+        Where a batch, or a subset that is scored, has too few slices for so many processes.
     """
 
-    def __init__(self, fabric: "Fabric", material: TrainingData, number: int) -> None:
-        self.fabric, self.material, self.number = fabric, material, number
-        self.recipe, self.train = material.recipe, material.train
-        size = self.recipe.stages[number].batch_size
+    def __init__(self, fabric: "Fabric", data: TrainingData, stage_number: int) -> None:
+        self.fabric, self.data, self.stage_number = fabric, data, stage_number
+        self.recipe, self.train = data.recipe, data.train
+        size = self.recipe.stages[stage_number].batch_size
         self.steps = max(1, round(len(self.train.rows) / size))
         fewest = min(map(len, self.order(0)))
-        needed = 2 if self.recipe.head.batch_norm else 1  # it takes a mean over slices
-        if fewest < needed * fabric.world_size * self.recipe.stages[number].accumulate:
+        needed = 2 if self.recipe.head.batch_norm else 1  # batch normalisation takes a mean over slices
+        if fewest < needed * fabric.world_size * self.recipe.stages[stage_number].accumulate:
             raise RecipeError(
-                f"stage {number + 1} has batches of {size}, too few for {fabric.world_size} processes and "
-                "what each accumulates; take fewer of these, or larger batches"
+                f"stage {stage_number + 1} has batches of {size}, too few for {fabric.world_size} "
+                "processes and what each accumulates; take fewer of these, or larger batches"
                 + (", or --set head.batch_norm=false, which needs two slices" if needed > 1 else "")
             )
-        for part in (material.val, material.test) if self.recipe.watch_test else (material.val,):
-            if len(part.rows) < fabric.world_size:
+        for subset in (data.val, data.test) if self.recipe.watch_test else (data.val,):
+            if len(subset.rows) < fabric.world_size:
                 raise RecipeError(
-                    f"{len(part.rows)} slices to validate or watch are too few for {fabric.world_size} "
+                    f"{len(subset.rows)} slices to validate or watch are too few for {fabric.world_size} "
                     "processes; take fewer of these"
                 )
 
     def order(self, epoch: int) -> list[Rows]:
-        """Places in the training part, batch by batch."""
-        generator = np.random.default_rng([self.recipe.seed, self.number, epoch])
-        # Even batches: a last one of a few slices would upset the batch statistics.
+        """Shuffle the training subset for one epoch: positions in it, int64, one array a batch."""
+        generator = np.random.default_rng([self.recipe.seed, self.stage_number, epoch])
+        # Batches of even sizes: a last one of few slices would disturb the statistics of batch normalisation.
         return np.array_split(generator.permutation(len(self.train.rows)), self.steps)
 
     def paths(self, epoch: int, step: int) -> list[str]:
-        """Files of a batch."""
-        return [self.train.paths[place] for place in self.order(epoch)[step]]
+        """Name the files of one batch."""
+        return [self.train.paths[position] for position in self.order(epoch)[step]]
 
-    def shares(self, epoch: int) -> Iterator[tuple[int, Rows]]:
-        """Size of each batch, and the places that this process has in it."""
-        for places in self.order(epoch):
-            yield len(places), own_share(self.fabric, places)
+    def own_shares(self, epoch: int) -> Iterator[tuple[int, Rows]]:
+        """Yield each batch of an epoch: its size, and the positions that this process takes of it."""
+        for positions in self.order(epoch):
+            yield len(positions), own_share(self.fabric, positions)
 
-    def scored(self, part: Subset) -> list[Rows]:
-        """The places in a part that this process scores, by SCORED or more, but less than twice that."""
-        places = own_share(self.fabric, np.arange(len(part.rows)))
-        return np.array_split(places, max(1, len(places) // SCORED))
+    def scoring_batches(self, subset: Subset) -> list[Rows]:
+        """Divide this process's positions in a subset into batches of SCORING_BATCH to twice that."""
+        positions = own_share(self.fabric, np.arange(len(subset.rows)))
+        return np.array_split(positions, max(1, len(positions) // SCORING_BATCH))
 
     def views(self, epoch: int) -> NDArray[np.int64]:
-        """Number of the view that each training slice shows in this epoch."""
+        """Number of the view that each training slice shows in one epoch, int64 (training slices,)."""
         rows, views = self.train.rows, self.recipe.views
         if views is None:
-            before = sum(stage.epochs for stage in self.recipe.stages[: self.number])
+            before = sum(stage.epochs for stage in self.recipe.stages[: self.stage_number])
             return np.full(len(rows), 1 + before + epoch)
-        # Which view a slice shows first follows from its content, so that a batch mixes views.
-        first = np.array([int(name[:8], 16) for name in self.material.store.hashes[rows]], dtype=np.int64)
+        # The first view of a slice follows from its content, so that every batch has a mixture of views.
+        first = np.array([int(name[:8], 16) for name in self.data.store.hashes[rows]], dtype=np.int64)
         return (first + epoch) % views
 
-    def mixed_with(self, step: int, slices: int) -> Host:
-        """For mixup: the share of each slice, and which one gives it the rest."""
+    def mixup_partners(self, step: int, slices: int) -> HostArrays:
+        """Choose what mixup combines in one step.
+
+        Parameters
+        ----------
+        step
+            Number of the step, from the start of the stage.
+        slices
+            How many slices of the batch this process has.
+
+        Returns
+        -------
+        tuple of ndarray
+            The share that each slice keeps, float32 (), and the position of the slice that gives it the rest,
+            int64 (slices,); empty where the recipe does not use mixup.
+        """
         strength, seed = self.recipe.mixup, self.recipe.seed
         if not strength:
             return ()
-        generator = np.random.default_rng([_MIXUP, seed, self.number, step])
-        drawn = generator.beta(strength, strength)
-        # The first of the two is the one that is counted as right.
-        return np.array(max(drawn, 1 - drawn), dtype=np.float32), generator.permutation(slices)
+        generator = np.random.default_rng([_MIXUP, seed, self.stage_number, step])
+        share = generator.beta(strength, strength)
+        # The larger share is a slice's own, since training accuracy compares with the slice's own class.
+        return np.array(max(share, 1 - share), dtype=np.float32), generator.permutation(slices)

@@ -1,4 +1,4 @@
-"""Whether a recipe can be trained, told before the slices it will train on are read."""
+"""Check that a recipe can be trained, before its slices are read."""
 
 import torch
 
@@ -11,10 +11,25 @@ from gliascope.training.optimizers import create_optimizer
 
 
 def check_trainable(recipe: Recipe, classes: int = 2, devices: int = 1) -> None:
-    """Build what `train` will build, and forget it.
+    """Build the network, loss and optimisers that `train` will build, to see that none raises an error.
 
-    Raises RecipeError for a pooling, loss, optimizer, backbone or frozen part that is unknown or does not
-    fit, WeightsError where weights cannot be had, RunError for more devices than there are.
+    Parameters
+    ----------
+    recipe
+        What is to be trained.
+    classes
+        Number of classes.
+    devices
+        Number of GPUs, as for `train`.
+
+    Raises
+    ------
+    RecipeError
+        For a pooling, loss, optimiser, backbone or frozen layer that is unknown or does not fit.
+    WeightsError
+        Where pretrained weights cannot be found.
+    RunError
+        For more devices than this machine has.
     """
     create_fabric(devices)
     classifier = build_classifier(recipe, classes)

@@ -1,4 +1,4 @@
-"""On a GPU: a function's kernels recorded once and run again without the CPU's part in it."""
+"""CUDA graphs: the kernels that a function launches are recorded once, then replayed without the CPU."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -19,34 +19,43 @@ class _Recording:
 
 @dataclass(slots=True)
 class CudaGraphRunner:
-    """`function(kind, tensors)` as a CUDA graph for each kind and shape of tensors; as it is elsewhere.
+    """Run `function(kind, tensors)` as a CUDA graph, one for each kind and shapes of tensors.
 
-    A small batch of a deep network costs its GPU less time than the CPU takes to launch hundreds of kernels.
-    The function must do the same for equal kinds and shapes, read nothing else that changes place, and never
-    wait for the device. The first call of a kind runs as written, on a stream of its own, so that libraries
-    choose their algorithms; the second is recorded; none is run twice.
+    On a small batch of a deep network, the GPU computes faster than the CPU launches its hundreds of kernels;
+    a graph is launched at once.
+
+    The function must launch the same kernels for equal kinds and shapes, must not read other tensors whose
+    address changes, and must never wait for the device. The first call of a kind runs the function normally,
+    on a separate stream, so that libraries choose their algorithms. The second call records and replays it.
+
+    Attributes
+    ----------
+    function
+        What is run.
+    enabled
+        False to call the function normally, as on a CPU.
     """
 
     function: Callable[[Any, Tensors], Tensors]
-    recorded: bool
+    enabled: bool
     _known: dict[Hashable, _Recording | None] = field(default_factory=dict)
     _pool: Any = None
 
     def __call__(self, kind: Hashable, tensors: Tensors) -> Tensors:
-        """What the function returns."""
-        if not self.recorded:
+        """Call the function, or replay its graph on these tensors; returns what the function returns."""
+        if not self.enabled:
             return self.function(kind, tensors)
         key = (kind, *(tensor.shape for tensor in tensors))
         if key not in self._known:
             self._known[key] = None
-            return self._aside(kind, tensors)
+            return self._run_on_own_stream(kind, tensors)
         recording = self._known[key] = self._known[key] or self._record(kind, tensors)
-        for own, given in zip(recording.inputs, tensors, strict=True):
-            own.copy_(given)
+        for recorded, tensor in zip(recording.inputs, tensors, strict=True):
+            recorded.copy_(tensor)
         recording.graph.replay()
         return tuple(output.clone() for output in recording.outputs)
 
-    def _aside(self, kind: Any, tensors: Tensors) -> Tensors:
+    def _run_on_own_stream(self, kind: Any, tensors: Tensors) -> Tensors:
         current = torch.cuda.current_stream()
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(current)
@@ -56,7 +65,7 @@ class CudaGraphRunner:
         return tuple(output.clone() for output in outputs)
 
     def _record(self, kind: Any, tensors: Tensors) -> _Recording:
-        # Recordings run one after the other, so they may share what memory they need in between.
+        # Graphs run one after the other, so they can share one pool of memory for intermediate results.
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         inputs = tuple(tensor.clone() for tensor in tensors)
         graph = torch.cuda.CUDAGraph()

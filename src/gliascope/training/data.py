@@ -1,4 +1,4 @@
-"""What a recipe is trained on."""
+"""The slices that a recipe is trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,25 +13,48 @@ from gliascope.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """Slices of one part of a split: store rows and class numbers, both int64 (slices,), and files."""
+    """The slices of one subset of a split: train, val or test.
+
+    Attributes
+    ----------
+    rows : int64 (slices,)
+        Row numbers in the store.
+    labels : int64 (slices,)
+        Class numbers.
+    paths : sequence of str
+        The file of each slice.
+    """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     paths: Sequence[str]
 
     @classmethod
-    def of(cls, split: Split, store: Store, name: str) -> "Subset":
-        """One part of a split. Raises GliascopeError where the store is of another catalogue."""
+    def from_split(cls, split: Split, store: Store, name: str) -> "Subset":
+        """Find a subset's slices in the store. Raises GliascopeError where the store lacks some."""
         frame = split.subset(name)
         rows, labels = store.rows(frame["pixel_hash"]), split.class_numbers(name)
-        # Not the catalogue's order, which follows that of the sources on the command line.
+        # The catalogue's own order depends on the order of the sources on the command line.
         order = np.lexsort((labels, rows))
         return cls(rows[order], labels[order], frame["path"][order].to_list())
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a recipe is trained on. With `cache`, what a frozen part makes of a view is kept on disk."""
+    """A recipe and the slices to train it on.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    store : Store
+        The preprocessed slices of all subsets.
+    classes : int
+        Number of classes.
+    train, val, test : Subset
+        `test` is used only by recipes that watch it (`Recipe.watch_test`), to show what that leak does.
+    cache : bool
+        Whether activations of frozen layers are kept on disk.
+    """
 
     recipe: Recipe
     store: Store

@@ -1,4 +1,4 @@
-"""One process, or several that train together."""
+"""Training in one process, or in several that share the work."""
 
 import os
 from typing import TYPE_CHECKING
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 
 def create_fabric(devices: int = 1) -> "Fabric":
-    """Lightning Fabric on `devices` GPUs or, without any, CPU processes of this machine, data parallel.
+    """Create a Lightning Fabric for data-parallel training on `devices` GPUs or, without any, CPU processes.
 
-    Under `torchrun`, which has started the processes already, its numbers count. Raises RunError where
-    there are fewer GPUs.
+    Under `torchrun`, which has started the processes already, the numbers that it sets in the environment
+    count, and `devices` does not. Raises RunError where this machine has fewer GPUs.
     """
     from lightning.fabric import Fabric
 
     if torch.distributed.is_torchelastic_launched():
-        here, all_ = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-        return Fabric(accelerator="auto", devices=here, num_nodes=all_ // here, strategy="ddp")
+        local, total = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        return Fabric(accelerator="auto", devices=local, num_nodes=total // local, strategy="ddp")
     gpus = torch.cuda.device_count()
     if gpus and devices > gpus:
-        raise RunError(f"--devices {devices}: this machine has {gpus}")
+        raise RunError(f"--devices {devices}: this machine has {gpus} GPUs; ask for fewer")
     if devices == 1:
         return Fabric(accelerator="auto", devices=1)
     return Fabric(accelerator="auto", devices=devices, strategy="ddp_spawn")
 
 
 def set_threads(fabric: "Fabric") -> None:
-    """Set up a process that others train beside: more threads than cores slow each other down."""
+    """Divide the cores among the processes of this machine: more threads than cores slow each other down."""
     if fabric.world_size > 1:
         keep_freed_memory()
-        # `cores` knows of torchrun's processes, and not of ours.
-        beside = 1 if "LOCAL_WORLD_SIZE" in os.environ else fabric.world_size
-        torch.set_num_threads(max(1, cores() // beside))
+        # `cores` already divides by the number of torchrun's processes, but not of those that Fabric starts.
+        processes = 1 if "LOCAL_WORLD_SIZE" in os.environ else fabric.world_size
+        torch.set_num_threads(max(1, cores() // processes))
 
 
-def own_share(fabric: "Fabric", places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What this process does of work that all processes share."""
-    return places[fabric.global_rank :: fabric.world_size]
+def own_share(fabric: "Fabric", items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Select this process's items of a list that all processes share: every `world_size`-th, (n,) to (k,)."""
+    return items[fabric.global_rank :: fabric.world_size]

@@ -1,4 +1,4 @@
-"""What a frozen network sees in each slice: the input of the audit's label check."""
+"""Features of slices from a pretrained network as it is: the input of the audit's label check."""
 
 import hashlib
 
@@ -14,36 +14,57 @@ from gliascope.recipes import Recipe
 from gliascope.runtime.progress import progress
 from gliascope.runtime.resumable_array import ResumableArray
 from gliascope.store.store import Store, cache_folder
-from gliascope.training.environment import autocast, engine
+from gliascope.training.environment import autocast, engine_name
 
-BATCH = 64
+BATCH = 64  # slices at a time on a CPU
 
 
 def backbone_features(
     store: Store, rows: NDArray[np.int64], recipe: Recipe, device: torch.device
 ) -> NDArray[np.float32]:
-    """Mean and maximum over the place of each channel of the recipe's pretrained backbone, untrained further.
+    """Compute features of slices: each channel's mean and maximum over the pretrained backbone's feature map.
 
-    Float32 (rows, 2 × channels), memory-mapped: of the given store rows, under the store's preprocessing.
-    Computed once and kept in the cache under everything it depends on. Raises WeightsError where no weights
-    can be had, RecipeError for a backbone that ends in tokens.
+    Features are cached on disk, under a digest of everything they depend on.
+
+    Parameters
+    ----------
+    store
+        The preprocessed slices.
+    rows
+        int64 (n,): row numbers of the store.
+    recipe
+        Names the backbone and its weights.
+    device
+        Where the backbone runs.
+
+    Returns
+    -------
+    float32 (n, 2 × channels)
+        Memory-mapped: the means, then the maxima.
+
+    Raises
+    ------
+    WeightsError
+        Where the pretrained weights cannot be found.
+    RecipeError
+        For a backbone whose output is no feature map, as that of a vision transformer.
     """
     backbone = pretrained_backbone(recipe.backbone, recipe.weights).eval()
     content = hashlib.blake2b(digest_size=10)
     pixels = (store.key, store.preprocessing.model_dump_json())
-    for part in (*pixels, recipe.backbone, weights_hash(backbone), engine(device)):
-        content.update(part.encode() + b"\n")
+    for text in (*pixels, recipe.backbone, weights_hash(backbone), engine_name(device)):
+        content.update(text.encode() + b"\n")
     content.update(store.hashes[rows].tobytes())
     file = ResumableArray(cache_folder() / "features" / f"{content.hexdigest()}.npy", len(rows))
     if not file.written_rows().all():
-        _compute(store, rows, backbone, device, file)
+        _compute(store, rows, backbone, device=device, file=file)
     array: NDArray[np.float32] = file.open()
     return array
 
 
 @torch.inference_mode()
 def _compute(
-    store: Store, rows: NDArray[np.int64], backbone: nn.Module, device: torch.device, file: ResumableArray
+    store: Store, rows: NDArray[np.int64], backbone: nn.Module, *, device: torch.device, file: ResumableArray
 ) -> None:
     backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = Normalise(store.preprocessing).to(device)

@@ -1,4 +1,4 @@
-"""The frozen part of a network, run as fast as the machine can."""
+"""The frozen layers of a network, run by whichever engine is fastest on the machine."""
 
 from typing import Any
 
@@ -9,16 +9,28 @@ from torch import Tensor, nn
 from gliascope.export.onnx import to_onnx
 from gliascope.inference.engine import open_session
 from gliascope.recipes import Precision
-from gliascope.training.environment import autocast, engine
+from gliascope.training.environment import autocast, engine_name
 
-EXPORTED = 2000  # images, from which exporting (ten seconds) pays
+MIN_IMAGES_TO_EXPORT = 2000  # exporting takes ten seconds, which fewer images do not win back
 
 
 class FrozenBackbone:
-    """Frozen layers: network input (n, 3, size, size) to their activations.
+    """The frozen layers: network input (n, 3, size, size) to activations.
 
-    images: how many it will be given. On a CPU ONNX Runtime runs it where that many pay for the export, in
-    float32, all it has there: it fuses layers, which takes half to four fifths of torch's time.
+    On a CPU, ONNX Runtime fuses layers and takes half to four fifths of torch's time. It runs the layers
+    there, in float32, unless the recipe asks for bf16 or the images are too few to win back the time of the
+    export.
+
+    Parameters
+    ----------
+    network
+        The frozen layers.
+    device
+        Where they run.
+    images
+        How many images are expected in all.
+    precision
+        The recipe's.
     """
 
     def __init__(
@@ -26,23 +38,30 @@ class FrozenBackbone:
     ) -> None:
         self.network, self.device, self.precision = network.eval(), device, precision
         self._session: Any = None
-        self.exported = device.type == "cpu" and images >= EXPORTED and precision != "bf16"
+        self.uses_onnxruntime = (
+            device.type == "cpu" and images >= MIN_IMAGES_TO_EXPORT and precision != "bf16"
+        )
 
     @property
-    def engine(self) -> str:
-        """What computes, and how, for the name of what is kept."""
-        if self.exported:
+    def engine_name(self) -> str:
+        """Name of what computes, and its precision, for the keys of caches."""
+        if self.uses_onnxruntime:
             return f"onnxruntime {onnxruntime.__version__}, exported by torch {torch.__version__}"
-        return engine(self.device, self.precision)
+        return engine_name(self.device, self.precision)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Float32, or bf16 where `mixed` makes it so."""
-        if not self.exported:
+        """Compute activations of images (n, 3, size, size): float32, or bf16 where `autocast` chooses it."""
+        if not self.uses_onnxruntime:
             with autocast(self.device, self.precision):
                 return self.network(images)  # type: ignore[no-any-return]
         if self._session is None:
-            example = images[:1].repeat(2, 1, 1, 1)  # the exporter would take 1 for fixed
+            example = images[:1].repeat(2, 1, 1, 1)  # the exporter takes a batch size of 1 for a constant
             self._session = open_session(to_onnx(self.network, example, "images", ["activations"]))
-        made = torch.from_numpy(self._session.run(None, {"images": images.contiguous().numpy()})[0])
-        return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 else made
+        (values,) = self._session.run(None, {"images": images.contiguous().numpy()})
+        activations = torch.from_numpy(values)
+        return (
+            activations.contiguous(memory_format=torch.channels_last)
+            if activations.ndim == 4
+            else activations
+        )

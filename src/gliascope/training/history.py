@@ -1,4 +1,4 @@
-"""What is kept of every epoch, and what follows from it."""
+"""The record of each epoch, and the decisions that follow from the records."""
 
 import csv
 from collections.abc import Sequence
@@ -16,9 +16,22 @@ from gliascope.runtime.progress import note
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One row of metrics.csv. Training figures are over augmented views, with what the loss adds.
+    """One row of metrics.csv.
 
-    test_accuracy is None but for recipes that watch the test part to show what that leak gives.
+    Attributes
+    ----------
+    stage, epoch : int
+        Which epoch of which stage, each from 0.
+    lr : float
+        Learning rate of the last step.
+    train_loss, train_accuracy : float
+        Over the augmented views that were trained on; the loss with label smoothing and penalties.
+    val_loss, val_accuracy : float
+        Cross-entropy and accuracy on the validation subset.
+    test_accuracy : float or None
+        Only for recipes that watch the test subset, to show what that leak does.
+    seconds : float
+        Duration of the epoch.
     """
 
     stage: int
@@ -33,8 +46,15 @@ class Epoch:
 
 
 def chosen_epoch(history: Sequence[Epoch], keep: Literal["best", "last"]) -> int:
-    """Row of the last epoch, or of that with the highest validation accuracy, then the lowest validation
-    loss; the first of equals.
+    """Choose the epoch whose weights become the model: its position in `history`.
+
+    Parameters
+    ----------
+    history
+        All epochs of a training.
+    keep
+        "last" for the last epoch. "best" for the one with the highest validation accuracy; among equals, the
+        one with the lowest validation loss; then the first.
     """
     if keep == "last":
         return len(history) - 1
@@ -42,7 +62,15 @@ def chosen_epoch(history: Sequence[Epoch], keep: Literal["best", "last"]) -> int
 
 
 def is_stage_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
-    """Whether a stage with these epochs is at its end, or has waited too long for a better one."""
+    """Whether a stage has had all its epochs, or its `patience` ran out without a better validation accuracy.
+
+    Parameters
+    ----------
+    stage
+        The recipe's.
+    rows
+        The epochs of this stage so far.
+    """
     if len(rows) == stage.epochs:
         return True
     if stage.patience is None or not rows:
@@ -51,8 +79,18 @@ def is_stage_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
     return len(rows) - 1 - accuracies.index(max(accuracies)) >= stage.patience
 
 
-def log(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
-    """Write metrics.csv, TensorBoard's scalars with the last epoch's loss by batch, and a line to read."""
+def log_epoch(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
+    """Record the last epoch: rewrite metrics.csv, add to TensorBoard's files, and print one line.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    history
+        All epochs so far.
+    losses
+        (steps,): the loss of each batch of the last epoch.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
     rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in history]

@@ -1,4 +1,8 @@
-"""What training minimises. A new loss is one function and one row of LOSSES."""
+"""Loss functions. A new loss is one function and one row of LOSSES.
+
+Each function takes logits (n, classes), class numbers (n,) and the recipe's settings, and returns the loss of
+each slice, (n,).
+"""
 
 from collections.abc import Callable
 
@@ -15,16 +19,18 @@ def cross_entropy(logits: Tensor, targets: Tensor, loss: Loss) -> Tensor:
 
 
 def focal(logits: Tensor, targets: Tensor, loss: Loss) -> Tensor:
-    """Cross-entropy times (1 - p)^gamma, p being the probability of the truth (Lin et al., 2017)."""
+    """Cross-entropy times (1 - p)^gamma, where p is the probability of the true class (Lin et al., 2017)."""
     truth = functional.softmax(logits, dim=1).gather(1, targets[:, None])[:, 0]
     weighted: Tensor = (1 - truth) ** loss.gamma * cross_entropy(logits, targets, loss)
     return weighted
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, loss: Loss) -> Tensor:
-    """Logistic loss of the difference of two logits; what one sigmoid neuron is trained with."""
+    """Logistic loss of the difference of two logits, as for a network that ends in one sigmoid neuron."""
     if logits.shape[1] != 2:
-        raise RecipeError(f"binary_cross_entropy expected two classes but got {logits.shape[1]}")
+        raise RecipeError(
+            f"binary_cross_entropy expected two classes but got {logits.shape[1]}; choose another loss"
+        )
     smoothed = targets * (1 - loss.label_smoothing) + loss.label_smoothing / 2
     return functional.binary_cross_entropy_with_logits(
         logits[:, 1] - logits[:, 0], smoothed, reduction="none"
@@ -39,10 +45,24 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Loss], Tensor]] = {
 
 
 class Criterion:
-    """Loss of each slice, (n,), from logits (n, classes) and class numbers (n,).
+    """The loss that a recipe names, weighted by class where the recipe asks for it.
 
-    `counts` are the training slices of each class, for `class_weights`: slices / (classes × count), the
-    "balanced" weights of King & Zeng, 2001. Raises RecipeError for an unknown kind, listing the choices.
+    Parameters
+    ----------
+    loss
+        The recipe's.
+    counts
+        (classes,): number of training slices of each class. `class_weights` weighs a class by
+        slices / (classes × count).
+
+    Raises
+    ------
+    RecipeError
+        For an unknown loss; the message lists the known ones.
+
+    References
+    ----------
+    King & Zeng, Political Analysis 9:137, 2001, for the weights.
     """
 
     def __init__(self, loss: Loss, counts: Tensor) -> None:
@@ -52,14 +72,25 @@ class Criterion:
         self.weights = counts.sum() / (len(counts) * counts) if loss.class_weights else None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Weighted as the recipe says; the mean over a balanced set is that of the plain loss."""
+        """Loss of each slice, (n,), from logits (n, classes) and class numbers (n,)."""
         losses = LOSSES[self.loss.kind](logits, targets, self.loss)
         return losses if self.weights is None else losses * self.weights[targets]
 
 
 def mixup(inputs: Tensor, share: Tensor, other: Tensor) -> Tensor:
-    """Each slice with `share` (0-D) of itself and the rest of the slice at `other` (n,).
+    """Mix each slice with another one of the batch; the loss has to be mixed with the same share.
 
-    The loss is mixed alike (Zhang et al., mixup, 2018; of activations: Verma et al., Manifold Mixup, 2019).
+    Parameters
+    ----------
+    inputs
+        (n, …): network inputs or activations.
+    share
+        (): how much of each slice remains.
+    other
+        int64 (n,): position of the slice that gives the rest.
+
+    References
+    ----------
+    Zhang et al., mixup, 2018; for activations, Verma et al., Manifold Mixup, 2019.
     """
     return inputs.lerp(inputs[other], (1 - share).to(inputs.dtype))

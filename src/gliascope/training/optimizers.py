@@ -11,7 +11,8 @@ from gliascope.recipes import Stage
 
 Groups = list[dict[str, Any]]
 
-# Fused, and their rate a tensor: so a step is the same few kernels every time, which a GPU can record.
+# With fused kernels, and the learning rate in a tensor, every step launches the same kernels: a CUDA graph
+# can record them.
 OPTIMIZERS: dict[str, Callable[[Groups, Stage, Tensor], torch.optim.Optimizer]] = {
     # Kingma & Ba, 2015; its weight decay is an L2 penalty.
     "adam": lambda groups, _, rate: torch.optim.Adam(groups, lr=rate, fused=True, capturable=rate.is_cuda),
@@ -22,10 +23,23 @@ OPTIMIZERS: dict[str, Callable[[Groups, Stage, Tensor], torch.optim.Optimizer]] 
 
 
 def create_optimizer(network: nn.Module, stage: Stage, rate: Tensor) -> torch.optim.Optimizer:
-    """The optimiser a stage names, over what is not frozen; biases and normalisation do not decay.
+    """Create the optimiser that a stage names, for all parameters that are not frozen.
 
-    rate: 0-D, on the network's device; it holds the learning rate of the step. Raises RecipeError listing the
-    choices.
+    Weight decay applies to weights of two dimensions or more, not to biases and normalisation.
+
+    Parameters
+    ----------
+    network
+        Whose parameters are optimised.
+    stage
+        The recipe's.
+    rate
+        (), on the network's device: the learning rate, which the caller overwrites before each step.
+
+    Raises
+    ------
+    RecipeError
+        For an unknown optimiser; the message lists the known ones.
     """
     if stage.optimizer not in OPTIMIZERS:
         raise RecipeError(f"unknown optimizer {stage.optimizer!r}; choose from {', '.join(OPTIMIZERS)}")

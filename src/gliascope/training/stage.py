@@ -1,4 +1,4 @@
-"""One stage of training: what is frozen, what it is fed, its steps and its validation."""
+"""One stage of training: its frozen layers, its inputs, its optimiser steps and its validation."""
 
 import time
 from collections.abc import Iterator
@@ -17,27 +17,24 @@ from gliascope.models.cut import cut_network
 from gliascope.models.freezing import frozen_layers
 from gliascope.recipes import Stage
 from gliascope.runtime.progress import progress
-from gliascope.training.activations import Activations, CachedActivations
 from gliascope.training.batches import Batches
 from gliascope.training.cuda_graph import CudaGraphRunner
 from gliascope.training.data import Subset, TrainingData
 from gliascope.training.environment import autocast
-from gliascope.training.frozen_backbone import FrozenBackbone
 from gliascope.training.history import Epoch, is_stage_over
 from gliascope.training.inputs import (
-    Device,
-    Host,
+    DeviceTensors,
+    HostArrays,
     Inputs,
-    OnTheFlyInputs,
-    batch,
     deployed_views,
-    pixels_on_device,
+    load_batch,
     prefetch,
     to_device,
     view_kind,
 )
 from gliascope.training.losses import Criterion, mixup
 from gliascope.training.optimizers import create_optimizer
+from gliascope.training.stage_inputs import create_inputs
 from gliascope.training.weight_averaging import EMA
 
 if TYPE_CHECKING:
@@ -45,103 +42,99 @@ if TYPE_CHECKING:
 
 
 class StageTraining:
-    """One stage: the frozen part's activations, the rest of the network, and its optimiser."""
+    """One stage of a recipe: the network is cut after the frozen layers, and the rest is trained.
 
-    def __init__(self, fabric: "Fabric", classifier: Classifier, material: TrainingData, number: int) -> None:
-        self.fabric, self.classifier, self.material, self.number = fabric, classifier, material, number
-        self.recipe = material.recipe
-        self.stage: Stage = self.recipe.stages[number]
-        self.batches = Batches(fabric, material, number)
+    Parameters
+    ----------
+    fabric
+        Lightning Fabric, whose processes share the work.
+    classifier
+        The network, trained in place.
+    data
+        The recipe and its slices.
+    stage_number
+        Which stage of the recipe, from 0.
+
+    Attributes
+    ----------
+    optimizer : torch.optim.Optimizer
+        Of the trainable layers.
+    losses : Tensor (steps,)
+        Loss of each batch of the last epoch.
+    """
+
+    def __init__(
+        self, fabric: "Fabric", classifier: Classifier, data: TrainingData, stage_number: int
+    ) -> None:
+        self.fabric, self.classifier, self.data, self.stage_number = fabric, classifier, data, stage_number
+        self.recipe = data.recipe
+        self.stage: Stage = self.recipe.stages[stage_number]
+        self.batches = Batches(fabric, data, stage_number)
         fixed = frozen_layers(classifier, self.stage.freeze)
         classifier.requires_grad_(True)
-        prefix, tail = cut_network(classifier, fixed.cut) if fixed.cut else (None, classifier)
-        if prefix is not None:
-            fabric.to_device(prefix.eval().requires_grad_(False))
-        self.still = [classifier.get_submodule(name) for name in fixed.modules]
-        for module in self.still:
+        frozen, tail = cut_network(classifier, fixed.cut) if fixed.cut else (None, classifier)
+        if frozen is not None:
+            fabric.to_device(frozen.eval().requires_grad_(False))
+        self.frozen_modules = [classifier.get_submodule(name) for name in fixed.modules]
+        for module in self.frozen_modules:
             module.requires_grad_(False)
         if self.stage.batch_norm == "frozen":
-            self.still += [part for part in classifier.backbone.modules() if isinstance(part, _BatchNorm)]
-        self.inputs, self.val_inputs, self.test_inputs = self._inputs(prefix, fixed.cut)
-        counts = torch.bincount(torch.from_numpy(material.train.labels), minlength=classifier.class_count)
+            self.frozen_modules += [
+                module for module in classifier.backbone.modules() if isinstance(module, _BatchNorm)
+            ]
+        self.inputs = create_inputs(fabric, data, stage_number, frozen=frozen, cut=fixed.cut)
+        counts = torch.bincount(torch.from_numpy(data.train.labels), minlength=classifier.class_count)
         self.criterion = Criterion(self.recipe.loss, fabric.to_device(counts))
         self.averaged = EMA(classifier, self.recipe.ema) if self.recipe.ema else None
         self.deployed: nn.Module = tail
         if self.averaged is not None:
             self.deployed = (
-                cut_network(self.chosen_network, fixed.cut)[1] if fixed.cut else self.chosen_network
+                cut_network(self.validated_network, fixed.cut)[1] if fixed.cut else self.validated_network
             )
-        self.rate = torch.zeros((), device=fabric.device)
-        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.rate))
+        self.learning_rate = torch.zeros((), device=fabric.device)
+        self.tail, self.optimizer = fabric.setup(tail, create_optimizer(tail, self.stage, self.learning_rate))
         alone_on_gpu = fabric.device.type == "cuda" and fabric.world_size == 1
-        self.step = CudaGraphRunner(self._step, recorded=alone_on_gpu)
+        self.step = CudaGraphRunner(self._step, enabled=alone_on_gpu)
         self.losses = torch.zeros(0)
 
     @property
     def averaged_network(self) -> nn.Module | None:
-        """The network of averaged weights, where the recipe wants one."""
+        """The network of averaged weights; None where the recipe does not average them."""
         return self.averaged.module if self.averaged else None
 
     @property
-    def chosen_network(self) -> nn.Module:
-        """The network that validation has seen."""
+    def validated_network(self) -> nn.Module:
+        """The network that is validated and exported: that of averaged weights, if there is one."""
         return self.classifier if self.averaged_network is None else self.averaged_network
 
-    def _inputs(self, frozen_part: nn.Module | None, name: str | None) -> tuple[Inputs, Inputs, Inputs]:
-        """What training, validation and watching the test part are fed."""
-        material, recipe, device = self.material, self.recipe, self.fabric.device
-        prefix = None
-        if frozen_part is not None:
-            images = (recipe.views or self.stage.epochs) * len(material.store.hashes)
-            prefix = FrozenBackbone(frozen_part, device, images, recipe.precision)
-        fresh = OnTheFlyInputs(
-            material.store, recipe, prefix, device, pixels_on_device(material.store, device)
-        )
-        if prefix is None or not material.cache:
-            return fresh, fresh, fresh
-        activations = Activations(fresh, str(name), self.fabric)
-        train = (
-            CachedActivations(activations, range(recipe.views), material.train.rows)
-            if recipe.views
-            else fresh
-        )
-        val = (
-            fresh
-            if recipe.augmented_validation
-            else CachedActivations(activations, self._shown, material.val.rows)
-        )
-        test = CachedActivations(activations, self._shown, material.test.rows) if recipe.watch_test else fresh
-        return train, val, test
-
     def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
-        """Train until the stage is over; `done` are its epochs so far."""
+        """Train until the stage is over, and yield each new epoch; `done` are its earlier epochs."""
         rows = list(done)
         while not is_stage_over(self.stage, rows):
             began, epoch = time.perf_counter(), len(rows)
             lr, train_loss, train_accuracy = self._train(epoch, [row.val_loss for row in rows])
-            self._agree()
-            views = [epoch + 1] if self.recipe.augmented_validation else self._shown
-            val_loss, val_accuracy = self._score(self.material.val, self.val_inputs, views)
+            self._share_buffers()
+            views = [epoch + 1] if self.recipe.augmented_validation else self._validation_views
+            val_loss, val_accuracy = self._score(self.data.val, self.inputs.val, views)
             test_accuracy = None
             if self.recipe.watch_test:
-                test_accuracy = self._score(self.material.test, self.test_inputs, self._shown)[1]
-            for inputs in (self.inputs, self.val_inputs, self.test_inputs):
-                inputs.release()
+                test_accuracy = self._score(self.data.test, self.inputs.test, self._validation_views)[1]
+            self.inputs.release()
             if not np.isfinite([train_loss, val_loss]).all():
                 raise self._diverged(epoch, train_loss, val_loss)
             seconds = round(time.perf_counter() - began, 2)
             figures = (lr, train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, seconds)
-            rows.append(Epoch(self.number, epoch, *figures))
+            rows.append(Epoch(self.stage_number, epoch, *figures))
             yield rows[-1]
 
-    def _agree(self) -> None:
-        """Give all processes the batch statistics of the first, which are kept: each saw its share alone."""
+    def _share_buffers(self) -> None:
+        """Give all processes the batch statistics of the first, since each computed them on its own share."""
         if self.fabric.world_size > 1:
-            for buffer in self.chosen_network.buffers():
+            for buffer in self.validated_network.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def _diverged(self, epoch: int, train_loss: float, val_loss: float) -> DivergedError:
-        """What names the first batch whose loss is not finite."""
+        """Make the error that names the first batch whose loss is not finite."""
         slices: list[str] = []
         where = ""
         if not np.isfinite(train_loss):
@@ -150,31 +143,33 @@ class StageTraining:
             on = f"{slices[0]} and {len(slices) - 1} more"
             where = f", first in step {step + 1} of {self.batches.steps}, on {on}"
         return DivergedError(
-            f"stage {self.number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
-            f"{val_loss} in validation{where}; the epochs before are kept; lower the rate, e.g. "
-            f"--set stages.{self.number}.lr={self.stage.lr / 10:g}",
+            f"stage {self.stage_number + 1}, epoch {epoch + 1}: the loss is {train_loss} in training, "
+            f"{val_loss} in validation{where}; earlier epochs are kept; lower the learning rate, e.g. "
+            f"--set stages.{self.stage_number}.lr={self.stage.lr / 10:g}",
             slices,
         )
 
     @property
-    def _shown(self) -> list[int]:
-        """The views that are averaged in validation."""
+    def _validation_views(self) -> list[int]:
+        """Numbers of the views that validation averages."""
         return deployed_views(self.recipe, self.recipe.tta.in_validation)
 
     def _train(self, epoch: int, val_losses: list[float]) -> tuple[float, float, float]:
-        recipe, train, device = self.recipe, self.material.train, self.fabric.device
+        """Train one epoch; returns the last learning rate, the mean loss and the accuracy."""
+        recipe, train, device = self.recipe, self.data.train, self.fabric.device
         slow = self.stage.plateau.factor_after(val_losses) if self.stage.plateau else 1.0
         steps, losses, correct = self.batches.steps, [], torch.zeros((), device=device)
         self.tail.train()
-        for module in self.still:
+        for module in self.frozen_modules:
             module.eval()
         with progress(f"epoch {epoch + 1} of {self.stage.epochs}", len(train.rows)) as advance:
             for number, (size, kind, loaded) in enumerate(prefetch(self._batches(epoch))):
                 step = epoch * steps + number
                 rate = self.stage.schedule.rate(self.stage.lr, step, steps, self.stage.epochs) * slow
-                self.rate.fill_(rate)
-                # Dropout is keyed by the step: resuming needs no state of the generator.
-                seed = (recipe.seed << 32) + (self.number << 24) + step
+                self.learning_rate.fill_(rate)
+                # Seeding each step makes dropout independent of earlier steps, so that resuming needs no
+                # generator state.
+                seed = (recipe.seed << 32) + (self.stage_number << 24) + step
                 torch.manual_seed(seed ^ (self.fabric.global_rank << 20))
                 hits, loss = self.step((size, kind), to_device(loaded, device))
                 if self.averaged is not None:
@@ -185,20 +180,20 @@ class StageTraining:
         self.losses = self._sum(torch.stack(losses)).cpu() / self.fabric.world_size
         return rate, self.losses.mean().item(), self._sum(correct).item() / len(train.rows)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[int, int, Host]]:
-        """Size of each batch; of this process's share: kind of views, and what `_step` takes."""
-        train, views = self.material.train, self.batches.views(epoch)
-        for number, (size, mine) in enumerate(self.batches.shares(epoch), epoch * self.batches.steps):
-            loaded = self.inputs.load(views[mine], train.rows[mine])
-            mixed_with = self.batches.mixed_with(number, len(mine))
+    def _batches(self, epoch: int) -> Iterator[tuple[int, int, HostArrays]]:
+        """Yield of each batch its size, the kind of views and, of this process's share, `_step`'s tensors."""
+        train, views = self.data.train, self.batches.views(epoch)
+        for number, (size, mine) in enumerate(self.batches.own_shares(epoch), epoch * self.batches.steps):
+            loaded = self.inputs.train.load(views[mine], train.rows[mine])
+            mixed_with = self.batches.mixup_partners(number, len(mine))
             yield size, view_kind(views[mine]), (train.labels[mine], *mixed_with, *loaded)
 
-    def _step(self, kind: tuple[int, int], given: Device) -> Device:
-        """One optimiser step; how many of this process's slices were right, and the loss of the batch."""
+    def _step(self, kind: tuple[int, int], loaded: DeviceTensors) -> DeviceTensors:
+        """Take one optimiser step; return how many of this process's slices were right, and the loss."""
         recipe, (size, views) = self.recipe, kind
-        targets, *rest = given
-        mixing, loaded = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
-        inputs = self.inputs.compute(views, tuple(loaded))
+        targets, *rest = loaded
+        mixing, pixels = (rest[:2], rest[2:]) if recipe.mixup else ((), rest)
+        inputs = self.inputs.train.compute(views, tuple(pixels))
         share, others = None, targets
         if mixing:
             inputs = mixup(inputs, *mixing)
@@ -211,7 +206,7 @@ class StageTraining:
             with self.fabric.no_backward_sync(self.tail, enabled=not last):
                 with autocast(self.fabric.device, self.recipe.precision):
                     logits = self.tail(images).float()
-                # Processes average their gradients: this makes that the mean over the whole batch.
+                # Processes average their gradients; with this factor, that is the mean over the whole batch.
                 loss = self._losses(logits, own, other, share).sum() * (self.fabric.world_size / size)
                 if recipe.head.l2 and last:
                     weights = self.classifier.head.l2_weights
@@ -223,27 +218,27 @@ class StageTraining:
         return hits, total
 
     def _losses(self, logits: Tensor, targets: Tensor, others: Tensor, share: Tensor | None) -> Tensor:
-        """Of each slice; with mixup, for its own class by its share, for the other's by the rest."""
+        """Loss of each slice, (n,); with mixup, the losses of both classes, mixed with the slices' share."""
         losses = self.criterion(logits, targets)
         return losses if share is None else losses.lerp(self.criterion(logits, others), 1 - share)
 
     @torch.inference_mode()
-    def _score(self, part: Subset, inputs: Inputs, numbers: list[int]) -> tuple[float, float]:
-        """Cross-entropy and accuracy of the deployed network over some views, on a part."""
+    def _score(self, subset: Subset, inputs: Inputs, views: list[int]) -> tuple[float, float]:
+        """Cross-entropy and accuracy of the validated network on a subset, averaged over views."""
         self.deployed.eval()
         sums = torch.zeros(2, device=self.fabric.device)
-        for places in self.batches.scored(part):
-            rows = part.rows[places]
-            images = [batch(inputs, np.full(len(rows), number), rows) for number in numbers]
+        for positions in self.batches.scoring_batches(subset):
+            rows = subset.rows[positions]
+            images = [load_batch(inputs, np.full(len(rows), view), rows) for view in views]
             with autocast(self.fabric.device, self.recipe.precision):
-                logits = [self.deployed(view) for view in images]
+                logits = [self.deployed(batch) for batch in images]
             merged = average_views(torch.stack(logits).float(), self.recipe.tta.average)
-            targets = self.fabric.to_device(torch.from_numpy(part.labels[places]))
+            targets = self.fabric.to_device(torch.from_numpy(subset.labels[positions]))
             sums[0] += cross_entropy(merged, targets, reduction="sum")
             sums[1] += (merged.argmax(1) == targets).sum()
-        loss, accuracy = (self._sum(sums) / len(part.rows)).tolist()
+        loss, accuracy = (self._sum(sums) / len(subset.rows)).tolist()
         return loss, accuracy
 
     def _sum(self, mine: Tensor) -> Tensor:
-        """Over all processes."""
+        """Sum a tensor over all processes."""
         return cast(Tensor, self.fabric.all_reduce(mine, reduce_op="sum"))

@@ -1,4 +1,4 @@
-"""Recipe + Split + Store in, figures of validation out: no model is kept, and no test slice looked at."""
+"""Train a recipe only to compare it with others by its validation figures: no model, no test slices."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,20 +22,38 @@ def train_and_validate(
     split: Split,
     store: Store,
     folder: Path,
-    watch: Callable[[Sequence[Epoch]], None],
+    *,
+    on_epoch: Callable[[Sequence[Epoch]], None],
     cache: bool = True,
 ) -> list[Epoch]:
-    """Train on the split's training part; what validation said of each epoch.
+    """Train a recipe on the training subset and return all epochs with their validation figures.
 
-    `watch` sees the epochs so far after each one, and ends the training by raising. `folder` then holds what
-    it takes to go on: the same call does. Raises DivergedError for a loss that is not finite.
+    Parameters
+    ----------
+    recipe
+        What to train, and how.
+    split
+        Which slices train, and which validate. Its test slices are not read.
+    store
+        The preprocessed slices, made with the recipe's preprocessing.
+    folder
+        Where checkpoints are written; the same call continues from them.
+    on_epoch
+        Called with all epochs so far, after each epoch. It ends the training by raising an exception.
+    cache
+        Whether activations of frozen layers are kept on disk.
+
+    Raises
+    ------
+    DivergedError
+        For a loss that is not finite.
     """
     set_determinism(recipe.deterministic)
+    train, val = (Subset.from_split(split, store, name) for name in ("train", "val"))
     nothing = Subset(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
-    train, val = (Subset.of(split, store, name) for name in ("train", "val"))
-    material = TrainingData(recipe, store, len(split.classes), train, val, nothing, cache)
+    data = TrainingData(recipe, store, len(split.classes), train=train, val=val, test=nothing, cache=cache)
     classifier = build_classifier(recipe, len(split.classes))
     fabric = create_fabric()
-    # As one callable: Fabric looks into arguments, and trips over frozen dataclasses.
-    fabric.launch(partial(fit, classifier=classifier, material=material, folder=folder, watch=watch))
+    # One callable without arguments: Fabric searches arguments for tensors, and fails on frozen dataclasses.
+    fabric.launch(partial(fit, classifier=classifier, data=data, folder=folder, on_epoch=on_epoch))
     return load_history(folder)

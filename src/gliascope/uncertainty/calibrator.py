@@ -1,4 +1,4 @@
-"""The Calibrator of a Bundle: temperature, prediction sets and outlier score, and the verdicts they give."""
+"""The Calibrator of a Bundle: temperature, prediction sets and outlier score, and the verdicts from them."""
 
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -34,7 +34,7 @@ class SubspaceInfo(BaseModel):
     noise: float = Field(gt=0, description="variance in every direction but the components")
     scale: float = Field(
         gt=0,
-        description="what distances are divided by: a slice at one scale in each feature is just in scope",
+        description="what distances are divided by: a slice at this distance in each feature is in scope",
     )
 
 
@@ -43,24 +43,26 @@ class CalibratorInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float = Field(gt=0, description="that logits are divided by")
-    level: float = Field(gt=0, lt=1, description="share of patients whose sets hold the truth")
+    temperature: float = Field(gt=0, description="what logits are divided by")
+    level: float = Field(
+        gt=0, lt=1, description="share of patients whose prediction sets hold the true class"
+    )
     ood: dict[OodFeature, SubspaceInfo] = Field(min_length=len(OOD_FEATURES))  # all of them
-    training_slices: int = Field(ge=0, description="that outlier scores are distances from")
+    training_slices: int = Field(ge=0, description="number of slices that outlier scores are distances from")
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a Calibrator says of n slices; without one, sets and outlier scores are None.
+    """Probabilities, prediction sets, outlier scores and verdicts of n slices.
 
     Attributes
     ----------
     probabilities : float64 (n, classes)
         Calibrated where there is a Calibrator.
     sets : bool (n, classes)
-        The prediction sets.
+        The prediction sets; None without a Calibrator.
     outlier_scores : float64 (n,)
-        Distance from the training slices; past 1, a slice is out of scope.
+        Distance from the training slices; past 1, a slice is out of scope. None without a Calibrator.
     verdicts : list of n str
         Each one of VERDICTS, or `unchecked`.
     """
@@ -73,18 +75,18 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrator:
-    """Temperature, conformal prediction sets and outlier score, fitted on a Run's own slices.
+    """Temperature, conformal prediction sets and outlier score, fitted on slices of a run's split.
 
     Attributes
     ----------
     temperature : float
         What logits are divided by.
     level : float
-        Share of patients whose prediction sets hold the truth.
+        Share of patients whose prediction sets hold the true class.
     nonconformity : float64 (groups,), ascending
-        Of the true class of one validation slice a group.
+        Nonconformity score of the true class, for one validation slice of each group.
     ood : OodScorer
-        What scores how far a slice is from the training slices.
+        Computes the distance of a slice from the training slices.
     training_slices : int
         How many slices `ood` was fitted on.
     """
@@ -96,7 +98,7 @@ class Calibrator:
     training_slices: int
 
     def assess(self, logits: NDArray[np.float32], features: OodFeatures) -> Assessment:
-        """Assess n slices by the graph's logits (n, classes) and their OOD features."""
+        """Assess n slices by their logits (n, classes) and OOD features."""
         probabilities, scores = self.calibrated(logits), self.ood.outlier_scores(features)
         sets = self.prediction_sets(probabilities)
         return Assessment(probabilities, sets, scores, verdicts(sets, scores))
@@ -106,9 +108,19 @@ class Calibrator:
         return calibrated_probabilities(logits, self.temperature)
 
     def prediction_sets(self, probabilities: Floats, level: float | None = None) -> Bools:
-        """Prediction sets, bool (n, classes), of calibrated probabilities (n, classes).
+        """Compute prediction sets.
 
-        level: by default the Calibrator's own. Where the groups are too few for it, sets hold all classes.
+        Parameters
+        ----------
+        probabilities : float64 (n, classes)
+            Calibrated.
+        level : float, optional
+            By default the Calibrator's own.
+
+        Returns
+        -------
+        bool (n, classes)
+            All true where there were too few calibration groups for the level.
         """
         quantile = conformal_quantile(self.nonconformity, self.level if level is None else level)
         return prediction_sets(probabilities, quantile)
@@ -118,19 +130,19 @@ class Calibrator:
         """How many groups (patients) the prediction sets were calibrated on."""
         return len(self.nonconformity)
 
-    def at(self, level: float) -> "Calibrator":
-        """The same with prediction sets at another level. Raises GliascopeError for too few groups."""
+    def with_level(self, level: float) -> "Calibrator":
+        """Change the level of prediction sets. Raises GliascopeError for too few calibration groups."""
         if not 0 < level < 1 or self.groups < groups_needed(level):
             most = f"at most {self.groups / (self.groups + 1):.4g}" if self.groups else "none"
             raise GliascopeError(
-                f"level {level:g}: expected one between 0 and 1 that the {self.groups} groups the prediction "
-                f"sets were calibrated on can promise ({most})"
+                f"level {level:g}: expected a level between 0 and 1 that the {self.groups} groups of the "
+                f"calibration are enough for ({most})"
             )
         return replace(self, level=level)
 
     @property
     def info(self) -> CalibratorInfo:
-        """All but the arrays, for bundle.json."""
+        """The numbers, for bundle.json; the arrays are in `to_bytes`."""
         return CalibratorInfo(
             temperature=self.temperature,
             level=self.level,
@@ -142,7 +154,7 @@ class Calibrator:
         )
 
     def to_bytes(self) -> bytes:
-        """The arrays as calibrator.npz; equal arrays give equal bytes."""
+        """Write the arrays as calibrator.npz; equal arrays give equal bytes."""
         arrays: dict[str, Any] = {_NONCONFORMITY: self.nonconformity}
         for feature, space in self.ood.subspaces.items():
             arrays |= {f"{feature}.{name}": getattr(space, name) for name in _ARRAYS}
@@ -178,7 +190,7 @@ def fit_calibrator(
     Parameters
     ----------
     logits : float32 (n, classes)
-        What the graph gives for the slices.
+        The graph's logits for the slices.
     labels : int64 (n,)
         The true class of each slice.
     groups : int64 or str (n,)
@@ -202,16 +214,30 @@ def fit_calibrator(
 
 
 def verdicts(sets: Bools, outlier_scores: Floats) -> list[str]:
-    """Verdicts, of VERDICTS, on slices with these prediction sets (n, classes) and outlier scores (n,).
+    """Give each slice its verdict, one of VERDICTS.
 
-    `out of scope` where the outlier score is past 1, or no number; else `uncertain` where the set is not of
-    one class; else `accepted`.
+    The verdict is `out of scope` where the outlier score is past 1 or is not a number; else `uncertain` where
+    the prediction set does not hold exactly one class; else `accepted`.
+
+    Parameters
+    ----------
+    sets : bool (n, classes)
+        Prediction sets.
+    outlier_scores : float64 (n,)
+        Outlier scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sets = np.array([[True, False], [True, True], [True, False]])
+    >>> verdicts(sets, np.array([0.5, 0.5, 1.5]))
+    ['accepted', 'uncertain', 'out of scope']
     """
     certain = np.where(sets.sum(axis=1) == 1, ACCEPTED, UNCERTAIN)
-    found: list[str] = np.where(outlier_scores <= 1, certain, OUT_OF_SCOPE).tolist()
-    return found
+    result: list[str] = np.where(outlier_scores <= 1, certain, OUT_OF_SCOPE).tolist()
+    return result
 
 
 def unchecked(logits: NDArray[np.float32]) -> Assessment:
-    """Assess slices of a model without a Calibrator, by logits (n, classes): their softmax, `unchecked`."""
+    """Assess slices of a model without a Calibrator, by their logits (n, classes)."""
     return Assessment(softmax(logits), None, None, [UNCHECKED] * len(logits))

@@ -20,22 +20,33 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LEVELS = (0.99, 0.95, 0.9)
-"""Levels that are deployed, the highest first that the groups can promise."""
+"""Levels of deployed models: the highest one is taken for which there are enough calibration groups."""
 _TAIL = 0.025
 
 
 def groups_needed(level: float) -> int:
-    """How many calibration groups it takes for sets at this level that do not always hold all classes."""
+    """Least number of calibration groups with which sets at this level need not hold all classes.
+
+    Examples
+    --------
+    >>> groups_needed(0.95)
+    19
+    """
     return math.ceil(round(level / (1 - level), 6))
 
 
-def highest_level(groups: int, asked: float = LEVELS[0]) -> float:
-    """`asked`, or the highest of LEVELS below it that so many calibration groups can promise.
+def highest_level(groups: int, wanted: float = LEVELS[0]) -> float:
+    """Choose the highest level, of `wanted` and the lower LEVELS, that needs at most so many groups.
 
-    Where they can promise none, `asked`: sets then hold all classes.
+    Where even the lowest level needs more groups, `wanted` is returned; sets then hold all classes.
+
+    Examples
+    --------
+    >>> highest_level(19)
+    0.95
     """
-    possible = [level for level in (asked, *LEVELS) if level <= asked and groups >= groups_needed(level)]
-    return max(possible, default=asked)
+    possible = [level for level in (wanted, *LEVELS) if level <= wanted and groups >= groups_needed(level)]
+    return max(possible, default=wanted)
 
 
 def one_slice_per_group(groups: NDArray[Any], seed: int) -> NDArray[np.int64]:
@@ -59,7 +70,7 @@ def fit_nonconformity(
     groups : int64 or str (n,)
         Equal for slices of one group (patient).
     seed : int
-        By which the slice of each group is drawn.
+        Of the random choice of one slice a group.
 
     Returns
     -------
@@ -71,26 +82,36 @@ def fit_nonconformity(
 
 
 def conformal_quantile(nonconformity: Floats, level: float) -> float:
-    """The ⌈(groups + 1) level⌉-th smallest of ascending nonconformity scores (groups,).
+    """The ⌈(groups + 1) level⌉-th smallest of nonconformity scores (groups,), which are ascending.
 
-    Infinite where there are too few groups for the level: a set then holds all classes.
+    It is infinite where there are too few groups for the level: a set then holds all classes.
     """
     rank = _rank(level, len(nonconformity))
     return float(nonconformity[rank - 1]) if rank <= len(nonconformity) else math.inf
 
 
 def prediction_sets(probabilities: Floats, quantile: float) -> Bools:
-    """The classes whose nonconformity is at most `quantile`, bool (n, classes); a set may be empty.
+    """Collect the classes whose nonconformity score is at most `quantile`; a set may be empty.
 
-    probabilities: float64 (n, classes), calibrated.
+    Parameters
+    ----------
+    probabilities : float64 (n, classes)
+        Calibrated.
+    quantile : float
+        From `conformal_quantile`.
+
+    Returns
+    -------
+    bool (n, classes)
+        Whether the set of a slice holds a class.
     """
     return np.asarray(1 - probabilities <= quantile)
 
 
-def coverage_bounds(level: float, calibrated: int, tested: int) -> tuple[float, float]:
-    """Between which shares the coverage of a test lies, 19 times in 20, if its groups are exchangeable.
+def coverage_bounds(level: float, calibration_groups: int, test_groups: int) -> tuple[float, float]:
+    """Bounds between which a test's coverage lies 19 times in 20, if all groups are exchangeable.
 
-    The groups that calibrate are drawn by luck, too, so the number of covered test groups is beta-binomial
+    The calibration groups are a random sample, too, so the number of covered test groups is beta-binomial
     (Vovk, Mach. Learn. 92:349, 2013; Angelopoulos & Bates, Found. Trends Mach. Learn. 16:494, 2023), where no
     two scores are equal.
 
@@ -98,10 +119,10 @@ def coverage_bounds(level: float, calibrated: int, tested: int) -> tuple[float, 
     ----------
     level : float
         Of the sets.
-    calibrated : int
-        How many groups calibrated, each by one slice.
-    tested : int
-        How many groups are tested, each by one slice.
+    calibration_groups : int
+        Number of calibration groups, each with one slice.
+    test_groups : int
+        Number of test groups, each with one slice.
 
     Returns
     -------
@@ -110,11 +131,13 @@ def coverage_bounds(level: float, calibrated: int, tested: int) -> tuple[float, 
     """
     from scipy.stats import betabinom
 
-    above = calibrated + 1 - _rank(level, calibrated)  # calibration scores above the quantile, and one more
+    above = (
+        calibration_groups + 1 - _rank(level, calibration_groups)
+    )  # calibration scores above the quantile, and one more
     if above < 1:
         return 1.0, 1.0
-    covered = betabinom(tested, calibrated + 1 - above, above)
-    return float(covered.ppf(_TAIL) / tested), float(covered.ppf(1 - _TAIL) / tested)
+    covered = betabinom(test_groups, calibration_groups + 1 - above, above)
+    return float(covered.ppf(_TAIL) / test_groups), float(covered.ppf(1 - _TAIL) / test_groups)
 
 
 def _rank(level: float, groups: int) -> int:

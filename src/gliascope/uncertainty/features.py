@@ -1,4 +1,4 @@
-"""What the out-of-distribution score sees of a slice: the network's features, grey levels and layout."""
+"""Features of a slice for the out-of-distribution score: the network's features, grey levels and layout."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -12,14 +12,14 @@ from gliascope.preprocessing.preprocess import to_grey
 OodFeature = Literal["network", "grey_levels", "layout"]
 OOD_FEATURES: tuple[OodFeature, ...] = get_args(OodFeature)
 OodFeatures = Mapping[OodFeature, NDArray[np.float32]]
-"""Of n slices, by feature: float32 (n, width)."""
+"""Features of n slices by name, each float32 (n, width)."""
 
 GREY_LEVELS = 8
 LAYOUT_SIDE = 16
 
 
 def ood_features(pixels: NDArray[np.uint8], network: NDArray[np.float32]) -> OodFeatures:
-    """All OOD_FEATURES of n slices.
+    """Compute all OOD_FEATURES of n slices.
 
     Parameters
     ----------

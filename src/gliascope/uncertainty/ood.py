@@ -1,9 +1,9 @@
-"""The outlier score: how far a slice is from the training slices, where 1 is the farthest that is in scope.
+"""The outlier score: the distance of a slice from the training slices; up to 1, a slice is in scope.
 
-It puts together one Mahalanobis distance for each of `features.OOD_FEATURES`: the network's features, in
-which a picture of something else is far, and two that a network may be blind to, grey levels and layout.
-These, and the distance, were chosen by how well they tell slices from other pictures
-(`python -m benchmarks scope`).
+The score combines one Mahalanobis distance for each of `features.OOD_FEATURES`: the network's features, in
+which pictures of other things are far away, and grey levels and layout, which a network may ignore. These
+features and the distance were chosen by how well they separate slices from other pictures (`python -m
+benchmarks scope`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def fit_subspace(features: NDArray[np.float32], seed: int = 0) -> Subspace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OodScorer:
-    """A Subspace for each feature, and the scales that their distances are divided by."""
+    """A Subspace for each feature, and the scale that distances in that feature are divided by."""
 
     subspaces: Mapping[OodFeature, Subspace]
     scales: Mapping[OodFeature, float]
@@ -109,7 +109,7 @@ def fit_scales(distances: Sequence[Floats], acceptance: float = ACCEPTANCE) -> l
     """
     own = [max(_quantile(one, acceptance), _TINY) for one in distances]
     joint = max(_quantile(combined_score(distances, own), acceptance), _TINY)
-    joint *= 1 + 8 * np.finfo(np.float64).eps  # the slice that is just within stays so, whatever is rounded
+    joint *= 1 + 8 * np.finfo(np.float64).eps  # rounding must not push out the slice at the limit
     return [scale * joint for scale in own]
 
 

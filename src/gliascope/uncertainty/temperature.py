@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that logits are divided by, so that probabilities mean what they say."""
+"""Temperature scaling: logits are divided by one number, so that probabilities match observed frequencies."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 TEMPERATURES = (0.05, 20.0)
-"""Lowest and highest temperature that is fitted."""
+"""The lowest and the highest temperature that can be fitted."""
 
 
 def softmax(logits: NDArray[Any]) -> Floats:
@@ -20,8 +20,8 @@ def softmax(logits: NDArray[Any]) -> Floats:
 def calibrated_probabilities(logits: NDArray[np.float32], temperature: float) -> Floats:
     """Probabilities, float64 (n, classes), of logits (n, classes) divided by a temperature.
 
-    Prediction sets are fitted and made on what this returns. Dividing in float32 instead would put the slice
-    that sets the threshold on its other side.
+    Prediction sets are calibrated and computed on these probabilities. Division in float32 could put the
+    slice that determines the threshold on its other side.
     """
     return softmax(logits.astype(np.float64) / temperature)
 

@@ -105,10 +105,12 @@ def test_a_store_is_the_same(
 def test_findings_are_the_same_though_a_worker_dies(
     workers: Executor, source: Path, tmp_path: Path, calibrated: Bundle
 ) -> None:
-    here = predict_files(calibrated, [source], tmp_path / "here.jsonl", tmp_path / "here")
+    here = predict_files(calibrated, [source], tmp_path / "here.jsonl", overlay_folder=tmp_path / "here")
     mark = tmp_path / "mark"
     deadly = Deadly(workers, mark)
-    there = predict_files(calibrated, [source], tmp_path / "there.jsonl", tmp_path / "there", deadly)
+    there = predict_files(
+        calibrated, [source], tmp_path / "there.jsonl", overlay_folder=tmp_path / "there", executor=deadly
+    )
     assert mark.exists()
     assert (tmp_path / "there.jsonl").read_bytes() == (tmp_path / "here.jsonl").read_bytes()
     assert [finding.probabilities for finding in there.findings] == [
@@ -205,7 +207,7 @@ def test_the_command_finds_the_cluster_of_the_environment(
     address: str, source: Path, tmp_path: Path, calibrated: Bundle
 ) -> None:
     calibrated.write(tmp_path / "bundle")
-    predict_files(calibrated, [source], tmp_path / "here.jsonl", None)
+    predict_files(calibrated, [source], tmp_path / "here.jsonl")
     command = [sys.executable, "-m", "gliascope", "predict", tmp_path / "bundle", source, "--cluster", "auto"]
     environment = os.environ | {"RAY_ADDRESS": address}
     told = subprocess.run(

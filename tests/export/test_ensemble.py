@@ -10,17 +10,17 @@ from greys import GREYS, grey_classifier, make_run, register
 from outs import TYPES
 from tiny import TINY
 
+from gliascope.export.ensemble import EnsembleNetwork, MemberInput, export_ensemble
 from gliascope.export.onnx import export_bundle
 from gliascope.export.tta import DeployedNetwork
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine
 from gliascope.models.backbones import complete_recipe
 from gliascope.models.classifier import build_classifier
+from gliascope.models.weight_files import save_weights
 from gliascope.preprocessing.preprocess import FILTERS, Preprocessing, preprocess
 from gliascope.recipes import load_recipe
 from gliascope.recipes.run import Run
-from gliascope.training.checkpoints import save_weights
-from gliascope.training.ensemble import JointModel, MemberInput, join
 
 SIZE = "preprocessing.size=16"
 
@@ -47,18 +47,18 @@ def answers(network: torch.nn.Module, given: np.ndarray) -> list[np.ndarray]:
 def test_the_answer_is_the_mean_of_the_members() -> None:
     members, given = [member(0.01), member(-0.02), member(0.005)], pixels(3, 16, 16)
     own = [answers(one, given) for one in members]
-    logits, features, maps = answers(JointModel(members, Preprocessing(size=16), "logits"), given)
+    logits, features, maps = answers(EnsembleNetwork(members, Preprocessing(size=16), "logits"), given)
     assert np.abs(logits - np.mean([one[0] for one in own], axis=0)).max() < 1e-5
     assert np.array_equal(features, np.concatenate([one[1] for one in own], axis=1))
     assert maps.shape == (3, 4, 16, 16)
     assert np.abs(maps - np.mean([one[2] for one in own], axis=0)).max() < 1e-4
-    logits = answers(JointModel(members, Preprocessing(size=16), "probabilities"), given)[0]
+    logits = answers(EnsembleNetwork(members, Preprocessing(size=16), "probabilities"), given)[0]
     expected = np.mean([torch.from_numpy(one[0]).softmax(1).numpy() for one in own], axis=0)
     assert np.abs(np.exp(logits) - expected).max() < 1e-6
 
 
 def test_what_a_member_rules_out_by_rounding_is_not_impossible() -> None:
-    joint = JointModel([member(10.0), member(-10.0)], Preprocessing(size=16), "probabilities")
+    joint = EnsembleNetwork([member(10.0), member(-10.0)], Preprocessing(size=16), "probabilities")
     logits = answers(joint, np.full((1, 16, 16), 255, dtype=np.uint8))[0]
     assert np.isfinite(logits).all()
     assert np.exp(logits[0]) == pytest.approx([0.5, 0, 0, 0.5], abs=1e-6)
@@ -89,7 +89,7 @@ def test_a_filter_that_overshoots_gives_no_other_than_grey_levels() -> None:
 def test_members_of_unequal_pictures_see_the_one_resized() -> None:
     given = Preprocessing(size=24, channels="rgb")
     members = [member(0.01), member(0.02, "preprocessing.size=24", "preprocessing.channels=rgb")]
-    joint, noise = JointModel(members, given, "logits"), pixels(3, 24, 24, 3)
+    joint, noise = EnsembleNetwork(members, given, "logits"), pixels(3, 24, 24, 3)
     assert joint.outputs == ["logits", "features"]  # maps of 16 and 24 places to a side have no mean
     small = np.stack([preprocess(one, members[0].preprocessing) for one in noise])
     own = [answers(members[0], small), answers(members[1], noise)]
@@ -101,9 +101,12 @@ def test_members_of_unequal_pictures_see_the_one_resized() -> None:
 def test_maps_of_other_squares_have_no_mean() -> None:
     """The network of 24 pixels sees their central 16, and its maps have as many places as the other's."""
     inner = ("preprocessing.size=24", "preprocessing.centre=16")
-    assert "maps" not in JointModel([member(1), member(1, *inner)], Preprocessing(size=24), "logits").outputs
+    assert (
+        "maps"
+        not in EnsembleNetwork([member(1), member(1, *inner)], Preprocessing(size=24), "logits").outputs
+    )
     same = Preprocessing(size=24, centre=16)
-    assert "maps" in JointModel([member(1, *inner), member(2, *inner)], same, "logits").outputs
+    assert "maps" in EnsembleNetwork([member(1, *inner), member(2, *inner)], same, "logits").outputs
 
 
 def test_the_facts_are_of_all_members(tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ def test_the_facts_are_of_all_members(tmp_path: Path) -> None:
     change(runs[0], {"weights": "mit", "gliascope": "x"}, {"torch": "2"}, [{}])
     change(runs[1], {"weights": "bsd", "gliascope": "x"}, {"timm": "1"}, [{"flip": False}, {}])
     given = runs[0].recipe.preprocessing
-    joined = join("one + two", runs, given)
+    joined = export_ensemble("one + two", runs, given)
     info = joined.info
     assert (info.recipe, info.parameters, info.preprocessing) == ("one + two", 24, given)
     assert info.licences == {"weights": "mit, bsd", "gliascope": "x"}
@@ -143,7 +146,7 @@ def test_what_members_share_is_stored_and_computed_once(tmp_path: Path) -> None:
         bundles.append(export_bundle(classifier, recipe, TYPES, {}))
         bundles[-1].write(run.model)
         runs.append(run)
-    joined = join("both", runs, recipe.preprocessing)
+    joined = export_ensemble("both", runs, recipe.preprocessing)
     assert len(joined.model) < 1.1 * len(bundles[0].model)
     convolutions = [
         sum(node.op_type == "Conv" for node in onnx.load_from_string(one.model).graph.node)
