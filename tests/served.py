@@ -13,14 +13,14 @@ from fastapi.testclient import TestClient
 from tiny import slice_image
 
 from gliascope.server.app import create_app
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 from gliascope.server.settings import Settings
 
 RATE = "100000/minute"
 
 
 @contextmanager
-def serving(sources: list[Source], **settings: Any) -> Iterator[TestClient]:
+def serving(sources: list[ModelSource], **settings: Any) -> Iterator[TestClient]:
     """A client of a server of its own, whose `app.state.context` can be looked into."""
     chosen = Settings(**({"rate": RATE, "workers": 1} | settings))
     app = create_app(chosen, sources)

@@ -6,22 +6,22 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from gliascope.server.keys import Identity, Scope, require
-from gliascope.server.ratelimit import within_rate
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
+from gliascope.server.keys import Identity, Scope, require_scope
+from gliascope.server.ratelimit import check_rate
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
-def allowed(scope: Scope) -> Callable[..., Awaitable[Identity]]:
+def authorize(scope: Scope) -> Callable[..., Awaitable[Identity]]:
     """Dependency of a route: the Identity that asks, which holds the scope and has not asked too often."""
-    holder = require(scope)
+    holder = require_scope(scope)
 
     async def identity(request: Request, who: Annotated[Identity, Depends(holder)]) -> Identity:
         if request.app.state.keys is None:
             _check_local(request)
-        await within_rate(request)
+        await check_rate(request)
         return who
 
     return identity
@@ -36,7 +36,7 @@ def _check_local(request: Request) -> None:
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     if host not in _LOOPBACK:
         message = "a server without API keys answers as localhost only; make keys with `gliascope keys add`"
-        raise Refusal(403, "foreign_host", message)
+        raise ApiError(403, "foreign_host", message)
     if any(name in request.headers for name in _PROXY):
         message = "behind a proxy the server needs API keys; make keys with `gliascope keys add`"
-        raise Refusal(403, "foreign_host", message)
+        raise ApiError(403, "foreign_host", message)

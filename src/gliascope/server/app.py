@@ -8,17 +8,17 @@ from fastapi.staticfiles import StaticFiles
 
 from gliascope import RESEARCH_USE, __version__
 from gliascope.server.context import Context
-from gliascope.server.contract import known_query
-from gliascope.server.errors import install
+from gliascope.server.errors import install_error_handlers
 from gliascope.server.headers import SecurityHeaders
-from gliascope.server.models import Source
-from gliascope.server.requests import Requests
+from gliascope.server.middleware import RequestMiddleware
+from gliascope.server.models import ModelSource
+from gliascope.server.query import check_query_parameters
 from gliascope.server.routes import jobs, models, operations, page, predict
-from gliascope.server.routes.openapi import describe
+from gliascope.server.routes.openapi import openapi_document
 from gliascope.server.settings import Settings
 
 
-def create_app(settings: Settings, sources: Sequence[Source]) -> FastAPI:
+def create_app(settings: Settings, sources: Sequence[ModelSource]) -> FastAPI:
     """An app that serves the Bundles. Raises GliascopeError where one, or the keys, cannot be loaded."""
     context = Context(settings, sources)
     app = FastAPI(
@@ -29,17 +29,17 @@ def create_app(settings: Settings, sources: Sequence[Source]) -> FastAPI:
         openapi_url=None,  # `routes.operations` answers it, as any other address
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(known_query)],
+        dependencies=[Depends(check_query_parameters)],
     )
-    app.state.context, app.state.keys, app.state.rate = context, context.keys, context.rate
+    app.state.context, app.state.keys, app.state.rate = context, context.keys, context.rate_limiter
     app.state.origins = settings.allowed_origins
     for part in (predict, jobs, models, operations, page):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=page.STATIC))
-    install(app)
+    install_error_handlers(app)
     _document(app)
     # The last added sees a request first.
-    app.add_middleware(Requests, context=context)
+    app.add_middleware(RequestMiddleware, context=context)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -54,7 +54,7 @@ def create_app(settings: Settings, sources: Sequence[Source]) -> FastAPI:
 
 def _document(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
-        app.openapi_schema = app.openapi_schema or describe(app)
+        app.openapi_schema = app.openapi_schema or openapi_document(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from gliascope.server.multipart import printable_name
 
-QUIET = ("pydicom", "nibabel", "nibabel.global", "PIL", "python_multipart")
+SILENCED_LOGGERS = ("pydicom", "nibabel", "nibabel.global", "PIL", "python_multipart")
 """Loggers of libraries that quote what they stumble over, which may name a patient."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AuditEvent:
     """One answered request. `route` is its template, as /v1/jobs/{id}: an id opens a job.
 
     key: whose, "" on a server without keys. model: by name. files, slices: how many. Never a file's name.
@@ -44,7 +44,7 @@ class AuditLog:
         path.touch(mode=0o600)
         self._handler = _Handler(path, encoding="utf-8")
 
-    def write(self, event: Event) -> None:
+    def write(self, event: AuditEvent) -> None:
         """Append one line."""
         fields = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(event)}
         # What a client chose, such as its address behind a proxy, is cut and made printable.
@@ -58,9 +58,9 @@ class AuditLog:
         self._handler.close()
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Let no library log or warn about what it reads; for the server's process, workers are mute anyway."""
-    for name in QUIET:
+    for name in SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 

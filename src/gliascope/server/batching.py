@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gliascope.inference.engine import Engine, Outputs
 
 Pixels = NDArray[np.uint8]
-_TURNS = 4
+_MIN_REQUESTS_PER_BATCH = 4
 """Requests that share a batch, where each has slices enough."""
 
 
@@ -31,7 +31,7 @@ class Batcher:
         self._engine = engine
         self._size = size
         self._on_run = on_run
-        self._turns: deque[_Work] = deque()
+        self._turns: deque[_PendingSlices] = deque()
         self._changed = threading.Condition()
         self._open = True
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -39,7 +39,7 @@ class Batcher:
 
     async def run(self, pixels: Pixels) -> Outputs:
         """What the graph says of slices, uint8 (n, …), n ≥ 1. If cancelled, what has not run never will."""
-        work = _Work(pixels)
+        work = _PendingSlices(pixels)
         with self._changed:
             if not self._open:
                 raise RuntimeError("the batcher is closed")
@@ -66,7 +66,7 @@ class Batcher:
                 for work, _ in batch:
                     work.fail(error)
 
-    def _next(self) -> "list[tuple[_Work, Pixels]]":
+    def _next(self) -> "list[tuple[_PendingSlices, Pixels]]":
         """The next batch, waited for; empty when closed and done."""
         with self._changed:
             while True:
@@ -75,11 +75,11 @@ class Batcher:
                     return batch
                 self._changed.wait()
 
-    def _collect(self) -> "list[tuple[_Work, Pixels]]":
-        batch: list[tuple[_Work, Pixels]] = []
+    def _collect(self) -> "list[tuple[_PendingSlices, Pixels]]":
+        batch: list[tuple[_PendingSlices, Pixels]] = []
         room = self._size
         while room and self._turns:
-            share = max(1, self._size // _TURNS, room // len(self._turns))
+            share = max(1, self._size // _MIN_REQUESTS_PER_BATCH, room // len(self._turns))
             work = self._turns.popleft()
             pixels = work.take(min(share, room))
             if len(pixels):
@@ -89,7 +89,7 @@ class Batcher:
                 self._turns.append(work)
         return batch
 
-    def _answer(self, batch: "list[tuple[_Work, Pixels]]") -> None:
+    def _answer(self, batch: "list[tuple[_PendingSlices, Pixels]]") -> None:
         start = time.perf_counter()
         slices = [pixels for _, pixels in batch]
         outputs = self._engine(slices[0] if len(slices) == 1 else np.concatenate(slices))
@@ -100,7 +100,7 @@ class Batcher:
             first += len(pixels)
 
 
-class _Work:
+class _PendingSlices:
     """Slices of one call of `Batcher.run`: those not yet taken, and the answers so far."""
 
     def __init__(self, pixels: Pixels) -> None:

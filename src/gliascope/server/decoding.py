@@ -19,10 +19,10 @@ from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesMember
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server import worker
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
 from gliascope.server.worker import DecodeLimits
 
-_Task = Callable[[Path, int], worker.Answer]
+_Task = Callable[[Path, int], worker.TaskResult]
 
 _LOST = 5.0
 """Seconds after its time limit in which a worker must have been heard of."""
@@ -66,15 +66,15 @@ class Decoder:
         task = partial(worker.decode, preprocessing=preprocessing, scale=scale)
         attempt, answer = await self._ask(path, task)
         assert isinstance(answer, list)  # noqa: S101
-        return worker.restore(path, preprocessing, attempt, answer)
+        return worker.load_slices(path, preprocessing, attempt, answer)
 
-    async def measure(self, path: Path, folders: tuple[str, ...]) -> SeriesMember | None:
+    async def read_series_member(self, path: Path, folders: tuple[str, ...]) -> SeriesMember | None:
         """Do as `data.read.series.member` for a file that the client has in `folders`. Raises as `decode`."""
-        _, answer = await self._ask(path, partial(worker.measure, folders=folders))
+        _, answer = await self._ask(path, partial(worker.read_series_member, folders=folders))
         assert answer is None or isinstance(answer, SeriesMember)  # noqa: S101
         return answer
 
-    async def _ask(self, path: Path, task: _Task) -> tuple[int, worker.Answer]:
+    async def _ask(self, path: Path, task: _Task) -> tuple[int, worker.TaskResult]:
         """The number of the attempt that came to an end, and what came of it."""
         one = await self._free.get()
         try:
@@ -86,10 +86,10 @@ class Decoder:
             raise DamagedFileError(path, "decoding took too long", limit) from None
         finally:
             self._free.put_nowait(one)
-        if isinstance(answer, worker.Failure):
+        if isinstance(answer, worker.DecodeFailure):
             if answer.disk_full:
                 message = "the server has no space left for decoded slices; try again later"
-                raise Refusal(507, "disk_full", message, {"Retry-After": "30"})
+                raise ApiError(507, "disk_full", message, {"Retry-After": "30"})
             raise ReadError(path, answer.reason, answer.detail)
         return attempt, answer
 
@@ -98,7 +98,7 @@ class Decoder:
         for thread in [one.stop() for one in self._workers]:
             thread.join()
 
-    async def _twice(self, one: "_Worker", path: Path, task: _Task) -> tuple[int, worker.Answer]:
+    async def _twice(self, one: "_Worker", path: Path, task: _Task) -> tuple[int, worker.TaskResult]:
         attempt = next(self._attempts)
         try:
             return attempt, await one.run(path, task, attempt)
@@ -108,7 +108,7 @@ class Decoder:
         return attempt, await one.run(path, task, attempt)
 
 
-def _seen(answer: "asyncio.Future[worker.Answer]") -> None:
+def _seen(answer: "asyncio.Future[worker.TaskResult]") -> None:
     """How it ends where nobody waits for it any more is no news; asyncio would print it."""
     if not answer.cancelled():
         answer.exception()
@@ -121,14 +121,14 @@ class _Worker:
         self.limits = limits
         self.pool = self._start()
 
-    async def run(self, path: Path, task: _Task, attempt: int) -> worker.Answer:
+    async def run(self, path: Path, task: _Task, attempt: int) -> worker.TaskResult:
         """Raises TimeoutError, ProcessExpired or RuntimeError."""
         if not self.pool.active:  # it was killed while idle
             self._replace()
         limits = self.limits
         what = path, task, attempt, limits.seconds + _LOST
         try:
-            scheduled = self.pool.schedule(worker.work, what, timeout=limits.seconds)
+            scheduled = self.pool.schedule(worker.run_task, what, timeout=limits.seconds)
             answer = asyncio.wrap_future(scheduled)
             answer.add_done_callback(_seen)
             return await self._answer(answer)
@@ -136,7 +136,7 @@ class _Worker:
             self._replace()
             raise
 
-    async def _answer(self, answer: "asyncio.Future[worker.Answer]") -> worker.Answer:
+    async def _answer(self, answer: "asyncio.Future[worker.TaskResult]") -> worker.TaskResult:
         """Wait, and look now and then: of a file that was on its way when its worker died, nobody tells."""
         clock = asyncio.get_running_loop().time
         end = clock() + self.limits.seconds + _LOST
@@ -166,8 +166,8 @@ class _Worker:
         context.set_forkserver_preload(list(_PRELOADED))
         pool = ProcessPool(
             max_workers=1,
-            max_tasks=limits.tasks,
-            initializer=worker.set_up,
+            max_tasks=limits.tasks_per_worker,
+            initializer=worker.limit_process,
             initargs=(limits,),
             context=context,
         )

@@ -11,9 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from gliascope.server.contract import methods
+from gliascope.server.api_error import ApiError
 from gliascope.server.metrics import Metrics
-from gliascope.server.refusal import Refusal
+from gliascope.server.query import allowed_methods
 from gliascope.server.schemas import Error, ErrorBody
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
@@ -25,42 +25,42 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger(__name__)
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Let the app answer every error this way."""
-    app.add_exception_handler(Refusal, _answer)
+    app.add_exception_handler(ApiError, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(HTTPException, _answer)
 
 
 def error_response(error: Exception, request_id: str, metrics: Metrics) -> JSONResponse:
     """What the client is told of an error, which is counted by its code."""
-    refusal = refusal_of(error, request_id)
+    refusal = to_api_error(error, request_id)
     metrics.refusals.labels(refusal.code).inc()
     body = ErrorBody(code=refusal.code, message=refusal.message, request_id=request_id)
     return JSONResponse(Error(error=body).model_dump(), refusal.status, refusal.headers)
 
 
-def refusal_of(error: Exception, request_id: str) -> Refusal:
+def to_api_error(error: Exception, request_id: str) -> ApiError:
     """Any error as one the client may read; what nobody foresaw is logged, by where and not by what."""
     match error:
-        case Refusal():
+        case ApiError():
             return error
         case RequestValidationError():
-            return Refusal(422, "invalid_request", _first(error.errors()))
+            return ApiError(422, "invalid_request", _first(error.errors()))
         case HTTPException():
             code = _CODES.get(error.status_code, "http_error")
             message = _REMEDIES.get(error.status_code, str(error.detail))
-            return Refusal(error.status_code, code, message, error.headers)
+            return ApiError(error.status_code, code, message, error.headers)
         case TimeoutError():
-            return Refusal(504, "timeout", "it took too long; send fewer files, or send them to /v1/jobs")
+            return ApiError(504, "timeout", "it took too long; send fewer files, or send them to /v1/jobs")
         case OSError() if error.errno in _FULL:
             message = "the server has no space left on its disk; try again later"
-            return Refusal(507, "disk_full", message, {"Retry-After": "30"})
+            return ApiError(507, "disk_full", message, {"Retry-After": "30"})
     # The message might quote the file that was read.
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames[-6:]))
     _log.error("request %s: %s at %s", request_id, type(error).__name__, where)
-    return Refusal(500, "internal", "the server failed at this; its log has more under the request's id")
+    return ApiError(500, "internal", "the server failed at this; its log has more under the request's id")
 
 
 def _first(errors: Any) -> str:
@@ -71,6 +71,6 @@ def _first(errors: Any) -> str:
 async def _answer(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException) and error.status_code == 405:
         # The framework knows the methods of one route, and an address may have several.
-        allowed = methods(request) or ["GET", "HEAD"]
+        allowed = allowed_methods(request) or ["GET", "HEAD"]
         error.headers = dict(error.headers or {}) | {"Allow": ", ".join(allowed)}
     return error_response(error, request.state.request_id, request.app.state.context.metrics)

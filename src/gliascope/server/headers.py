@@ -57,7 +57,7 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def cross_site(headers: Headers, origins: Collection[str] = ()) -> bool:
+def is_cross_site(headers: Headers, origins: Collection[str] = ()) -> bool:
     """Whether a page of another site makes the browser ask this, by what the browser itself says.
 
     Pages of `origins` are let in. A server without keys has nothing else to tell its user from a page that

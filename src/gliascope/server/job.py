@@ -14,14 +14,14 @@ import numpy as np
 from gliascope.inference.finding import Finding
 from gliascope.inference.predict import PreparedSlice
 from gliascope.preprocessing.preprocess import Preprocessing, visible_box
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
 from gliascope.server.saliency import saliency_png, slice_png
 from gliascope.server.schemas import ErrorBody, Prediction, Progress
 from gliascope.server.schemas import Job as Told
-from gliascope.server.service import Order
+from gliascope.server.service import PredictionRequest
 
-State = Literal["queued", "running", "done", "failed"]
-INPUTS = "inputs"
+JobState = Literal["queued", "running", "done", "failed"]
+INPUTS_FOLDER = "inputs"
 _RESULT = "result.json"
 
 
@@ -38,21 +38,21 @@ class Job:
     request_id: str
     model: str
     files: int
-    maps_by: Preprocessing | None
-    order: Order | None
+    saliency_preprocessing: Preprocessing | None
+    request: PredictionRequest | None
     folder: Path
-    model_use: ExitStack
-    kept: ExitStack
-    most_slices: int
+    model_lease: ExitStack
+    folder_lease: ExitStack
+    max_slices: int
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    state: State = "queued"
+    state: JobState = "queued"
     slices_done: int = 0
     slices_read: int = 0
     files_done: int = 0
-    error: Refusal | None = None
+    error: ApiError | None = None
     task: asyncio.Task[None] | None = None
-    on_disk: int = 0
-    ended: float = 0.0
+    bytes_on_disk: int = 0
+    ended_at: float = 0.0
     fetched: bool = False
 
     @property
@@ -60,31 +60,31 @@ class Job:
         """Whether nothing more will come."""
         return self.state in ("done", "failed")
 
-    def decoded(self, slices: int) -> None:
+    def on_file_decoded(self, slices: int) -> None:
         """See `service.Watch`."""
         self.files_done += 1
         self.slices_read += slices
-        if self.slices_read > self.most_slices:
-            message = f"a job may have {self.most_slices} slices; send fewer files at a time"
-            raise Refusal(413, "too_many_slices", message)
+        if self.slices_read > self.max_slices:
+            message = f"a job may have {self.max_slices} slices; send fewer files at a time"
+            raise ApiError(413, "too_many_slices", message)
 
-    def keep(self, number: int, one: PreparedSlice, finding: Finding) -> None:
+    def on_slice_assessed(self, number: int, one: PreparedSlice, finding: Finding) -> None:
         """Write what the slice's picture and map need."""
         (self.folder / f"{number}.png").write_bytes(slice_png(one.slice.pixels))
-        if self.maps_by and finding.map is not None:
-            box = visible_box(one.slice.pixels, self.maps_by)
+        if self.saliency_preprocessing and finding.map is not None:
+            box = visible_box(one.slice.pixels, self.saliency_preprocessing)
             shape = one.slice.pixels.shape[:2]
             np.savez(self.folder / f"{number}.npz", map=finding.map, shape=shape, box=box)
 
-    def answered(self, slices: int) -> None:
+    def on_slices_predicted(self, slices: int) -> None:
         """See `service.Watch`."""
         self.slices_done = slices
 
-    def write(self, prediction: Prediction) -> None:
+    def write_result(self, prediction: Prediction) -> None:
         """Keep what came of it."""
         (self.folder / _RESULT).write_text(prediction.model_dump_json(), encoding="utf-8")
 
-    def tell(self, fetch: bool = True) -> bytes:
+    def to_json(self, fetch: bool = True) -> bytes:
         """As JSON. The result is read from disk: of thousands of slices, it would fill the memory.
 
         fetch: whether the client gets it, and not its headers alone; the server waits for that when it stops.
@@ -110,8 +110,8 @@ class Job:
     def saliency(self, number: int) -> bytes:
         """RGBA PNG of where the model looked. Raises Refusal where there is none."""
         self.image(number)
-        if self.maps_by is None:
-            raise Refusal(404, "no_saliency", "this model cannot say where it looked; choose another")
+        if self.saliency_preprocessing is None:
+            raise ApiError(404, "no_saliency", "this model cannot say where it looked; choose another")
         with np.load(BytesIO(self._read(f"{number}.npz")), allow_pickle=False) as kept:
             height, width = kept["shape"].tolist()
             top, bottom, left, right = kept["box"].tolist()
@@ -121,4 +121,4 @@ class Job:
         if self.state == "done":
             with suppress(FileNotFoundError):  # also of a job forgotten just now
                 return (self.folder / name).read_bytes()
-        raise Refusal(404, "unknown_slice", "the job has no such slice, or not yet; see result.slices")
+        raise ApiError(404, "unknown_slice", "the job has no such slice, or not yet; see result.slices")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
-from gliascope.server.errors import refusal_of
-from gliascope.server.job import INPUTS, Job
-from gliascope.server.refusal import Refusal
-from gliascope.server.service import Service
+from gliascope.server.api_error import ApiError
+from gliascope.server.errors import to_api_error
+from gliascope.server.job import INPUTS_FOLDER, Job
+from gliascope.server.service import PredictionService
 from gliascope.server.settings import Settings
 
 _MIB = 2**20
@@ -25,7 +25,7 @@ _RETRY = "30"
 class Jobs:
     """For the event loop's thread alone. Start it inside the loop; close it to forget everything."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
+    def __init__(self, service: PredictionService, settings: Settings) -> None:
         self._service = service
         self._settings = settings
         self._jobs: dict[str, Job] = {}
@@ -50,9 +50,9 @@ class Jobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
-    def on_disk(self) -> int:
+    def bytes_on_disk(self) -> int:
         """That jobs take on disk."""
-        return sum(job.on_disk for job in self)
+        return sum(job.bytes_on_disk for job in self)
 
     @property
     def unfinished(self) -> list[Job]:
@@ -60,7 +60,7 @@ class Jobs:
         return [job for job in self if not job.finished]
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def reserve(self) -> Iterator[None]:
         """Hold a place for a job whose files are on their way. Raises Refusal where there is none."""
         if len(self.unfinished) + self._coming >= self._settings.jobs_waiting:
             raise _busy("as many jobs are waiting as the server takes")
@@ -70,10 +70,10 @@ class Jobs:
         finally:
             self._coming -= 1
 
-    async def free_disk(self) -> None:
+    async def free_disk_space(self) -> None:
         """Forget the oldest finished jobs until the rest take no more than they may; or raise Refusal."""
-        finished = sorted((job for job in self if job.finished), key=lambda job: job.ended)
-        while self.on_disk >= self._settings.jobs_mb * _MIB:
+        finished = sorted((job for job in self if job.finished), key=lambda job: job.ended_at)
+        while self.bytes_on_disk >= self._settings.jobs_mb * _MIB:
             if not finished:
                 raise _busy("jobs take all the space they may")
             await self.forget(finished.pop(0))
@@ -91,7 +91,7 @@ class Jobs:
         """The owner's job. Raises Refusal where there is none: nobody learns of others' jobs."""
         job = self._jobs.get(name)
         if job is None or job.owner != owner:
-            raise Refusal(404, "unknown_job", "no such job, or it has been forgotten; send its files again")
+            raise ApiError(404, "unknown_job", "no such job, or it has been forgotten; send its files again")
         return job
 
     async def forget(self, job: Job) -> None:
@@ -100,8 +100,8 @@ class Jobs:
         if job.task:
             job.task.cancel()
             await asyncio.gather(job.task, return_exceptions=True)
-        job.model_use.close()
-        await run_in_threadpool(job.kept.close)
+        job.model_lease.close()
+        await run_in_threadpool(job.folder_lease.close)
 
     async def _work(self) -> None:
         while True:
@@ -113,31 +113,31 @@ class Jobs:
             await asyncio.wait([job.task])
 
     async def _run(self, job: Job) -> None:
-        order, job.state = job.order, "running"
+        order, job.state = job.request, "running"
         try:
             assert order is not None  # noqa: S101
-            job.on_disk = await run_in_threadpool(_size, job)
+            job.bytes_on_disk = await run_in_threadpool(_size, job)
             async with asyncio.timeout(self._settings.job_seconds):
                 prediction = await self._service.predict(order, job)
-            await run_in_threadpool(job.write, prediction)
+            await run_in_threadpool(job.write_result, prediction)
             job.state = "done"
         except TimeoutError:
             limit = f"the job took over {self._settings.job_seconds:g} s; send fewer files at a time"
-            job.error, job.state = Refusal(504, "timeout", limit), "failed"
+            job.error, job.state = ApiError(504, "timeout", limit), "failed"
         except Exception as error:
-            job.error = refusal_of(error, job.request_id)
+            job.error = to_api_error(error, job.request_id)
             job.state = "failed"
         finally:
-            job.order = None
-            job.ended = time.monotonic()
-            job.model_use.close()
-            await run_in_threadpool(shutil.rmtree, job.folder / INPUTS, ignore_errors=True)
-            job.on_disk = await run_in_threadpool(_size, job)
+            job.request = None
+            job.ended_at = time.monotonic()
+            job.model_lease.close()
+            await run_in_threadpool(shutil.rmtree, job.folder / INPUTS_FOLDER, ignore_errors=True)
+            job.bytes_on_disk = await run_in_threadpool(_size, job)
         await self._trim(job.owner)
 
     async def _trim(self, owner: str) -> None:
         ended = [job for job in self if job.owner == owner and job.finished]
-        ended.sort(key=lambda job: job.ended)
+        ended.sort(key=lambda job: job.ended_at)
         for job in ended[: -self._settings.jobs_kept]:
             await self.forget(job)
 
@@ -146,15 +146,15 @@ class Jobs:
             await asyncio.sleep(_SWEEP)
             oldest = time.monotonic() - 60 * self._settings.jobs_minutes
             for job in self:
-                if job.finished and job.ended < oldest:
+                if job.finished and job.ended_at < oldest:
                     await self.forget(job)
                 elif not job.finished:
-                    job.on_disk = await run_in_threadpool(_size, job)
+                    job.bytes_on_disk = await run_in_threadpool(_size, job)
 
 
-def _busy(why: str) -> Refusal:
+def _busy(why: str) -> ApiError:
     message = f"{why}; try again in {_RETRY} s, or delete jobs that you have fetched"
-    return Refusal(503, "busy", message, {"Retry-After": _RETRY})
+    return ApiError(503, "busy", message, {"Retry-After": _RETRY})
 
 
 def _size(job: Job) -> int:

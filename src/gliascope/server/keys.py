@@ -18,10 +18,10 @@ from starlette.requests import Request
 
 from gliascope.errors import GliascopeError, explain
 from gliascope.runtime.files import write_text
-from gliascope.server.headers import cross_site
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
+from gliascope.server.headers import is_cross_site
 
-PREFIX = "gliascope_"
+KEY_PREFIX = "gliascope_"
 """Lets scanners for leaked secrets recognise a key."""
 
 Scope = Literal["predict", "admin"]
@@ -34,12 +34,12 @@ class Identity:
     name: str
     scopes: frozenset[str]
 
-    def may(self, scope: Scope) -> bool:
+    def has_scope(self, scope: Scope) -> bool:
         """Whether it holds the scope."""
         return scope in self.scopes or "admin" in self.scopes
 
 
-LOCAL = Identity("", frozenset({"admin"}))
+LOCAL_IDENTITY = Identity("", frozenset({"admin"}))
 """Anybody, of a server without keys."""
 
 
@@ -93,7 +93,7 @@ class KeyRing:
         """
         if any(key.name == name for key in self.keys):
             raise GliascopeError(f"{name}: there is a key of that name; remove it first, or take another")
-        secret = PREFIX + secrets.token_urlsafe(32)
+        secret = KEY_PREFIX + secrets.token_urlsafe(32)
         now = datetime.now(UTC).replace(microsecond=0)
         try:
             key = Key(name=name, scopes=scopes, sha256=_digest(secret), created=now)
@@ -109,7 +109,7 @@ class KeyRing:
             raise GliascopeError(f"{name}: no such key; `gliascope keys list` shows them")
         return KeyRing(left)
 
-    def check(self, header: str | None) -> Identity:
+    def authenticate(self, header: str | None) -> Identity:
         """Whose key an Authorization header holds. Raises Refusal (401)."""
         scheme, _, secret = (header or "").partition(" ")
         if scheme.lower() != "bearer" or not secret:
@@ -122,7 +122,7 @@ class KeyRing:
         return Identity(found[0].name, frozenset(found[0].scopes))
 
 
-def scopes(names: Sequence[str]) -> tuple[Scope, ...]:
+def parse_scopes(names: Sequence[str]) -> tuple[Scope, ...]:
     """The scopes of these names, each once. Raises GliascopeError for another."""
     known: dict[str, Scope] = {scope: scope for scope in get_args(Scope)}
     for name in names:
@@ -131,7 +131,7 @@ def scopes(names: Sequence[str]) -> tuple[Scope, ...]:
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
-def require(scope: Scope) -> Callable[[Request], Awaitable[Identity]]:
+def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Identity]]:
     """Dependency of a route: the Identity that asks, also in `request.state.identity`.
 
     Asks `app.state.keys`, a KeyRing, or None for a server without; that one takes nothing from pages of other
@@ -140,13 +140,13 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Identity]]:
 
     async def identity(request: Request) -> Identity:
         ring: KeyRing | None = request.app.state.keys
-        if ring is None and cross_site(request.headers, request.app.state.origins):
+        if ring is None and is_cross_site(request.headers, request.app.state.origins):
             message = "a page of another site asked this; open the server's own page, or use API keys"
-            raise Refusal(403, "cross_site", message)
-        who = LOCAL if ring is None else ring.check(request.headers.get("authorization"))
+            raise ApiError(403, "cross_site", message)
+        who = LOCAL_IDENTITY if ring is None else ring.authenticate(request.headers.get("authorization"))
         request.state.identity = who
-        if not who.may(scope):
-            raise Refusal(403, "forbidden", f"this API key lacks the scope `{scope}`")
+        if not who.has_scope(scope):
+            raise ApiError(403, "forbidden", f"this API key lacks the scope `{scope}`")
         return who
 
     return identity
@@ -156,5 +156,5 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _unauthorized(message: str) -> Refusal:
-    return Refusal(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})

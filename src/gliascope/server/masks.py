@@ -20,7 +20,7 @@ from gliascope.io.slices import Slice
 from gliascope.server.uploads import Upload
 
 
-class Masks:
+class MaskDetector:
     """Of one order, whose files are decoded side by side.
 
     in_order: the files in the order to decode them in, which is also that of the answer: as they were sent,
@@ -43,7 +43,7 @@ class Masks:
             name = PurePosixPath(upload.name)
             return name_order(name) if together.may_have_picture(name) else ()
 
-        self.in_order = sorted(uploads, key=place)
+        self.ordered_uploads = sorted(uploads, key=place)
 
     async def check(self, upload: Upload, slices: Sequence[Slice]) -> None:
         """Raise NotAnImageError where these are the slices of a mask."""
@@ -57,7 +57,7 @@ class Masks:
         if is_surely_mask(name, slices):
             raise mask_error(upload.path, PICTURE_MISSING)
 
-    def decoded(self, upload: Upload, slices: Sequence[Slice]) -> None:
+    def record_decoded(self, upload: Upload, slices: Sequence[Slice]) -> None:
         """Of every file, also of one that cannot be read: it has no slices."""
         size = self._size(upload.path)
         if not size.done():

@@ -11,8 +11,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60)
-BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 64)
+SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60)
+BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 64)
 
 
 class Metrics:
@@ -24,16 +24,22 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.requests = self._counter("requests", "answered requests", "route", "method", "status")
-        self.seconds = self._histogram("request_seconds", "from request to answer", SECONDS, "route")
+        self.request_seconds = self._histogram(
+            "request_seconds", "from request to answer", SECONDS_BUCKETS, "route"
+        )
         self.slices = self._counter("slices", "answered slices", "model", "verdict")
         self.rejects = self._counter("rejects", "files that could not be read", "reason")
         self.refusals = self._counter("refusals", "requests turned down", "code")
-        self.runs = self._histogram("batch_slices", "slices the graph was given at once", BATCHES, "model")
-        self.run_seconds = self._histogram("batch_seconds", "time of one run of the graph", SECONDS, "model")
+        self.batch_slices = self._histogram(
+            "batch_slices", "slices the graph was given at once", BATCH_BUCKETS, "model"
+        )
+        self.batch_seconds = self._histogram(
+            "batch_seconds", "time of one run of the graph", SECONDS_BUCKETS, "model"
+        )
         self.reloads = self._counter("reloads", "models loaded again", "outcome")
-        self.taken = self._gauge("queue_slices", "slices taken and not yet answered")
+        self.queue_slices = self._gauge("queue_slices", "slices taken and not yet answered")
         self.jobs = self._gauge("jobs", "jobs", "state")
-        self.job_bytes = self._gauge("jobs_bytes", "bytes that jobs take on disk")
+        self.jobs_bytes = self._gauge("jobs_bytes", "bytes that jobs take on disk")
 
     def render(self) -> bytes:
         """In Prometheus' text format."""

@@ -13,8 +13,8 @@ from gliascope.errors import BundleError, GliascopeError
 from gliascope.inference.bundle import Bundle, read_card
 from gliascope.inference.predict import Predictor, PreparedSlice
 from gliascope.io.slices import Slice
+from gliascope.server.api_error import ApiError
 from gliascope.server.batching import Batcher
-from gliascope.server.refusal import Refusal
 
 RELOADED, UNCHANGED = "reloaded", "unchanged"
 OnRun = Callable[[str, int, float], None]
@@ -22,7 +22,7 @@ OnRun = Callable[[str, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """A Bundle's folder or .zip, and the name that clients choose it by."""
 
     name: str
@@ -30,18 +30,18 @@ class Source:
 
 
 @dataclass(slots=True, eq=False)
-class Model:
+class ServedModel:
     """A Bundle, loaded. `users` are the requests and jobs that began with it and have not ended.
 
     reload_failed: why it is not what lies there now, if the last attempt to load that failed.
     """
 
-    source: Source
+    source: ModelSource
     bundle: Bundle
     card: str | None
     predictor: Predictor
     batcher: Batcher
-    users: int = 0
+    uses: int = 0
     retired: bool = False
     reload_failed: str | None = None
 
@@ -51,13 +51,13 @@ class Model:
         return self.source.name
 
     @contextmanager
-    def used(self) -> Iterator[None]:
+    def in_use(self) -> Iterator[None]:
         """Keep the engine running inside, also when the model is replaced meanwhile."""
-        self.users += 1
+        self.uses += 1
         try:
             yield
         finally:
-            self.users -= 1
+            self.uses -= 1
             self._close_if_unused()
 
     def retire(self) -> None:
@@ -66,28 +66,28 @@ class Model:
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
-        if self.retired and self.users == 0:
+        if self.retired and self.uses == 0:
             self.batcher.close()
 
 
-class Models:
+class ModelRegistry:
     """By name; the first is the default. Raises BundleError where one cannot be loaded."""
 
-    def __init__(self, sources: Sequence[Source], batch: int, on_run: OnRun) -> None:
+    def __init__(self, sources: Sequence[ModelSource], batch: int, on_run: OnRun) -> None:
         self._batch = batch
         self._on_run = on_run
         self._reloading = asyncio.Lock()
         self._models = {source.name: self._load(source) for source in sources}
 
-    def __iter__(self) -> Iterator[Model]:
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(list(self._models.values()))
 
-    def get(self, name: str | None) -> Model:
+    def get(self, name: str | None) -> ServedModel:
         """The model of that name, or the first. Raises Refusal where there is none."""
         if name is None:
             return next(iter(self._models.values()))
         if name not in self._models:
-            raise Refusal(404, "unknown_model", f"no such model; there are: {', '.join(self._models)}")
+            raise ApiError(404, "unknown_model", f"no such model; there are: {', '.join(self._models)}")
         return self._models[name]
 
     async def reload(self) -> dict[str, str]:
@@ -99,7 +99,7 @@ class Models:
         async with self._reloading:
             return {model.name: await self._reload(model) for model in self}
 
-    async def _reload(self, old: Model) -> str:
+    async def _reload(self, old: ServedModel) -> str:
         try:
             bundle, card = await run_in_threadpool(_read, old.source.path)
             if bundle == old.bundle and card == old.card:
@@ -118,17 +118,17 @@ class Models:
         for model in self:
             model.retire()
 
-    def _load(self, source: Source) -> Model:
+    def _load(self, source: ModelSource) -> ServedModel:
         bundle, card = _read(source.path)
         predictor = Predictor.load(bundle)
         _try(predictor, source.path)
         batcher = Batcher(
             predictor.engine, self._batch, lambda slices, seconds: self._on_run(source.name, slices, seconds)
         )
-        return Model(source, bundle, card, predictor, batcher)
+        return ServedModel(source, bundle, card, predictor, batcher)
 
 
-def parse_sources(arguments: Sequence[str]) -> list[Source]:
+def parse_sources(arguments: Sequence[str]) -> list[ModelSource]:
     """Sources of `NAME=BUNDLE` or `BUNDLE`, whose name is then its folder's, or for `bundle` the one above.
 
     Raises GliascopeError where two have one name.
@@ -139,7 +139,7 @@ def parse_sources(arguments: Sequence[str]) -> list[Source]:
         # A path may hold an equals sign itself.
         if not equals or "/" in name or Path(argument).exists():
             name, path = "", argument
-        sources.append(Source(name or _name_of(Path(path)), Path(path)))
+        sources.append(ModelSource(name or _name_of(Path(path)), Path(path)))
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 from python_multipart.multipart import parse_options_header
 
-from gliascope.server.refusal import UploadError, too_large
+from gliascope.server.api_error import UploadError, too_large
 
-MAX_NAME = 255
-FIELD = b"files"
+MAX_NAME_LENGTH = 255
+FILES_FIELD = b"files"
 _CHARSETS = {"utf-8": "utf-8", "iso-8859-1": "latin-1"}
 
 
@@ -24,7 +24,7 @@ def printable_name(name: str) -> str:
     visible = "".join(
         "\ufffd" if unicodedata.category(one)[0] in "CZ" and one != " " else one for one in name
     )
-    return visible[-MAX_NAME:]
+    return visible[-MAX_NAME_LENGTH:]
 
 
 def _extended_name(disposition: bytes) -> bytes | None:
@@ -54,7 +54,7 @@ def _extended_name(disposition: bytes) -> bytes | None:
         raise UploadError(400, "bad_file_name", message) from None
 
 
-class FileParts:
+class FilePartWriter:
     """Callbacks for `MultipartParser`. They only keep bytes; `flush`, called in a thread, writes them.
 
     found: (path, the client's name) of every file so far. waiting: bytes not written yet.
@@ -63,11 +63,11 @@ class FileParts:
 
     def __init__(self, folder: Path, files: int, file_bytes: int) -> None:
         self.folder = folder
-        self.files = files
-        self.file_bytes = file_bytes
-        self.found: list[tuple[Path, str]] = []
-        self.waiting = 0
-        self.ended = False
+        self.max_files = files
+        self.max_file_bytes = file_bytes
+        self.received: list[tuple[Path, str]] = []
+        self.buffered_bytes = 0
+        self.complete = False
         self._pending: list[tuple[Path, bytes]] = []
         self._open: tuple[Path, BinaryIO] | None = None
         self._size = 0
@@ -91,11 +91,11 @@ class FileParts:
         for path, data in self._pending:
             if self._open is None or self._open[0] != path:
                 self.close()
-                self._open = path, open_private(path)
+                self._open = path, create_private_file(path)
             self._open[1].write(data)
         if self._open is not None:
             self._open[1].flush()
-        self._pending, self.waiting = [], 0
+        self._pending, self.buffered_bytes = [], 0
 
     def close(self) -> None:
         """Close the file last written to. Raises OSError."""
@@ -121,28 +121,28 @@ class FileParts:
         _, options = parse_options_header(self._disposition)
         given = _extended_name(self._disposition)
         given = options.get(b"filename") if given is None else given
-        if options.get(b"name") != FIELD or given is None:
+        if options.get(b"name") != FILES_FIELD or given is None:
             message = "expected files in the field `files` but got another field; options go in the query"
             raise UploadError(400, "unexpected_field", message)
-        if len(self.found) == self.files:
-            raise too_large(f"a request may hold {self.files:,} files; send fewer at a time")
-        number = len(self.found)
+        if len(self.received) == self.max_files:
+            raise too_large(f"a request may hold {self.max_files:,} files; send fewer at a time")
+        number = len(self.received)
         name = printable_name(given.decode("utf-8", "replace")) or f"file {number + 1}"
         path = self.folder / f"file-{number}"
-        self.found.append((path, name))
+        self.received.append((path, name))
         self._pending.append((path, b""))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
-        if self._size > self.file_bytes:
-            raise too_large(f"a file may hold {self.file_bytes:,} bytes")
-        self._pending.append((self.found[-1][0], data[start:end]))
-        self.waiting += end - start
+        if self._size > self.max_file_bytes:
+            raise too_large(f"a file may hold {self.max_file_bytes:,} bytes")
+        self._pending.append((self.received[-1][0], data[start:end]))
+        self.buffered_bytes += end - start
 
     def _end(self) -> None:
-        self.ended = True
+        self.complete = True
 
 
-def open_private(path: Path) -> BinaryIO:
+def create_private_file(path: Path) -> BinaryIO:
     """Create a file that only this user can read. Raises FileExistsError rather than follow a link."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")

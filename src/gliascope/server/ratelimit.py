@@ -9,8 +9,8 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 
 from gliascope.errors import GliascopeError
+from gliascope.server.api_error import ApiError
 from gliascope.server.keys import Identity
-from gliascope.server.refusal import Refusal
 
 
 class RateLimiter:
@@ -33,17 +33,17 @@ class RateLimiter:
         free_at, _ = self._limiter.get_window_stats(self._rate, client)
         wait = max(1, math.ceil(free_at - time.time()))
         message = f"more than {self._rate}; try again in {wait} s"
-        raise Refusal(429, "too_many_requests", message, {"Retry-After": str(wait)})
+        raise ApiError(429, "too_many_requests", message, {"Retry-After": str(wait)})
 
 
-async def within_rate(request: Request) -> None:
+async def check_rate(request: Request) -> None:
     """Dependency of a route, to come after `keys.require`; asks `app.state.rate`, a RateLimiter."""
     limiter: RateLimiter = request.app.state.rate
     identity: Identity = request.state.identity
-    limiter.check(client_of(request, identity))
+    limiter.check(rate_limit_client(request, identity))
 
 
-def client_of(request: Request, identity: Identity) -> str:
+def rate_limit_client(request: Request, identity: Identity) -> str:
     """Whom a request is counted for: its key, or its address on a server without keys."""
     address = request.client.host if request.client else ""
     return f"key {identity.name}" if identity.name else f"address {address}"

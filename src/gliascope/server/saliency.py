@@ -9,7 +9,7 @@ from PIL import Image
 from gliascope.inference.overlay import enlarge_map
 from gliascope.preprocessing.head import Box
 
-COLOUR = (255, 96, 0)
+SALIENCY_COLOUR = (255, 96, 0)
 _FAST = 1
 """zlib's level: on slices, the highest saves a tenth of the bytes for ten times the time."""
 
@@ -30,7 +30,7 @@ def saliency_png(activation: NDArray[np.float32], shape: tuple[int, int], box: B
     if peak > 0:
         # In place: a slice may have 64 million pixels.
         np.rint(np.multiply(strength, 255 / peak, out=strength), out=strength)
-    picture = Image.new("RGB", shape[::-1], COLOUR)
+    picture = Image.new("RGB", shape[::-1], SALIENCY_COLOUR)
     picture.putalpha(Image.fromarray(strength.astype(np.uint8)))
     return _png(picture)
 

@@ -55,7 +55,7 @@ def _example(value: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
-class Said(BaseModel):
+class FindingFields(BaseModel):
     """What the model says of a slice or a study; docs/trust.md tells what each number means."""
 
     label: str = Field(description="the likeliest class")
@@ -83,7 +83,7 @@ class _Slice(BaseModel):
     )
 
 
-class SliceFinding(Said, _Slice):
+class SliceFinding(FindingFields, _Slice):
     """Of one slice."""
 
     model_config = _example(_SLICE)
@@ -101,7 +101,7 @@ class _Study(BaseModel):
     aggregation: str = Field(DESCRIPTION, description="how the slices' probabilities were put together")
 
 
-class StudyFinding(Said, _Study):
+class StudyFinding(FindingFields, _Study):
     """Of all slices of a study together."""
 
     model_config = _example(_STUDY)

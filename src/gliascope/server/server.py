@@ -19,7 +19,7 @@ from gliascope import RESEARCH_USE
 from gliascope.errors import GliascopeError
 from gliascope.server.app import create_app
 from gliascope.server.context import Context
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 from gliascope.server.settings import Settings
 
 _BACKLOG = 2048
@@ -29,7 +29,7 @@ _LAST_SECONDS = 2
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, sources: Sequence[Source]) -> None:
+def run(settings: Settings, sources: Sequence[ModelSource]) -> None:
     """Serve until SIGTERM or Ctrl-C; SIGHUP reloads.
 
     Raises GliascopeError where the address is taken, or a Bundle or the file of keys cannot be loaded.

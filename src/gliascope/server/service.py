@@ -17,85 +17,85 @@ from gliascope.io import may_be_in_series
 from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesCollector, SeriesMember
 from gliascope.runtime.executors import cores
-from gliascope.server.answers import StudyNames, slice_finding, study_finding
+from gliascope.server.api_error import ApiError
 from gliascope.server.decoding import Decoder
-from gliascope.server.masks import Masks
+from gliascope.server.findings import StudyPseudonyms, slice_finding, study_finding
+from gliascope.server.masks import MaskDetector
 from gliascope.server.metrics import Metrics
-from gliascope.server.models import Model
-from gliascope.server.refusal import Refusal
+from gliascope.server.models import ServedModel
+from gliascope.server.ordered import as_async, batched, map_in_order
 from gliascope.server.schemas import ModelId, Prediction, Reject, SliceFinding, StudyFinding
 from gliascope.server.uploads import Upload
-from gliascope.server.window import batches, each, in_order
 
 Result = TypeVar("Result")
 _RUNS = 2
 """Batches of one order at a time: one in the engine, one being assessed and drawn."""
 
 
-class Watch(Protocol):
+class ProgressListener(Protocol):
     """What a request or a job wants to know on the way."""
 
-    def decoded(self, slices: int) -> None:
+    def on_file_decoded(self, slices: int) -> None:
         """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
 
-    def keep(self, number: int, one: PreparedSlice, finding: Finding) -> None:
+    def on_slice_assessed(self, number: int, one: PreparedSlice, finding: Finding) -> None:
         """The slice in this place of the Prediction, if the Order says so; in a thread."""
 
-    def answered(self, slices: int) -> None:
+    def on_slices_predicted(self, slices: int) -> None:
         """So many slices have been answered in all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PredictionRequest:
     """What a client wants to know.
 
     saliency: whether maps are part of the answer. keep: whether the Watch keeps slices.
     """
 
-    model: Model
+    model: ServedModel
     predictor: Predictor
     uploads: Sequence[Upload]
     saliency: bool = False
-    keep: bool = False
+    store_slices: bool = False
 
 
-def at_level(model: Model, level: float | None) -> Predictor:
+def predictor_at_level(model: ServedModel, level: float | None) -> Predictor:
     """The model with prediction sets at the level, if one is wanted. Raises Refusal where it cannot be."""
     try:
         return model.predictor if level is None else model.predictor.at(level)
     except GliascopeError as error:
-        raise Refusal(422, "bad_level", str(error)) from None
+        raise ApiError(422, "bad_level", str(error)) from None
 
 
-class Service:
+class PredictionService:
     """Decodes in other processes, runs the graph in its thread, assesses and draws in threads."""
 
-    def __init__(self, decoder: Decoder, metrics: Metrics, studies: StudyNames, batch: int) -> None:
+    def __init__(self, decoder: Decoder, metrics: Metrics, studies: StudyPseudonyms, batch: int) -> None:
         self.decoder = decoder
         self.metrics = metrics
-        self.studies = studies
-        self.batch = batch
+        self.pseudonyms = studies
+        self.batch_slices = batch
         self._drawing = asyncio.Semaphore(cores())
 
-    async def draw(self, function: Callable[..., Result], *arguments: object) -> Result:
+    async def run_on_pixels(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Call what works on pixels, in a thread; no more at a time than cores: slices may be large."""
         async with self._drawing:
             return await run_in_threadpool(function, *arguments)
 
-    async def predict(self, order: Order, watch: Watch) -> Prediction:
+    async def predict(self, request: PredictionRequest, listener: ProgressListener) -> Prediction:
         """Answer an order. A file that cannot be read is among the rejects; raises Refusal if none can."""
-        return await _Answering(self, order, watch).run()
+        return await _PredictionRun(self, request, listener).run()
 
 
-class _Answering:
+class _PredictionRun:
     """One order on its way."""
 
-    def __init__(self, service: Service, order: Order, watch: Watch) -> None:
+    def __init__(self, service: PredictionService, order: PredictionRequest, watch: ProgressListener) -> None:
         self.service = service
         self.order = order
         self.watch = watch
         self.names = {upload.path: upload.name for upload in order.uploads}
-        self.masks = Masks(order.uploads)
+        self.masks = MaskDetector(order.uploads)
         self.taken = 0
         self.slices: list[SliceFinding] = []
         self.findings: list[Finding] = []
@@ -106,12 +106,16 @@ class _Answering:
     async def run(self) -> Prediction:
         service, model = self.service, self.order.model
         await self._measure_series()
-        decoded = in_order(self._decode, each(self.masks.in_order), 2 * service.decoder.limits.workers)
-        async with aclosing(in_order(self._answer, batches(decoded, service.batch), _RUNS)) as answers:
+        decoded = map_in_order(
+            self._decode, as_async(self.masks.ordered_uploads), 2 * service.decoder.limits.workers
+        )
+        async with aclosing(
+            map_in_order(self._answer, batched(decoded, service.batch_slices), _RUNS)
+        ) as answers:
             async for slices, findings in answers:
                 self.slices += slices
                 self.findings += findings
-                self.watch.answered(len(self.slices))
+                self.watch.on_slices_predicted(len(self.slices))
         if not self.slices:
             raise self._unreadable()
         return Prediction(
@@ -127,14 +131,16 @@ class _Answering:
         if len(sharing) < 2:
             return
         series, width = SeriesCollector(), 2 * self.service.decoder.limits.workers
-        async with aclosing(in_order(self._measure, each(sharing), width)) as members:
+        async with aclosing(map_in_order(self._measure, as_async(sharing), width)) as members:
             async for member in members:
                 series.add(member)
         self.scales = {Path(name): scale for name, _, scale in series.scales()}
 
     async def _measure(self, upload: Upload) -> SeriesMember | None:
         try:
-            return await self.service.decoder.measure(upload.path, PurePosixPath(upload.name).parent.parts)
+            return await self.service.decoder.read_series_member(
+                upload.path, PurePosixPath(upload.name).parent.parts
+            )
         except ReadError as error:
             self.unreadable[upload.path] = error
             return None
@@ -149,18 +155,18 @@ class _Answering:
             prepared = await self.service.decoder.decode(path, wanted, **scale)
             await self._check_mask(upload, prepared)
         except ReadError as error:
-            self.masks.decoded(upload, [])
+            self.masks.record_decoded(upload, [])
             _unlink(upload, prepared)
             prepared = []
             self.rejects.append(Reject(file=upload.name, reason=error.reason, detail=error.detail))
             self.service.metrics.rejects.labels(error.reason).inc()
         _unlink(upload, prepared)
-        self.watch.decoded(len(prepared))
+        self.watch.on_file_decoded(len(prepared))
         return prepared
 
     async def _check_mask(self, upload: Upload, prepared: list[PreparedSlice]) -> None:
         slices = [one.slice for one in prepared]
-        self.masks.decoded(upload, slices)
+        self.masks.record_decoded(upload, slices)
         await self.masks.check(upload, slices)
 
     async def _answer(self, batch: list[PreparedSlice]) -> tuple[list[SliceFinding], list[Finding]]:
@@ -171,35 +177,35 @@ class _Answering:
         def assess() -> tuple[list[SliceFinding], list[Finding]]:
             findings = self.order.predictor.assess(batch, outputs)
             slices = [self._tell(one, finding) for one, finding in zip(batch, findings, strict=True)]
-            if self.order.keep:
+            if self.order.store_slices:
                 for number, (one, finding) in enumerate(zip(batch, findings, strict=True), first):
-                    self.watch.keep(number, one, finding)
+                    self.watch.on_slice_assessed(number, one, finding)
             return slices, [replace(finding, map=None) for finding in findings]
 
         # Without pictures it takes less than handing it to a thread.
-        drawn = self.order.saliency or self.order.keep
-        return await self.service.draw(assess) if drawn else assess()
+        drawn = self.order.saliency or self.order.store_slices
+        return await self.service.run_on_pixels(assess) if drawn else assess()
 
     def _tell(self, one: PreparedSlice, finding: Finding) -> SliceFinding:
         self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()
         maps_by = self.order.predictor.info.preprocessing if self.order.saliency else None
-        return slice_finding(one, finding, self.names[one.slice.path], self.service.studies, maps_by)
+        return slice_finding(one, finding, self.names[one.slice.path], self.service.pseudonyms, maps_by)
 
     def _studies(self) -> list[StudyFinding]:
         members: dict[str | None, list[SliceFinding]] = {}
         for one in self.slices:
             members.setdefault(one.study, []).append(one)
         return [
-            study_finding(finding, members[self.service.studies.name(finding.study or "")])
+            study_finding(finding, members[self.service.pseudonyms.pseudonym(finding.study or "")])
             for finding in self.order.predictor.studies(self.findings)
         ]
 
-    def _unreadable(self) -> Refusal:
+    def _unreadable(self) -> ApiError:
         first = self.rejects[0]
         reason = first.reason + (f" ({first.detail})" if first.detail else "")
         files = len(self.order.uploads)
         which = "the file" if files == 1 else f"any of {files} files; the first"
-        return Refusal(422, "unreadable", f"could not read {which}: {reason}")
+        return ApiError(422, "unreadable", f"could not read {which}: {reason}")
 
 
 def _may_share(uploads: Sequence[Upload]) -> list[Upload]:

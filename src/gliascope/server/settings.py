@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         return [origin.strip() for origin in self.origins.split(",") if origin.strip()]
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 
     def check(self) -> None:
         """Raise GliascopeError for what fits each alone but not together."""
-        if not self.loopback and self.keys is None:
+        if not self.is_loopback and self.keys is None:
             raise GliascopeError(
                 f"host {self.host}: others could reach the server, and so it needs API keys; "
                 "make some with `gliascope keys add NAME --file keys.json` and give --keys keys.json"

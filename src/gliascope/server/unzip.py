@@ -4,8 +4,8 @@ from pathlib import Path
 
 from gliascope.runtime import unzip as archives
 from gliascope.runtime.unzip import Reason, ZipLimits, ZipRefusedError
+from gliascope.server.api_error import UploadError, too_large
 from gliascope.server.multipart import printable_name
-from gliascope.server.refusal import UploadError, too_large
 
 _SLACK = 2**20  # bytes
 

@@ -17,11 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from gliascope.runtime.unzip import is_zip
-from gliascope.server.multipart import FileParts
-from gliascope.server.refusal import UploadError, too_large
+from gliascope.server.api_error import UploadError, too_large
+from gliascope.server.multipart import FilePartWriter
 from gliascope.server.unzip import unzip
 
-PREFIX = "gliascope-upload-"
+FOLDER_PREFIX = "gliascope-upload-"
 _BUFFER = 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -58,7 +58,7 @@ def upload_folder(parent: Path | None = None) -> Iterator[Path]:
     The lock tells `sweep` that its server is alive. Raises UploadError where the disk is full.
     """
     with _disk():
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent))  # mode 0700
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -68,10 +68,10 @@ def upload_folder(parent: Path | None = None) -> Iterator[Path]:
         os.close(handle)
 
 
-def sweep(parent: Path | None = None) -> int:
+def remove_stale_folders(parent: Path | None = None) -> int:
     """Remove what servers left behind that were killed or lost power; returns how many folders."""
     removed = 0
-    for folder in Path(parent or tempfile.gettempdir()).glob(PREFIX + "*"):
+    for folder in Path(parent or tempfile.gettempdir()).glob(FOLDER_PREFIX + "*"):
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -96,14 +96,14 @@ async def receive_files(request: Request, folder: Path, limits: UploadLimits) ->
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.total_bytes:
         raise too_large(f"a request may hold {limits.total_bytes:,} bytes; send fewer files at a time")
-    parts = FileParts(folder, limits.files, limits.file_bytes)
+    parts = FilePartWriter(folder, limits.files, limits.file_bytes)
     try:
         parser = MultipartParser(_boundary(request), parts.callbacks())
         with _disk():
             with closing(parts):
                 async with asyncio.timeout(limits.seconds):
                     await _receive(request, parser, parts, limits.total_bytes)
-            sent = [Upload(path, name) for path, name in parts.found]
+            sent = [Upload(path, name) for path, name in parts.received]
             return await run_in_threadpool(_unpack, sent, folder, limits)
     except FormParserError:
         raise UploadError(400, "bad_multipart", "the multipart body is malformed; send it again") from None
@@ -114,19 +114,21 @@ async def receive_files(request: Request, folder: Path, limits: UploadLimits) ->
         raise UploadError(408, "upload_too_slow", message) from None
 
 
-async def _receive(request: Request, parser: MultipartParser, parts: FileParts, total_bytes: int) -> None:
+async def _receive(
+    request: Request, parser: MultipartParser, parts: FilePartWriter, total_bytes: int
+) -> None:
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > total_bytes:
             raise too_large(f"a request may hold {total_bytes:,} bytes; send fewer files at a time")
         parser.write(chunk)
-        if parts.waiting > _BUFFER:
+        if parts.buffered_bytes > _BUFFER:
             await run_in_threadpool(parts.flush)
     await run_in_threadpool(parts.flush)
-    if not parts.ended:
+    if not parts.complete:
         raise UploadError(400, "bad_multipart", "the multipart body ends before its last boundary")
-    if not parts.found:
+    if not parts.received:
         raise UploadError(422, "no_files", "send at least one file in a field named `files`")
 
 

@@ -21,7 +21,7 @@ from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesMember, series_member
 from gliascope.io.slices import Slice
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.server.multipart import open_private
+from gliascope.server.multipart import create_private_file
 from gliascope.server.settings import Settings
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -29,7 +29,7 @@ _HELPER_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SliceMetadata:
     """A Slice without its pixels, nor what a Finding does not show: patient, label, mask."""
 
     shape: tuple[int, ...]
@@ -45,7 +45,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DecodeFailure:
     """Why there are no slices, without the server's paths."""
 
     reason: str
@@ -53,7 +53,7 @@ class Failure:
     disk_full: bool = False
 
 
-Answer = list[Facts] | SeriesMember | Failure | None
+TaskResult = list[SliceMetadata] | SeriesMember | DecodeFailure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ class DecodeLimits:
     memory_bytes: int
     file_bytes: int
     slices: int
-    tasks: int
+    tasks_per_worker: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "DecodeLimits":
+    def from_settings(cls, settings: Settings) -> "DecodeLimits":
         """Those of the settings."""
         return cls(
             workers=settings.workers,
@@ -80,11 +80,11 @@ class DecodeLimits:
             memory_bytes=settings.decode_mb * 2**20,
             file_bytes=2 * read_limits.MAX_BYTES,
             slices=settings.frames,
-            tasks=settings.decode_recycle,
+            tasks_per_worker=settings.decode_recycle,
         )
 
 
-def set_up(limits: DecodeLimits) -> None:
+def limit_process(limits: DecodeLimits) -> None:
     """Limit this process, and the helpers it starts, for good; called once in each worker.
 
     RLIMIT_CPU is what ends a helper that hangs after its worker was killed.
@@ -97,7 +97,7 @@ def set_up(limits: DecodeLimits) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_AS: limits.memory_bytes,
         resource.RLIMIT_FSIZE: limits.file_bytes,
-        resource.RLIMIT_CPU: int(limits.tasks * limits.seconds) + 1,
+        resource.RLIMIT_CPU: int(limits.tasks_per_worker * limits.seconds) + 1,
     }
     for kind, value in most.items():
         _, hard = resource.getrlimit(kind)
@@ -110,7 +110,7 @@ def set_up(limits: DecodeLimits) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-def work(path: Path, task: Callable[[Path, int], Answer], attempt: int, alarm: float) -> Answer:
+def run_task(path: Path, task: Callable[[Path, int], TaskResult], attempt: int, alarm: float) -> TaskResult:
     """Do a task on a file, as attempt number so many.
 
     The alarm, in seconds, ends a worker whose server is no more there to do it.
@@ -124,7 +124,9 @@ def work(path: Path, task: Callable[[Path, int], Answer], attempt: int, alarm: f
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def decode(path: Path, attempt: int, preprocessing: Preprocessing, scale: SeriesScale | None) -> list[Facts]:
+def decode(
+    path: Path, attempt: int, preprocessing: Preprocessing, scale: SeriesScale | None
+) -> list[SliceMetadata]:
     """Prepare a file; the arrays are left beside it for `restore`, under the number of the attempt."""
     prepared = prepare(path, preprocessing, scale)
     arrays = chain((one.input for one in prepared), (one.slice.pixels for one in prepared))
@@ -132,26 +134,26 @@ def decode(path: Path, attempt: int, preprocessing: Preprocessing, scale: Series
     return [_facts(one.slice) for one in prepared]
 
 
-def measure(path: Path, attempt: int, folders: tuple[str, ...]) -> SeriesMember | None:
+def read_series_member(path: Path, attempt: int, folders: tuple[str, ...]) -> SeriesMember | None:
     """What the file, which the client has in `folders`, says of the scale of its series."""
     return series_member(str(path), read(path), folders)
 
 
-def _failure(path: Path, error: Exception) -> Failure:
+def _failure(path: Path, error: Exception) -> DecodeFailure:
     if isinstance(error, ReadError):
         # A library may quote where the file lies.
         quoted = str(path.parent) in error.detail
-        return Failure(error.reason, "" if quoted else error.detail)
+        return DecodeFailure(error.reason, "" if quoted else error.detail)
     if isinstance(error, MemoryError):
-        return Failure("not enough memory to decode it")
+        return DecodeFailure("not enough memory to decode it")
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return Failure("too large when decoded")
+        return DecodeFailure("too large when decoded")
     full = isinstance(error, OSError) and error.errno in _FULL
-    return Failure("decoding failed", type(error).__name__, disk_full=full)
+    return DecodeFailure("decoding failed", type(error).__name__, disk_full=full)
 
 
-def restore(
-    path: Path, preprocessing: Preprocessing, attempt: int, facts: list[Facts]
+def load_slices(
+    path: Path, preprocessing: Preprocessing, attempt: int, facts: list[SliceMetadata]
 ) -> list[PreparedSlice]:
     """What `work` left, mapped and read-only; one open file, for a process may have but so many."""
     content: NDArray[np.uint8] = np.memmap(_beside(path, attempt), np.uint8, "r")
@@ -178,8 +180,8 @@ def restore(
     return prepared
 
 
-def _facts(item: Slice) -> Facts:
-    return Facts(
+def _facts(item: Slice) -> SliceMetadata:
+    return SliceMetadata(
         item.pixels.shape,
         item.index,
         item.format,
@@ -195,7 +197,7 @@ def _facts(item: Slice) -> Facts:
 
 def _write(path: Path, arrays: Iterable[NDArray[np.uint8]]) -> None:
     # Not through a mapping: on a full disk that kills the process. And never over a file that may be mapped.
-    with open_private(path) as file:
+    with create_private_file(path) as file:
         for array in arrays:
             file.write(np.ascontiguousarray(array).data)
 

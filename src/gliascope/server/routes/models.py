@@ -3,18 +3,18 @@
 from fastapi import APIRouter, Depends, Request
 
 from gliascope.classes import describe
-from gliascope.server.access import allowed
+from gliascope.server.access import authorize
 from gliascope.server.context import RequestContext
-from gliascope.server.models import Model
-from gliascope.server.routes.openapi import errors
-from gliascope.server.routes.predict import Name
+from gliascope.server.models import ServedModel
+from gliascope.server.routes.openapi import error_responses
+from gliascope.server.routes.predict import ModelName
 from gliascope.server.schemas import CalibratorFacts, ModelFacts, ModelSummary, Reloaded
 from gliascope.uncertainty.calibrator import Calibrator
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
-@router.get("/models", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 429))
+@router.get("/models", dependencies=[Depends(authorize("predict"))], responses=error_responses(401, 403, 429))
 async def models(here: RequestContext) -> list[ModelSummary]:
     """The models that can be chosen; the first is the default."""
     return [
@@ -31,13 +31,17 @@ async def models(here: RequestContext) -> list[ModelSummary]:
     ]
 
 
-@router.get("/model", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 404, 429))
-async def model(here: RequestContext, model: Name = None) -> ModelFacts:
+@router.get(
+    "/model", dependencies=[Depends(authorize("predict"))], responses=error_responses(401, 403, 404, 429)
+)
+async def model(here: RequestContext, model: ModelName = None) -> ModelFacts:
     """All that is known of a model: classes, thresholds, numbers, licences, its card."""
     return _facts(here.models.get(model))
 
 
-@router.post("/models/reload", dependencies=[Depends(allowed("admin"))], responses=errors(401, 403, 429))
+@router.post(
+    "/models/reload", dependencies=[Depends(authorize("admin"))], responses=error_responses(401, 403, 429)
+)
 async def reload(request: Request, here: RequestContext) -> Reloaded:
     """Load keys and models again from where they lie; a damaged one stays what it was."""
     return await here.reload(request.app)
@@ -49,7 +53,7 @@ def _calibration(calibrator: Calibrator) -> CalibratorFacts:
     )
 
 
-def _facts(model: Model) -> ModelFacts:
+def _facts(model: ServedModel) -> ModelFacts:
     info, calibrator = model.bundle.info, model.predictor.calibrator
     known = describe(info.classes)
     return ModelFacts(

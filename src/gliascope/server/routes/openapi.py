@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from gliascope.server.schemas import Error
 
-FILES: dict[str, Any] = {
+FILES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -32,7 +32,7 @@ _UNKNOWN: dict[str, Any] = {
     "description": "a query parameter that is unknown",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
-METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
+METRICS_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
 _MEANINGS = {
     400: "the body is malformed",
@@ -50,7 +50,7 @@ _MEANINGS = {
 }
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers these, too."""
     told: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
@@ -70,7 +70,7 @@ def _head(operation: dict[str, Any]) -> dict[str, Any]:
     return operation | name | {"responses": responses}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The app's OpenAPI document: FastAPI's, HEAD where GET is, and how to authenticate."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gliascope.server.access import allowed
+from gliascope.server.access import authorize
 from gliascope.server.context import RequestContext
-from gliascope.server.routes.openapi import METRICS, errors
+from gliascope.server.routes.openapi import METRICS_RESPONSES, error_responses
 from gliascope.server.schemas import Health
 
 router = APIRouter(tags=["operations"])
@@ -24,20 +24,20 @@ async def healthz(here: RequestContext) -> Health:
     return Health(status=here.state)
 
 
-@router.get("/readyz", responses=errors(503))
+@router.get("/readyz", responses=error_responses(503))
 async def readyz(here: RequestContext) -> Health:
     """200 while the server takes work, 503 while it starts or stops."""
-    here.check_open()
+    here.check_accepting()
     return Health(status=here.state)
 
 
 @router.get(
     "/metrics",
     response_class=Response,
-    dependencies=[Depends(allowed("admin"))],
-    responses=METRICS | errors(401, 403),
+    dependencies=[Depends(authorize("admin"))],
+    responses=METRICS_RESPONSES | error_responses(401, 403),
 )
 async def metrics(here: RequestContext) -> Response:
     """Counts and times, for Prometheus."""
-    here.measure()
+    here.update_gauges()
     return Response(here.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -14,35 +14,41 @@ from gliascope.server.saliency import saliency_png
 from gliascope.server.schemas import SliceFinding, StudyFinding
 
 
-class StudyNames:
+class StudyPseudonyms:
     """Names for studies that only this server can tell: a patient is not found again by guessing UIDs."""
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
 
-    def name(self, study: str) -> str:
+    def pseudonym(self, study: str) -> str:
         """Keyed hash of what a file calls its study (HMAC-SHA256, cut to 128 bits)."""
         return hmac.new(self._salt, study.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:32]
 
 
 def slice_finding(
-    one: PreparedSlice, finding: Finding, file: str, studies: StudyNames, maps_by: Preprocessing | None
+    prepared: PreparedSlice,
+    finding: Finding,
+    file: str,
+    pseudonyms: StudyPseudonyms,
+    saliency_preprocessing: Preprocessing | None,
 ) -> SliceFinding:
     """Of a slice of the client's `file`; with its map if given the model's preprocessing, `maps_by`."""
-    height, width = one.slice.pixels.shape[:2]
+    height, width = prepared.slice.pixels.shape[:2]
     saliency = None
-    if maps_by is not None and finding.map is not None:
-        picture = saliency_png(finding.map, (height, width), visible_box(one.slice.pixels, maps_by))
+    if saliency_preprocessing is not None and finding.map is not None:
+        picture = saliency_png(
+            finding.map, (height, width), visible_box(prepared.slice.pixels, saliency_preprocessing)
+        )
         saliency = base64.b64encode(picture).decode("ascii")
     return SliceFinding(
         file=file,
-        slice=one.slice.index,
-        study=None if one.slice.study is None else studies.name(one.slice.study),
+        slice=prepared.slice.index,
+        study=None if prepared.slice.study is None else pseudonyms.pseudonym(prepared.slice.study),
         width=width,
         height=height,
-        plane=one.slice.plane,
-        modality=one.slice.modality,
-        kind=one.slice.kind,
+        plane=prepared.slice.plane,
+        modality=prepared.slice.modality,
+        kind=prepared.slice.kind,
         saliency=saliency,
         **_said(finding),
     )

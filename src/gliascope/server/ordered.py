@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-async def in_order(
+async def map_in_order(
     function: Callable[[Item], Awaitable[Result]], items: AsyncGenerator[Item, None], width: int
 ) -> AsyncGenerator[Result, None]:
     """Yield `await function(item)` for each item, in order, `width` at a time at most.
@@ -32,13 +32,13 @@ async def in_order(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def each(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+async def as_async(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
     """The items."""
     for item in items:
         yield item
 
 
-async def batches(lists: AsyncGenerator[list[Item], None], size: int) -> AsyncGenerator[list[Item], None]:
+async def batched(lists: AsyncGenerator[list[Item], None], size: int) -> AsyncGenerator[list[Item], None]:
     """The lists' items, `size` at a time; the last batch may be smaller."""
     batch: list[Item] = []
     async with aclosing(lists):

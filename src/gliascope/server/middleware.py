@@ -10,10 +10,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gliascope.server.audit_log import Event
+from gliascope.server.api_error import ApiError
+from gliascope.server.audit_log import AuditEvent
 from gliascope.server.context import Context
 from gliascope.server.errors import error_response
-from gliascope.server.refusal import Refusal
 
 Result = TypeVar("Result")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -21,7 +21,7 @@ _GONE = 499
 """As nginx calls it: nobody reads the answer any more."""
 
 
-class Requests:
+class RequestMiddleware:
     """ASGI middleware: X-Request-ID, HEAD wherever GET is, JSON for what nobody caught, metrics, audit."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
@@ -61,10 +61,10 @@ class Requests:
         route = str(getattr(scope.get("route"), "path", "none"))
         method = method if method in _METHODS else "other"
         self.context.metrics.requests.labels(route, method, status).inc()
-        self.context.metrics.seconds.labels(route).observe(seconds)
-        if self.context.audit and route.startswith("/v1/"):
+        self.context.metrics.request_seconds.labels(route).observe(seconds)
+        if self.context.audit_log and route.startswith("/v1/"):
             said, (client, _) = scope["state"], scope.get("client") or ("", 0)
-            event = Event(
+            event = AuditEvent(
                 request_id=said["request_id"],
                 key=said["identity"].name if "identity" in said else "",
                 client=client,
@@ -74,17 +74,17 @@ class Requests:
                 milliseconds=round(1000 * seconds),
                 **{name: said[name] for name in ("model", "files", "slices") if name in said},
             )
-            self.context.audit.write(event)
+            self.context.audit_log.write(event)
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """Do the work while the client, whose body has been read, waits. Raises Refusal when it has gone."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Refusal(_GONE, "client_gone", "the connection closed before the answer; send it again")
+            raise ApiError(_GONE, "client_gone", "the connection closed before the answer; send it again")
         return task.result()
     finally:
         task.cancel()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gliascope.errors import GliascopeError
 
 
-class Refusal(GliascopeError):  # noqa: N818 - it is the client's answer, and no fault
+class ApiError(GliascopeError):
     """Becomes `{"error": {"code", "message", …}}`.
 
     status: of HTTP. code: snake_case, for programs. message: one line that says the remedy, and nothing of
@@ -22,7 +22,7 @@ class Refusal(GliascopeError):  # noqa: N818 - it is the client's answer, and no
         super().__init__(message)
 
 
-class UploadError(Refusal):
+class UploadError(ApiError):
     """Files that are not taken."""
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
 
 
-def known_query(request: Request) -> None:
+def check_query_parameters(request: Request) -> None:
     """Dependency of every route: refuse what would be ignored, a parameter that is unknown or there twice.
 
     Raises Refusal (422), which names them and those that the route knows.
@@ -20,10 +20,10 @@ def known_query(request: Request) -> None:
     wrong += [f"{name} is there twice" for name in known if given[name] > 1]
     if wrong:
         there = f"this address knows {', '.join(known)}" if known else "this address takes none"
-        raise Refusal(422, "unknown_parameter", f"query parameter {wrong[0][:100]}; {there}")
+        raise ApiError(422, "unknown_parameter", f"query parameter {wrong[0][:100]}; {there}")
 
 
-def methods(request: Request) -> list[str]:
+def allowed_methods(request: Request) -> list[str]:
     """Those that the asked route's address answers, as OpenAPI has them; none where it is not in there."""
     return sorted(name.upper() for name in _operations(request))
 
