@@ -1,4 +1,4 @@
-"""A request that is turned down, as the client is told it."""
+"""Errors that become the response to a request."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,18 @@ from gliascope.errors import GliascopeError
 
 
 class ApiError(GliascopeError):
-    """Becomes `{"error": {"code", "message", …}}`.
+    """An error response: `{"error": {"code": …, "message": …, "request_id": …}}`.
 
-    status: of HTTP. code: snake_case, for programs. message: one line that says the remedy, and nothing of
-    the server's paths or the files' content. headers: of the answer.
+    Parameters
+    ----------
+    status
+        HTTP status.
+    code
+        Kind of error, in snake_case, for programs.
+    message
+        One line that names the remedy. It contains no path of the server and no content of a file.
+    headers
+        Additional headers of the response.
     """
 
     def __init__(
@@ -23,9 +31,9 @@ class ApiError(GliascopeError):
 
 
 class UploadError(ApiError):
-    """Files that are not taken."""
+    """An error response to uploaded files."""
 
 
 def too_large(message: str) -> UploadError:
-    """413."""
+    """Make the error of an upload over a limit (413)."""
     return UploadError(413, "too_large", message)

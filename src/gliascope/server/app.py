@@ -1,4 +1,4 @@
-"""The HTTP app."""
+"""The ASGI application: routes, middleware, error handlers."""
 
 from collections.abc import Sequence
 
@@ -19,26 +19,44 @@ from gliascope.server.settings import Settings
 
 
 def create_app(settings: Settings, sources: Sequence[ModelSource]) -> FastAPI:
-    """An app that serves the Bundles. Raises GliascopeError where one, or the keys, cannot be loaded."""
+    """Make the application that serves bundles.
+
+    Parameters
+    ----------
+    settings
+        Settings of the server.
+    sources
+        Bundles to serve; the first is the default model.
+
+    Returns
+    -------
+    FastAPI
+        Its `state.context` is the `Context` that the routes share.
+
+    Raises
+    ------
+    GliascopeError
+        If a bundle or the key file cannot be loaded.
+    """
     context = Context(settings, sources)
     app = FastAPI(
         title="Gliascope",
         version=__version__,
         description=f"Brain tumour classification on MRI and CT slices. {RESEARCH_USE}",
         lifespan=context.lifespan,
-        openapi_url=None,  # `routes.operations` answers it, as any other address
+        openapi_url=None,  # /openapi.json is a route of `routes.operations`, with the checks of every route
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(check_query_parameters)],
     )
     app.state.context, app.state.keys, app.state.rate = context, context.keys, context.rate_limiter
     app.state.origins = settings.allowed_origins
-    for part in (predict, jobs, models, operations, page):
-        app.include_router(part.router)
+    for module in (predict, jobs, models, operations, page):
+        app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=page.STATIC))
     install_error_handlers(app)
-    _document(app)
-    # The last added sees a request first.
+    _install_openapi(app)
+    # The middleware added last sees a request first.
     app.add_middleware(RequestMiddleware, context=context)
     if settings.allowed_origins:
         app.add_middleware(
@@ -52,7 +70,9 @@ def create_app(settings: Settings, sources: Sequence[ModelSource]) -> FastAPI:
     return app
 
 
-def _document(app: FastAPI) -> None:
+def _install_openapi(app: FastAPI) -> None:
+    """Let `app.openapi` return the document of `routes.openapi`, made once."""
+
     def openapi() -> dict[str, object]:
         app.openapi_schema = app.openapi_schema or openapi_document(app)
         return app.openapi_schema

@@ -1,4 +1,4 @@
-"""Findings as they go over the wire."""
+"""Findings in the form of the HTTP API."""
 
 import base64
 import hashlib
@@ -15,24 +15,45 @@ from gliascope.server.schemas import SliceFinding, StudyFinding
 
 
 class StudyPseudonyms:
-    """Names for studies that only this server can tell: a patient is not found again by guessing UIDs."""
+    """Pseudonyms of studies: hashes with a secret salt, so that nobody can look up a study by its UID.
+
+    Parameters
+    ----------
+    salt
+        Secret key of the hash. The same salt gives the same pseudonyms.
+    """
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
 
     def pseudonym(self, study: str) -> str:
-        """Keyed hash of what a file calls its study (HMAC-SHA256, cut to 128 bits)."""
+        """Hash a file's study identifier: HMAC-SHA256, cut to 128 bits, in hex."""
         return hmac.new(self._salt, study.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:32]
 
 
 def slice_finding(
     prepared: PreparedSlice,
     finding: Finding,
+    *,
     file: str,
     pseudonyms: StudyPseudonyms,
-    saliency_preprocessing: Preprocessing | None,
+    saliency_preprocessing: Preprocessing | None = None,
 ) -> SliceFinding:
-    """Of a slice of the client's `file`; with its map if given the model's preprocessing, `maps_by`."""
+    """Make the API's finding of a slice.
+
+    Parameters
+    ----------
+    prepared
+        The slice as it was decoded.
+    finding
+        The model's finding of the slice.
+    file
+        The client's name of the file.
+    pseudonyms
+        Gives the pseudonym of the study.
+    saliency_preprocessing
+        Preprocessing of the model, by which the saliency map is placed on the slice. None leaves the map out.
+    """
     height, width = prepared.slice.pixels.shape[:2]
     saliency = None
     if saliency_preprocessing is not None and finding.map is not None:
@@ -50,12 +71,20 @@ def slice_finding(
         modality=prepared.slice.modality,
         kind=prepared.slice.kind,
         saliency=saliency,
-        **_said(finding),
+        **_common_fields(finding),
     )
 
 
 def study_finding(finding: Finding, slices: Sequence[SliceFinding]) -> StudyFinding:
-    """Of a study, of which these are the slices; those without a say in it are not counted."""
+    """Make the API's finding of a study.
+
+    Parameters
+    ----------
+    finding
+        The model's finding of the study.
+    slices
+        Findings of all slices of the study. Localizers and derived maps among them are not counted.
+    """
     first = slices[0]
     counted = sum(counted_slices([one.kind for one in slices]))
     return StudyFinding(
@@ -63,16 +92,17 @@ def study_finding(finding: Finding, slices: Sequence[SliceFinding]) -> StudyFind
         study=first.study or "",
         modality=first.modality,
         slices=counted,
-        **_said(finding),
+        **_common_fields(finding),
     )
 
 
-def _said(finding: Finding) -> dict[str, Any]:
-    score, among = finding.outlier_score, finding.prediction_set
+def _common_fields(finding: Finding) -> dict[str, Any]:
+    """Fields that findings of slices and of studies share, rounded: see `schemas.FindingFields`."""
+    score, prediction_set = finding.outlier_score, finding.prediction_set
     return {
         "label": finding.label,
         "probabilities": {name: round(value, 6) for name, value in finding.probabilities.items()},
-        "prediction_set": None if among is None else list(among),
+        "prediction_set": None if prediction_set is None else list(prediction_set),
         "outlier_score": None if score is None else round(score, 4),
         "verdict": finding.verdict,
         "notes": list(finding.notes),

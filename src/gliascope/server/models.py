@@ -83,7 +83,7 @@ class ModelRegistry:
         return iter(list(self._models.values()))
 
     def get(self, name: str | None) -> ServedModel:
-        """The model of that name, or the first. Raises Refusal where there is none."""
+        """The model of that name, or the first. Raises ApiError where there is none."""
         if name is None:
             return next(iter(self._models.values()))
         if name not in self._models:

@@ -27,7 +27,7 @@ class RateLimiter:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def check(self, client: str) -> None:
-        """Count a request. Raises Refusal (429) once there were too many; those count no more."""
+        """Count a request. Raises ApiError (429) once there were too many; those count no more."""
         if self._limiter.hit(self._rate, client):
             return
         free_at, _ = self._limiter.get_window_stats(self._rate, client)

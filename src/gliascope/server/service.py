@@ -36,7 +36,7 @@ class ProgressListener(Protocol):
     """What a request or a job wants to know on the way."""
 
     def on_file_decoded(self, slices: int) -> None:
-        """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
+        """A file has been read, as so many slices, 0 if rejected. May raise ApiError."""
 
     def on_slice_assessed(self, number: int, one: PreparedSlice, finding: Finding) -> None:
         """The slice in this place of the Prediction, if the Order says so; in a thread."""
@@ -60,7 +60,7 @@ class PredictionRequest:
 
 
 def predictor_at_level(model: ServedModel, level: float | None) -> Predictor:
-    """The model with prediction sets at the level, if one is wanted. Raises Refusal where it cannot be."""
+    """The model with prediction sets at the level, if one is wanted. Raises ApiError where it cannot be."""
     try:
         return model.predictor if level is None else model.predictor.at(level)
     except GliascopeError as error:
@@ -83,7 +83,7 @@ class PredictionService:
             return await run_in_threadpool(function, *arguments)
 
     async def predict(self, request: PredictionRequest, listener: ProgressListener) -> Prediction:
-        """Answer an order. A file that cannot be read is among the rejects; raises Refusal if none can."""
+        """Answer an order. A file that cannot be read is among the rejects; raises ApiError if none can."""
         return await _PredictionRun(self, request, listener).run()
 
 

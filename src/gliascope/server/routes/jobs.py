@@ -76,7 +76,7 @@ async def ask(request: Request, here: RequestContext, who: Caller, job: JobId) -
 @router.delete("/{job}", status_code=204, responses=error_responses(401, 403, 404, 429))
 async def forget(here: RequestContext, who: Caller, job: JobId) -> None:
     """Cancel the job if it runs, and forget it."""
-    await here.jobs.forget(here.jobs.get(job, who.name))
+    await here.jobs.remove(here.jobs.get(job, who.name))
 
 
 @router.get(
