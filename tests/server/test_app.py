@@ -135,7 +135,7 @@ def test_unknown_query_parameters_are_refused_and_not_ignored(
 def test_a_parameter_there_twice_is_refused(client: TestClient) -> None:
     answer = client.post("/v1/predict?level=0.5&level=0.9", files=send(("a.png", png())))
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unknown_parameter")
-    assert "level is there twice" in answer.json()["error"]["message"]
+    assert "level is given twice" in answer.json()["error"]["message"]
 
 
 def test_a_hostile_name_of_a_parameter_stays_one_short_line(client: TestClient) -> None:

@@ -210,7 +210,7 @@ def test_names(tmp_path: Path) -> None:
         ("a=b", str(odd)),
         ("lite0", "elsewhere/lite0"),
     ]
-    with pytest.raises(GliascopeError, match="two bundles are called a; name them: NAME=BUNDLE"):
+    with pytest.raises(GliascopeError, match="two bundles are called a; give them names: NAME=BUNDLE"):
         parse_sources(["a/bundle", "a=b/bundle"])
 
 

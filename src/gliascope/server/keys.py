@@ -1,7 +1,7 @@
 """API keys and their scopes.
 
-A key is 32 random bytes. So its SHA-256 can be stored: a slow hash such as bcrypt protects passwords, which can
-be guessed, and it would cost every request a tenth of a second.
+A key is 32 random bytes, so storing its SHA-256 is safe. A slow hash such as bcrypt is for passwords, which
+can be guessed; it would cost every request a tenth of a second.
 """
 
 import hashlib

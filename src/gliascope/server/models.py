@@ -1,4 +1,4 @@
-"""Bundles side by side, each with its engine's thread, and replaced while they are used."""
+"""The models of a server: loaded bundles, each with its batcher, that can be reloaded while in use."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,20 @@ from gliascope.server.batching import Batcher
 
 RELOADED, UNCHANGED = "reloaded", "unchanged"
 OnRun = Callable[[str, int, float], None]
-"""Told of every run of a graph: the model's name, slices, seconds."""
+"""Called after every run of a graph with the model's name, the number of slices and the seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A Bundle's folder or .zip, and the name that clients choose it by."""
+    """A bundle to serve.
+
+    Attributes
+    ----------
+    name
+        Name by which clients choose the model.
+    path
+        The bundle's folder or .zip file.
+    """
 
     name: str
     path: Path
@@ -31,9 +39,24 @@ class ModelSource:
 
 @dataclass(slots=True, eq=False)
 class ServedModel:
-    """A Bundle, loaded. `users` are the requests and jobs that began with it and have not ended.
+    """A loaded bundle.
 
-    reload_failed: why it is not what lies there now, if the last attempt to load that failed.
+    Attributes
+    ----------
+    source
+        Name and path of the bundle.
+    bundle, card
+        Its content and its model card; None without a card.
+    predictor
+        The loaded graph with preprocessing and calibrator.
+    batcher
+        The thread that runs the graph.
+    uses
+        Number of requests and jobs that use the model.
+    retired
+        Whether another model has replaced it.
+    reload_failed
+        Why the last reload failed; None if it did not.
     """
 
     source: ModelSource
@@ -47,12 +70,12 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """What clients choose it by."""
+        """Name by which clients choose the model."""
         return self.source.name
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the engine running inside, also when the model is replaced meanwhile."""
+        """Keep the engine running during a `with` block, also if the model is replaced meanwhile."""
         self.uses += 1
         try:
             yield
@@ -61,7 +84,7 @@ class ServedModel:
             self._close_if_unused()
 
     def retire(self) -> None:
-        """End the engine's thread as soon as nobody uses it."""
+        """End the engine's thread as soon as no request and no job uses the model."""
         self.retired = True
         self._close_if_unused()
 
@@ -71,10 +94,25 @@ class ServedModel:
 
 
 class ModelRegistry:
-    """By name; the first is the default. Raises BundleError where one cannot be loaded."""
+    """All models of a server.
 
-    def __init__(self, sources: Sequence[ModelSource], batch: int, on_run: OnRun) -> None:
-        self._batch = batch
+    Parameters
+    ----------
+    sources
+        Bundles to load; the first is the default model.
+    batch_slices
+        Most slices in one run of a graph.
+    on_run
+        Called after every run of a graph, in the engine's thread.
+
+    Raises
+    ------
+    BundleError
+        If a bundle cannot be loaded.
+    """
+
+    def __init__(self, sources: Sequence[ModelSource], batch_slices: int, on_run: OnRun) -> None:
+        self._batch_slices = batch_slices
         self._on_run = on_run
         self._reloading = asyncio.Lock()
         self._models = {source.name: self._load(source) for source in sources}
@@ -83,18 +121,23 @@ class ModelRegistry:
         return iter(list(self._models.values()))
 
     def get(self, name: str | None) -> ServedModel:
-        """The model of that name, or the first. Raises ApiError where there is none."""
+        """Return the model of a name; None gives the default. Raises ApiError (404) if there is none."""
         if name is None:
             return next(iter(self._models.values()))
         if name not in self._models:
-            raise ApiError(404, "unknown_model", f"no such model; there are: {', '.join(self._models)}")
+            raise ApiError(404, "unknown_model", f"no such model; choose from {', '.join(self._models)}")
         return self._models[name]
 
     async def reload(self) -> dict[str, str]:
-        """Load all again from where they lie; says of each what came of it.
+        """Load all bundles again.
 
-        One that cannot be loaded keeps serving what it was. Each is swapped at once: whoever began with the
-        old one ends with it.
+        A model whose bundle cannot be loaded stays as it is. Requests and jobs that have begun with a model
+        that is replaced end with it.
+
+        Returns
+        -------
+        dict
+            By model: "reloaded", "unchanged", or "failed: " and the reason.
         """
         async with self._reloading:
             return {model.name: await self._reload(model) for model in self}
@@ -106,32 +149,48 @@ class ModelRegistry:
                 old.reload_failed = None
                 return UNCHANGED
             new = await run_in_threadpool(self._load, old.source)
-        except Exception as error:  # whatever it is, the other models are loaded again
-            old.reload_failed = _without(old.source.path, error)
+        except Exception as error:  # any exception: the other models must still be reloaded
+            old.reload_failed = _without_path(old.source.path, error)
             return f"failed: {old.reload_failed}"
         self._models[new.name] = new
         old.retire()
         return RELOADED
 
     def close(self) -> None:
-        """End all engines' threads once they have finished what they were given."""
+        """End the threads of all engines as soon as the models are no longer in use."""
         for model in self:
             model.retire()
 
     def _load(self, source: ModelSource) -> ServedModel:
         bundle, card = _read(source.path)
         predictor = Predictor.load(bundle)
-        _try(predictor, source.path)
+        _check_runs(predictor, source.path)
         batcher = Batcher(
-            predictor.engine, self._batch, lambda slices, seconds: self._on_run(source.name, slices, seconds)
+            predictor.engine,
+            self._batch_slices,
+            lambda slices, seconds: self._on_run(source.name, slices, seconds),
         )
         return ServedModel(source, bundle, card, predictor, batcher)
 
 
 def parse_sources(arguments: Sequence[str]) -> list[ModelSource]:
-    """Sources of `NAME=BUNDLE` or `BUNDLE`, whose name is then its folder's, or for `bundle` the one above.
+    """Parse the bundles of a command line.
 
-    Raises GliascopeError where two have one name.
+    Parameters
+    ----------
+    arguments
+        `NAME=BUNDLE` or `BUNDLE` each. Without a name, the model is named after the bundle's folder or file,
+        or after the folder above if that is called "bundle".
+
+    Returns
+    -------
+    list of ModelSource
+        In the order given.
+
+    Raises
+    ------
+    GliascopeError
+        If two models have the same name.
     """
     sources = []
     for argument in arguments:
@@ -143,7 +202,7 @@ def parse_sources(arguments: Sequence[str]) -> list[ModelSource]:
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise GliascopeError(f"two bundles are called {name}; name them: NAME=BUNDLE")
+            raise GliascopeError(f"two bundles are called {name}; give them names: NAME=BUNDLE")
     return sources
 
 
@@ -156,8 +215,8 @@ def _read(path: Path) -> tuple[Bundle, str | None]:
     return Bundle.load(path), read_card(path)
 
 
-def _try(predictor: Predictor, path: Path) -> None:
-    """Let it predict a black slice: a graph may load and still not be what bundle.json says."""
+def _check_runs(predictor: Predictor, path: Path) -> None:
+    """Raise BundleError unless a black slice can be predicted: a graph that loads may still not fit."""
     black = np.zeros(predictor.info.preprocessing.shape, dtype=np.uint8)
     try:
         predictor.findings([PreparedSlice(Slice(black, path, 0, "png"), black)])
@@ -166,7 +225,7 @@ def _try(predictor: Predictor, path: Path) -> None:
         raise BundleError(f"{path}: the model does not run ({message}); make the bundle again") from None
 
 
-def _without(path: Path, error: Exception) -> str:
-    """The error's message, in one line and without the server's path."""
+def _without_path(path: Path, error: Exception) -> str:
+    """Message of an error, in one line and without the path of the bundle."""
     message = str(error) if isinstance(error, GliascopeError) else f"{type(error).__name__}: {error}"
     return " ".join(message.replace(str(path), "the bundle").split())

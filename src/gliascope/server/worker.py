@@ -1,4 +1,4 @@
-"""What runs in a decoding worker: one file to arrays on disk, under limits the process cannot lift."""
+"""Code of the decoding workers: a file becomes arrays on disk, under limits that the process cannot lift."""
 
 import errno
 import math
@@ -30,7 +30,13 @@ _HELPER_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class SliceMetadata:
-    """A Slice without its pixels, nor what a Finding does not show: patient, label, mask."""
+    """A `Slice` without its pixels, and without patient, label and mask, which no finding shows.
+
+    Attributes
+    ----------
+    shape
+        Shape of the pixels.
+    """
 
     shape: tuple[int, ...]
     index: int
@@ -46,7 +52,17 @@ class SliceMetadata:
 
 @dataclass(frozen=True, slots=True)
 class DecodeFailure:
-    """Why there are no slices, without the server's paths."""
+    """Why a file could not be decoded.
+
+    Attributes
+    ----------
+    reason
+        Short phrase.
+    detail
+        More about it, without any path of the server.
+    disk_full
+        Whether the server's disk was full.
+    """
 
     reason: str
     detail: str = ""
@@ -58,10 +74,22 @@ TaskResult = list[SliceMetadata] | SeriesMember | DecodeFailure | None
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What decoding may take.
+    """Limits of decoding.
 
-    workers: processes. seconds: of one file. memory_bytes: of address space, of each worker and of the helper
-    it may start; half a GiB is libraries. file_bytes: of what is written of one file. slices: of one file.
+    Attributes
+    ----------
+    workers
+        Number of processes.
+    seconds
+        Time for one file.
+    memory_bytes
+        Address space of each worker, and of the helper process that it may start. Libraries take half a GiB.
+    file_bytes
+        Largest file that a worker may write.
+    slices
+        Most slices in one file.
+    tasks_per_worker
+        Files after which a worker is replaced.
     """
 
     workers: int
@@ -73,7 +101,7 @@ class DecodeLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "DecodeLimits":
-        """Those of the settings."""
+        """Take the limits from the server's settings."""
         return cls(
             workers=settings.workers,
             seconds=settings.decode_seconds,
@@ -85,35 +113,49 @@ class DecodeLimits:
 
 
 def limit_process(limits: DecodeLimits) -> None:
-    """Limit this process, and the helpers it starts, for good; called once in each worker.
+    """Limit this process and its helper processes for good; called once at the start of each worker.
 
-    RLIMIT_CPU is what ends a helper that hangs after its worker was killed.
+    The limit of CPU time ends a helper that hangs after its worker was killed.
     """
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    devnull = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
-        # What decoders print is noise at best and names the patient at worst.
-        os.dup2(nowhere, stream)
-    most = {
+        # The output of decoders is discarded, since it may name the patient.
+        os.dup2(devnull, stream)
+    values = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_AS: limits.memory_bytes,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_CPU: int(limits.tasks_per_worker * limits.seconds) + 1,
     }
-    for kind, value in most.items():
+    for kind, value in values.items():
         _, hard = resource.getrlimit(kind)
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
-    # So that `read` tells from the header what the server does not take.
+    # So that `read` rejects a file with too many slices by its header.
     read_limits.MAX_SLICES = min(read_limits.MAX_SLICES, limits.slices)
-    # A helper that hangs is killed by its worker, which then lives on.
+    # Shorter than the worker's own time limit: a worker kills a helper that hangs, and goes on.
     isolated.TIMEOUT = _HELPER_SHARE * limits.seconds
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def run_task(path: Path, task: Callable[[Path, int], TaskResult], attempt: int, alarm: float) -> TaskResult:
-    """Do a task on a file, as attempt number so many.
+    """Run a task on a file.
 
-    The alarm, in seconds, ends a worker whose server is no more there to do it.
+    Parameters
+    ----------
+    path
+        The file.
+    task
+        The task; called with the path and the number of the attempt.
+    attempt
+        Number of the attempt, different for each call of any task.
+    alarm
+        Seconds after which the process ends itself. It ends a worker whose server was killed.
+
+    Returns
+    -------
+    TaskResult
+        The task's result, or a `DecodeFailure` if it raised an exception.
     """
     signal.setitimer(signal.ITIMER_REAL, alarm)
     try:
@@ -127,21 +169,44 @@ def run_task(path: Path, task: Callable[[Path, int], TaskResult], attempt: int, 
 def decode(
     path: Path, attempt: int, preprocessing: Preprocessing, scale: SeriesScale | None
 ) -> list[SliceMetadata]:
-    """Prepare a file; the arrays are left beside it for `restore`, under the number of the attempt."""
+    """Decode and preprocess a file, and write the arrays beside it, where `load_slices` finds them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    attempt
+        Number of the attempt, which is part of the name of the written file.
+    preprocessing
+        Preprocessing of the model.
+    scale
+        Grey scale of the file's series; None if the file has its own.
+    """
     prepared = prepare(path, preprocessing, scale)
     arrays = chain((one.input for one in prepared), (one.slice.pixels for one in prepared))
-    _write(_beside(path, attempt), arrays)
-    return [_facts(one.slice) for one in prepared]
+    _write(_arrays_path(path, attempt), arrays)
+    return [_metadata(one.slice) for one in prepared]
 
 
 def read_series_member(path: Path, attempt: int, folders: tuple[str, ...]) -> SeriesMember | None:
-    """What the file, which the client has in `folders`, says of the scale of its series."""
+    """Read what a file contributes to the grey scale of its series.
+
+    Parameters
+    ----------
+    path
+        The file.
+    attempt
+        Not used; every task takes it.
+    folders
+        Folders of the file by the client's name of it.
+    """
     return series_member(str(path), read(path), folders)
 
 
 def _failure(path: Path, error: Exception) -> DecodeFailure:
+    """Describe an exception without the server's paths and without the file's content."""
     if isinstance(error, ReadError):
-        # A library may quote where the file lies.
+        # A library's message may quote the path.
         quoted = str(path.parent) in error.detail
         return DecodeFailure(error.reason, "" if quoted else error.detail)
     if isinstance(error, MemoryError):
@@ -153,54 +218,66 @@ def _failure(path: Path, error: Exception) -> DecodeFailure:
 
 
 def load_slices(
-    path: Path, preprocessing: Preprocessing, attempt: int, facts: list[SliceMetadata]
+    path: Path, preprocessing: Preprocessing, attempt: int, metadata: list[SliceMetadata]
 ) -> list[PreparedSlice]:
-    """What `work` left, mapped and read-only; one open file, for a process may have but so many."""
-    content: NDArray[np.uint8] = np.memmap(_beside(path, attempt), np.uint8, "r")
-    start = len(facts) * math.prod(preprocessing.shape)
-    ready = content[:start].reshape(len(facts), *preprocessing.shape)
+    """Map the arrays that `decode` wrote, read-only.
+
+    Parameters
+    ----------
+    path
+        The file that was decoded.
+    preprocessing, attempt
+        As they were given to `decode`.
+    metadata
+        Result of `decode`.
+    """
+    # One mapped file for all slices, since a process may have a limited number of open files.
+    content: NDArray[np.uint8] = np.memmap(_arrays_path(path, attempt), np.uint8, "r")
+    start = len(metadata) * math.prod(preprocessing.shape)
+    inputs = content[:start].reshape(len(metadata), *preprocessing.shape)
     prepared = []
-    for number, one in enumerate(facts):
+    for number, one in enumerate(metadata):
         size = math.prod(one.shape)
         item = Slice(
             content[start : start + size].reshape(one.shape),
             path,
             one.index,
             one.format,
-            one.modality,
-            one.spacing,
+            modality=one.modality,
+            spacing=one.spacing,
             study=one.study,
             series=one.series,
             plane=one.plane,
             notes=one.notes,
             kind=one.kind,
         )
-        prepared.append(PreparedSlice(item, ready[number]))
+        prepared.append(PreparedSlice(item, inputs[number]))
         start += size
     return prepared
 
 
-def _facts(item: Slice) -> SliceMetadata:
+def _metadata(item: Slice) -> SliceMetadata:
     return SliceMetadata(
-        item.pixels.shape,
-        item.index,
-        item.format,
-        item.modality,
-        item.spacing,
-        item.study,
-        item.series,
-        item.plane,
-        item.notes,
-        item.kind,
+        shape=item.pixels.shape,
+        index=item.index,
+        format=item.format,
+        modality=item.modality,
+        spacing=item.spacing,
+        study=item.study,
+        series=item.series,
+        plane=item.plane,
+        notes=item.notes,
+        kind=item.kind,
     )
 
 
 def _write(path: Path, arrays: Iterable[NDArray[np.uint8]]) -> None:
-    # Not through a mapping: on a full disk that kills the process. And never over a file that may be mapped.
+    # Not through a mapping: on a full disk, writing to one kills the process.
     with create_private_file(path) as file:
         for array in arrays:
             file.write(np.ascontiguousarray(array).data)
 
 
-def _beside(path: Path, attempt: int) -> Path:
+def _arrays_path(path: Path, attempt: int) -> Path:
+    """Path of the arrays of a file. It differs for each attempt: an older file may still be mapped."""
     return path.with_name(f"{path.name}.{attempt}.slices")

@@ -1,4 +1,4 @@
-"""`POST /v1/predict`: an answer at once."""
+"""`POST /v1/predict`: a prediction in the response."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from gliascope.server.uploads import receive_files, upload_folder
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorize("predict"))])
 
 ModelName = Annotated[
-    str | None, Query(max_length=200, description="which model; the first if none is named")
+    str | None, Query(max_length=200, description="name of the model; the first if not given")
 ]
 Level = Annotated[
     float | None, Query(gt=0, lt=1, description="share of patients whose prediction set holds the truth")
@@ -30,18 +30,18 @@ Level = Annotated[
 
 @dataclass(slots=True)
 class _AdmissionListener:
-    """Holds a place for every slice."""
+    """Reserves every slice of a request: one for each file that is not decoded yet, then its true number."""
 
-    hold: AdmittedRequest
+    admitted: AdmittedRequest
     files: int
     slices: int = 0
 
     def on_file_decoded(self, slices: int) -> None:
         self.files -= 1
         self.slices += slices
-        self.hold.reserve(self.slices + self.files)
+        self.admitted.reserve(self.slices + self.files)
 
-    def on_slice_assessed(self, number: int, one: PreparedSlice, finding: Finding) -> None:
+    def on_slice_assessed(self, number: int, prepared: PreparedSlice, finding: Finding) -> None:
         pass
 
     def on_slices_predicted(self, slices: int) -> None:
@@ -56,27 +56,28 @@ class _AdmissionListener:
 )
 async def predict(
     request: Request,
-    here: RequestContext,
+    context: RequestContext,
     model: ModelName = None,
-    saliency: Annotated[bool, Query(description="also where the model looked, slice by slice")] = False,
+    saliency: Annotated[bool, Query(description="also return a saliency map of each slice")] = False,
     level: Level = None,
 ) -> Response:
     """Classify slices and volumes. Research use only; never a diagnosis."""
-    here.check_accepting()
-    chosen = here.models.get(model)
+    context.check_accepting()
+    chosen = context.models.get(model)
     predictor = predictor_at_level(chosen, level)
-    with here.admission.new_request() as hold, chosen.in_use():
-        hold.reserve(1)
-        with upload_folder(here.temporary) as folder:
-            uploads = await receive_files(request, folder, here.upload_limits)
-            hold.reserve(len(uploads))
+    with context.admission.new_request() as admitted, chosen.in_use():
+        admitted.reserve(1)
+        with upload_folder(context.temporary) as folder:
+            uploads = await receive_files(request, folder, context.upload_limits)
+            admitted.reserve(len(uploads))
             request.state.model, request.state.files = chosen.name, len(uploads)
-            order = PredictionRequest(chosen, predictor, uploads, saliency)
-            async with asyncio.timeout(here.settings.request_seconds):
+            prediction_request = PredictionRequest(chosen, predictor, uploads, saliency)
+            listener = _AdmissionListener(admitted, len(uploads))
+            async with asyncio.timeout(context.settings.request_seconds):
                 prediction = await unless_disconnected(
-                    request, here.service.predict(order, _AdmissionListener(hold, len(uploads)))
+                    request, context.service.predict(prediction_request, listener)
                 )
             request.state.slices = len(prediction.slices)
-    write = prediction.model_dump_json  # many mebibytes with maps
-    text = await run_in_threadpool(write) if saliency else write()
+    to_json = prediction.model_dump_json  # with saliency maps it takes long: they are many mebibytes
+    text = await run_in_threadpool(to_json) if saliency else to_json()
     return Response(text, media_type="application/json")
