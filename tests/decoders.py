@@ -1,4 +1,4 @@
-"""Decoding workers that do what tests want of them: each function here stands in for `worker.work`."""
+"""Replacements for `worker.run_task` that misbehave as a test needs it."""
 
 import asyncio
 import os

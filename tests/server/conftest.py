@@ -1,4 +1,4 @@
-"""Servers of a bundle that needs no torch."""
+"""Servers of a bundle that was made without torch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ def serve(bundle_path: Path) -> Iterator[Callable[..., TestClient]]:
 
 @pytest.fixture(scope="module")
 def client(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Of one server for all tests of a file."""
+    """A client of one server for all tests of a file."""
     temporary = tmp_path_factory.mktemp("temporary")
     with serving([ModelSource("quadrants", bundle_path)], temporary=temporary) as one:
         yield one

@@ -1,4 +1,4 @@
-"""Files decoded in real processes under real limits, hostile ones too."""
+"""Files, also hostile ones, decoded in real processes under real limits."""
 
 import gzip
 import struct
@@ -108,7 +108,7 @@ def png(width: int, height: int, rows: bytes) -> bytes:
 
 
 def test_bombs_end_within_time_and_memory(tmp_path: Path) -> None:
-    """Each claims or unpacks to far more than it is; the worker lives on."""
+    """Each file claims a huge size or unpacks to one; the worker goes on."""
     zeros = zlib.compress(bytes(200 * 2**20), 9)
     header = nib.Nifti1Header()
     header.set_data_dtype(np.float64)

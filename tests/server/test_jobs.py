@@ -40,7 +40,7 @@ def wait(client: TestClient, job: str, **options) -> dict:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Files are not decoded before something is put in."""
+    """A list; no file is decoded before something is appended to it."""
     gate: list[bool] = []
     decode = Decoder.decode
 

@@ -161,7 +161,7 @@ def test_a_volume_takes_a_place_for_each_slice(serve: Serve, tmp_path: Path) -> 
 def test_files_leave_the_disk_once_they_are_decoded(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Small ones may hold large slices, and a request many of them."""
+    """Small files may hold large slices, and a request may hold many files."""
     left: list[Path] = []
     run = Batcher.run
 

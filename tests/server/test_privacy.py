@@ -1,4 +1,4 @@
-"""What a file says of its patient goes nowhere: not into answers, logs, metrics, names of files."""
+"""Facts about the patient in a file appear in no response, log, metric or file name."""
 
 import hashlib
 import json

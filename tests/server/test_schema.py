@@ -1,4 +1,4 @@
-"""Schemathesis: what OpenAPI says is what the server does."""
+"""The server's responses agree with its OpenAPI document (Schemathesis)."""
 
 from collections.abc import Iterator
 from pathlib import Path

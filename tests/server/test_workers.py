@@ -1,4 +1,4 @@
-"""Workers that hang, die, are killed, or want too much."""
+"""Workers that hang, die, are killed, or exceed a limit."""
 
 import asyncio
 import os

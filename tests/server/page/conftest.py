@@ -1,4 +1,4 @@
-"""A real server, and Debian's Chromium to look at it with."""
+"""A real server, and Debian's Chromium to open its page with."""
 
 import os
 import shutil
@@ -82,7 +82,7 @@ def _serve(settings: Settings, bundles: list[ModelSource]) -> Iterator[str]:
 
 
 class Watched:
-    """What a page must not do: write to the console, break the policy, or ask anybody but its server."""
+    """Records what the page must not do: console errors, policy violations, requests to other servers."""
 
     def __init__(self, context, address: str) -> None:
         self.problems: list[str] = []

@@ -1,4 +1,4 @@
-"""For those who use no mouse, see no screen or another one than ours; and what the page must always say."""
+"""Accessibility: keyboard, screen readers, other screens; and the notice that is always shown."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files in, findings out."""
+"""Reading files, and the findings that the page shows."""
 
 import base64
 import zipfile

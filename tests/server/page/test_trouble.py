@@ -1,4 +1,4 @@
-"""Keys, busy servers, lost networks: said in words, and mended where it can be."""
+"""API keys, busy servers and lost connections: the page explains them, and tries again."""
 
 import json
 
