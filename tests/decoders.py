@@ -15,8 +15,8 @@ import pytest
 from gliascope.errors import ReadError
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server import worker
+from gliascope.server.decode_limits import DecodeLimits
 from gliascope.server.decoding import Decoder
-from gliascope.server.worker import DecodeLimits
 
 LIMITS = DecodeLimits(
     workers=1, seconds=20, memory_bytes=3 * 2**29, file_bytes=2**30, slices=100, tasks_per_worker=100

@@ -18,7 +18,7 @@ import gliascope
 from gliascope.errors import ReadError
 from gliascope.inference.predict import prepare
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.server.worker import DecodeLimits, limit_process
+from gliascope.server.decode_limits import DecodeLimits, limit_process
 
 LIMITS = DecodeLimits(
     workers=2, seconds=10, memory_bytes=2**30, file_bytes=2**30, slices=4096, tasks_per_worker=2000

@@ -19,9 +19,9 @@ from gliascope.io import read
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess
 from gliascope.server import worker
 from gliascope.server.api_error import ApiError
+from gliascope.server.decode_limits import DecodeLimits
 from gliascope.server.decoding import Decoder
 from gliascope.server.settings import Settings
-from gliascope.server.worker import DecodeLimits
 
 
 @pytest.fixture

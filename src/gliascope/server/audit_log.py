@@ -90,7 +90,7 @@ class AuditLog:
 def silence_libraries() -> None:
     """Switch off the loggers of libraries that quote file contents, in this process.
 
-    Decoding workers need no such call: `worker.limit_process` discards their output.
+    Decoding workers need no such call: `decode_limits.limit_process` discards their output.
     """
     for name in SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

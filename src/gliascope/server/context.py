@@ -17,6 +17,7 @@ from gliascope.io import limits
 from gliascope.server.admission import Admission
 from gliascope.server.api_error import ApiError
 from gliascope.server.audit_log import AuditLog, silence_libraries
+from gliascope.server.decode_limits import DecodeLimits
 from gliascope.server.decoding import Decoder
 from gliascope.server.findings import StudyPseudonyms
 from gliascope.server.jobs import Jobs
@@ -28,7 +29,6 @@ from gliascope.server.schemas import Reloaded
 from gliascope.server.service import PredictionService
 from gliascope.server.settings import Settings
 from gliascope.server.uploads import UploadLimits, remove_stale_folders
-from gliascope.server.worker import DecodeLimits
 
 _MIB = 2**20
 _RETRY = "10"

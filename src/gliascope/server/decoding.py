@@ -20,7 +20,7 @@ from gliascope.io.series import SeriesMember
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server import worker
 from gliascope.server.api_error import ApiError
-from gliascope.server.worker import DecodeLimits
+from gliascope.server.decode_limits import DecodeLimits, limit_process
 
 _Task = Callable[[Path, int], worker.TaskResult]
 
@@ -212,7 +212,7 @@ class _Worker:
         pool = ProcessPool(
             max_workers=1,
             max_tasks=limits.tasks_per_worker,
-            initializer=worker.limit_process,
+            initializer=limit_process,
             initargs=(limits,),
             context=context,
         )

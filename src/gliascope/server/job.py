@@ -16,9 +16,9 @@ from gliascope.inference.predict import PreparedSlice
 from gliascope.preprocessing.preprocess import Preprocessing, visible_box
 from gliascope.server import schemas
 from gliascope.server.api_error import ApiError
+from gliascope.server.prediction_request import PredictionRequest
 from gliascope.server.saliency import saliency_png, slice_png
 from gliascope.server.schemas import ErrorBody, Prediction, Progress
-from gliascope.server.service import PredictionRequest
 
 JobState = Literal["queued", "running", "done", "failed"]
 INPUTS_FOLDER = "inputs"
@@ -93,7 +93,7 @@ class Job:
         return self.state in ("done", "failed")
 
     def on_file_decoded(self, slices: int) -> None:
-        """See `service.ProgressListener`."""
+        """See `prediction_request.ProgressListener`."""
         self.files_done += 1
         self.slices_read += slices
         if self.slices_read > self.max_slices:
@@ -109,7 +109,7 @@ class Job:
             np.savez(self.folder / f"{number}.npz", map=finding.map, shape=shape, box=box)
 
     def on_slices_predicted(self, slices: int) -> None:
-        """See `service.ProgressListener`."""
+        """See `prediction_request.ProgressListener`."""
         self.slices_done = slices
 
     def write_result(self, prediction: Prediction) -> None:

@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 
-from gliascope.errors import GliascopeError, ReadError
+from gliascope.errors import ReadError
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Predictor, PreparedSlice
+from gliascope.inference.predict import PreparedSlice
 from gliascope.io import may_be_in_series
 from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesCollector, SeriesMember
@@ -22,76 +22,14 @@ from gliascope.server.decoding import Decoder
 from gliascope.server.findings import StudyPseudonyms, slice_finding, study_finding
 from gliascope.server.masks import MaskDetector
 from gliascope.server.metrics import Metrics
-from gliascope.server.models import ServedModel
 from gliascope.server.ordered import as_async, batched, map_in_order
+from gliascope.server.prediction_request import PredictionRequest, ProgressListener
 from gliascope.server.schemas import ModelId, Prediction, Reject, SliceFinding, StudyFinding
 from gliascope.server.uploads import Upload
 
 Result = TypeVar("Result")
 _CONCURRENT_BATCHES = 2
 """Batches of one request at a time: one in the engine, one that is assessed and drawn."""
-
-
-class ProgressListener(Protocol):
-    """What a request or a job is told while its files are predicted."""
-
-    def on_file_decoded(self, slices: int) -> None:
-        """Learn that a file has been decoded, to 0 slices if it was rejected. May raise ApiError."""
-
-    def on_slice_assessed(self, number: int, prepared: PreparedSlice, finding: Finding) -> None:
-        """Receive a slice by its position in the prediction; only if the request says `store_slices`.
-
-        It is called in a thread.
-        """
-
-    def on_slices_predicted(self, slices: int) -> None:
-        """Learn how many slices have been predicted so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionRequest:
-    """Files to predict, and how.
-
-    Attributes
-    ----------
-    model
-        The model, which runs the graph.
-    predictor
-        The model's predictor, at the level that the client chose.
-    uploads
-        The files.
-    saliency
-        Whether the prediction contains saliency maps.
-    store_slices
-        Whether the listener receives each slice.
-    """
-
-    model: ServedModel
-    predictor: Predictor
-    uploads: Sequence[Upload]
-    saliency: bool = False
-    store_slices: bool = False
-
-
-def predictor_at_level(model: ServedModel, level: float | None) -> Predictor:
-    """Return the predictor of a model at a level of its prediction sets.
-
-    Parameters
-    ----------
-    model
-        The model.
-    level
-        Share of patients whose sets hold the truth, between 0 and 1; None for the model's own level.
-
-    Raises
-    ------
-    ApiError
-        422 if the model has no calibrator, or too few calibration groups for the level.
-    """
-    try:
-        return model.predictor if level is None else model.predictor.at(level)
-    except GliascopeError as error:
-        raise ApiError(422, "bad_level", str(error)) from None
 
 
 class PredictionService:

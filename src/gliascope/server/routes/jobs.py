@@ -11,9 +11,9 @@ from gliascope.server.access import authorize
 from gliascope.server.context import RequestContext
 from gliascope.server.job import INPUTS_FOLDER, Job
 from gliascope.server.keys import Identity
+from gliascope.server.prediction_request import PredictionRequest, predictor_at_level
 from gliascope.server.routes.openapi import FILES_BODY, error_responses
 from gliascope.server.routes.predict import Level, ModelName
-from gliascope.server.service import PredictionRequest, predictor_at_level
 from gliascope.server.uploads import receive_files, upload_folder
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -34,7 +34,12 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     openapi_extra=FILES_BODY,
 )
 async def submit(
-    request: Request, context: RequestContext, caller: Caller, model: ModelName = None, level: Level = None
+    request: Request,
+    *,
+    context: RequestContext,
+    caller: Caller,
+    model: ModelName = None,
+    level: Level = None,
 ) -> Response:
     """Send files to be classified; the header Location has the address of the job."""
     context.check_accepting()

@@ -13,9 +13,9 @@ from gliascope.server.access import authorize
 from gliascope.server.admission import AdmittedRequest
 from gliascope.server.context import RequestContext
 from gliascope.server.middleware import unless_disconnected
+from gliascope.server.prediction_request import PredictionRequest, predictor_at_level
 from gliascope.server.routes.openapi import FILES_BODY, error_responses
 from gliascope.server.schemas import Prediction
-from gliascope.server.service import PredictionRequest, predictor_at_level
 from gliascope.server.uploads import receive_files, upload_folder
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorize("predict"))])
@@ -56,6 +56,7 @@ class _AdmissionListener:
 )
 async def predict(
     request: Request,
+    *,
     context: RequestContext,
     model: ModelName = None,
     saliency: Annotated[bool, Query(description="also return a saliency map of each slice")] = False,
