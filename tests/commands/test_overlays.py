@@ -105,7 +105,13 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
         return peak(tint(Image.open(file), black))
 
     def of_the_server() -> tuple[float, float]:
-        told = slice_finding(PreparedSlice(item, black), finding, "a.png", StudyPseudonyms(b"salt"), wanted)
+        told = slice_finding(
+            PreparedSlice(item, black),
+            finding,
+            file="a.png",
+            pseudonyms=StudyPseudonyms(b"salt"),
+            saliency_preprocessing=wanted,
+        )
         assert told.saliency is not None
         return peak(np.asarray(Image.open(BytesIO(base64.b64decode(told.saliency))))[:, :, 3])
 
