@@ -6,9 +6,9 @@ RUN python -m venv /opt/gliascope \
 
 FROM python:3.13-slim
 COPY --from=build /opt/gliascope /opt/gliascope
-# A number, so that an orchestrator can tell that it is not root.
+# A number, so that an orchestrator can verify that the user is not root.
 USER 10001:10001
-# /tmp, for uploads and jobs, is all that has to be writable.
+# Only /tmp must be writable, for uploads and jobs.
 ENV GLIASCOPE_HOST=0.0.0.0 \
     GLIASCOPE_KEYS=/run/secrets/keys.json \
     GLIASCOPE_TEMPORARY=/tmp

@@ -21,7 +21,7 @@ from quadrants import quadrant_bundle
 from served import serving
 
 from benchmarks.measure import Row
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 
 CASES = 20_000
 SEED = 0
@@ -72,7 +72,7 @@ def through_server(temporary: Path, cases: int, seed: int) -> tuple[Row, int]:
     failures, slowest = 0, 0.0
     folder = temporary / "uploads"
     folder.mkdir()
-    source = Source("quadrants", temporary / "bundle")
+    source = ModelSource("quadrants", temporary / "bundle")
     with serving([source], temporary=folder, workers=2, decode_seconds=10, decode_mb=1024) as client:
         for start, files in requests(cases, seed):
             began = time.perf_counter()

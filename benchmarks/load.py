@@ -159,8 +159,8 @@ def _statuses(answers: Sequence[Answer]) -> str:
     names: Counter[str] = Counter()
     for one in answers:
         retry = " + Retry-After" if one.retry else ""
-        part = "" if one.status != 200 or one.whole else " in part"
-        names[f"{one.status or one.said}{retry}{part}"] += 1
+        part = "" if one.status != 200 or one.complete else " in part"
+        names[f"{one.status or one.error}{retry}{part}"] += 1
     return ", ".join(f"{count:,} × {name}" for name, count in names.most_common())
 
 

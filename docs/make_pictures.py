@@ -104,9 +104,9 @@ def _read(shown: Page, file: Path) -> None:
     shown.check("#saliency")
     labels = [row.get_attribute("aria-label") or "" for row in shown.locator("#list [role=option]").all()]
     shares = [float((re.search(r": glioma ([\d.]+)", label) or [0, 0])[1]) for label in labels]
-    shown.locator("#place").fill(str(shares.index(max(shares))))
+    shown.locator("#slice").fill(str(shares.index(max(shares))))
     shown.locator("#slices-title").evaluate("title => title.scrollIntoView()")
-    shown.wait_for_selector("#stages canvas:not([aria-busy])[aria-label]")
+    shown.wait_for_selector("#canvases canvas:not([aria-busy])[aria-label]")
     shown.wait_for_load_state("networkidle")
 
 

@@ -1,4 +1,4 @@
-"""Decoding workers that do what tests want of them: each function here stands in for `worker.work`."""
+"""Replacements for `worker.run_task` that misbehave as a test needs it."""
 
 import asyncio
 import os
@@ -15,10 +15,12 @@ import pytest
 from gliascope.errors import ReadError
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server import worker
+from gliascope.server.decode_limits import DecodeLimits
 from gliascope.server.decoding import Decoder
-from gliascope.server.worker import DecodeLimits
 
-LIMITS = DecodeLimits(workers=1, seconds=20, memory_bytes=3 * 2**29, file_bytes=2**30, slices=100, tasks=100)
+LIMITS = DecodeLimits(
+    workers=1, seconds=20, memory_bytes=3 * 2**29, file_bytes=2**30, slices=100, tasks_per_worker=100
+)
 PREPROCESSING = Preprocessing(size=32)
 T = TypeVar("T")
 
@@ -56,31 +58,31 @@ def assert_ended(file: Path) -> None:
     raise AssertionError("the worker still runs")
 
 
-def hang(path: Path, *_: object) -> worker.Answer:
+def hang(path: Path, *_: object) -> worker.TaskResult:
     path.with_name("pid").write_text(str(os.getpid()))
     while True:
         sum(range(1000))
 
 
-def hang_deaf(path: Path, *arguments: object) -> worker.Answer:
+def hang_deaf(path: Path, *arguments: object) -> worker.TaskResult:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return hang(path, *arguments)
 
 
-def die(path: Path, *_: object) -> worker.Answer:
+def die(path: Path, *_: object) -> worker.TaskResult:
     with path.with_name("deaths").open("a") as file:
         file.write("x")
     os.kill(os.getpid(), signal.SIGSEGV)
     return []
 
 
-def die_once(path: Path, preprocessing: Preprocessing, attempt: int, alarm: float) -> worker.Answer:
+def die_once(path: Path, preprocessing: Preprocessing, attempt: int, alarm: float) -> worker.TaskResult:
     if not path.with_name("deaths").exists():
         return die(path)
-    return worker.work(path, preprocessing, attempt, alarm)
+    return worker.run_task(path, preprocessing, attempt, alarm)
 
 
-def devour(path: Path, *_: object) -> worker.Answer:
+def devour(path: Path, *_: object) -> worker.TaskResult:
     try:
         np.ones(2**32, np.uint8)
     except MemoryError as error:
@@ -88,7 +90,7 @@ def devour(path: Path, *_: object) -> worker.Answer:
     return []
 
 
-def fill(path: Path, *_: object) -> worker.Answer:
+def fill(path: Path, *_: object) -> worker.TaskResult:
     try:
         worker._write(path.with_name("large"), (np.zeros(2**20, np.uint8) for _ in range(2_000)))
     except OSError as error:
@@ -96,7 +98,9 @@ def fill(path: Path, *_: object) -> worker.Answer:
     return []
 
 
-def limits_seen(path: Path, *_: object) -> worker.Answer:
+def limits_seen(path: Path, *_: object) -> worker.TaskResult:
     kinds = ("CORE", "AS", "FSIZE", "CPU")
     seen = [resource.getrlimit(getattr(resource, f"RLIMIT_{kind}")) for kind in kinds]
-    return worker.Failure(repr(seen), repr([str(Path(f"/proc/self/fd/{n}").readlink()) for n in (0, 1, 2)]))
+    return worker.DecodeFailure(
+        repr(seen), repr([str(Path(f"/proc/self/fd/{n}").readlink()) for n in (0, 1, 2)])
+    )

@@ -1,4 +1,4 @@
-"""What can go wrong with a server, and whether all that it had accepted was answered.
+"""Faults of a server under load, and whether all requests that it had accepted were answered.
 
 Each takes a running server, or what is needed for one, and bodies to keep it busy with, and raises
 AssertionError where the server did not do as it promises. Lost is what was accepted and not answered, or
@@ -25,8 +25,8 @@ Bodies = Sequence[Body]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What came of a fault. answers: by what they were."""
+class FaultResult:
+    """Result of a fault: counts of answers by kind, and the number of requests that were lost."""
 
     answers: Counter[str]
     lost: int
@@ -47,11 +47,11 @@ class Setting:
     pause: float
 
     def copy(self) -> Path:
-        """The bundle's, that may be damaged."""
+        """Copy the bundle, so that the copy may be damaged."""
         return Path(shutil.copytree(self.bundle, self.folder / "bundle"))
 
 
-def worker_killed(setting: Setting) -> Told:
+def worker_killed(setting: Setting) -> FaultResult:
     """One decoding process after the other is killed while it is at work."""
     with serving(setting.bundle, setting.folder / "t") as server:
 
@@ -61,7 +61,7 @@ def worker_killed(setting: Setting) -> Told:
         return _meanwhile(setting, server, kill)
 
 
-def all_workers_killed(setting: Setting) -> Told:
+def all_workers_killed(setting: Setting) -> FaultResult:
     """All decoding processes are killed at once, again and again."""
     with serving(setting.bundle, setting.folder / "t") as server:
 
@@ -72,8 +72,8 @@ def all_workers_killed(setting: Setting) -> Told:
         return _meanwhile(setting, server, kill)
 
 
-def bundle_damaged(setting: Setting) -> Told:
-    """The Bundle is damaged where it lies, in three ways, and loaded again; at last it is whole again."""
+def bundle_damaged(setting: Setting) -> FaultResult:
+    """The bundle is damaged in three ways and reloaded; at the end it is restored."""
     bundle = setting.copy()
     graph = (bundle / "model.onnx").read_bytes()
     damaged = [b"", graph[: len(graph) // 2], b"\0" * len(graph)]
@@ -87,13 +87,13 @@ def bundle_damaged(setting: Setting) -> Told:
             return outcome.partition(":")[0]
 
         outcomes: list[str] = []
-        told = _meanwhile(setting, server, lambda: outcomes.append(reload(damaged[len(outcomes) % 3])))
+        result = _meanwhile(setting, server, lambda: outcomes.append(reload(damaged[len(outcomes) % 3])))
         assert set(outcomes) == {"failed"}, outcomes
         assert reload(graph) == "unchanged"
-    return told
+    return result
 
 
-def disk_full(setting: Setting) -> Told:
+def disk_full(setting: Setting) -> FaultResult:
     """The temporary folder's disk is full, then free again, and so on. Needs root, for a disk of its own."""
     temporary = setting.folder / "t"
     temporary.mkdir()
@@ -108,27 +108,27 @@ def disk_full(setting: Setting) -> Told:
                 else:
                     fill(filler)
 
-            told = _meanwhile(setting, server, fill_or_free)
+            result = _meanwhile(setting, server, fill_or_free)
             filler.unlink(missing_ok=True)
             assert post(server, setting.bodies[0]) == 200
             assert server.leftovers() == []
-            assert told.answers["507"] > 0, told
+            assert result.answers["507"] > 0, result
     finally:
         subprocess.run(["umount", "--lazy", temporary], check=True)
-    return told
+    return result
 
 
-def told_to_end(setting: Setting) -> Told:
+def terminated(setting: Setting) -> FaultResult:
     """SIGTERM while all clients ask and a job waits: what was accepted is answered, and nothing is left."""
     return _ended(setting, lambda server: server.process.send_signal(signal.SIGTERM))
 
 
-def all_told_to_end(setting: Setting) -> Told:
-    """The same to all its processes at once, as some supervisors do it."""
+def all_terminated(setting: Setting) -> FaultResult:
+    """SIGTERM to all processes of the server at once, as some supervisors send it."""
     return _ended(setting, lambda server: os.killpg(server.process.pid, signal.SIGTERM))
 
 
-def killed(setting: Setting) -> Told:
+def killed(setting: Setting) -> FaultResult:
     """SIGKILL while all clients ask: its processes end too, and the next start removes what lies there."""
     with serving(setting.bundle, setting.folder / "t") as server:
         helpers = children(server.process.pid)
@@ -146,12 +146,14 @@ def killed(setting: Setting) -> Told:
     with serving(setting.bundle, setting.folder / "t") as server:
         assert server.leftovers() == []
         answers = asyncio.run(_while(setting, server, asyncio.sleep(setting.pause)))
-    told = _told(answers)
-    return Told(told.answers, told.lost, f"{left} folders were left, and removed at the next start")
+    result = _result(answers)
+    return FaultResult(
+        result.answers, result.lost, f"{left} folders were left, and removed at the next start"
+    )
 
 
-def bundle_replaced(setting: Setting) -> Told:
-    """Another Bundle lies there each time, and is loaded."""
+def bundle_replaced(setting: Setting) -> FaultResult:
+    """The bundle is replaced by another and reloaded, again and again."""
     bundle = setting.copy()
     with serving(bundle, setting.folder / "t") as server:
         rounds = iter(range(setting.rounds))
@@ -166,7 +168,7 @@ def bundle_replaced(setting: Setting) -> Told:
         return _meanwhile(setting, server, replace)
 
 
-def broken_off(setting: Setting) -> Told:
+def broken_off(setting: Setting) -> FaultResult:
     """Clients that end the connection in the middle of their files."""
     half = setting.bodies[0].content[: len(setting.bodies[0].content) // 2]
     with serving(setting.bundle, setting.folder / "t") as server:
@@ -176,13 +178,13 @@ def broken_off(setting: Setting) -> Told:
                 with begin_upload(server) as connection:
                     connection.sendall(half)
 
-        told = _meanwhile(setting, server, break_off)
+        result = _meanwhile(setting, server, break_off)
         _until(lambda: server.taken() == 0 and server.leftovers() == [], "places or files are kept")
-    return told
+    return result
 
 
-def too_slow(setting: Setting) -> Told:
-    """Clients that send a byte now and then: the others are answered, and these are told after their time."""
+def too_slow(setting: Setting) -> FaultResult:
+    """Clients that send a byte now and then get an error after the time limit; other clients are answered."""
     with serving(setting.bundle, setting.folder / "t", upload_seconds=2) as server:
         slow = [begin_upload(server) for _ in range(4 * setting.clients)]
 
@@ -193,19 +195,19 @@ def too_slow(setting: Setting) -> Told:
             for connection in slow:
                 connection.sendall(byte)
 
-        told = _meanwhile(setting, server, a_byte)
+        result = _meanwhile(setting, server, a_byte)
         answers = Counter(status_of(connection) for connection in slow)
         _until(lambda: server.taken() == 0 and server.leftovers() == [], "places or files are kept")
     assert set(answers) == {"408"}, answers
-    return Told(told.answers, told.lost, f"the {len(slow)} slow ones: 408")
+    return FaultResult(result.answers, result.lost, f"the {len(slow)} slow ones: 408")
 
 
-FAULTS: tuple[Callable[[Setting], Told], ...] = (
+FAULTS: tuple[Callable[[Setting], FaultResult], ...] = (
     worker_killed,
     all_workers_killed,
     disk_full,
-    told_to_end,
-    all_told_to_end,
+    terminated,
+    all_terminated,
     killed,
     bundle_damaged,
     bundle_replaced,
@@ -214,7 +216,7 @@ FAULTS: tuple[Callable[[Setting], Told], ...] = (
 )
 
 
-def _ended(setting: Setting, tell: Callable[[Server], None]) -> Told:
+def _ended(setting: Setting, tell: Callable[[Server], None]) -> FaultResult:
     with serving(setting.bundle, setting.folder / "t") as server:
 
         async def end() -> tuple[list[Answer], float, str]:
@@ -234,11 +236,13 @@ def _ended(setting: Setting, tell: Callable[[Server], None]) -> Told:
         assert code == 0, server.log.read_text()
         assert server.leftovers() == []
     lost = sum(one.lost for one in answers) + (state != "done")
-    return Told(_count(answers), lost, f"exit code {code} after {took:.1f} s; the job: {state}; nothing left")
+    return FaultResult(
+        _count(answers), lost, f"exit code {code} after {took:.1f} s; the job: {state}; nothing left"
+    )
 
 
-def _meanwhile(setting: Setting, server: Server, fault: Callable[[], None]) -> Told:
-    """Let it happen while all clients ask; the server must then be as before."""
+def _meanwhile(setting: Setting, server: Server, fault: Callable[[], None]) -> FaultResult:
+    """Cause a fault while all clients send requests; afterwards the server must work as before."""
 
     async def happen() -> None:
         for _ in range(setting.rounds):
@@ -250,7 +254,7 @@ def _meanwhile(setting: Setting, server: Server, fault: Callable[[], None]) -> T
     assert server.process.poll() is None, server.log.read_text()
     assert "Traceback" not in server.log.read_text(), server.log.read_text()
     assert post(server, setting.bodies[0]) == 200
-    return _told(answers)
+    return _result(answers)
 
 
 async def _while(setting: Setting, server: Server, work: Coroutine[None, None, None]) -> list[Answer]:
@@ -259,13 +263,13 @@ async def _while(setting: Setting, server: Server, work: Coroutine[None, None, N
     return answers
 
 
-def _told(answers: Sequence[Answer]) -> Told:
+def _result(answers: Sequence[Answer]) -> FaultResult:
     assert any(one.status == 200 for one in answers), _count(answers)
-    return Told(_count(answers), sum(one.lost for one in answers), "")
+    return FaultResult(_count(answers), sum(one.lost for one in answers), "")
 
 
 def _count(answers: Sequence[Answer]) -> Counter[str]:
-    return Counter(str(one.status or one.said) for one in answers)
+    return Counter(str(one.status or one.error) for one in answers)
 
 
 def _until(true: Callable[[], bool], otherwise: str) -> None:

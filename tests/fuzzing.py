@@ -18,9 +18,11 @@ import gliascope
 from gliascope.errors import ReadError
 from gliascope.inference.predict import prepare
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.server.worker import DecodeLimits, set_up
+from gliascope.server.decode_limits import DecodeLimits, limit_process
 
-LIMITS = DecodeLimits(workers=2, seconds=10, memory_bytes=2**30, file_bytes=2**30, slices=4096, tasks=2000)
+LIMITS = DecodeLimits(
+    workers=2, seconds=10, memory_bytes=2**30, file_bytes=2**30, slices=4096, tasks_per_worker=2000
+)
 FINE = ("read", "NotAnImageError", "DamagedFileError", "TooLargeError")
 _OURS = Path(gliascope.__file__).parent
 _WINDOW = 32
@@ -95,7 +97,11 @@ def fuzz(folder: Path, seed: int, numbers: Iterable[int], limits: DecodeLimits =
     context = get_context("forkserver")
     context.set_forkserver_preload(["gliascope.server.decoding", "gliascope.io.dicom"])
     with ProcessPool(
-        limits.workers, max_tasks=limits.tasks, initializer=set_up, initargs=(limits,), context=context
+        limits.workers,
+        max_tasks=limits.tasks_per_worker,
+        initializer=limit_process,
+        initargs=(limits,),
+        context=context,
     ) as pool:
         waiting = cases(folder, seed, numbers)
         while window := list(itertools.islice(waiting, _WINDOW)):

@@ -1,4 +1,4 @@
-"""A server as a process of its own, and clients that keep it busy; for tests and benchmarks."""
+"""A server in a process of its own, and clients that put load on it; for tests and benchmarks."""
 
 import asyncio
 import os
@@ -16,21 +16,21 @@ from pathlib import Path
 import httpx2
 
 SECONDS = 90
-"""Nobody waits longer, for a start, an answer or an end. More than a server takes that goes by its own limits."""
+"""Longest wait for a start, a response or an end; longer than the server's own limits allow."""
 _BOUNDARY = "gliascope-load"
 _RETRY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a client sends, made once; it holds so many slices."""
+    """A multipart body, made once, and the number of slices in it."""
 
     content: bytes
     slices: int
 
     @classmethod
     def of(cls, files: Sequence[tuple[str, bytes]], slices: int | None = None) -> "Body":
-        """slices: where that is not one a file."""
+        """Make a body of files. `slices` is their number of slices; None means one for each file."""
         head = '\r\nContent-Disposition: form-data; name="files"; filename="{}"\r\n\r\n'
         parts = [f"--{_BOUNDARY}{head.format(name)}".encode() + content + b"\r\n" for name, content in files]
         return cls(b"".join(parts) + f"--{_BOUNDARY}--\r\n".encode(), slices or len(files))
@@ -41,26 +41,29 @@ HEADERS = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """began: by time.monotonic. status: 0 where no answer came; `said` is then the exception's name, and else
-    the error's code. retry: Retry-After was given. whole: all slices were answered."""
+    """The response to one request.
+
+    `began` is by time.monotonic. `status` is 0 if no response came. `error` is the error's code, or the name of
+    the exception if no response came. `retry` tells whether Retry-After was given, and `complete` whether all
+    slices were predicted."""
 
     began: float
     seconds: float
     slices: int
     status: int
-    said: str
+    error: str
     retry: bool
-    whole: bool
+    complete: bool
 
     @property
     def turned_away(self) -> bool:
-        """Told to come back, or that nobody is there: nothing was accepted."""
-        return self.said == "ConnectError" or (self.status in (503, 507) and self.retry)
+        """Whether the server accepted nothing: it asked to try again, or the connection was refused."""
+        return self.error == "ConnectError" or (self.status in (503, 507) and self.retry)
 
     @property
     def lost(self) -> bool:
-        """Accepted and not answered, or not as if nothing had happened."""
-        return not self.turned_away and not (self.status == 200 and self.whole)
+        """Whether the request was accepted, and was not answered completely."""
+        return not self.turned_away and not (self.status == 200 and self.complete)
 
 
 class Server:
@@ -91,27 +94,27 @@ class Server:
         raise AssertionError(f"the server did not start: {self.log.read_text()}")
 
     def workers(self) -> list[int]:
-        """Process ids of those that decode: the forkserver's children."""
+        """Process ids of the decoding workers: the children of the forkserver."""
         return [worker for helper in children(self.process.pid) for worker in children(helper)]
 
     def leftovers(self) -> list[Path]:
-        """What lies in the temporary folder, but for what starting a process needs."""
+        """Upload folders in the temporary folder."""
         return [path for path in self.temporary.iterdir() if path.name.startswith("gliascope-")]
 
     def taken(self) -> float:
-        """Slices that the server counts as taken and not yet answered."""
+        """Number of slices that the server counts as admitted and not yet answered."""
         lines = self.client.get("/metrics").text.splitlines()
         return float(next(line for line in lines if line.startswith("gliascope_queue_slices ")).split()[1])
 
     def end(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """Tell it to end, and wait until it has."""
+        """Send the server a signal, wait until it has ended, and return its exit code."""
         self.process.send_signal(by)
         return self.process.wait(SECONDS)
 
 
 @contextmanager
 def serving(bundle: Path, temporary: Path, **settings: object) -> Iterator[Server]:
-    """A server with these settings, killed at last if it still lives."""
+    """Run a server with these settings. It is killed at the end of the `with` block."""
     temporary.mkdir(exist_ok=True)
     server = Server(bundle, temporary, settings)
     try:
@@ -124,9 +127,9 @@ def serving(bundle: Path, temporary: Path, **settings: object) -> Iterator[Serve
 
 @asynccontextmanager
 async def busy(address: str, bodies: Sequence[Body], clients: int) -> AsyncIterator[list[Answer]]:
-    """So many clients that send one random body after the other, until the block is left; their answers.
+    """Let clients send random bodies, one after the other, during a `with` block; yields their answers.
 
-    Leaving waits for those that are on their way.
+    The end of the block waits for the responses to requests that have been sent.
     """
     answers: list[Answer] = []
     stop = asyncio.Event()
@@ -155,21 +158,21 @@ async def ask(client: httpx2.AsyncClient, body: Body) -> Answer:
     """Send one body."""
     began = time.monotonic()
 
-    def told(status: int, said: str, retry: bool = False, whole: bool = False) -> Answer:
-        return Answer(began, time.monotonic() - began, body.slices, status, said, retry, whole)
+    def answer(status: int, error: str, retry: bool = False, complete: bool = False) -> Answer:
+        return Answer(began, time.monotonic() - began, body.slices, status, error, retry, complete)
 
     try:
         response = await client.post("/v1/predict", content=body.content)
         content = response.json()
     except (httpx2.HTTPError, ValueError) as error:
-        return told(0, type(error).__name__)
+        return answer(0, type(error).__name__)
     if response.status_code == 200:
-        return told(200, "", whole=len(content["slices"]) == body.slices and not content["rejects"])
-    return told(response.status_code, content["error"]["code"], "retry-after" in response.headers)
+        return answer(200, "", complete=len(content["slices"]) == body.slices and not content["rejects"])
+    return answer(response.status_code, content["error"]["code"], "retry-after" in response.headers)
 
 
 def children(parent: int) -> list[int]:
-    """Process ids of those whose parent it is."""
+    """Process ids of the children of a process."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -182,7 +185,7 @@ def children(parent: int) -> list[int]:
 
 
 def alive(process: int) -> bool:
-    """Whether the process has not ended."""
+    """Whether a process still runs."""
     try:
         return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -190,7 +193,7 @@ def alive(process: int) -> bool:
 
 
 def cpu_seconds(process: int) -> float:
-    """User and system time so far; 0 where it has ended."""
+    """CPU time of a process so far, user and system; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""One request to a server at a time, and what no good client does."""
+"""Single requests to a server, and requests that a well-behaved client does not send."""
 
 import socket
 import time
@@ -9,18 +9,18 @@ from loading import HEADERS, SECONDS, Body, Server
 
 
 def post(server: Server, body: Body) -> int:
-    """The answer's status."""
+    """Send a body to /v1/predict and return the response's status."""
     return server.client.post("/v1/predict", content=body.content, headers=HEADERS).status_code
 
 
 def submit(server: Server, body: Body) -> str:
-    """A job; where it can be asked for."""
+    """Send a body as a job and return the job's path."""
     response = server.client.post("/v1/jobs", content=body.content, headers=HEADERS)
     return response.headers["Location"]
 
 
 def follow(server: Server, job: str) -> str:
-    """Its state once it has ended."""
+    """Wait until a job has ended and return its state."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         state: str = server.client.get(job).json()["state"]
@@ -31,7 +31,7 @@ def follow(server: Server, job: str) -> str:
 
 
 def begin_upload(server: Server) -> socket.socket:
-    """A connection that has sent the head of a long request."""
+    """Open a connection and send the head of a long request."""
     address = urlsplit(server.address)
     connection = socket.create_connection((address.hostname, address.port), SECONDS)
     head = (
@@ -42,13 +42,13 @@ def begin_upload(server: Server) -> socket.socket:
 
 
 def status_of(connection: socket.socket) -> str:
-    """Of the answer, waited for; closes the connection."""
+    """Wait for the response, close the connection, and return the status."""
     with connection:
         return connection.recv(4096).split(b" ")[1].decode()
 
 
 def fill(filler: Path) -> None:
-    """Let a file take all the space that there is."""
+    """Fill the disk with a file."""
     with filler.open("wb", buffering=0) as file:
         size = 2**20
         while size:

@@ -27,7 +27,7 @@ from gliascope.io.slices import Slice
 from gliascope.preprocessing import preprocess as preprocessing_module
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess, visible_box
 from gliascope.recipes import load_recipe, recipe_names
-from gliascope.server.answers import StudyNames, slice_finding
+from gliascope.server.findings import StudyPseudonyms, slice_finding
 from gliascope.splits.split import Split
 
 HEIGHT, WIDTH, CELLS = 190, 250, 7
@@ -105,7 +105,13 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
         return peak(tint(Image.open(file), black))
 
     def of_the_server() -> tuple[float, float]:
-        told = slice_finding(PreparedSlice(item, black), finding, "a.png", StudyNames(b"salt"), wanted)
+        told = slice_finding(
+            PreparedSlice(item, black),
+            finding,
+            file="a.png",
+            pseudonyms=StudyPseudonyms(b"salt"),
+            saliency_preprocessing=wanted,
+        )
         assert told.saliency is not None
         return peak(np.asarray(Image.open(BytesIO(base64.b64decode(told.saliency))))[:, :, 3])
 

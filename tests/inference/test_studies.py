@@ -25,7 +25,7 @@ from gliascope.inference.finding import Finding
 from gliascope.inference.findings_table import read_findings
 from gliascope.inference.predict import Predictor
 from gliascope.inference.predict_files import predict_files
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 
 GLIOMA, MENINGIOMA, NO_TUMOR = 0, 1, 2
 
@@ -132,7 +132,7 @@ def test_every_door_says_the_same_of_a_study(quadrants: Bundle, tmp_path: Path) 
     assert "nothing has been calibrated for studies" in " ".join(shown.output.split())
     assert CliRunner().invoke(app, [*arguments, str(tmp_path / "f.parquet")]).exit_code == 0
     (row,) = read_findings(tmp_path / "f.parquet").filter(pl.col("slice").is_null()).collect().to_dicts()
-    with serving([Source("quadrants", tmp_path / "bundle")]) as client:
+    with serving([ModelSource("quadrants", tmp_path / "bundle")]) as client:
         (answer,) = _ask(client, folder)["studies"]
     for said in (json.loads(lines.read_text().splitlines()[-1]), row, answer):
         assert (said["label"], said["verdict"], said["prediction_set"]) == ("glioma", "unchecked", None)

@@ -1,4 +1,4 @@
-"""Servers of a bundle that needs no torch."""
+"""Servers of a bundle that was made without torch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from quadrants import quadrant_bundle
 from served import serving
 
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 
 
 @pytest.fixture(scope="session")
@@ -24,13 +24,13 @@ def serve(bundle_path: Path) -> Iterator[Callable[..., TestClient]]:
     """`serve(queue_slices=4)` is a client of a server with these settings."""
     with ExitStack() as servers:
         yield lambda **settings: servers.enter_context(
-            serving([Source("quadrants", bundle_path)], **settings)
+            serving([ModelSource("quadrants", bundle_path)], **settings)
         )
 
 
 @pytest.fixture(scope="module")
 def client(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Of one server for all tests of a file."""
+    """A client of one server for all tests of a file."""
     temporary = tmp_path_factory.mktemp("temporary")
-    with serving([Source("quadrants", bundle_path)], temporary=temporary) as one:
+    with serving([ModelSource("quadrants", bundle_path)], temporary=temporary) as one:
         yield one

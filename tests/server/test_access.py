@@ -19,7 +19,7 @@ def test_without_keys_this_machine_is_answered_by_its_name(client: TestClient, h
     ],
 )
 def test_without_keys_nobody_else_is(client: TestClient, header: dict[str, str]) -> None:
-    """Neither a name that was made to point here, nor those for whom a proxy on this machine asks."""
+    """A foreign host name (DNS rebinding) and requests through a proxy are refused."""
     answer = client.post("/v1/predict", files=send(("a.png", png())), headers=header)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_host")
     assert "gliascope keys add" in answer.json()["error"]["message"]

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from served import png, send, serving, until
 
 from gliascope.server.keys import KeyRing
-from gliascope.server.models import Source
-from gliascope.server.service import Service
+from gliascope.server.models import ModelSource
+from gliascope.server.service import PredictionService
 
 Serve = Callable[..., TestClient]
 
@@ -135,7 +135,7 @@ def test_unknown_query_parameters_are_refused_and_not_ignored(
 def test_a_parameter_there_twice_is_refused(client: TestClient) -> None:
     answer = client.post("/v1/predict?level=0.5&level=0.9", files=send(("a.png", png())))
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unknown_parameter")
-    assert "level is there twice" in answer.json()["error"]["message"]
+    assert "level is given twice" in answer.json()["error"]["message"]
 
 
 def test_a_hostile_name_of_a_parameter_stays_one_short_line(client: TestClient) -> None:
@@ -148,24 +148,24 @@ def test_a_hostile_name_of_a_parameter_stays_one_short_line(client: TestClient) 
 def test_what_nobody_foresaw_is_logged_by_where_and_not_by_what(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(self: Service, *_: object) -> None:
+    async def fail(self: PredictionService, *_: object) -> None:
         raise ValueError("Doe^Jane")
 
-    monkeypatch.setattr(Service, "predict", fail)
+    monkeypatch.setattr(PredictionService, "predict", fail)
     with caplog.at_level(logging.ERROR, "gliascope"):
         answer = client.post("/v1/predict", files=send(("a.png", png())))
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
     assert answer.headers["X-Request-ID"] in caplog.text
     assert "ValueError at" in caplog.text
     assert "Doe" not in caplog.text + answer.text
-    assert client.app.state.context.places.used == 0
+    assert client.app.state.context.admission.admitted_slices == 0
 
 
 def test_a_full_disk_passes(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(self: Service, *_: object) -> None:
+    async def fail(self: PredictionService, *_: object) -> None:
         raise OSError(28, "No space left on device", "/srv/tmp/0")
 
-    monkeypatch.setattr(Service, "predict", fail)
+    monkeypatch.setattr(PredictionService, "predict", fail)
     answer = client.post("/v1/predict", files=send(("a.png", png())))
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_full")
     assert "Retry-After" in answer.headers
@@ -215,7 +215,7 @@ def test_keys_are_asked_for_where_there_are_any(bundle_path: Path, tmp_path: Pat
     ring, reader = KeyRing().add("reader", ("predict",))
     ring, boss = ring.add("boss", ("admin",))
     ring.save(tmp_path / "keys.json")
-    with serving([Source("quadrants", bundle_path)], keys=tmp_path / "keys.json") as client:
+    with serving([ModelSource("quadrants", bundle_path)], keys=tmp_path / "keys.json") as client:
         free = [client.get(path).status_code for path in ("/healthz", "/readyz", "/openapi.json", "/")]
         assert free == [200] * 4
         paths = ("/v1/models", "/v1/model", "/metrics")

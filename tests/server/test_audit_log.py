@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from gliascope.server.audit_log import QUIET, AuditLog, Event, quiet_libraries
+from gliascope.server.audit_log import SILENCED_LOGGERS, AuditEvent, AuditLog, silence_libraries
 
-EVENT = Event("r1", "ward", "10.0.0.1", "POST", "/v1/predict", 200, 83, model="tumours", files=2, slices=40)
+EVENT = AuditEvent(
+    "r1", "ward", "10.0.0.1", "POST", "/v1/predict", 200, 83, model="tumours", files=2, slices=40
+)
 
 
 def test_a_line_says_who_asked_what_when(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.jsonl")
     log.write(EVENT)
-    log.write(Event("r2", "", "10.0.0.2", "GET", "/v1/jobs/{id}", 404, 1))
+    log.write(AuditEvent("r2", "", "10.0.0.2", "GET", "/v1/jobs/{id}", 404, 1))
     log.close()
     first, second = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
     assert first.pop("time").endswith("+00:00")
@@ -35,7 +37,7 @@ def test_a_line_says_who_asked_what_when(tmp_path: Path) -> None:
 
 def test_lines_cannot_be_forged(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.jsonl")
-    log.write(Event("r", 'a"}\n{"key": "b', "x\r\n\x1b[2Jy", "GET", "/%s%(x)d", 200, 1))
+    log.write(AuditEvent("r", 'a"}\n{"key": "b', "x\r\n\x1b[2Jy", "GET", "/%s%(x)d", 200, 1))
     log.close()
     (line,) = (tmp_path / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["client"] == "x\ufffd\ufffd\ufffd[2Jy"
@@ -70,10 +72,10 @@ def test_a_log_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_libraries_that_quote_files_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    levels = {name: logging.getLogger(name).level for name in QUIET}
+    levels = {name: logging.getLogger(name).level for name in SILENCED_LOGGERS}
     try:
-        quiet_libraries()
-        for name in (*QUIET, "PIL.TiffImagePlugin", "pydicom.filereader"):
+        silence_libraries()
+        for name in (*SILENCED_LOGGERS, "PIL.TiffImagePlugin", "pydicom.filereader"):
             logging.getLogger(name).critical("Doe^Jane")
         assert "Doe" not in caplog.text
     finally:

@@ -12,7 +12,7 @@ from gliascope.server.batching import Batcher
 
 
 class Slow:
-    """An engine that says what it was given, and when told to, waits until it may go on."""
+    """An engine that records its batches, and can be made to wait."""
 
     def __init__(self) -> None:
         self.runs: list[list[int]] = []
@@ -35,7 +35,7 @@ def slices(*values: int) -> np.ndarray:
 
 
 def batching(use: Callable[[Batcher, Slow], Awaitable[None]], size: int = 4) -> Slow:
-    """Use a batcher of a Slow engine; returns that."""
+    """Use a batcher with a Slow engine; returns the engine."""
     engine = Slow()
 
     async def main() -> None:
@@ -59,7 +59,7 @@ async def busy(batcher: Batcher, engine: Slow) -> asyncio.Task[Outputs]:
 
 
 def test_each_gets_what_the_graph_says_of_their_own_slices_alone() -> None:
-    """Whoever else is in the batch."""
+    """Other requests in the batch are answered."""
     engine, random = Engine(quadrant_bundle()), np.random.default_rng(0)
     asked = [random.integers(0, 256, (n, 16, 16), dtype=np.uint8) for n in (1, 5, 1, 40, 2, 16, 1)]
     sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""Files decoded in real processes under real limits, hostile ones too."""
+"""Files, also hostile ones, decoded in real processes under real limits."""
 
 import gzip
 import struct
@@ -18,10 +18,10 @@ from gliascope.inference.predict import prepare
 from gliascope.io import read
 from gliascope.preprocessing.preprocess import Preprocessing, preprocess
 from gliascope.server import worker
+from gliascope.server.api_error import ApiError
+from gliascope.server.decode_limits import DecodeLimits
 from gliascope.server.decoding import Decoder
-from gliascope.server.refusal import Refusal
 from gliascope.server.settings import Settings
-from gliascope.server.worker import DecodeLimits
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def test_what_comes_back_is_what_prepare_gives(volume: Path, picture: Path) -> N
         expected = prepare(path, PREPROCESSING)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
-            assert np.array_equal(one.item.pixels, other.slice.pixels)
-            assert np.array_equal(one.ready, other.input)
+            assert np.array_equal(one.slice.pixels, other.slice.pixels)
+            assert np.array_equal(one.input, other.input)
             for name in ("path", "index", "format", "modality", "spacing", "study", "series", "plane"):
-                assert getattr(one.item, name) == getattr(other.slice, name)
+                assert getattr(one.slice, name) == getattr(other.slice, name)
 
 
 def test_slices_of_several_sizes_and_colours_keep_theirs(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_read_says_why_without_our_paths(tmp_path: Path) -
         decode(tmp_path / "hdf")
     assert str(tmp_path) not in caught.value.reason + caught.value.detail
     failure = worker._failure(tmp_path / "x", ReadError("x", "why", f"no file {tmp_path / 'x'}"))
-    assert failure == worker.Failure("why")
+    assert failure == worker.DecodeFailure("why")
 
 
 def png(width: int, height: int, rows: bytes) -> bytes:
@@ -108,7 +108,7 @@ def png(width: int, height: int, rows: bytes) -> bytes:
 
 
 def test_bombs_end_within_time_and_memory(tmp_path: Path) -> None:
-    """Each claims or unpacks to far more than it is; the worker lives on."""
+    """Each file claims a huge size or unpacks to one; the worker goes on."""
     zeros = zlib.compress(bytes(200 * 2**20), 9)
     header = nib.Nifti1Header()
     header.set_data_dtype(np.float64)
@@ -170,13 +170,13 @@ def test_a_dicom_that_claims_65535_frames_is_refused_from_its_header(tmp_path: P
 
 def test_a_full_disk_is_507(small_disk: Path) -> None:
     Image.fromarray(np.zeros((1200, 1200), np.uint8)).save(small_disk / "zeros.png")
-    with pytest.raises(Refusal, check=lambda error: (error.status, error.code) == (507, "disk_full")):
+    with pytest.raises(ApiError, check=lambda error: (error.status, error.code) == (507, "disk_full")):
         decode(small_disk / "zeros.png")
 
 
 def test_limits_are_those_of_the_settings() -> None:
-    limits = DecodeLimits.of(
+    limits = DecodeLimits.from_settings(
         Settings(workers=3, decode_seconds=7, decode_mb=800, frames=9, decode_recycle=11)
     )
     assert (limits.workers, limits.seconds, limits.memory_bytes) == (3, 7, 800 * 2**20)
-    assert (limits.slices, limits.tasks) == (9, 11)
+    assert (limits.slices, limits.tasks_per_worker) == (9, 11)

@@ -1,4 +1,4 @@
-"""What deploys the server names what there is."""
+"""The Dockerfile, the systemd unit and docs/deploy.md name settings and files that exist."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def settings_table() -> list[str]:
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    """Where this fails, the new rows are in the message: put them there."""
+    """If this fails, replace the rows in docs/deploy.md by those in the message."""
     expected = settings_table()
     found = [line for line in DOCS.splitlines() if line.startswith("| `GLIASCOPE_")]
     assert found == expected, "\n".join(["", *expected])

@@ -1,4 +1,4 @@
-"""What must not happen when something goes wrong; benchmarks/faults.py does the same for longer."""
+"""Faults of a server under load lose no request; benchmarks/faults.py does the same for longer."""
 
 import os
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from faulting import (
+    FaultResult,
     Setting,
-    Told,
-    all_told_to_end,
+    all_terminated,
     all_workers_killed,
     broken_off,
     bundle_damaged,
@@ -22,7 +22,7 @@ from served import png
 CLIENTS, ROUNDS, PAUSE = 4, 2, 0.5
 # Of the two that are like each other, the harder.
 CHOSEN = (all_workers_killed, killed)
-SLOW = (disk_full, all_told_to_end, bundle_damaged, broken_off, too_slow)
+SLOW = (disk_full, all_terminated, bundle_damaged, broken_off, too_slow)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ SLOW = (disk_full, all_told_to_end, bundle_damaged, broken_off, too_slow)
     ids=lambda fault: fault.__name__,
 )
 def test_nothing_accepted_is_lost(
-    fault: Callable[[Setting], Told], bundle_path: Path, tmp_path: Path
+    fault: Callable[[Setting], FaultResult], bundle_path: Path, tmp_path: Path
 ) -> None:
     if fault is disk_full and os.geteuid() != 0:
         pytest.skip("a disk of its own needs root")

@@ -1,4 +1,4 @@
-"""Mutated files: `read` may refuse them, and only that; the server always answers."""
+"""Mutated files: `read` returns slices or raises ReadError, and the server always answers."""
 
 import io
 import resource

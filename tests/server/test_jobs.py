@@ -13,7 +13,7 @@ from served import png, send, serving, until, volume
 
 from gliascope.server.decoding import Decoder
 from gliascope.server.keys import KeyRing
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 
 Serve = Callable[..., TestClient]
 
@@ -40,7 +40,7 @@ def wait(client: TestClient, job: str, **options) -> dict:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Files are not decoded before something is put in."""
+    """A list; no file is decoded before something is appended to it."""
     gate: list[bool] = []
     decode = Decoder.decode
 
@@ -85,7 +85,7 @@ def test_slices_and_maps_can_be_fetched_as_pictures(client: TestClient) -> None:
 
 def test_a_model_without_maps_says_so(tmp_path: Path) -> None:
     quadrant_bundle(plain=True).write(tmp_path / "plain")
-    with serving([Source("plain", tmp_path / "plain")]) as client:
+    with serving([ModelSource("plain", tmp_path / "plain")]) as client:
         job = submit(client, ("a.png", png()))
         wait(client, job)
         answer = client.get(f"{job}/slices/0/saliency")
@@ -124,7 +124,7 @@ def test_a_job_belongs_to_the_key_that_made_it(bundle_path: Path, tmp_path: Path
     ring, second = ring.add("second", ("predict", "admin"))
     ring.save(tmp_path / "keys.json")
     mine, theirs = ({"headers": {"Authorization": f"Bearer {key}"}} for key in (first, second))
-    with serving([Source("quadrants", bundle_path)], keys=tmp_path / "keys.json") as client:
+    with serving([ModelSource("quadrants", bundle_path)], keys=tmp_path / "keys.json") as client:
         job = submit(client, ("a.png", png()), **mine)
         assert wait(client, job, **mine)["state"] == "done"
         for path in ("", "/slices/0/image", "/slices/0/saliency"):
@@ -146,7 +146,7 @@ def test_deleting_cancels_and_removes(serve: Serve, tmp_path: Path, held: list[b
         assert client.get(job).status_code == 404
     assert list(tmp_path.iterdir()) == []
     model = client.app.state.context.models.get(None)
-    assert model.users == 0
+    assert model.uses == 0
     held.append(True)
     assert wait(client, submit(client, ("a.png", png())))["state"] == "done"
 
@@ -196,7 +196,7 @@ def test_they_are_forgotten_after_a_time(
 
 
 def test_a_closed_server_leaves_nothing(bundle_path: Path, tmp_path: Path) -> None:
-    with serving([Source("quadrants", bundle_path)], temporary=tmp_path) as client:
+    with serving([ModelSource("quadrants", bundle_path)], temporary=tmp_path) as client:
         wait(client, submit(client, ("a.png", png())))
         submit(client, ("v.nii.gz", volume(tmp_path.parent, 50)))
     assert list(tmp_path.iterdir()) == []

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from gliascope.cli.keys import app as command
 from gliascope.errors import GliascopeError
-from gliascope.server.keys import LOCAL, PREFIX, Identity, KeyRing, require, scopes
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
+from gliascope.server.keys import KEY_PREFIX, LOCAL_IDENTITY, Identity, KeyRing, parse_scopes, require_scope
 
 
 def refused(status: int):
-    return pytest.raises(Refusal, check=lambda error: error.status == status)
+    return pytest.raises(ApiError, check=lambda error: error.status == status)
 
 
 def test_a_key_is_known_by_its_hash_only(tmp_path: Path) -> None:
@@ -26,11 +26,11 @@ def test_a_key_is_known_by_its_hash_only(tmp_path: Path) -> None:
     assert secret not in text
     assert second not in text
     loaded = KeyRing.load(tmp_path / "keys.json")
-    assert loaded.check(f"Bearer {secret}") == Identity("ward-3", frozenset({"predict"}))
-    assert loaded.check(f"bearer {second}").may("predict")
-    assert not loaded.check(f"Bearer {secret}").may("admin")
-    assert secret.startswith(PREFIX)
-    assert len(secret) >= len(PREFIX) + 43
+    assert loaded.authenticate(f"Bearer {secret}") == Identity("ward-3", frozenset({"predict"}))
+    assert loaded.authenticate(f"bearer {second}").has_scope("predict")
+    assert not loaded.authenticate(f"Bearer {secret}").has_scope("admin")
+    assert secret.startswith(KEY_PREFIX)
+    assert len(secret) >= len(KEY_PREFIX) + 43
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_other_headers_are_turned_down(header: str | None) -> None:
     ring, secret = KeyRing().add("a", ("predict",))
     for value in (header, secret, f"Bearer {secret}x", f"Bearer {secret[:-1]}"):
         with refused(401) as caught:
-            ring.check(value)
+            ring.authenticate(value)
         assert caught.value.headers == {"WWW-Authenticate": "Bearer"}
         assert secret not in caught.value.message
 
 
 def test_names_are_taken_once_and_keys_can_be_removed() -> None:
     ring, secret = KeyRing().add("a", ("predict",))
-    with pytest.raises(GliascopeError, match="remove it first"):
+    with pytest.raises(GliascopeError, match="remove it, or choose"):
         ring.add("a", ("admin",))
     for name in ("", "a b", "ä", "x" * 65, "a\nb"):
         with pytest.raises(GliascopeError, match="letters, digits"):
@@ -56,7 +56,7 @@ def test_names_are_taken_once_and_keys_can_be_removed() -> None:
     with pytest.raises(GliascopeError, match="no such key"):
         ring.remove("b")
     with refused(401):
-        ring.remove("a").check(f"Bearer {secret}")
+        ring.remove("a").authenticate(f"Bearer {secret}")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_names_are_taken_once_and_keys_can_be_removed() -> None:
 )
 def test_a_damaged_file_is_an_error_and_lets_nobody_in(tmp_path: Path, content: str) -> None:
     (tmp_path / "keys.json").write_text(content)
-    with pytest.raises(GliascopeError, match="no file of keys"):
+    with pytest.raises(GliascopeError, match="not a key file"):
         KeyRing.load(tmp_path / "keys.json")
     with pytest.raises(GliascopeError, match="keys add"):
         KeyRing.load(tmp_path / "missing.json")
@@ -73,14 +73,14 @@ def test_a_damaged_file_is_an_error_and_lets_nobody_in(tmp_path: Path, content: 
 def test_two_keys_of_one_name_are_an_error(tmp_path: Path) -> None:
     ring, _ = KeyRing().add("a", ("predict",))
     KeyRing(ring.keys * 2).save(tmp_path / "keys.json")
-    with pytest.raises(GliascopeError, match="two keys of one name"):
+    with pytest.raises(GliascopeError, match="two keys of the same name"):
         KeyRing.load(tmp_path / "keys.json")
 
 
 def test_scopes_are_known() -> None:
-    assert scopes(["predict", "admin", "predict"]) == ("predict", "admin")
+    assert parse_scopes(["predict", "admin", "predict"]) == ("predict", "admin")
     with pytest.raises(GliascopeError, match="choose from predict, admin"):
-        scopes(["root"])
+        parse_scopes(["root"])
 
 
 @pytest.fixture
@@ -88,15 +88,15 @@ def app() -> FastAPI:
     app = FastAPI()
     app.state.keys, app.state.origins = None, ()
 
-    @app.exception_handler(Refusal)
-    async def refusal(request: Request, error: Refusal) -> JSONResponse:
+    @app.exception_handler(ApiError)
+    async def refusal(request: Request, error: ApiError) -> JSONResponse:
         return JSONResponse({"code": error.code}, error.status, error.headers)
 
     @app.get("/predict")
-    async def predict(identity: Identity = Depends(require("predict"))) -> str:  # noqa: B008
+    async def predict(identity: Identity = Depends(require_scope("predict"))) -> str:  # noqa: B008
         return identity.name
 
-    @app.get("/admin", dependencies=[Depends(require("admin"))])
+    @app.get("/admin", dependencies=[Depends(require_scope("admin"))])
     async def admin(request: Request) -> str:
         return str(request.state.identity.name)
 
@@ -127,7 +127,7 @@ def test_without_keys_pages_of_other_sites_are_kept_out(app: FastAPI) -> None:
     def get(site: str, origin: str = "https://evil.example") -> int:
         return client.get("/admin", headers={"Sec-Fetch-Site": site, "Origin": origin}).status_code
 
-    assert client.get("/admin").json() == LOCAL.name
+    assert client.get("/admin").json() == LOCAL_IDENTITY.name
     assert [get(site) for site in ("none", "same-origin", "same-site", "cross-site")] == [200, 200, 403, 403]
     app.state.origins = ("https://friend.example",)
     assert get("cross-site", "https://friend.example") == 200
@@ -141,7 +141,7 @@ def test_the_command_makes_lists_and_removes(tmp_path: Path) -> None:
     assert made.exit_code == 0
     runner.invoke(command, ["add", "boss", "--scope", "admin", "--file", file])
     secret = made.stdout.strip()
-    assert KeyRing.load(Path(file)).check(f"Bearer {secret}").name == "ward"
+    assert KeyRing.load(Path(file)).authenticate(f"Bearer {secret}").name == "ward"
     lines = runner.invoke(command, ["list", "--file", file]).stdout.splitlines()
     assert [line.split("\t")[:2] for line in lines] == [["ward", "predict"], ["boss", "admin"]]
     assert runner.invoke(command, ["remove", "ward", "--file", file]).exit_code == 0

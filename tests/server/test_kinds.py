@@ -1,4 +1,4 @@
-"""What a file says it is, over HTTP; masks among files sent together."""
+"""Localizers, derived maps and masks among the files of one request."""
 
 import io
 import zipfile

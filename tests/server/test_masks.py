@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from gliascope.server.masks import Masks
+from gliascope.server.masks import MaskDetector
 from gliascope.server.uploads import Upload
 
 
 def order(*names: str) -> list[str]:
     uploads = [Upload(path=Path(f"/nowhere/{number}"), name=name) for number, name in enumerate(names)]
-    return [upload.name for upload in Masks(uploads).in_order]
+    return [upload.name for upload in MaskDetector(uploads).ordered_uploads]
 
 
 def test_answers_keep_the_order_of_files_that_are_no_masks() -> None:

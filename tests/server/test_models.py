@@ -15,7 +15,7 @@ from gliascope.errors import BundleError, GliascopeError
 from gliascope.inference.bundle import Bundle
 from gliascope.server.batching import Batcher
 from gliascope.server.keys import KeyRing
-from gliascope.server.models import Models, Source, parse_sources
+from gliascope.server.models import ModelRegistry, ModelSource, parse_sources
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def two(tmp_path: Path) -> Iterator[TestClient]:
     """`one`, whose quarters mean the classes, and `turned`, whose mean them in reverse."""
     quadrant_bundle().write(tmp_path / "one", "# One")
     quadrant_bundle(turned=True).write(tmp_path / "turned")
-    with serving([Source(name, tmp_path / name) for name in ("one", "turned")]) as client:
+    with serving([ModelSource(name, tmp_path / name) for name in ("one", "turned")]) as client:
         yield client
 
 
@@ -111,7 +111,7 @@ def test_one_bad_zip_lets_the_others_reload(
     for name in ("one", "two"):
         quadrant_bundle().write(tmp_path / name / "bundle", "# Card")
         archive = shutil.make_archive(str(tmp_path / name), "zip", tmp_path / name)
-        sources.append(Source(name, Path(archive)))
+        sources.append(ModelSource(name, Path(archive)))
     with serving(sources) as client:
         archive = tmp_path / "one.zip"
         content = bytearray(archive.read_bytes())
@@ -184,7 +184,7 @@ def test_keys_are_reloaded_too(bundle_path: Path, tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     ring, boss = KeyRing().add("boss", ("admin",))
     ring.save(file)
-    with serving([Source("quadrants", bundle_path)], keys=file) as client:
+    with serving([ModelSource("quadrants", bundle_path)], keys=file) as client:
         client.headers["Authorization"] = f"Bearer {boss}"
         ring, reader = ring.add("reader", ("predict",))
         ring.save(file)
@@ -210,17 +210,17 @@ def test_names(tmp_path: Path) -> None:
         ("a=b", str(odd)),
         ("lite0", "elsewhere/lite0"),
     ]
-    with pytest.raises(GliascopeError, match="two bundles are called a; name them: NAME=BUNDLE"):
+    with pytest.raises(GliascopeError, match="two bundles are called a; give them names: NAME=BUNDLE"):
         parse_sources(["a/bundle", "a=b/bundle"])
 
 
 def test_a_zip_is_served_with_its_card(bundle_path: Path, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "one"), "zip", bundle_path.parent, bundle_path.name)
-    (model,) = Models([Source("one", Path(archive))], 4, lambda *_: None)
+    (model,) = ModelRegistry([ModelSource("one", Path(archive))], 4, lambda *_: None)
     assert model.card == "# Card"
     model.retire()
 
 
 def test_what_cannot_be_loaded_is_not_served(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere: not a bundle"):
-        Models([Source("nowhere", tmp_path / "nowhere")], 4, lambda *_: None)
+        ModelRegistry([ModelSource("nowhere", tmp_path / "nowhere")], 4, lambda *_: None)

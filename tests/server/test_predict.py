@@ -22,7 +22,7 @@ from gliascope.inference.predict_files import predict_files
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.server.batching import Batcher
 from gliascope.server.decoding import Decoder
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 
 Serve = Callable[..., TestClient]
 SAID = ("label", "probabilities", "prediction_set", "outlier_score", "verdict")
@@ -137,29 +137,29 @@ def test_a_level_moves_the_prediction_sets(client: TestClient) -> None:
 
 def test_a_full_server_says_so_before_it_reads_a_file(serve: Serve) -> None:
     client = serve(queue_slices=4)
-    places = client.app.state.context.places
-    with places.hold() as hold:
-        hold.reach(4)
+    places = client.app.state.context.admission
+    with places.new_request() as hold:
+        hold.reserve(4)
         answer = client.post("/v1/predict", files=send(("a.png", png())))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
     assert int(answer.headers["Retry-After"]) >= 1
     answer = client.post("/v1/predict", files=send(*(("a.png", png(0, n)) for n in range(5))))
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_slices")
     assert client.post("/v1/predict", files=send(("a.png", png()))).status_code == 200
-    assert places.used == 0
+    assert places.admitted_slices == 0
 
 
 def test_a_volume_takes_a_place_for_each_slice(serve: Serve, tmp_path: Path) -> None:
     client = serve(queue_slices=4)
     answer = client.post("/v1/predict", files=send(("v.nii.gz", volume(tmp_path, 5))))
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_slices")
-    assert client.app.state.context.places.used == 0
+    assert client.app.state.context.admission.admitted_slices == 0
 
 
 def test_files_leave_the_disk_once_they_are_decoded(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Small ones may hold large slices, and a request many of them."""
+    """Small files may hold large slices, and a request may hold many files."""
     left: list[Path] = []
     run = Batcher.run
 
@@ -182,14 +182,14 @@ def test_it_ends_in_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve(request_seconds=0.2)
     answer = client.post("/v1/predict", files=send(("a.png", png())))
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
-    assert client.app.state.context.places.used == 0
+    assert client.app.state.context.admission.admitted_slices == 0
 
 
 def test_a_client_that_goes_away_frees_its_place(
     bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Decoder, "decode", _never)
-    with serving([Source("quadrants", bundle_path)], temporary=tmp_path) as client:
+    with serving([ModelSource("quadrants", bundle_path)], temporary=tmp_path) as client:
         context = client.app.state.context
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(client.app, lifespan="off", log_level="warning"))
@@ -203,8 +203,8 @@ def test_a_client_that_goes_away_frees_its_place(
         body = request.read()
         with socket.create_connection(listening.getsockname()) as connection:
             connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            until(lambda: context.places.used == 1 and list(tmp_path.glob("*/*")) != [])
-        until(lambda: context.places.used == 0)
+            until(lambda: context.admission.admitted_slices == 1 and list(tmp_path.glob("*/*")) != [])
+        until(lambda: context.admission.admitted_slices == 0)
         until(lambda: list(tmp_path.iterdir()) == [])
         server.should_exit = True
         thread.join(10)

@@ -1,4 +1,4 @@
-"""What a file says of its patient goes nowhere: not into answers, logs, metrics, names of files."""
+"""Facts about the patient in a file appear in no response, log, metric or file name."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from mutations import DEEP
 from served import send, serving, until
 
 from gliascope.io.facts import pseudonym
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 
 STUDY = "1.2.840.99999.4711"
 SECRETS = {
@@ -46,7 +46,7 @@ def test_nothing_of_a_patient_is_told_or_logged(
     temporary.mkdir()
     files = uploads(tmp_path)
     told: list[str] = []
-    with serving([Source("quadrants", bundle_path)], temporary=temporary, audit_log=audit) as client:
+    with serving([ModelSource("quadrants", bundle_path)], temporary=temporary, audit_log=audit) as client:
         for file in files:
             told.append(client.post("/v1/predict", files=send(file)).text)
         both = client.post("/v1/predict", files=send(*files))
@@ -74,7 +74,7 @@ def test_studies_are_hashed_with_a_secret(bundle_path: Path, tmp_path: Path) -> 
     file = uploads(tmp_path)[0]
     studies = []
     for settings in ({}, {}, {"salt": "s" * 32}, {"salt": "s" * 32}):
-        with serving([Source("quadrants", bundle_path)], **settings) as client:
+        with serving([ModelSource("quadrants", bundle_path)], **settings) as client:
             answer = client.post("/v1/predict", files=send(file))
             studies.append(answer.json()["slices"][0]["study"])
     assert len(set(studies)) == 3
@@ -87,7 +87,7 @@ def test_studies_are_hashed_with_a_secret(bundle_path: Path, tmp_path: Path) -> 
 
 def test_the_audit_log_names_routes_by_their_templates(bundle_path: Path, tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
-    with serving([Source("quadrants", bundle_path)], audit_log=audit) as client:
+    with serving([ModelSource("quadrants", bundle_path)], audit_log=audit) as client:
         client.get("/v1/jobs/Mustermann")
         client.get("/v1/model?model=Mustermann")
         client.get("/Mustermann")

@@ -6,9 +6,9 @@ from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
 from gliascope.errors import GliascopeError
-from gliascope.server.keys import KeyRing, require
-from gliascope.server.ratelimit import RateLimiter, within_rate
-from gliascope.server.refusal import Refusal
+from gliascope.server.api_error import ApiError
+from gliascope.server.keys import KeyRing, require_scope
+from gliascope.server.ratelimit import RateLimiter, check_rate
 
 
 def test_too_many_are_told_when_to_come_back() -> None:
@@ -16,7 +16,7 @@ def test_too_many_are_told_when_to_come_back() -> None:
     for _ in range(3):
         limiter.check("a")
     for _ in range(5):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(ApiError) as caught:
             limiter.check("a")
     assert (caught.value.status, caught.value.code) == (429, "too_many_requests")
     assert 1 <= int(caught.value.headers["Retry-After"]) <= 60
@@ -27,7 +27,7 @@ def test_the_window_moves() -> None:
     limiter = RateLimiter("2/second")
     limiter.check("a")
     limiter.check("a")
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         limiter.check("a")
     time.sleep(1.1)
     limiter.check("a")
@@ -43,11 +43,11 @@ def test_keys_are_counted_apart_and_addresses_without_keys() -> None:
     app = FastAPI()
     app.state.keys, app.state.origins, app.state.rate = None, (), RateLimiter("2/minute")
 
-    @app.exception_handler(Refusal)
-    async def refusal(request: Request, error: Refusal) -> JSONResponse:
+    @app.exception_handler(ApiError)
+    async def refusal(request: Request, error: ApiError) -> JSONResponse:
         return JSONResponse({}, error.status, error.headers)
 
-    @app.get("/", dependencies=[Depends(require("predict")), Depends(within_rate)])
+    @app.get("/", dependencies=[Depends(require_scope("predict")), Depends(check_rate)])
     async def answer() -> str:
         return "answer"
 

@@ -1,4 +1,4 @@
-"""Schemathesis: what OpenAPI says is what the server does."""
+"""The server's responses agree with its OpenAPI document (Schemathesis)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from served import RATE, png, send, until
 
 from gliascope.server.app import create_app
 from gliascope.server.keys import KeyRing
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 from gliascope.server.settings import Settings
 
 FEW, EXAMPLES = 4, 15
@@ -30,7 +30,7 @@ def api(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     ring, secret = KeyRing().add("admin", ("admin",))
     ring.save(folder / "keys.json")
     chosen = Settings(keys=folder / "keys.json", rate=RATE, workers=1, temporary=folder, jobs_waiting=1000)
-    app = create_app(chosen, [Source("quadrants", bundle_path)])
+    app = create_app(chosen, [ModelSource("quadrants", bundle_path)])
     config = SchemathesisConfig.from_dict(
         {
             "seed": 1,

@@ -1,4 +1,4 @@
-"""All files of a request are at hand together: those of one series share a grey scale."""
+"""Files of one series in a request share a grey scale."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""The command, as a process of its own."""
+"""`gliascope serve` in a process of its own."""
 
 import os
 import re
@@ -98,7 +98,7 @@ def test_nobody_fetching_it_ends_all_the_same(bundle: Path, tmp_path: Path) -> N
 
 
 def test_a_second_signal_ends_it_at_once(running: Running, tmp_path: Path) -> None:
-    """And tidily."""
+    """A second signal stops the server at once, and no file is left."""
     running.client.post("/v1/jobs", files=send(("v.nii.gz", volume(tmp_path, 1500))))
     running.process.send_signal(signal.SIGTERM)
     until(lambda: running.client.get("/readyz").status_code == 503)
@@ -162,9 +162,9 @@ def test_serving_needs_no_torch_and_help_needs_no_server(bundle: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from gliascope.cli import app; "
         "assert not {'fastapi', 'onnxruntime', 'numpy'} & set(sys.modules), 'help is slow'; "
-        "from gliascope.server.app import create_app; from gliascope.server.models import Source; "
+        "from gliascope.server.app import create_app; from gliascope.server.models import ModelSource; "
         "from gliascope.server.settings import Settings; "
-        f"create_app(Settings(), [Source('q', Path({str(bundle)!r}))]); "
+        f"create_app(Settings(), [ModelSource('q', Path({str(bundle)!r}))]); "
         "print({'torch', 'timm', 'sklearn', 'matplotlib', 'jinja2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS)

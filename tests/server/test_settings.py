@@ -33,7 +33,7 @@ def test_beyond_this_machine_keys_are_needed(host: str, tmp_path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.1.1", "::1", "localhost"])
 def test_on_this_machine_they_are_not(host: str) -> None:
-    assert load_settings(host=host).loopback
+    assert load_settings(host=host).is_loopback
 
 
 def test_tls_needs_both_files(tmp_path) -> None:

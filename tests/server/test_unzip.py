@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gliascope.runtime.unzip import is_zip
-from gliascope.server.refusal import UploadError
+from gliascope.server.api_error import UploadError
 from gliascope.server.unzip import unzip
 
 

@@ -13,9 +13,9 @@ from mutations import case
 from starlette.requests import Request
 
 from gliascope.server import uploads
+from gliascope.server.api_error import UploadError
 from gliascope.server.multipart import printable_name
-from gliascope.server.refusal import UploadError
-from gliascope.server.uploads import Upload, UploadLimits, receive_files, sweep, upload_folder
+from gliascope.server.uploads import Upload, UploadLimits, receive_files, remove_stale_folders, upload_folder
 
 LIMITS = UploadLimits(
     total_bytes=400_000, file_bytes=100_000, files=5, unpacked_bytes=300_000, ratio=50, seconds=5
@@ -237,13 +237,17 @@ def test_folders_are_private_and_removed_whatever_happens(tmp_path: Path) -> Non
 
 
 def test_what_a_killed_server_left_is_swept_but_not_what_is_in_use(tmp_path: Path) -> None:
-    (tmp_path / f"{uploads.PREFIX}dead").mkdir()
-    (tmp_path / f"{uploads.PREFIX}dead" / "file").write_bytes(b"patient")
+    (tmp_path / f"{uploads.FOLDER_PREFIX}dead").mkdir()
+    (tmp_path / f"{uploads.FOLDER_PREFIX}dead" / "file").write_bytes(b"patient")
     (tmp_path / "another").mkdir()
-    (tmp_path / f"{uploads.PREFIX}link").symlink_to(tmp_path / "another")
+    (tmp_path / f"{uploads.FOLDER_PREFIX}link").symlink_to(tmp_path / "another")
     with upload_folder(tmp_path) as folder:
-        assert sweep(tmp_path) == 1
-        assert {path.name for path in tmp_path.iterdir()} == {folder.name, "another", f"{uploads.PREFIX}link"}
+        assert remove_stale_folders(tmp_path) == 1
+        assert {path.name for path in tmp_path.iterdir()} == {
+            folder.name,
+            "another",
+            f"{uploads.FOLDER_PREFIX}link",
+        }
 
 
 def test_a_full_disk_is_507(small_disk: Path) -> None:
@@ -262,7 +266,7 @@ def test_other_errors_of_the_disk_are_not_the_clients(
     def fail(self: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("gliascope.server.multipart.FileParts.flush", fail)
+    monkeypatch.setattr("gliascope.server.multipart.FilePartWriter.flush", fail)
     with pytest.raises(OSError, match="Input/output"):
         receive(tmp_path, *multipart(named(("a", b"x"))))
 

@@ -1,4 +1,4 @@
-"""Workers that hang, die, are killed, or want too much."""
+"""Workers that hang, die, are killed, or exceed a limit."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def picture(tmp_path: Path) -> Path:
 def test_a_file_that_hangs_the_decoder_is_rejected_in_time(
     picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "work", decoders.hang)
+    monkeypatch.setattr(worker, "run_task", decoders.hang)
     limits = replace(LIMITS, seconds=1)
     began = time.monotonic()
     with rejected("decoding took too long"):
@@ -39,7 +39,7 @@ def test_a_file_that_hangs_the_decoder_is_rejected_in_time(
 
 
 def test_a_decoder_deaf_to_sigterm_is_killed(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "work", decoders.hang_deaf)
+    monkeypatch.setattr(worker, "run_task", decoders.hang_deaf)
     with rejected("decoding took too long"):
         decode(picture, replace(LIMITS, seconds=0.5))
     assert_ended(picture.with_name("pid"))
@@ -48,14 +48,14 @@ def test_a_decoder_deaf_to_sigterm_is_killed(picture: Path, monkeypatch: pytest.
 def test_a_file_that_kills_the_decoder_is_rejected_after_two_tries(
     picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "work", decoders.die)
+    monkeypatch.setattr(worker, "run_task", decoders.die)
     with rejected("decoding failed"):
         decode(picture)
     assert picture.with_name("deaths").read_text() == "xx"
 
 
 def test_a_worker_killed_from_outside_costs_one_retry(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "work", decoders.die_once)
+    monkeypatch.setattr(worker, "run_task", decoders.die_once)
     (one,) = decode(picture)
     assert one.slice.pixels.shape == (6, 8)
 
@@ -73,13 +73,13 @@ def test_an_idle_worker_may_be_killed(picture: Path) -> None:
 
 
 def test_a_cancelled_request_frees_its_worker(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = worker.work
-    monkeypatch.setattr(worker, "work", decoders.hang)
+    real = worker.run_task
+    monkeypatch.setattr(worker, "run_task", decoders.hang)
 
     async def use(decoder: Decoder) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(decoder.decode(picture, PREPROCESSING), 1)
-        monkeypatch.setattr(worker, "work", real)
+        monkeypatch.setattr(worker, "run_task", real)
         began = time.monotonic()
         assert len(await decoder.decode(picture, PREPROCESSING)) == 1
         assert time.monotonic() - began < 5
@@ -89,10 +89,10 @@ def test_a_cancelled_request_frees_its_worker(picture: Path, monkeypatch: pytest
 
 
 def test_memory_and_files_are_limited(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "work", decoders.devour)
+    monkeypatch.setattr(worker, "run_task", decoders.devour)
     with rejected("not enough memory to decode it"):
         decode(picture)
-    monkeypatch.setattr(worker, "work", decoders.fill)
+    monkeypatch.setattr(worker, "run_task", decoders.fill)
     with rejected("too large when decoded"):
         decode(picture, replace(LIMITS, file_bytes=2**23))
 
@@ -100,10 +100,10 @@ def test_memory_and_files_are_limited(picture: Path, monkeypatch: pytest.MonkeyP
 def test_limits_cannot_be_lifted_and_output_goes_nowhere(
     picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "work", decoders.limits_seen)
+    monkeypatch.setattr(worker, "run_task", decoders.limits_seen)
     with pytest.raises(ReadError) as caught:
         decode(picture)
-    most = (0, LIMITS.memory_bytes, LIMITS.file_bytes, int(LIMITS.tasks * LIMITS.seconds) + 1)
+    most = (0, LIMITS.memory_bytes, LIMITS.file_bytes, int(LIMITS.tasks_per_worker * LIMITS.seconds) + 1)
     assert caught.value.reason == repr([(limit, limit) for limit in most])
     assert caught.value.detail == repr([os.devnull] * 3)
 
@@ -116,7 +116,7 @@ def test_workers_are_replaced_after_some_files(picture: Path) -> None:
             seen |= set(processes(decoder))
         return seen
 
-    assert len(with_decoder(use, replace(LIMITS, tasks=2))) >= 3
+    assert len(with_decoder(use, replace(LIMITS, tasks_per_worker=2))) >= 3
 
 
 def test_workers_end_with_the_server(picture: Path) -> None:

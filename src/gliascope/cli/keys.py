@@ -22,10 +22,10 @@ def add(
     ] = None,
 ) -> None:
     """Make a key and print it, once; the file keeps its hash only."""
-    from gliascope.server.keys import KeyRing, scopes
+    from gliascope.server.keys import KeyRing, parse_scopes
 
     ring = KeyRing.load(file) if file.exists() else KeyRing()
-    ring, secret = ring.add(name, scopes(scope or ["predict"]))
+    ring, secret = ring.add(name, parse_scopes(scope or ["predict"]))
     ring.save(file)
     typer.echo(secret)
     typer.echo(f"keep it: it is in {printable(str(file))} as a hash only", err=True)

@@ -1,4 +1,4 @@
-"""Who asked what when, without a word about patients."""
+"""Audit log: one JSON line for each request to /v1, without file names or anything else about patients."""
 
 import json
 import logging
@@ -10,15 +10,34 @@ from pathlib import Path
 
 from gliascope.server.multipart import printable_name
 
-QUIET = ("pydicom", "nibabel", "nibabel.global", "PIL", "python_multipart")
-"""Loggers of libraries that quote what they stumble over, which may name a patient."""
+SILENCED_LOGGERS = ("pydicom", "nibabel", "nibabel.global", "PIL", "python_multipart")
+"""Loggers of libraries whose messages quote the content of files, which may name a patient."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One answered request. `route` is its template, as /v1/jobs/{id}: an id opens a job.
+class AuditEvent:
+    """One answered request: a line of the audit log.
 
-    key: whose, "" on a server without keys. model: by name. files, slices: how many. Never a file's name.
+    Attributes
+    ----------
+    request_id
+        Value of the header X-Request-ID.
+    key
+        Name of the API key; "" on a server without keys.
+    client
+        Address of the client.
+    method
+        HTTP method.
+    route
+        Template of the route, such as /v1/jobs/{job}: whoever knows a job's id can read the job.
+    status
+        HTTP status.
+    milliseconds
+        Time from the request to the end of the response.
+    model
+        Name of the model; None where no model was used.
+    files, slices
+        Numbers of files received and of slices predicted.
     """
 
     request_id: str
@@ -34,20 +53,30 @@ class Event:
 
 
 class AuditLog:
-    """JSON lines, appended to a file of mode 0600; after a rotation, to the new one.
+    """File of JSON lines (mode 0600) to which events are appended. It may be rotated while it is in use.
 
-    Raises OSError where the file cannot be opened. A disk that is full later stops no request: standard
-    error then says that a line is missing.
+    An event that cannot be written, on a full disk for example, fails no request; a message on standard error
+    says that a line is missing.
+
+    Parameters
+    ----------
+    path
+        File to append to; it is created if it does not exist.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         path.touch(mode=0o600)
         self._handler = _Handler(path, encoding="utf-8")
 
-    def write(self, event: Event) -> None:
-        """Append one line."""
+    def write(self, event: AuditEvent) -> None:
+        """Append one event, with the current time."""
         fields = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(event)}
-        # What a client chose, such as its address behind a proxy, is cut and made printable.
+        # A client chooses some of the texts (its address behind a proxy): they are cut and made printable.
         clean = {
             name: printable_name(value) if isinstance(value, str) else value for name, value in fields.items()
         }
@@ -58,9 +87,12 @@ class AuditLog:
         self._handler.close()
 
 
-def quiet_libraries() -> None:
-    """Let no library log or warn about what it reads; for the server's process, workers are mute anyway."""
-    for name in QUIET:
+def silence_libraries() -> None:
+    """Switch off the loggers of libraries that quote file contents, in this process.
+
+    Decoding workers need no such call: `decode_limits.limit_process` discards their output.
+    """
+    for name in SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 

@@ -1,4 +1,4 @@
-"""What every answer tells a browser not to do, and what no browser may ask."""
+"""Security headers of every response, and the check for requests from pages of other sites."""
 
 from collections.abc import Collection
 
@@ -26,21 +26,21 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _YEAR = 365 * 24 * 3600
-_KEPT = ("/static/",)
-"""Paths whose answers a browser may keep, if it asks each time whether they are still good."""
+_CACHEABLE = "/static/"
+"""Start of the paths whose responses a browser may cache, if it revalidates them each time."""
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds them to every answer, errors too.
+    """ASGI middleware that adds security headers to every response, also to errors.
 
-    Answers are never stored, but for the page's own files. Under TLS, browsers are told to stay with it.
+    Only the page's own files may be cached. Under TLS, the header Strict-Transport-Security is added.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wrap one connection."""
+        """Handle one connection, as ASGI defines it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -49,7 +49,8 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
-                headers["Cache-Control"] = "no-cache" if scope["path"].startswith(_KEPT) else "no-store"
+                cacheable = scope["path"].startswith(_CACHEABLE)
+                headers["Cache-Control"] = "no-cache" if cacheable else "no-store"
                 if scope["scheme"] == "https":
                     headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
             await send(message)
@@ -57,11 +58,18 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def cross_site(headers: Headers, origins: Collection[str] = ()) -> bool:
-    """Whether a page of another site makes the browser ask this, by what the browser itself says.
+def is_cross_site(headers: Headers, origins: Collection[str] = ()) -> bool:
+    """Whether a page of another site made the browser send this request.
 
-    Pages of `origins` are let in. A server without keys has nothing else to tell its user from a page that
-    its user visits.
+    The browser says so in the header Sec-Fetch-Site. A server without keys has no other means to tell its
+    user's requests from those of a page that the user visits.
+
+    Parameters
+    ----------
+    headers
+        Headers of the request.
+    origins
+        Origins whose pages may send requests.
     """
     foreign = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
     return foreign and headers.get("origin") not in origins

@@ -1,4 +1,4 @@
-"""Bundles side by side, each with its engine's thread, and replaced while they are used."""
+"""The models of a server: loaded bundles, each with its batcher, that can be reloaded while in use."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -13,125 +13,184 @@ from gliascope.errors import BundleError, GliascopeError
 from gliascope.inference.bundle import Bundle, read_card
 from gliascope.inference.predict import Predictor, PreparedSlice
 from gliascope.io.slices import Slice
+from gliascope.server.api_error import ApiError
 from gliascope.server.batching import Batcher
-from gliascope.server.refusal import Refusal
 
 RELOADED, UNCHANGED = "reloaded", "unchanged"
 OnRun = Callable[[str, int, float], None]
-"""Told of every run of a graph: the model's name, slices, seconds."""
+"""Called after every run of a graph with the model's name, the number of slices and the seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A Bundle's folder or .zip, and the name that clients choose it by."""
+class ModelSource:
+    """A bundle to serve.
+
+    Attributes
+    ----------
+    name
+        Name by which clients choose the model.
+    path
+        The bundle's folder or .zip file.
+    """
 
     name: str
     path: Path
 
 
 @dataclass(slots=True, eq=False)
-class Model:
-    """A Bundle, loaded. `users` are the requests and jobs that began with it and have not ended.
+class ServedModel:
+    """A loaded bundle.
 
-    reload_failed: why it is not what lies there now, if the last attempt to load that failed.
+    Attributes
+    ----------
+    source
+        Name and path of the bundle.
+    bundle, card
+        Its content and its model card; None without a card.
+    predictor
+        The loaded graph with preprocessing and calibrator.
+    batcher
+        The thread that runs the graph.
+    uses
+        Number of requests and jobs that use the model.
+    retired
+        Whether another model has replaced it.
+    reload_failed
+        Why the last reload failed; None if it did not.
     """
 
-    source: Source
+    source: ModelSource
     bundle: Bundle
     card: str | None
     predictor: Predictor
     batcher: Batcher
-    users: int = 0
+    uses: int = 0
     retired: bool = False
     reload_failed: str | None = None
 
     @property
     def name(self) -> str:
-        """What clients choose it by."""
+        """Name by which clients choose the model."""
         return self.source.name
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Keep the engine running inside, also when the model is replaced meanwhile."""
-        self.users += 1
+    def in_use(self) -> Iterator[None]:
+        """Keep the engine running during a `with` block, also if the model is replaced meanwhile."""
+        self.uses += 1
         try:
             yield
         finally:
-            self.users -= 1
+            self.uses -= 1
             self._close_if_unused()
 
     def retire(self) -> None:
-        """End the engine's thread as soon as nobody uses it."""
+        """End the engine's thread as soon as no request and no job uses the model."""
         self.retired = True
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
-        if self.retired and self.users == 0:
+        if self.retired and self.uses == 0:
             self.batcher.close()
 
 
-class Models:
-    """By name; the first is the default. Raises BundleError where one cannot be loaded."""
+class ModelRegistry:
+    """All models of a server.
 
-    def __init__(self, sources: Sequence[Source], batch: int, on_run: OnRun) -> None:
-        self._batch = batch
+    Parameters
+    ----------
+    sources
+        Bundles to load; the first is the default model.
+    batch_slices
+        Most slices in one run of a graph.
+    on_run
+        Called after every run of a graph, in the engine's thread.
+
+    Raises
+    ------
+    BundleError
+        If a bundle cannot be loaded.
+    """
+
+    def __init__(self, sources: Sequence[ModelSource], batch_slices: int, on_run: OnRun) -> None:
+        self._batch_slices = batch_slices
         self._on_run = on_run
         self._reloading = asyncio.Lock()
         self._models = {source.name: self._load(source) for source in sources}
 
-    def __iter__(self) -> Iterator[Model]:
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(list(self._models.values()))
 
-    def get(self, name: str | None) -> Model:
-        """The model of that name, or the first. Raises Refusal where there is none."""
+    def get(self, name: str | None) -> ServedModel:
+        """Return the model of a name; None gives the default. Raises ApiError (404) if there is none."""
         if name is None:
             return next(iter(self._models.values()))
         if name not in self._models:
-            raise Refusal(404, "unknown_model", f"no such model; there are: {', '.join(self._models)}")
+            raise ApiError(404, "unknown_model", f"no such model; choose from {', '.join(self._models)}")
         return self._models[name]
 
     async def reload(self) -> dict[str, str]:
-        """Load all again from where they lie; says of each what came of it.
+        """Load all bundles again.
 
-        One that cannot be loaded keeps serving what it was. Each is swapped at once: whoever began with the
-        old one ends with it.
+        A model whose bundle cannot be loaded stays as it is. Requests and jobs that have begun with a model
+        that is replaced end with it.
+
+        Returns
+        -------
+        dict
+            By model: "reloaded", "unchanged", or "failed: " and the reason.
         """
         async with self._reloading:
             return {model.name: await self._reload(model) for model in self}
 
-    async def _reload(self, old: Model) -> str:
+    async def _reload(self, old: ServedModel) -> str:
         try:
             bundle, card = await run_in_threadpool(_read, old.source.path)
             if bundle == old.bundle and card == old.card:
                 old.reload_failed = None
                 return UNCHANGED
             new = await run_in_threadpool(self._load, old.source)
-        except Exception as error:  # whatever it is, the other models are loaded again
-            old.reload_failed = _without(old.source.path, error)
+        except Exception as error:  # any exception: the other models must still be reloaded
+            old.reload_failed = _without_path(old.source.path, error)
             return f"failed: {old.reload_failed}"
         self._models[new.name] = new
         old.retire()
         return RELOADED
 
     def close(self) -> None:
-        """End all engines' threads once they have finished what they were given."""
+        """End the threads of all engines as soon as the models are no longer in use."""
         for model in self:
             model.retire()
 
-    def _load(self, source: Source) -> Model:
+    def _load(self, source: ModelSource) -> ServedModel:
         bundle, card = _read(source.path)
         predictor = Predictor.load(bundle)
-        _try(predictor, source.path)
+        _check_runs(predictor, source.path)
         batcher = Batcher(
-            predictor.engine, self._batch, lambda slices, seconds: self._on_run(source.name, slices, seconds)
+            predictor.engine,
+            self._batch_slices,
+            lambda slices, seconds: self._on_run(source.name, slices, seconds),
         )
-        return Model(source, bundle, card, predictor, batcher)
+        return ServedModel(source, bundle, card, predictor, batcher)
 
 
-def parse_sources(arguments: Sequence[str]) -> list[Source]:
-    """Sources of `NAME=BUNDLE` or `BUNDLE`, whose name is then its folder's, or for `bundle` the one above.
+def parse_sources(arguments: Sequence[str]) -> list[ModelSource]:
+    """Parse the bundles of a command line.
 
-    Raises GliascopeError where two have one name.
+    Parameters
+    ----------
+    arguments
+        `NAME=BUNDLE` or `BUNDLE` each. Without a name, the model is named after the bundle's folder or file,
+        or after the folder above if that is called "bundle".
+
+    Returns
+    -------
+    list of ModelSource
+        In the order given.
+
+    Raises
+    ------
+    GliascopeError
+        If two models have the same name.
     """
     sources = []
     for argument in arguments:
@@ -139,11 +198,11 @@ def parse_sources(arguments: Sequence[str]) -> list[Source]:
         # A path may hold an equals sign itself.
         if not equals or "/" in name or Path(argument).exists():
             name, path = "", argument
-        sources.append(Source(name or _name_of(Path(path)), Path(path)))
+        sources.append(ModelSource(name or _name_of(Path(path)), Path(path)))
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise GliascopeError(f"two bundles are called {name}; name them: NAME=BUNDLE")
+            raise GliascopeError(f"two bundles are called {name}; give them names: NAME=BUNDLE")
     return sources
 
 
@@ -156,8 +215,8 @@ def _read(path: Path) -> tuple[Bundle, str | None]:
     return Bundle.load(path), read_card(path)
 
 
-def _try(predictor: Predictor, path: Path) -> None:
-    """Let it predict a black slice: a graph may load and still not be what bundle.json says."""
+def _check_runs(predictor: Predictor, path: Path) -> None:
+    """Raise BundleError unless a black slice can be predicted: a graph that loads may still not fit."""
     black = np.zeros(predictor.info.preprocessing.shape, dtype=np.uint8)
     try:
         predictor.findings([PreparedSlice(Slice(black, path, 0, "png"), black)])
@@ -166,7 +225,7 @@ def _try(predictor: Predictor, path: Path) -> None:
         raise BundleError(f"{path}: the model does not run ({message}); make the bundle again") from None
 
 
-def _without(path: Path, error: Exception) -> str:
-    """The error's message, in one line and without the server's path."""
+def _without_path(path: Path, error: Exception) -> str:
+    """Message of an error, in one line and without the path of the bundle."""
     message = str(error) if isinstance(error, GliascopeError) else f"{type(error).__name__}: {error}"
     return " ".join(message.replace(str(path), "the bundle").split())

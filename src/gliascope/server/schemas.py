@@ -1,4 +1,4 @@
-"""What goes over the wire, as OpenAPI shows it."""
+"""Types of the HTTP API's JSON, as OpenAPI shows them."""
 
 from typing import Any, Literal
 
@@ -55,66 +55,68 @@ def _example(value: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
-class Said(BaseModel):
-    """What the model says of a slice or a study; docs/trust.md tells what each number means."""
+class FindingFields(BaseModel):
+    """What findings of slices and of studies have in common; docs/trust.md explains each number."""
 
-    label: str = Field(description="the likeliest class")
+    label: str = Field(description="the most probable class")
     probabilities: dict[str, float] = Field(description="by class; calibrated if the model has a calibrator")
     prediction_set: list[str] | None = Field(
-        description="the classes that the truth is among, at the level; of slices only"
+        description="the true class is among these at the calibrated level; null for studies"
     )
     outlier_score: float | None = Field(
-        description="past 1, it is unlike all that the model knows; a study's is the median of its slices'"
+        description="above 1, a slice is unlike the training data; for a study, the median of its slices"
     )
     verdict: Literal["accepted", "uncertain", "out of scope", "unchecked"]
-    notes: list[str] = Field(description="what to know of how the slice was read, a sentence each")
+    notes: list[str] = Field(description="remarks on how the slice was read, a sentence each")
 
 
-class _Slice(BaseModel):
+class _SliceFields(BaseModel):
     file: str = Field(description="the name that the client gave the file")
-    slice: int = Field(description="place within the file, from 0")
-    study: str | None = Field(description="a salted hash of what the file calls its study")
+    slice: int = Field(description="position within the file, from 0")
+    study: str | None = Field(description="salted hash of the file's study identifier")
     width: int = Field(description="in pixels")
     height: int = Field(description="in pixels")
-    plane: str | None = Field(description="axial, coronal or sagittal, the nearest, where the file says")
-    modality: str | None = Field(description="DICOM code, where the file says")
+    plane: str | None = Field(
+        description="the nearest of axial, coronal and sagittal; null if not in the file"
+    )
+    modality: str | None = Field(description="DICOM code; null if not in the file")
     kind: str | None = Field(
-        description="localizer or derived map, which have no say in the study; null for an ordinary slice"
+        description="localizer or derived map, which do not count for the study; null for an ordinary slice"
     )
 
 
-class SliceFinding(Said, _Slice):
-    """Of one slice."""
+class SliceFinding(FindingFields, _SliceFields):
+    """The finding of one slice."""
 
     model_config = _example(_SLICE)
 
     saliency: str | None = Field(
-        None, description="base64 of an RGBA PNG of the slice's size; the more opaque, the more it counted"
+        None, description="base64 of an RGBA PNG of the slice's size; the more opaque, the more important"
     )
 
 
-class _Study(BaseModel):
+class _StudyFields(BaseModel):
     file: str = Field(description="the first of its files")
     study: str
     modality: str | None
-    slices: int = Field(description="how many")
+    slices: int = Field(description="number of slices")
     aggregation: str = Field(
-        AGGREGATION_DESCRIPTION, description="how the slices' probabilities were put together"
+        AGGREGATION_DESCRIPTION, description="how the slices' probabilities were combined"
     )
 
 
-class StudyFinding(Said, _Study):
-    """Of all slices of a study together."""
+class StudyFinding(FindingFields, _StudyFields):
+    """The finding of a study, from all its slices."""
 
     model_config = _example(_STUDY)
 
     verdict: Literal["out of scope", "unchecked"] = Field(
-        description="out of scope where fewer than half of its slices are in scope, else unchecked"
+        description="out of scope if fewer than half of its slices are in scope, else unchecked"
     )
 
 
 class Reject(BaseModel):
-    """A file that was set aside."""
+    """A file that could not be read, or is not an image."""
 
     model_config = _example(_REJECT)
 
@@ -124,14 +126,14 @@ class Reject(BaseModel):
 
 
 class ModelId(BaseModel):
-    """Which model answered."""
+    """The model that made a prediction."""
 
     name: str
-    sha256: str = Field(description="of the graph")
+    sha256: str = Field(description="SHA-256 of the graph")
 
 
 class Prediction(BaseModel):
-    """The answer to a request's files."""
+    """The findings of all files of a request."""
 
     model_config = _example(_PREDICTION)
 
@@ -143,15 +145,15 @@ class Prediction(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong, and the remedy."""
+    """An error and its remedy."""
 
-    code: str = Field(description="snake_case, for programs")
+    code: str = Field(description="kind of error, in snake_case, for programs")
     message: str = Field(description="one line, for people")
     request_id: str = Field(description="also in the header X-Request-ID; name it when you ask for help")
 
 
 class Error(BaseModel):
-    """Every error looks like this."""
+    """The form of every error response."""
 
     model_config = _example(
         {
@@ -167,7 +169,7 @@ class Error(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     slices_done: int
     files_done: int
@@ -175,7 +177,7 @@ class Progress(BaseModel):
 
 
 class Job(BaseModel):
-    """A job; `result` once it is done, `error` once it has failed."""
+    """A job; `result` is set once it is done, `error` once it has failed."""
 
     model_config = _example(
         {
@@ -200,23 +202,23 @@ class CalibratorFacts(BaseModel):
     """How probabilities are calibrated, and what the prediction sets promise."""
 
     level: float = Field(description="share of patients whose sets hold the truth")
-    method: Literal["lac"] = Field(default="lac", description="of the prediction sets")
+    method: Literal["lac"] = Field(default="lac", description="method of the prediction sets")
     temperature: float
-    groups: int = Field(description="patients that the sets were calibrated on")
+    groups: int = Field(description="number of patients that the sets were calibrated on")
 
 
 class ModelFacts(BaseModel):
-    """All that is known of a model."""
+    """Description of a model."""
 
     name: str
     sha256: str
     recipe: str
-    classes: dict[str, str | None] = Field(description="each with what it stands for, where we know")
+    classes: dict[str, str | None] = Field(description="by class: its description, or null if none is known")
     preprocessing: dict[str, Any]
     calibrator: CalibratorFacts | None
     metrics: dict[str, HeadlineMetrics]
     parameters: int
-    saliency: bool = Field(description="whether it can say where it looked")
+    saliency: bool = Field(description="whether the model gives saliency maps")
     licences: dict[str, str]
     versions: dict[str, str]
     card: str | None = Field(description="the model card, Markdown")
@@ -231,22 +233,25 @@ class ModelSummary(BaseModel):
     recipe: str
     classes: list[str]
     saliency: bool
-    default: bool = Field(description="whether it answers where none is named")
+    default: bool = Field(description="whether requests that name no model use it")
     reload_failed: str | None = Field(
-        description="why the model is still what it was, where what lies there now cannot be loaded"
+        description="why the last reload of the bundle failed; null if it did not"
     )
 
 
 class Reloaded(BaseModel):
-    """By model: `reloaded`, `unchanged`, or `failed: ` and why; a failed one keeps serving what it was."""
+    """Result of a reload: by model `reloaded`, `unchanged`, or `failed: ` and why.
+
+    A model whose reload failed is served as before.
+    """
 
     model_config = _example({"models": {"tumours": "reloaded", "other": "failed: the bundle: not a bundle"}})
 
     models: dict[str, str]
-    keys: str | None = Field(None, description="what came of the file of keys, where there is one")
+    keys: str | None = Field(None, description="result of reloading the key file; null without one")
 
 
 class Health(BaseModel):
-    """Whether the server lives, and whether it takes work."""
+    """State of the server; it accepts work only while the status is ok."""
 
     status: Literal["ok", "starting", "stopping"]

@@ -1,4 +1,4 @@
-"""One process: uvicorn, and what signals do."""
+"""The server process: uvicorn, its socket, and the handling of signals."""
 
 import asyncio
 import copy
@@ -19,7 +19,7 @@ from gliascope import RESEARCH_USE
 from gliascope.errors import GliascopeError
 from gliascope.server.app import create_app
 from gliascope.server.context import Context
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 from gliascope.server.settings import Settings
 
 _BACKLOG = 2048
@@ -29,10 +29,20 @@ _LAST_SECONDS = 2
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, sources: Sequence[Source]) -> None:
-    """Serve until SIGTERM or Ctrl-C; SIGHUP reloads.
+def run(settings: Settings, sources: Sequence[ModelSource]) -> None:
+    """Serve bundles until SIGTERM or Ctrl-C. SIGHUP reloads the bundles and the key file.
 
-    Raises GliascopeError where the address is taken, or a Bundle or the file of keys cannot be loaded.
+    Parameters
+    ----------
+    settings
+        Settings of the server.
+    sources
+        Bundles to serve; the first is the default model.
+
+    Raises
+    ------
+    GliascopeError
+        If the address is in use, or a bundle or the key file cannot be loaded.
     """
     _raise_open_files()
     app = create_app(settings, sources)
@@ -40,9 +50,9 @@ def run(settings: Settings, sources: Sequence[Source]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but told to end it first finishes what it took, and still answers meanwhile.
+    """uvicorn with a graceful stop: it finishes the accepted work before it closes its socket.
 
-    By itself it would close the door at once: nobody could fetch the job that was just finished.
+    uvicorn itself closes its socket first, so that nobody could fetch the result of a job any more.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -68,7 +78,7 @@ class _Server(uvicorn.Server):
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which then says nothing of where it listens."""
+        """Start as uvicorn does, and log the addresses, which uvicorn does not log for given sockets."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._context.reload(self._app)))
         await super().startup(sockets)
@@ -80,7 +90,7 @@ class _Server(uvicorn.Server):
             _log.info("serving %s on %s://%s:%d; Ctrl-C to stop. %s", names, scheme, host, port, RESEARCH_USE)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks to finish, the second to give up what is under way, and tidy up."""
+        """Finish the accepted work at the first signal; stop at once at the second, after cleaning up."""
         if self._stopping or self._loop is None:
             self.config.timeout_graceful_shutdown = _LAST_SECONDS
             self.should_exit = True
@@ -89,25 +99,26 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(lambda: self._begin(self._finish()))
 
     async def _finish(self) -> None:
-        _log.info("finishing what was taken; a second signal stops at once")
+        _log.info("finishing the accepted work; a second signal stops at once")
         end = time.monotonic() + self._seconds
         await self._context.drain(self._seconds)
-        # Answers that are still being sent may take what is left of the time.
+        # Responses that are still being sent may take the rest of the time.
         self.config.timeout_graceful_shutdown = max(_LAST_SECONDS, round(end - time.monotonic()))
         self.should_exit = True
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # the loop alone would not keep it alive
+        self._tasks.add(task)  # asyncio holds only a weak reference
         task.add_done_callback(self._tasks.discard)
 
 
 def _listen(settings: Settings) -> socket.socket:
+    """Open the server's socket."""
     kind = socket.SOCK_STREAM
     try:
         family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=kind)[0]
-        # The protocol is named because asyncio sends at once only from sockets that name it: else the body of
-        # an answer waits until its head is acknowledged, 40 ms.
+        # asyncio sets TCP_NODELAY only on sockets that name their protocol. Without it the body of a response
+        # waits 40 ms until its head is acknowledged.
         listening = socket.socket(family, kind, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
@@ -119,8 +130,8 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _raise_open_files() -> None:
-    """Decoded slices are mapped files, and many systems let a process open but 1,024 unless it asks."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    """Raise the limit of open files, often 1,024: decoded slices are mapped from files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,102 +1,104 @@
-"""The one way from uploaded files to a Prediction, for requests and jobs."""
+"""From uploaded files to a prediction, for requests and for jobs."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 
-from gliascope.errors import GliascopeError, ReadError
+from gliascope.errors import ReadError
 from gliascope.inference.finding import Finding
-from gliascope.inference.predict import Predictor, PreparedSlice
+from gliascope.inference.predict import PreparedSlice
 from gliascope.io import may_be_in_series
 from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesCollector, SeriesMember
 from gliascope.runtime.executors import cores
-from gliascope.server.answers import StudyNames, slice_finding, study_finding
+from gliascope.server.api_error import ApiError
 from gliascope.server.decoding import Decoder
-from gliascope.server.masks import Masks
+from gliascope.server.findings import StudyPseudonyms, slice_finding, study_finding
+from gliascope.server.masks import MaskDetector
 from gliascope.server.metrics import Metrics
-from gliascope.server.models import Model
-from gliascope.server.refusal import Refusal
+from gliascope.server.ordered import as_async, batched, map_in_order
+from gliascope.server.prediction_request import PredictionRequest, ProgressListener
 from gliascope.server.schemas import ModelId, Prediction, Reject, SliceFinding, StudyFinding
 from gliascope.server.uploads import Upload
-from gliascope.server.window import batches, each, in_order
 
 Result = TypeVar("Result")
-_RUNS = 2
-"""Batches of one order at a time: one in the engine, one being assessed and drawn."""
+_CONCURRENT_BATCHES = 2
+"""Batches of one request at a time: one in the engine, one that is assessed and drawn."""
 
 
-class Watch(Protocol):
-    """What a request or a job wants to know on the way."""
+class PredictionService:
+    """Decodes files in processes, predicts slices in batches, and assesses and draws them in threads.
 
-    def decoded(self, slices: int) -> None:
-        """A file has been read, as so many slices, 0 if rejected. May raise Refusal."""
-
-    def keep(self, number: int, one: PreparedSlice, finding: Finding) -> None:
-        """The slice in this place of the Prediction, if the Order says so; in a thread."""
-
-    def answered(self, slices: int) -> None:
-        """So many slices have been answered in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a client wants to know.
-
-    saliency: whether maps are part of the answer. keep: whether the Watch keeps slices.
+    Parameters
+    ----------
+    decoder
+        Decodes files.
+    metrics
+        Metrics of the server.
+    pseudonyms
+        Gives pseudonyms of studies.
+    batch_slices
+        Most slices of one request in a batch.
     """
 
-    model: Model
-    predictor: Predictor
-    uploads: Sequence[Upload]
-    saliency: bool = False
-    keep: bool = False
-
-
-def at_level(model: Model, level: float | None) -> Predictor:
-    """The model with prediction sets at the level, if one is wanted. Raises Refusal where it cannot be."""
-    try:
-        return model.predictor if level is None else model.predictor.with_level(level)
-    except GliascopeError as error:
-        raise Refusal(422, "bad_level", str(error)) from None
-
-
-class Service:
-    """Decodes in other processes, runs the graph in its thread, assesses and draws in threads."""
-
-    def __init__(self, decoder: Decoder, metrics: Metrics, studies: StudyNames, batch: int) -> None:
+    def __init__(
+        self, decoder: Decoder, metrics: Metrics, pseudonyms: StudyPseudonyms, batch_slices: int
+    ) -> None:
         self.decoder = decoder
         self.metrics = metrics
-        self.studies = studies
-        self.batch = batch
+        self.pseudonyms = pseudonyms
+        self.batch_slices = batch_slices
         self._drawing = asyncio.Semaphore(cores())
 
-    async def draw(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Call what works on pixels, in a thread; no more at a time than cores: slices may be large."""
+    async def run_on_pixels(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call a function that works on pixels in a thread, at most one for each core at a time.
+
+        The limit bounds the memory, since slices may be large.
+        """
         async with self._drawing:
             return await run_in_threadpool(function, *arguments)
 
-    async def predict(self, order: Order, watch: Watch) -> Prediction:
-        """Answer an order. A file that cannot be read is among the rejects; raises Refusal if none can."""
-        return await _Answering(self, order, watch).run()
+    async def predict(self, request: PredictionRequest, listener: ProgressListener) -> Prediction:
+        """Predict the files of a request.
+
+        Parameters
+        ----------
+        request
+            The files, and the model.
+        listener
+            Is told of the progress.
+
+        Returns
+        -------
+        Prediction
+            Its rejects are the files that cannot be read.
+
+        Raises
+        ------
+        ApiError
+            422 if no file can be read, 507 if the disk is full, or what the listener raises.
+        """
+        return await _PredictionRun(self, request, listener).run()
 
 
-class _Answering:
-    """One order on its way."""
+class _PredictionRun:
+    """One request while it is predicted."""
 
-    def __init__(self, service: Service, order: Order, watch: Watch) -> None:
+    def __init__(
+        self, service: PredictionService, request: PredictionRequest, listener: ProgressListener
+    ) -> None:
         self.service = service
-        self.order = order
-        self.watch = watch
-        self.names = {upload.path: upload.name for upload in order.uploads}
-        self.masks = Masks(order.uploads)
-        self.taken = 0
+        self.request = request
+        self.listener = listener
+        self.names = {upload.path: upload.name for upload in request.uploads}
+        self.masks = MaskDetector(request.uploads)
+        self.started = 0
         self.slices: list[SliceFinding] = []
         self.findings: list[Finding] = []
         self.rejects: list[Reject] = []
@@ -104,16 +106,18 @@ class _Answering:
         self.unreadable: dict[Path, ReadError] = {}
 
     async def run(self) -> Prediction:
-        service, model = self.service, self.order.model
-        await self._measure_series()
-        decoded = in_order(self._decode, each(self.masks.in_order), 2 * service.decoder.limits.workers)
-        async with aclosing(in_order(self._answer, batches(decoded, service.batch), _RUNS)) as answers:
-            async for slices, findings in answers:
+        service, model = self.service, self.request.model
+        await self._read_series_scales()
+        uploads = as_async(self.masks.ordered_uploads)
+        decoded = map_in_order(self._decode, uploads, 2 * service.decoder.limits.workers)
+        predicted = map_in_order(self._predict, batched(decoded, service.batch_slices), _CONCURRENT_BATCHES)
+        async with aclosing(predicted) as results:
+            async for slices, findings in results:
                 self.slices += slices
                 self.findings += findings
-                self.watch.answered(len(self.slices))
+                self.listener.on_slices_predicted(len(self.slices))
         if not self.slices:
-            raise self._unreadable()
+            raise self._no_readable_file()
         return Prediction(
             model=ModelId(name=model.name, sha256=model.bundle.info.model_sha256),
             slices=self.slices,
@@ -121,93 +125,108 @@ class _Answering:
             rejects=self.rejects,
         )
 
-    async def _measure_series(self) -> None:
-        """Find the grey scale of each series of several files; all files of an order are at hand together."""
-        sharing = await run_in_threadpool(_may_share, self.order.uploads)
-        if len(sharing) < 2:
+    async def _read_series_scales(self) -> None:
+        """Find the grey scale of each series that has several files among the uploads."""
+        candidates = await run_in_threadpool(_possible_series_members, self.request.uploads)
+        if len(candidates) < 2:
             return
         series, width = SeriesCollector(), 2 * self.service.decoder.limits.workers
-        async with aclosing(in_order(self._measure, each(sharing), width)) as members:
+        async with aclosing(map_in_order(self._read_member, as_async(candidates), width)) as members:
             async for member in members:
                 series.add(member)
         self.scales = {Path(name): scale for name, _, scale in series.scales()}
 
-    async def _measure(self, upload: Upload) -> SeriesMember | None:
+    async def _read_member(self, upload: Upload) -> SeriesMember | None:
+        folders = PurePosixPath(upload.name).parent.parts
         try:
-            return await self.service.decoder.measure(upload.path, PurePosixPath(upload.name).parent.parts)
+            return await self.service.decoder.read_series_member(upload.path, folders)
         except ReadError as error:
             self.unreadable[upload.path] = error
             return None
 
     async def _decode(self, upload: Upload) -> list[PreparedSlice]:
+        """Decode a file; one that cannot be read is added to the rejects and has no slices."""
         prepared: list[PreparedSlice] = []
-        path, wanted = upload.path, self.order.predictor.info.preprocessing
+        path, preprocessing = upload.path, self.request.predictor.info.preprocessing
         try:
             if path in self.unreadable:
                 raise self.unreadable[path]
             scale = {"scale": self.scales[path]} if path in self.scales else {}
-            prepared = await self.service.decoder.decode(path, wanted, **scale)
+            prepared = await self.service.decoder.decode(path, preprocessing, **scale)
             await self._check_mask(upload, prepared)
         except ReadError as error:
-            self.masks.decoded(upload, [])
+            self.masks.record_decoded(upload, [])
             _unlink(upload, prepared)
             prepared = []
             self.rejects.append(Reject(file=upload.name, reason=error.reason, detail=error.detail))
             self.service.metrics.rejects.labels(error.reason).inc()
         _unlink(upload, prepared)
-        self.watch.decoded(len(prepared))
+        self.listener.on_file_decoded(len(prepared))
         return prepared
 
     async def _check_mask(self, upload: Upload, prepared: list[PreparedSlice]) -> None:
         slices = [one.slice for one in prepared]
-        self.masks.decoded(upload, slices)
+        self.masks.record_decoded(upload, slices)
         await self.masks.check(upload, slices)
 
-    async def _answer(self, batch: list[PreparedSlice]) -> tuple[list[SliceFinding], list[Finding]]:
-        first = self.taken
-        self.taken += len(batch)
-        outputs = await self.order.model.batcher.run(np.stack([one.input for one in batch]))
+    async def _predict(self, batch: list[PreparedSlice]) -> tuple[list[SliceFinding], list[Finding]]:
+        """Findings of a batch of slices: those of the API, and the predictor's without their maps."""
+        first = self.started
+        self.started += len(batch)
+        outputs = await self.request.model.batcher.run(np.stack([prepared.input for prepared in batch]))
 
         def assess() -> tuple[list[SliceFinding], list[Finding]]:
-            findings = self.order.predictor.assess(batch, outputs)
-            slices = [self._tell(one, finding) for one, finding in zip(batch, findings, strict=True)]
-            if self.order.keep:
-                for number, (one, finding) in enumerate(zip(batch, findings, strict=True), first):
-                    self.watch.keep(number, one, finding)
+            findings = self.request.predictor.assess(batch, outputs)
+            pairs = list(zip(batch, findings, strict=True))
+            slices = [self._slice_finding(prepared, finding) for prepared, finding in pairs]
+            if self.request.store_slices:
+                for number, (prepared, finding) in enumerate(pairs, first):
+                    self.listener.on_slice_assessed(number, prepared, finding)
             return slices, [replace(finding, map=None) for finding in findings]
 
-        # Without pictures it takes less than handing it to a thread.
-        drawn = self.order.saliency or self.order.keep
-        return await self.service.draw(assess) if drawn else assess()
+        # Without pictures, assessing is faster than the hand-over to a thread.
+        draws = self.request.saliency or self.request.store_slices
+        return await self.service.run_on_pixels(assess) if draws else assess()
 
-    def _tell(self, one: PreparedSlice, finding: Finding) -> SliceFinding:
-        self.service.metrics.slices.labels(self.order.model.name, finding.verdict).inc()
-        maps_by = self.order.predictor.info.preprocessing if self.order.saliency else None
-        return slice_finding(one, finding, self.names[one.slice.path], self.service.studies, maps_by)
+    def _slice_finding(self, prepared: PreparedSlice, finding: Finding) -> SliceFinding:
+        self.service.metrics.slices.labels(self.request.model.name, finding.verdict).inc()
+        return slice_finding(
+            prepared,
+            finding,
+            file=self.names[prepared.slice.path],
+            pseudonyms=self.service.pseudonyms,
+            saliency_preprocessing=(
+                self.request.predictor.info.preprocessing if self.request.saliency else None
+            ),
+        )
 
     def _studies(self) -> list[StudyFinding]:
         members: dict[str | None, list[SliceFinding]] = {}
-        for one in self.slices:
-            members.setdefault(one.study, []).append(one)
+        for finding in self.slices:
+            members.setdefault(finding.study, []).append(finding)
         return [
-            study_finding(finding, members[self.service.studies.name(finding.study or "")])
-            for finding in self.order.predictor.study_findings(self.findings)
+            study_finding(study, members[self.service.pseudonyms.pseudonym(study.study or "")])
+            for study in self.request.predictor.study_findings(self.findings)
         ]
 
-    def _unreadable(self) -> Refusal:
+    def _no_readable_file(self) -> ApiError:
         first = self.rejects[0]
         reason = first.reason + (f" ({first.detail})" if first.detail else "")
-        files = len(self.order.uploads)
+        files = len(self.request.uploads)
         which = "the file" if files == 1 else f"any of {files} files; the first"
-        return Refusal(422, "unreadable", f"could not read {which}: {reason}")
+        return ApiError(422, "unreadable", f"could not read {which}: {reason}")
 
 
-def _may_share(uploads: Sequence[Upload]) -> list[Upload]:
+def _possible_series_members(uploads: Sequence[Upload]) -> list[Upload]:
+    """Files of a format whose series may consist of several files."""
     return [upload for upload in uploads if may_be_in_series(upload.path)]
 
 
 def _unlink(upload: Upload, prepared: list[PreparedSlice]) -> None:
-    """Let the disk have the files back as soon as nobody maps them: small files may hold large slices."""
+    """Delete a file and its decoded arrays; the disk space is free as soon as the arrays are not in use.
+
+    Arrays that are mapped stay readable. The space matters, since small files may hold large slices.
+    """
     upload.path.unlink(missing_ok=True)
     mapped = prepared[0].input if prepared else None
     if isinstance(mapped, np.memmap) and mapped.filename:

@@ -1,17 +1,17 @@
-"""Archives that clients send, unpacked within the limits of a request."""
+"""Uploaded .zip files, unpacked within the limits of a request."""
 
 from pathlib import Path
 
 from gliascope.runtime import unzip as archives
 from gliascope.runtime.unzip import Reason, ZipLimits, ZipRefusedError
+from gliascope.server.api_error import UploadError, too_large
 from gliascope.server.multipart import printable_name
-from gliascope.server.refusal import UploadError, too_large
 
 _SLACK = 2**20  # bytes
 
 _REFUSALS: dict[Reason, tuple[str, str]] = {
     "damaged": ("bad_zip", "the .zip is damaged; pack it again"),
-    "empty": ("empty_zip", "the .zip holds no file; hidden files and folders are passed over"),
+    "empty": ("empty_zip", "the .zip holds no file; hidden files and folders are ignored"),
     "encrypted": ("encrypted_zip", "the .zip is encrypted; send it without a password"),
     "link": ("linked_zip", "the .zip holds links; pack the files themselves"),
     "method": ("bad_zip", "the .zip is packed by a rare method; pack it again with plain deflate"),
@@ -21,33 +21,33 @@ _REFUSALS: dict[Reason, tuple[str, str]] = {
 def unzip(
     path: Path, folder: Path, *, files: int, file_bytes: int, total_bytes: int, ratio: float
 ) -> list[tuple[Path, str]]:
-    """Unpack into numbered files in `folder`.
+    """Unpack a .zip file into numbered files in a folder.
 
     Parameters
     ----------
     path, folder
-        The archive, and where its files go.
+        The archive, and the folder of its files.
     files, file_bytes, total_bytes, ratio
-        As `ZipLimits` takes them; a MiB more than `ratio` allows is granted, so that small archives pass.
+        Limits, as `ZipLimits` takes them. One MiB beyond `ratio` is allowed, so that small archives pass.
 
     Returns
     -------
     list of (Path, str)
-        Each file and the archive's own name for it, as it may be shown.
+        Each file, and its name in the archive in printable form.
 
     Raises
     ------
     UploadError
-        For what is empty, damaged, encrypted, a link, or over a limit.
+        If the archive is empty, damaged, encrypted, holds a link, or is over a limit.
     OSError
-        Where the files cannot be written.
+        If the files cannot be written.
     """
     limits = ZipLimits(files, file_bytes, total_bytes, ratio, slack=_SLACK)
     try:
-        found = archives.unzip(path, folder, limits, keep_names=False)
+        members = archives.unzip(path, folder, limits, keep_names=False)
     except ZipRefusedError as error:
         raise _refusal(error.reason, files) from None
-    return [(place, printable_name(name)) for place, name in found]
+    return [(member, printable_name(name)) for member, name in members]
 
 
 def _refusal(reason: Reason, files: int) -> UploadError:

@@ -1,4 +1,4 @@
-"""Files of a multipart request, streamed to disk within limits."""
+"""Uploaded files: a multipart body streamed to disk, within limits."""
 
 import asyncio
 import errno
@@ -17,22 +17,33 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from gliascope.runtime.unzip import is_zip
-from gliascope.server.multipart import FileParts
-from gliascope.server.refusal import UploadError, too_large
+from gliascope.server.api_error import UploadError, too_large
+from gliascope.server.multipart import FilePartWriter
 from gliascope.server.unzip import unzip
 
-PREFIX = "gliascope-upload-"
+FOLDER_PREFIX = "gliascope-upload-"
 _BUFFER = 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What one request may bring.
+    """Limits of the files of one request.
 
-    total_bytes: of its body. file_bytes: of each file, sent or unpacked. files: sent and unpacked together.
-    unpacked_bytes: of all that is unpacked. ratio: unpacked to packed bytes of an archive, at most.
-    seconds: until the body has to be complete.
+    Attributes
+    ----------
+    total_bytes
+        Bytes of the body.
+    file_bytes
+        Bytes of each file, sent or unpacked.
+    files
+        Number of files, sent and unpacked together.
+    unpacked_bytes
+        Bytes of all unpacked files together.
+    ratio
+        Unpacked bytes of an archive over its packed bytes.
+    seconds
+        Time in which the body must arrive.
     """
 
     total_bytes: int
@@ -45,7 +56,15 @@ class UploadLimits:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file at `path`, of the server's choosing. `name` is the client's own, printable and never a path."""
+    """An uploaded file.
+
+    Attributes
+    ----------
+    path
+        The file on the server's disk, under a name that the server chose.
+    name
+        The client's name of the file, printable. It is never used as a path on the server.
+    """
 
     path: Path
     name: str
@@ -53,12 +72,22 @@ class Upload:
 
 @contextmanager
 def upload_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A fresh folder that nobody else can look into, removed with all it holds whatever happens.
+    """Make a private temporary folder (mode 0700), which is removed when the `with` block ends.
 
-    The lock tells `sweep` that its server is alive. Raises UploadError where the disk is full.
+    A lock on the folder tells `remove_stale_folders` that its server is alive.
+
+    Parameters
+    ----------
+    parent
+        Folder to make it in; None for the system's temporary folder.
+
+    Raises
+    ------
+    UploadError
+        507 if the disk is full.
     """
-    with _disk():
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
+    with _full_disk_as_error():
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent))  # mode 0700
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -68,10 +97,21 @@ def upload_folder(parent: Path | None = None) -> Iterator[Path]:
         os.close(handle)
 
 
-def sweep(parent: Path | None = None) -> int:
-    """Remove what servers left behind that were killed or lost power; returns how many folders."""
+def remove_stale_folders(parent: Path | None = None) -> int:
+    """Remove upload folders of servers that were killed.
+
+    Parameters
+    ----------
+    parent
+        Folder to search; None for the system's temporary folder.
+
+    Returns
+    -------
+    int
+        Number of folders removed.
+    """
     removed = 0
-    for folder in Path(parent or tempfile.gettempdir()).glob(PREFIX + "*"):
+    for folder in Path(parent or tempfile.gettempdir()).glob(FOLDER_PREFIX + "*"):
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -88,22 +128,39 @@ def sweep(parent: Path | None = None) -> int:
 
 
 async def receive_files(request: Request, folder: Path, limits: UploadLimits) -> list[Upload]:
-    """Write the request's files into `folder` under numbers, archives unpacked; in the order sent.
+    """Write the files of a request into a folder, and unpack .zip files, which are recognised by content.
 
-    A .zip is told by content. Raises UploadError for what is no multipart, holds no file, is over a limit,
-    comes too slowly or breaks off, and where the disk is full.
+    Parameters
+    ----------
+    request
+        The request; its body must not have been read.
+    folder
+        Folder of the files.
+    limits
+        Limits of the request.
+
+    Returns
+    -------
+    list of Upload
+        In the order sent.
+
+    Raises
+    ------
+    UploadError
+        If the body is not multipart, holds no file, is over a limit, arrives too slowly or breaks off, or if
+        the disk is full.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.total_bytes:
         raise too_large(f"a request may hold {limits.total_bytes:,} bytes; send fewer files at a time")
-    parts = FileParts(folder, limits.files, limits.file_bytes)
+    writer = FilePartWriter(folder, limits.files, limits.file_bytes)
     try:
-        parser = MultipartParser(_boundary(request), parts.callbacks())
-        with _disk():
-            with closing(parts):
+        parser = MultipartParser(_boundary(request), writer.callbacks())
+        with _full_disk_as_error():
+            with closing(writer):
                 async with asyncio.timeout(limits.seconds):
-                    await _receive(request, parser, parts, limits.total_bytes)
-            sent = [Upload(path, name) for path, name in parts.found]
+                    await _receive(request, parser, writer, limits.total_bytes)
+            sent = [Upload(path, name) for path, name in writer.received]
             return await run_in_threadpool(_unpack, sent, folder, limits)
     except FormParserError:
         raise UploadError(400, "bad_multipart", "the multipart body is malformed; send it again") from None
@@ -114,23 +171,26 @@ async def receive_files(request: Request, folder: Path, limits: UploadLimits) ->
         raise UploadError(408, "upload_too_slow", message) from None
 
 
-async def _receive(request: Request, parser: MultipartParser, parts: FileParts, total_bytes: int) -> None:
+async def _receive(
+    request: Request, parser: MultipartParser, writer: FilePartWriter, total_bytes: int
+) -> None:
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > total_bytes:
             raise too_large(f"a request may hold {total_bytes:,} bytes; send fewer files at a time")
         parser.write(chunk)
-        if parts.waiting > _BUFFER:
-            await run_in_threadpool(parts.flush)
-    await run_in_threadpool(parts.flush)
-    if not parts.ended:
+        if writer.buffered_bytes > _BUFFER:
+            await run_in_threadpool(writer.flush)
+    await run_in_threadpool(writer.flush)
+    if not writer.complete:
         raise UploadError(400, "bad_multipart", "the multipart body ends before its last boundary")
-    if not parts.found:
+    if not writer.received:
         raise UploadError(422, "no_files", "send at least one file in a field named `files`")
 
 
 def _unpack(sent: list[Upload], folder: Path, limits: UploadLimits) -> list[Upload]:
+    """Replace archives by their files."""
     uploads: list[Upload] = []
     budget = limits.unpacked_bytes
     archives = [is_zip(upload.path) for upload in sent]
@@ -139,11 +199,11 @@ def _unpack(sent: list[Upload], folder: Path, limits: UploadLimits) -> list[Uplo
         if not archive:
             uploads.append(upload)
             continue
-        place = folder / f"zip-{number}"
-        place.mkdir(mode=0o700)
+        target = folder / f"zip-{number}"
+        target.mkdir(mode=0o700)
         members = unzip(
             upload.path,
-            place,
+            target,
             files=limits.files - plain,
             file_bytes=limits.file_bytes,
             total_bytes=budget,
@@ -157,6 +217,7 @@ def _unpack(sent: list[Upload], folder: Path, limits: UploadLimits) -> list[Uplo
 
 
 def _boundary(request: Request) -> bytes:
+    """Boundary of the multipart body, from the Content-Type header."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
         message = "send multipart/form-data with files in the field `files`"
@@ -167,8 +228,8 @@ def _boundary(request: Request) -> bytes:
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
-    """A full disk is the server's trouble and passes; any other error of the disk is a defect."""
+def _full_disk_as_error() -> Iterator[None]:
+    """Turn the OSError of a full disk into UploadError (507): the client may try again later."""
     try:
         yield
     except OSError as error:
@@ -179,7 +240,7 @@ def _disk() -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    # A thread that a cancelled request left behind may still be writing: then a folder is not empty at once.
+    # A thread of a cancelled request may still write a file, and then removing the folder fails.
     for _ in range(5):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

@@ -1,9 +1,7 @@
-"""What runs in a decoding worker: one file to arrays on disk, under limits the process cannot lift."""
+"""Code of the decoding workers: a file becomes arrays on disk, under limits that the process cannot lift."""
 
 import errno
 import math
-import os
-import resource
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,22 +13,25 @@ from numpy.typing import NDArray
 
 from gliascope.errors import ReadError
 from gliascope.inference.predict import PreparedSlice, prepare
-from gliascope.io import isolated, read
-from gliascope.io import limits as read_limits
+from gliascope.io import read
 from gliascope.io.scales import SeriesScale
 from gliascope.io.series import SeriesMember, series_member
 from gliascope.io.slices import Slice
 from gliascope.preprocessing.preprocess import Preprocessing
-from gliascope.server.multipart import open_private
-from gliascope.server.settings import Settings
+from gliascope.server.multipart import create_private_file
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_HELPER_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """A Slice without its pixels, nor what a Finding does not show: patient, label, mask."""
+class SliceMetadata:
+    """A `Slice` without its pixels, and without patient, label and mask, which no finding shows.
+
+    Attributes
+    ----------
+    shape
+        Shape of the pixels.
+    """
 
     shape: tuple[int, ...]
     index: int
@@ -45,75 +46,45 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there are no slices, without the server's paths."""
+class DecodeFailure:
+    """Why a file could not be decoded.
+
+    Attributes
+    ----------
+    reason
+        Short phrase.
+    detail
+        More about it, without any path of the server.
+    disk_full
+        Whether the server's disk was full.
+    """
 
     reason: str
     detail: str = ""
     disk_full: bool = False
 
 
-Answer = list[Facts] | SeriesMember | Failure | None
+TaskResult = list[SliceMetadata] | SeriesMember | DecodeFailure | None
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    """What decoding may take.
+def run_task(path: Path, task: Callable[[Path, int], TaskResult], attempt: int, alarm: float) -> TaskResult:
+    """Run a task on a file.
 
-    workers: processes. seconds: of one file. memory_bytes: of address space, of each worker and of the helper
-    it may start; half a GiB is libraries. file_bytes: of what is written of one file. slices: of one file.
-    """
+    Parameters
+    ----------
+    path
+        The file.
+    task
+        The task; called with the path and the number of the attempt.
+    attempt
+        Number of the attempt, different for each call of any task.
+    alarm
+        Seconds after which the process ends itself. It ends a worker whose server was killed.
 
-    workers: int
-    seconds: float
-    memory_bytes: int
-    file_bytes: int
-    slices: int
-    tasks: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "DecodeLimits":
-        """Those of the settings."""
-        return cls(
-            workers=settings.workers,
-            seconds=settings.decode_seconds,
-            memory_bytes=settings.decode_mb * 2**20,
-            file_bytes=2 * read_limits.MAX_BYTES,
-            slices=settings.frames,
-            tasks=settings.decode_recycle,
-        )
-
-
-def set_up(limits: DecodeLimits) -> None:
-    """Limit this process, and the helpers it starts, for good; called once in each worker.
-
-    RLIMIT_CPU is what ends a helper that hangs after its worker was killed.
-    """
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        # What decoders print is noise at best and names the patient at worst.
-        os.dup2(nowhere, stream)
-    most = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_AS: limits.memory_bytes,
-        resource.RLIMIT_FSIZE: limits.file_bytes,
-        resource.RLIMIT_CPU: int(limits.tasks * limits.seconds) + 1,
-    }
-    for kind, value in most.items():
-        _, hard = resource.getrlimit(kind)
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
-    # So that `read` tells from the header what the server does not take.
-    read_limits.MAX_SLICES = min(read_limits.MAX_SLICES, limits.slices)
-    # A helper that hangs is killed by its worker, which then lives on.
-    isolated.TIMEOUT_SECONDS = _HELPER_SHARE * limits.seconds
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-
-def work(path: Path, task: Callable[[Path, int], Answer], attempt: int, alarm: float) -> Answer:
-    """Do a task on a file, as attempt number so many.
-
-    The alarm, in seconds, ends a worker whose server is no more there to do it.
+    Returns
+    -------
+    TaskResult
+        The task's result, or a `DecodeFailure` if it raised an exception.
     """
     signal.setitimer(signal.ITIMER_REAL, alarm)
     try:
@@ -124,81 +95,118 @@ def work(path: Path, task: Callable[[Path, int], Answer], attempt: int, alarm: f
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def decode(path: Path, attempt: int, preprocessing: Preprocessing, scale: SeriesScale | None) -> list[Facts]:
-    """Prepare a file; the arrays are left beside it for `restore`, under the number of the attempt."""
+def decode(
+    path: Path, attempt: int, preprocessing: Preprocessing, scale: SeriesScale | None
+) -> list[SliceMetadata]:
+    """Decode and preprocess a file, and write the arrays beside it, where `load_slices` finds them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    attempt
+        Number of the attempt, which is part of the name of the written file.
+    preprocessing
+        Preprocessing of the model.
+    scale
+        Grey scale of the file's series; None if the file has its own.
+    """
     prepared = prepare(path, preprocessing, scale)
     arrays = chain((one.input for one in prepared), (one.slice.pixels for one in prepared))
-    _write(_beside(path, attempt), arrays)
-    return [_facts(one.slice) for one in prepared]
+    _write(_arrays_path(path, attempt), arrays)
+    return [_metadata(one.slice) for one in prepared]
 
 
-def measure(path: Path, attempt: int, folders: tuple[str, ...]) -> SeriesMember | None:
-    """What the file, which the client has in `folders`, says of the scale of its series."""
+def read_series_member(path: Path, attempt: int, folders: tuple[str, ...]) -> SeriesMember | None:
+    """Read what a file contributes to the grey scale of its series.
+
+    Parameters
+    ----------
+    path
+        The file.
+    attempt
+        Not used; every task takes it.
+    folders
+        Folders of the file by the client's name of it.
+    """
     return series_member(str(path), read(path), folders)
 
 
-def _failure(path: Path, error: Exception) -> Failure:
+def _failure(path: Path, error: Exception) -> DecodeFailure:
+    """Describe an exception without the server's paths and without the file's content."""
     if isinstance(error, ReadError):
-        # A library may quote where the file lies.
+        # A library's message may quote the path.
         quoted = str(path.parent) in error.detail
-        return Failure(error.reason, "" if quoted else error.detail)
+        return DecodeFailure(error.reason, "" if quoted else error.detail)
     if isinstance(error, MemoryError):
-        return Failure("not enough memory to decode it")
+        return DecodeFailure("not enough memory to decode it")
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return Failure("too large when decoded")
+        return DecodeFailure("too large when decoded")
     full = isinstance(error, OSError) and error.errno in _FULL
-    return Failure("decoding failed", type(error).__name__, disk_full=full)
+    return DecodeFailure("decoding failed", type(error).__name__, disk_full=full)
 
 
-def restore(
-    path: Path, preprocessing: Preprocessing, attempt: int, facts: list[Facts]
+def load_slices(
+    path: Path, preprocessing: Preprocessing, attempt: int, metadata: list[SliceMetadata]
 ) -> list[PreparedSlice]:
-    """What `work` left, mapped and read-only; one open file, for a process may have but so many."""
-    content: NDArray[np.uint8] = np.memmap(_beside(path, attempt), np.uint8, "r")
-    start = len(facts) * math.prod(preprocessing.shape)
-    ready = content[:start].reshape(len(facts), *preprocessing.shape)
+    """Map the arrays that `decode` wrote, read-only.
+
+    Parameters
+    ----------
+    path
+        The file that was decoded.
+    preprocessing, attempt
+        As they were given to `decode`.
+    metadata
+        Result of `decode`.
+    """
+    # One mapped file for all slices, since a process may have a limited number of open files.
+    content: NDArray[np.uint8] = np.memmap(_arrays_path(path, attempt), np.uint8, "r")
+    start = len(metadata) * math.prod(preprocessing.shape)
+    inputs = content[:start].reshape(len(metadata), *preprocessing.shape)
     prepared = []
-    for number, one in enumerate(facts):
+    for number, one in enumerate(metadata):
         size = math.prod(one.shape)
         item = Slice(
             content[start : start + size].reshape(one.shape),
             path,
             one.index,
             one.format,
-            one.modality,
-            one.spacing,
+            modality=one.modality,
+            spacing=one.spacing,
             study=one.study,
             series=one.series,
             plane=one.plane,
             notes=one.notes,
             kind=one.kind,
         )
-        prepared.append(PreparedSlice(item, ready[number]))
+        prepared.append(PreparedSlice(item, inputs[number]))
         start += size
     return prepared
 
 
-def _facts(item: Slice) -> Facts:
-    return Facts(
-        item.pixels.shape,
-        item.index,
-        item.format,
-        item.modality,
-        item.spacing,
-        item.study,
-        item.series,
-        item.plane,
-        item.notes,
-        item.kind,
+def _metadata(item: Slice) -> SliceMetadata:
+    return SliceMetadata(
+        shape=item.pixels.shape,
+        index=item.index,
+        format=item.format,
+        modality=item.modality,
+        spacing=item.spacing,
+        study=item.study,
+        series=item.series,
+        plane=item.plane,
+        notes=item.notes,
+        kind=item.kind,
     )
 
 
 def _write(path: Path, arrays: Iterable[NDArray[np.uint8]]) -> None:
-    # Not through a mapping: on a full disk that kills the process. And never over a file that may be mapped.
-    with open_private(path) as file:
+    # Not through a mapping: on a full disk, writing to one kills the process.
+    with create_private_file(path) as file:
         for array in arrays:
             file.write(np.ascontiguousarray(array).data)
 
 
-def _beside(path: Path, attempt: int) -> Path:
+def _arrays_path(path: Path, attempt: int) -> Path:
+    """Path of the arrays of a file. It differs for each attempt: an older file may still be mapped."""
     return path.with_name(f"{path.name}.{attempt}.slices")

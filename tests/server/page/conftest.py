@@ -1,4 +1,4 @@
-"""A real server, and Debian's Chromium to look at it with."""
+"""A real server, and Debian's Chromium to open its page with."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from tiny import slice_image
 
 from gliascope.server.app import create_app
 from gliascope.server.keys import KeyRing
-from gliascope.server.models import Source
+from gliascope.server.models import ModelSource
 from gliascope.server.settings import Settings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -40,23 +40,25 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[ModelSource]:
     folder = tmp_path_factory.mktemp("bundles")
     quadrant_bundle().write(folder / "quadrants", CARD)
     quadrant_bundle(turned=True).write(folder / "turned")
     quadrant_bundle(plain=True).write(folder / "plain")
-    return [Source(path.name, path) for path in (folder / "quadrants", folder / "turned", folder / "plain")]
+    return [
+        ModelSource(path.name, path) for path in (folder / "quadrants", folder / "turned", folder / "plain")
+    ]
 
 
 @pytest.fixture(scope="session")
-def server(bundles: list[Source]) -> Iterator[str]:
+def server(bundles: list[ModelSource]) -> Iterator[str]:
     """Address of a server without keys, with three models."""
     with_settings = Settings(host="127.0.0.1", rate="100000/minute", workers=1)
     yield from _serve(with_settings, bundles)
 
 
 @pytest.fixture(scope="session")
-def locked(bundles: list[Source], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def locked(bundles: list[ModelSource], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Address of a server with one model that wants a key, and the key."""
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     ring, key = KeyRing().add("reader", ("predict",))
@@ -65,7 +67,7 @@ def locked(bundles: list[Source], tmp_path_factory: pytest.TempPathFactory) -> I
         yield address, key
 
 
-def _serve(settings: Settings, bundles: list[Source]) -> Iterator[str]:
+def _serve(settings: Settings, bundles: list[ModelSource]) -> Iterator[str]:
     listening = socket.create_server((settings.host, 0))
     server = uvicorn.Server(uvicorn.Config(create_app(settings, bundles), log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
@@ -80,7 +82,7 @@ def _serve(settings: Settings, bundles: list[Source]) -> Iterator[str]:
 
 
 class Watched:
-    """What a page must not do: write to the console, break the policy, or ask anybody but its server."""
+    """Records what the page must not do: console errors, policy violations, requests to other servers."""
 
     def __init__(self, context, address: str) -> None:
         self.problems: list[str] = []

@@ -1,4 +1,4 @@
-"""For those who use no mouse, see no screen or another one than ours; and what the page must always say."""
+"""Accessibility: keyboard, screen readers, other screens; and the notice that is always shown."""
 
 import re
 from pathlib import Path
@@ -63,12 +63,12 @@ def test_the_keyboard_alone_is_enough(page, files):
     page.wait_for_selector("#results:not([hidden])")
     assert page.evaluate("document.activeElement.id") == "results-title"
     assert re.match(r"Done\. quadrants: 8\s+slices, ", page.inner_text("#announcer"))
-    tab_to("stages")
+    tab_to("canvases")
     page.keyboard.press("ArrowDown")
     expect(page.locator("#announcer")).to_contain_text("slice 1")
-    tab_to("place")
+    tab_to("slice")
     page.keyboard.press("End")
-    assert page.inner_text("#place-text") == "8 of 8"
+    assert page.inner_text("#slice-text") == "8 of 8"
     tab_to("width")
     page.keyboard.press("ArrowLeft")
     assert page.inner_text("#width-text") == "255"
@@ -77,7 +77,7 @@ def test_the_keyboard_alone_is_enough(page, files):
     assert page.is_checked("#saliency")
     tab_to("list")
     page.keyboard.press("Home")
-    assert page.inner_text("#place-text") == "1 of 8"
+    assert page.inner_text("#slice-text") == "1 of 8"
     page.evaluate("document.activeElement.blur()")
     tab_to("save-csv")
     with page.expect_download():

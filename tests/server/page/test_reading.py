@@ -1,4 +1,4 @@
-"""Files in, findings out."""
+"""Reading files, and the findings that the page shows."""
 
 import base64
 import zipfile
@@ -30,12 +30,12 @@ def read(page, *paths: Path) -> None:
     page.wait_for_selector("#results:not([hidden])")
 
 
-def tallies(page) -> list[str]:
-    return [" ".join(text.split()) for text in page.locator(".tally").all_inner_texts()]
+def counts(page) -> list[str]:
+    return [" ".join(text.split()) for text in page.locator(".count").all_inner_texts()]
 
 
-def place(page) -> str:
-    return page.inner_text("#place-text")
+def position(page) -> str:
+    return page.inner_text("#slice-text")
 
 
 def test_a_dropped_file_is_answered_as_the_api_answers(page, server, files):
@@ -67,7 +67,7 @@ def test_a_dropped_file_is_answered_as_the_api_answers(page, server, files):
 
 def test_each_verdict_is_explained_and_a_file_that_cannot_be_read_is_named(page, files):
     read(page, *(files / name for name in ("sure.png", "unsure.png", "white.png", "notes.txt")))
-    assert tallies(page) == [
+    assert counts(page) == [
         "3 slices of 3 files",
         "1 accepted",
         "1 uncertain",
@@ -78,7 +78,7 @@ def test_each_verdict_is_explained_and_a_file_that_cannot_be_read_is_named(page,
     for name, words in (
         ("sure", "It may still be wrong"),
         ("unsure", "cannot tell 2 classes apart"),
-        ("white", "unlike all the model learned from"),
+        ("white", "unlike the training data"),
     ):
         page.click(f"#list li:has-text('{name}.png')")
         assert words in page.inner_text("#findings .why")
@@ -100,21 +100,21 @@ def test_a_volume_is_scrolled_by_wheel_keys_slider_and_list(page, files):
     assert "6\u00a0slices" in study
     assert "the mean of the tenth of its slices in scope that look most like a tumour" in study
     assert "unchecked" in study
-    assert "Nothing has been calibrated for whole studies" in study
+    assert "No calibration for whole studies exists" in study
     assert "Prediction set" not in study
-    assert place(page) == "1 of 6"
-    page.hover("#stages canvas")
+    assert position(page) == "1 of 6"
+    page.hover("#canvases canvas")
     page.mouse.wheel(0, 100)
-    expect(page.locator("#place-text")).to_have_text("2 of 6")
-    page.focus("#stages")
+    expect(page.locator("#slice-text")).to_have_text("2 of 6")
+    page.focus("#canvases")
     for key, expected in (("ArrowDown", 3), ("ArrowUp", 2), ("End", 6), ("Home", 1), ("PageDown", 6)):
         page.keyboard.press(key)
-        assert place(page) == f"{expected} of 6"
-    page.locator("#place").fill("3")
-    assert place(page) == "4 of 6"
-    assert page.get_attribute("#place", "aria-valuetext").startswith("4 of 6, volume.nii.gz, slice 3: ")
+        assert position(page) == f"{expected} of 6"
+    page.locator("#slice").fill("3")
+    assert position(page) == "4 of 6"
+    assert page.get_attribute("#slice", "aria-valuetext").startswith("4 of 6, volume.nii.gz, slice 3: ")
     page.click("#list li >> nth=4")
-    assert place(page) == "5 of 6"
+    assert position(page) == "5 of 6"
     assert page.get_attribute("#list", "aria-activedescendant") == "slice-4"
     assert "volume.nii.gz, slice 4" in page.inner_text("#caption")
 
@@ -172,12 +172,12 @@ def test_two_hundred_files_at_once(page, tmp_path: Path):
         ".observe(document.getElementById('progress-rows'), { subtree: true, childList: true, characterData: true })"
     )
     read(page, *sorted(tmp_path.glob("*.png")))
-    assert tallies(page)[0] == "200 slices of 200 files"
+    assert counts(page)[0] == "200 slices of 200 files"
     assert page.locator("#list li").count() == 200
     assert any("of 200\u00a0files read" in text for text in page.evaluate("window.seen"))
     page.focus("#list")
     page.keyboard.press("End")
-    assert place(page) == "200 of 200"
+    assert position(page) == "200 of 200"
     last, listed = (page.locator(one).bounding_box() for one in ("#list [aria-selected=true]", "#list"))
     assert last["y"] + last["height"] <= listed["y"] + listed["height"] + 1
     page.keyboard.press("Home")
@@ -196,15 +196,15 @@ def test_names_are_never_markup(page, tmp_path: Path):
 def test_models_are_compared_slice_by_slice(page, files):
     page.select_option("#model", label="compare all models")
     read(page, files / "sure.png", files / "volume.nii.gz")
-    assert page.locator("#stages canvas").count() == 3
-    assert page.locator("#stages figcaption").all_inner_texts() == ["quadrants", "turned", "plain"]
+    assert page.locator("#canvases canvas").count() == 3
+    assert page.locator("#canvases figcaption").all_inner_texts() == ["quadrants", "turned", "plain"]
     assert page.locator("#findings .answer strong").all_inner_texts() == ["glioma", "pituitary", "glioma"]
-    assert "different classes on 7 of 7\u00a0slices" in page.inner_text("#tallies")
+    assert "different classes on 7 of 7\u00a0slices" in page.inner_text("#counts")
     page.select_option("#verdict", "disagree")
-    assert place(page) == "1 of 7"
+    assert position(page) == "1 of 7"
     page.select_option("#model", "turned")
     page.click("#again")
-    expect(page.locator("#stages canvas")).to_have_count(1)
+    expect(page.locator("#canvases canvas")).to_have_count(1)
     assert page.inner_text("#findings .answer strong") == "pituitary"
 
 

@@ -1,4 +1,4 @@
-"""What is saved is what the server said, and opens safely."""
+"""Saved files hold what the server sent, and spreadsheets open them safely."""
 
 import csv
 import io

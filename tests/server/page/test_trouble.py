@@ -1,4 +1,4 @@
-"""Keys, busy servers, lost networks: said in words, and mended where it can be."""
+"""API keys, busy servers and lost connections: the page explains them, and tries again."""
 
 import json
 
@@ -25,14 +25,14 @@ def test_a_key_is_asked_for_until_it_is_right_and_kept_in_the_tab_alone(opened, 
     page.wait_for_selector("#key[open]")
     page.fill("#key-value", "wrong")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#key-why:has-text('does not know this key')")
+    page.wait_for_selector("#key-reason:has-text('does not know this key')")
     page.fill("#key-value", key)
     page.click("#key button.strong")
     page.wait_for_selector("body[data-ready]")
     assert page.is_hidden("#model-choice")
     send(page, files)
     page.wait_for_selector("#results:not([hidden])")
-    page.wait_for_selector("#stages canvas:not([aria-busy])[aria-label]")
+    page.wait_for_selector("#canvases canvas:not([aria-busy])[aria-label]")
     assert page.evaluate("Object.values(sessionStorage)") == [key]
     assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
     page.click("#forget-key")
@@ -64,9 +64,9 @@ def test_a_rate_limit_is_waited_for_and_waiting_can_be_cancelled(page, files):
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [
-        (413, "too_large", "That is more than the server takes."),
-        (422, "unreadable", "Nothing could be read."),
-        (403, "forbidden", "This key may not do that."),
+        (413, "too_large", "The files are more than the server allows."),
+        (422, "unreadable", "No file could be read."),
+        (403, "forbidden", "This API key does not allow that."),
         (500, "internal", "That did not work."),
     ],
 )
@@ -82,7 +82,7 @@ def test_a_refusal_is_said_in_the_servers_words_and_can_be_tried_again(page, fil
 
 def test_files_none_of_which_can_be_read_are_said_to_be_so(page, files):
     send(page, files, "notes.txt")
-    page.wait_for_selector("#failure:has-text('Nothing could be read.')")
+    page.wait_for_selector("#failure:has-text('No file could be read.')")
     assert page.is_hidden("#results")
 
 
@@ -107,7 +107,7 @@ def test_a_picture_that_the_server_has_forgotten_is_said_to_be_so(page, files):
     page.watched.expected = "404"
     page.route("**/slices/*/image", refuse(404, "no_job"))
     send(page, files)
-    page.wait_for_selector(".stage-message:has-text('has forgotten this picture')")
+    page.wait_for_selector(".canvas-message:has-text('has deleted this picture')")
     assert page.is_visible("#findings .answer")
 
 

@@ -8,8 +8,8 @@ PIXELS = """canvas => [...canvas.getContext("2d").getImageData(0, 0, canvas.widt
 
 
 def pixels(page) -> np.ndarray:
-    page.wait_for_selector("#stages canvas:not([aria-busy])[aria-label]")
-    canvas = page.locator("#stages canvas")
+    page.wait_for_selector("#canvases canvas:not([aria-busy])[aria-label]")
+    canvas = page.locator("#canvases canvas")
     size = canvas.evaluate("canvas => [canvas.height, canvas.width]")
     return np.array(canvas.evaluate(PIXELS)).reshape(*size, 4)
 
@@ -31,7 +31,7 @@ def test_at_first_the_picture_is_as_it_was_read(viewer, original):
     assert shown.shape == (48, 48, 4)
     for channel in range(3):
         assert (shown[:, :, channel] == original).all()
-    assert viewer.is_hidden("#place-row")
+    assert viewer.is_hidden("#slice-row")
 
 
 def test_window_and_level_follow_dicoms_formula(viewer, original):
@@ -44,7 +44,7 @@ def test_window_and_level_follow_dicoms_formula(viewer, original):
 
 
 def test_dragging_changes_width_and_level_and_r_resets(viewer, original):
-    box = viewer.locator("#stages canvas").bounding_box()
+    box = viewer.locator("#canvases canvas").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     viewer.mouse.move(x, y)
     viewer.mouse.down()
@@ -53,7 +53,7 @@ def test_dragging_changes_width_and_level_and_r_resets(viewer, original):
     assert (viewer.inner_text("#width-text"), viewer.inner_text("#level-text")) == ("206", "98")
     viewer.mouse.move(x, y)
     assert (pixels(viewer)[:, :, 0] != original).any()
-    viewer.focus("#stages")
+    viewer.focus("#canvases")
     viewer.keyboard.press("r")
     assert (pixels(viewer)[:, :, 0] == original).all()
 
@@ -63,8 +63,8 @@ def test_a_finger_drags_too(opened, server, files):
     page.wait_for_selector("body[data-ready]")
     page.set_input_files("#files", str(files / "sure.png"))
     page.wait_for_selector("#results:not([hidden])")
-    page.locator("#stages canvas").scroll_into_view_if_needed()
-    box = page.locator("#stages canvas").bounding_box()
+    page.locator("#canvases canvas").scroll_into_view_if_needed()
+    box = page.locator("#canvases canvas").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     session = page.context.new_cdp_session(page)
     for kind, points in (("Start", [(x, y)]), ("Move", [(x - 40, y)]), ("Move", [(x - 80, y)]), ("End", [])):
@@ -82,7 +82,7 @@ def test_saliency_colours_the_place_and_its_strength_follows_the_slider(viewer, 
     assert coloured[36:, 36:].max() == 0
     viewer.locator("#opacity").fill("20")
     assert (pixels(viewer)[:, :, 0] - pixels(viewer)[:, :, 2]).max() < coloured.max()
-    viewer.focus("#stages")
+    viewer.focus("#canvases")
     viewer.keyboard.press("s")
     assert (pixels(viewer)[:, :, 0] == original).all()
 
@@ -95,7 +95,7 @@ def test_each_picture_is_fetched_once_and_none_before_it_is_near(page, files):
     pixels(page)
     page.wait_for_timeout(200)
     assert sorted(url.rpartition("slices/")[2] for url in asked) == ["0/image", "1/image"]
-    page.focus("#stages")
+    page.focus("#canvases")
     for key in ("ArrowDown", "ArrowUp", "ArrowDown"):
         page.keyboard.press(key)
         pixels(page)

@@ -1,22 +1,22 @@
-"""`/v1/models`, `/v1/model`: what answers."""
+"""`/v1/models` and `/v1/model`: the models of the server."""
 
 from fastapi import APIRouter, Depends, Request
 
 from gliascope.classes import describe_classes
-from gliascope.server.access import allowed
+from gliascope.server.access import authorize
 from gliascope.server.context import RequestContext
-from gliascope.server.models import Model
-from gliascope.server.routes.openapi import errors
-from gliascope.server.routes.predict import Name
+from gliascope.server.models import ServedModel
+from gliascope.server.routes.openapi import error_responses
+from gliascope.server.routes.predict import ModelName
 from gliascope.server.schemas import CalibratorFacts, ModelFacts, ModelSummary, Reloaded
 from gliascope.uncertainty.calibrator import Calibrator
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
-@router.get("/models", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 429))
-async def models(here: RequestContext) -> list[ModelSummary]:
-    """The models that can be chosen; the first is the default."""
+@router.get("/models", dependencies=[Depends(authorize("predict"))], responses=error_responses(401, 403, 429))
+async def models(context: RequestContext) -> list[ModelSummary]:
+    """All models; the first is the default."""
     return [
         ModelSummary(
             name=model.name,
@@ -27,20 +27,24 @@ async def models(here: RequestContext) -> list[ModelSummary]:
             default=number == 0,
             reload_failed=model.reload_failed,
         )
-        for number, model in enumerate(here.models)
+        for number, model in enumerate(context.models)
     ]
 
 
-@router.get("/model", dependencies=[Depends(allowed("predict"))], responses=errors(401, 403, 404, 429))
-async def model(here: RequestContext, model: Name = None) -> ModelFacts:
-    """All that is known of a model: classes, thresholds, numbers, licences, its card."""
-    return _facts(here.models.get(model))
+@router.get(
+    "/model", dependencies=[Depends(authorize("predict"))], responses=error_responses(401, 403, 404, 429)
+)
+async def model(context: RequestContext, model: ModelName = None) -> ModelFacts:
+    """A model's classes, preprocessing, calibrator, measured numbers, licences and card."""
+    return _facts(context.models.get(model))
 
 
-@router.post("/models/reload", dependencies=[Depends(allowed("admin"))], responses=errors(401, 403, 429))
-async def reload(request: Request, here: RequestContext) -> Reloaded:
-    """Load keys and models again from where they lie; a damaged one stays what it was."""
-    return await here.reload(request.app)
+@router.post(
+    "/models/reload", dependencies=[Depends(authorize("admin"))], responses=error_responses(401, 403, 429)
+)
+async def reload(request: Request, context: RequestContext) -> Reloaded:
+    """Load the key file and all bundles again. One that cannot be loaded keeps its present state."""
+    return await context.reload(request.app)
 
 
 def _calibration(calibrator: Calibrator) -> CalibratorFacts:
@@ -49,7 +53,7 @@ def _calibration(calibrator: Calibrator) -> CalibratorFacts:
     )
 
 
-def _facts(model: Model) -> ModelFacts:
+def _facts(model: ServedModel) -> ModelFacts:
     info, calibrator = model.bundle.info, model.predictor.calibrator
     known = describe_classes(info.classes)
     return ModelFacts(

@@ -1,4 +1,4 @@
-"""What OpenAPI is told beyond the types."""
+"""The OpenAPI document, and the parts of it that the types of the routes do not give."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from gliascope.server.schemas import Error
 
-FILES: dict[str, Any] = {
+FILES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -28,60 +28,60 @@ FILES: dict[str, Any] = {
         },
     }
 }
-_UNKNOWN: dict[str, Any] = {
-    "description": "a query parameter that is unknown",
+_UNKNOWN_PARAMETER: dict[str, Any] = {
+    "description": "an unknown query parameter",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
-METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
+METRICS_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
 _MEANINGS = {
     400: "the body is malformed",
     401: "no API key, or an unknown one",
     403: "the key lacks the scope",
     404: "no such model, job or slice",
-    408: "the files came too slowly",
+    408: "the files arrived too slowly",
     413: "over a limit",
     415: "not multipart/form-data",
-    422: "a parameter out of range, or no file that can be read",
+    422: "an invalid parameter, or no file that can be read",
     429: "too many requests; see Retry-After",
-    503: "no room, or stopping; see Retry-After",
-    504: "it took too long",
+    503: "busy, starting or stopping; see Retry-After",
+    504: "the request took too long",
     507: "the disk is full; see Retry-After",
 }
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that answers these, too."""
-    told: dict[int | str, dict[str, Any]] = {}
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Make the `responses` of a route for the statuses of its errors."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        told[status] = {"model": Error, "description": _MEANINGS[status]}
+        responses[status] = {"model": Error, "description": _MEANINGS[status]}
         if status in (429, 503, 507):
-            told[status]["headers"] = _RETRY
-    return told
+            responses[status]["headers"] = _RETRY
+    return responses
 
 
 def _head(operation: dict[str, Any]) -> dict[str, Any]:
-    """What is said of GET, for HEAD: the same without bodies."""
+    """Describe HEAD by the description of GET, without the bodies of its responses."""
     responses = {
-        status: {name: value for name, value in told.items() if name != "content"}
-        for status, told in operation["responses"].items()
+        status: {name: value for name, value in response.items() if name != "content"}
+        for status, response in operation["responses"].items()
     }
     name = {"operationId": f"{operation['operationId']}_head", "summary": f"{operation['summary']} (headers)"}
     return operation | name | {"responses": responses}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The app's OpenAPI document: FastAPI's, HEAD where GET is, and how to authenticate."""
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """Make the OpenAPI document: FastAPI's, with HEAD for every GET, and with authentication."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     for operations in document["paths"].values():
         for operation in operations.values():
-            operation["responses"].setdefault("422", _UNKNOWN)
+            operation["responses"].setdefault("422", _UNKNOWN_PARAMETER)
         if "get" in operations:
             operations["head"] = _head(operations["get"])
     document.setdefault("components", {})["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "not needed where the server has no keys"}
+        "key": {"type": "http", "scheme": "bearer", "description": "not needed if the server has no keys"}
     }
     document["security"] = [{"key": []}, {}]
     return document

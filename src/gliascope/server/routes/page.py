@@ -1,4 +1,4 @@
-"""The page and its files."""
+"""The web page."""
 
 from pathlib import Path
 
@@ -12,5 +12,5 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def page() -> FileResponse:
-    """The page."""
+    """The web page; its other files are under /static."""
     return FileResponse(STATIC / "index.html")

@@ -1,13 +1,13 @@
-// Requests to the server: with the key, again where it is busy or out of reach, and errors in its own words.
+// Requests to the server: they carry the API key, and are repeated while the server is busy or out of reach.
 
 import { find, pause } from "./dom.js";
 import * as key from "./key.js";
 
 const BUSY = { 429: "This key asks faster than the server allows.", 503: "The server is busy." };
 const OUT_OF_REACH = "The server cannot be reached.";
-const LONGEST = 60; // seconds between two tries, whatever the server says
+const MAX_DELAY = 60; // seconds between two attempts, also if the server asks for more
 
-/** What the server refused: `status` 0 where it could not be reached. */
+/** An error response of the server; `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -16,37 +16,37 @@ export class ApiError extends Error {
   }
 }
 
-/** GET (or DELETE) something; the Response. Goes on trying where the server is busy or out of reach. */
+/** Send a request and return its Response. It is repeated while the server is busy or out of reach. */
 export function request(path, { method = "GET", signal } = {}) {
   const send = () => fetch(path, { method, headers: key.headers(), signal, cache: "no-store" });
-  return insist(send, signal, true);
+  return sendWithRetry(send, signal, true);
 }
 
 /**
- * POST a form; the Response. `onSent(share)` hears how much has gone out, for which fetch has no means.
- * A broken connection is not tried again: the server may have cut it because of what was sent.
+ * POST a form and return its Response. `onSent(share)` receives the share that has been sent, which fetch does
+ * not report. After a broken connection it is not repeated: the server may have closed it because of the files.
  */
 export function upload(path, form, { signal, onSent }) {
-  return insist(() => post(path, form, signal, onSent), signal, false);
+  return sendWithRetry(() => post(path, form, signal, onSent), signal, false);
 }
 
-async function insist(send, signal, patient) {
-  for (let delay = 1; ; delay = Math.min(2 * delay, LONGEST)) {
+async function sendWithRetry(send, signal, retryNetworkErrors) {
+  for (let delay = 1; ; delay = Math.min(2 * delay, MAX_DELAY)) {
     const sent = key.headers().Authorization;
     let response;
     try {
       response = await send();
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (!patient) throw new ApiError(0, "network", "");
+      if (!retryNetworkErrors) throw new ApiError(0, "network", "");
       await wait(OUT_OF_REACH, delay, signal);
       continue;
     }
-    say("");
+    showWaiting("");
     if (response.ok) return response;
     if (response.status in BUSY) {
       const asked = Number(response.headers.get("Retry-After")) || delay;
-      await wait(BUSY[response.status], Math.min(asked, LONGEST), signal);
+      await wait(BUSY[response.status], Math.min(asked, MAX_DELAY), signal);
     } else if (response.status !== 401 || !(await key.ask(sent))) {
       throw await failure(response);
     }
@@ -54,19 +54,19 @@ async function insist(send, signal, patient) {
 }
 
 async function wait(why, seconds, signal) {
-  say(`${why} Trying again in ${seconds} s.`);
+  showWaiting(`${why} Trying again in ${seconds} s.`);
   try {
     await pause(1000 * seconds, signal);
   } catch (reason) {
-    say("");
+    showWaiting("");
     throw reason;
   }
 }
 
-// Told once a wait, not once a second: a screen reader would read every tick.
-function say(text) {
-  const place = find("waiting");
-  if (place.textContent !== text) place.textContent = text;
+// Once for each wait, and no countdown: a screen reader would read every second.
+function showWaiting(text) {
+  const element = find("waiting");
+  if (element.textContent !== text) element.textContent = text;
 }
 
 async function failure(response) {

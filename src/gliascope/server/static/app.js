@@ -1,7 +1,7 @@
-// The page: files in, findings out.
+// The page: it takes files, has them predicted, and shows the findings.
 
 import { ApiError } from "./api.js";
-import * as desk from "./desk.js";
+import * as viewer from "./viewer.js";
 import { announce, fill, find, make, options } from "./dom.js";
 import { chosen, dropped } from "./files.js";
 import * as jobs from "./jobs.js";
@@ -14,22 +14,22 @@ import { save, toCsv, toJson } from "./save.js";
 
 const ALL = "*"; // the choice that compares all models; no bundle can have this name
 const FAILED = {
-  0: "The connection broke while the files were sent. Check the network, and that they are not more than the server takes.",
+  0: "The connection broke while the files were sent. Check the network, and that the files are not larger than the server allows.",
   401: "The server needs an API key.",
-  403: "This key may not do that.",
-  413: "That is more than the server takes.",
-  422: "Nothing could be read.",
-  504: "It took longer than the server allows.",
-  507: "The server has no room left.",
+  403: "This API key does not allow that.",
+  413: "The files are more than the server allows.",
+  422: "No file could be read.",
+  504: "Reading took longer than the server allows.",
+  507: "The server's disk is full.",
 };
-let served = []; // what /v1/model says of each
-let files = []; // read last: {file, name}
+let served = []; // all models, as /v1/model describes them
+let files = []; // the files read last: {file, name}
 let runs = []; // {model, id, prediction}
-let working = null; // AbortController of what goes on
+let working = null; // AbortController of the present reading
 
 async function start() {
   key.start();
-  desk.start();
+  viewer.start();
   listen();
   try {
     served = await models.load();
@@ -64,7 +64,7 @@ function listen() {
     working?.abort(new DOMException("left", "AbortError"));
     forget(runs);
   });
-  // A page that comes back from the browser's memory would show findings whose pictures are gone.
+  // The browser may show the page again from its memory, but the server has deleted the job's pictures.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
@@ -89,30 +89,30 @@ function listenToDrops() {
   });
 }
 
-/** Read files with the chosen model, or with each; what was shown before goes, once there is something new. */
-async function read(given) {
-  if (!given.length) return fail(new ApiError(422, "no_files", "There was no file in it."));
+/** Read files with the chosen model, or with all models. Earlier findings stay until there are new ones. */
+async function read(chosenFiles) {
+  if (!chosenFiles.length) return fail(new ApiError(422, "no_files", "No file was chosen."));
   if (!served.length) return undefined;
   working?.abort(new DOMException("replaced", "AbortError"));
-  const mine = new AbortController();
-  working = mine;
-  files = given;
+  const own = new AbortController();
+  working = own;
+  files = chosenFiles;
   fail(null);
   const choice = find("model").value;
-  const asked = served.length > 1 && choice === ALL ? served : served.filter(({ name }) => name === choice);
+  const requested = served.length > 1 && choice === ALL ? served : served.filter(({ name }) => name === choice);
   const done = [];
-  progress.open(asked, given.length);
+  progress.open(requested, chosenFiles.length);
   try {
-    for (const model of asked) {
+    for (const model of requested) {
       const onProgress = (state) => progress.show(model, state);
-      done.push({ model, ...(await jobs.run(model.name, given, { signal: mine.signal, onProgress })) });
+      done.push({ model, ...(await jobs.run(model.name, chosenFiles, { signal: own.signal, onProgress })) });
       progress.done(model);
     }
-    if (mine === working) show(done);
+    if (own === working) show(done);
     else forget(done);
   } catch (error) {
     forget(done);
-    if (mine === working) stopped(error, given);
+    if (own === working) stopped(error, chosenFiles);
   }
   return undefined;
 }
@@ -125,17 +125,17 @@ function show(done) {
   find("results").hidden = false;
   document.body.classList.add("answered");
   overview.show(runs, rows);
-  desk.open(runs, rows);
+  viewer.open(runs, rows);
   offerAgain();
   find("results-title").focus();
   announce(`Done. ${overview.sentence(runs)}`);
 }
 
-function stopped(error, given) {
+function stopped(error, chosenFiles) {
   finish();
   find("choose-files").focus();
   if (error.name === "AbortError") announce("Cancelled.");
-  else fail(error, () => read(given));
+  else fail(error, () => read(chosenFiles));
 }
 
 function finish() {
@@ -147,14 +147,14 @@ function finish() {
 function startOver() {
   forget(runs);
   overview.close();
-  desk.close();
+  viewer.close();
   [runs, files] = [[], []];
   find("results").hidden = true;
   document.body.classList.remove("answered");
   fail(null);
   offerAgain();
   find("choose-files").focus();
-  announce("The files are forgotten.");
+  announce("The server has deleted the files.");
 }
 
 function offerAgain() {
@@ -167,12 +167,12 @@ const forget = (done) => done.forEach(({ id }) => jobs.forget(id));
 function fail(error, retry) {
   if (!error) return fill(find("failure"));
   const why = FAILED[error.status] ?? "That did not work.";
-  const own = error instanceof ApiError ? sentence(error.message) : `The page itself failed: ${error.message}`;
-  return fill(find("failure"), make("p", {}, make("strong", {}, why), own ? ` ${own}` : ""),
+  const detail = error instanceof ApiError ? sentence(error.message) : `The page itself failed: ${error.message}`;
+  return fill(find("failure"), make("p", {}, make("strong", {}, why), detail ? ` ${detail}` : ""),
     retry ? make("p", {}, make("button", { type: "button", click: retry }, "Try again")) : null);
 }
 
-// The server's messages begin as those of a command line do.
+// The server's messages begin with a small letter.
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 start();

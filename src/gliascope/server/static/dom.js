@@ -1,4 +1,4 @@
-// Small helpers around the document. Text always goes in as text, never as markup.
+// Small helpers for the document. Text is always inserted as text, never as markup.
 
 export const find = (id) => document.getElementById(id);
 
@@ -13,25 +13,25 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Replace what `element` holds. */
+/** Replace the children of an element. */
 export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter((child) => child !== null && child !== false));
 }
 
-/** Say something to a screen reader. The same words twice are said twice. */
+/** Announce a text to a screen reader, also if it is the same text as before. */
 export function announce(text) {
-  const place = find("announcer");
-  place.textContent = place.textContent === text ? `${text}\u00a0` : text;
+  const element = find("announcer");
+  element.textContent = element.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** Options of a <select>: pairs of value and text. Keeps what was chosen where it is still there. */
+/** Set the options of a <select>, pairs of value and text. The chosen value stays if it is still an option. */
 export function options(select, pairs) {
   const before = select.value;
   fill(select, pairs.map(([value, text]) => make("option", { value }, text)));
   if (pairs.some(([value]) => value === before)) select.value = before;
 }
 
-/** A promise that is kept after so many milliseconds, and broken where `signal` aborts. */
+/** Promise that resolves after so many milliseconds, and rejects when `signal` aborts. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => {

@@ -1,39 +1,39 @@
-// Files from a drop, a chooser or a folder, each with the name it has in what was given.
+// Files from a drop, a file chooser or a folder chooser, each with its name and the folders above it.
 
-/** What a chooser holds, as {file, name}; hidden files are left out, as `gliascope predict` does. */
+/** Files of a chooser, as {file, name}; hidden files are left out, as in `gliascope predict`. */
 export function chosen(input) {
-  return keep([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+  return withoutHidden([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
 }
 
-/** What was dropped, folders walked through. Must be called while the drop event is being handled. */
+/** Files that were dropped, with those in folders. It must be called while the drop event is handled. */
 export async function dropped(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
-  // Entries and files can be asked for only now; a browser without entries gives files alone.
+  // Entries and files can be read only now. A browser without entries gives files only, and no folders.
   const roots = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile()).filter(Boolean);
-  const found = [];
+  const files = [];
   for (const root of roots) {
-    if (root instanceof File) found.push({ file: root, name: root.name });
-    else await walk(root, found);
+    if (root instanceof File) files.push({ file: root, name: root.name });
+    else await walk(root, files);
   }
-  return keep(found);
+  return withoutHidden(files);
 }
 
-async function walk(entry, found) {
+async function walk(entry, files) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    found.push({ file, name: entry.fullPath.replace(/^\//, "") });
+    files.push({ file, name: entry.fullPath.replace(/^\//, "") });
     return;
   }
   const reader = entry.createReader();
   const inside = [];
-  for (let part = [null]; part.length > 0; ) {
-    part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    inside.push(...part);
+  for (let batch = [null]; batch.length > 0; ) {
+    batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    inside.push(...batch);
   }
   inside.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
-  for (const one of inside) await walk(one, found);
+  for (const one of inside) await walk(one, files);
 }
 
-function keep(files) {
-  return files.filter(({ name }) => !name.split("/").some((part) => part.startsWith(".")));
+function withoutHidden(files) {
+  return files.filter(({ name }) => !name.split("/").some((folder) => folder.startsWith(".")));
 }

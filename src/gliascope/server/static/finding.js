@@ -1,40 +1,40 @@
-// One finding, of a slice or of a study.
+// The finding of a slice or of a study.
 
 import { make } from "./dom.js";
-import { className, percent, promise, setOf, why } from "./words.js";
+import { className, percent, promise, setOf, why } from "./wording.js";
 
-let explained = false; // whether the classes are, which the next slice must not forget
+let explained = false; // whether the descriptions of the classes are open, also for the next slice
 
-/** A verdict as a mark whose words say it, not its colour alone. */
+/** A verdict as a coloured label; its text says the same as its colour. */
 export const chip = (verdict) => make("span", { class: `chip ${verdict.replaceAll(" ", "-")}` }, verdict);
 
-/** All there is to say of a finding by the model that `info` is of. */
+/** Everything about a finding; `info` describes the model. */
 export function card(finding, info, ofStudy = false) {
-  if (!finding) return make("p", { class: "muted" }, "This model has not read it.");
+  if (!finding) return make("p", { class: "muted" }, "This model has not read the slice.");
   const set = promise(finding, info.calibrator?.level);
-  const told = [
+  const children = [
     make("p", { class: "answer" }, headline(finding)),
     make("p", { class: "why" }, why(finding, ofStudy)),
     bars(finding),
   ];
   if (set) {
-    told.push(make("p", { class: "set" }, make("b", {}, "Prediction set: "), setOf(finding), ". ", make("span", { class: "muted" }, set)));
+    children.push(make("p", { class: "set" }, make("b", {}, "Prediction set: "), setOf(finding), ". ", make("span", { class: "muted" }, set)));
   }
   if (finding.outlier_score !== null) {
-    const past = "past 1 is out of scope";
-    told.push(make("p", { class: "set" }, make("b", {}, "Outlier score: "), finding.outlier_score.toFixed(2), ". ",
-      make("span", { class: "muted" }, ofStudy ? `The median of its slices; ${past}.` : `How far from what the model learned from; ${past}.`)));
+    const limit = "above 1 is out of scope";
+    children.push(make("p", { class: "set" }, make("b", {}, "Outlier score: "), finding.outlier_score.toFixed(2), ". ",
+      make("span", { class: "muted" }, ofStudy ? `The median of its slices; ${limit}.` : `Distance from the training data; ${limit}.`)));
   }
-  told.push(...(finding.notes ?? []).map((note) => make("p", { class: "set" }, make("b", {}, "Note: "), note, ".")));
-  if (!ofStudy) told.push(descriptions(info));
-  return make("div", { class: "finding" }, told);
+  children.push(...(finding.notes ?? []).map((note) => make("p", { class: "set" }, make("b", {}, "Note: "), note, ".")));
+  if (!ofStudy) children.push(descriptions(info));
+  return make("div", { class: "finding" }, children);
 }
 
-// Of what the model does not know, no class is the news.
+// Out of scope, the class means nothing, so only the verdict is shown.
 const headline = ({ label, verdict }) =>
   verdict === "out of scope" ? chip(verdict) : [make("strong", {}, className(label)), " ", chip(verdict)];
 
-/** What the classes of a model are, as a list; of those we do not know, that we do not. */
+/** List of a model's classes with their descriptions. */
 export function classes(info) {
   return make("dl", {}, Object.entries(info.classes).map(([name, text]) =>
     make("div", {}, make("dt", {}, className(name)), make("dd", {}, text ?? "No description is known."))));

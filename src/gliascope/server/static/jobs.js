@@ -1,18 +1,18 @@
-// A job on the server: sent, followed until it is done, and taken back.
+// Jobs on the server: sending, waiting for the result, and deleting.
 
 import { ApiError, request, upload } from "./api.js";
 import { pause } from "./dom.js";
 import { headers } from "./key.js";
 
-const FIRST = 250; // milliseconds between looks at a job, growing to
-const LAST = 2000;
-// What a request would have been answered with for what a job failed by.
+const FIRST_DELAY = 250; // milliseconds between two queries of a job, growing to LAST_DELAY
+const LAST_DELAY = 2000;
+// HTTP status of a failed job's error code, as the same error has in response to a request.
 const STATUS = { unreadable: 422, too_many_slices: 413, timeout: 504, disk_full: 507 };
 
 /**
  * Send files to a model and wait for its Prediction: {id, prediction}.
- * `onProgress` hears {sent} (a share) and then the job's own {files, files_done, slices_done}.
- * Raises ApiError, and what `signal` was aborted with; the server has then forgotten the job.
+ * `onProgress` receives {sent}, a share, and then the job's {files, files_done, slices_done}.
+ * Throws ApiError, or the reason of `signal`; the job is then deleted.
  */
 export async function run(model, files, { signal, onProgress }) {
   const form = new FormData();
@@ -28,7 +28,7 @@ export async function run(model, files, { signal, onProgress }) {
   }
 }
 
-/** Take a job back, with everything the server keeps of it. Also works while the page is being closed. */
+/** Delete a job with its files and pictures. It works also while the page is being closed. */
 export function forget(id) {
   fetch(address(id), { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
 }
@@ -39,7 +39,7 @@ export const saliency = (id, number) => `${address(id)}/slices/${number}/salienc
 const address = (id) => `v1/jobs/${encodeURIComponent(id)}`;
 
 async function follow(id, signal, onProgress) {
-  for (let delay = FIRST; ; delay = Math.min(1.3 * delay, LAST)) {
+  for (let delay = FIRST_DELAY; ; delay = Math.min(1.3 * delay, LAST_DELAY)) {
     const job = await (await request(address(id), { signal })).json();
     if (job.state === "done") return job.result;
     if (job.state === "failed") throw new ApiError(STATUS[job.error.code] ?? 500, job.error.code, job.error.message);

@@ -1,19 +1,18 @@
-// The API key: asked for when the server wants one, kept for this tab only.
+// The API key: the user is asked for it when the server needs one, and it is stored for this tab only.
 
 import { find } from "./dom.js";
 
-const PLACE = "gliascope-key";
+const STORAGE_NAME = "gliascope-key";
 let asking = null;
 
 export const headers = () => {
-  const key = sessionStorage.getItem(PLACE);
+  const key = sessionStorage.getItem(STORAGE_NAME);
   return key ? { Authorization: `Bearer ${key}` } : {};
 };
 
 /**
- * Ask for a key. Many requests may need one at once: all wait for the same answer.
- * `refused` is the header that was sent in vain; where another key came in meanwhile, nobody is asked.
- * Resolves to false where the user cancels.
+ * Ask for a key, once for all requests that need one. `refused` is the header that the server refused: if the
+ * user has given another key since, no question is asked. Resolves to false if the user cancels.
  */
 export function ask(refused) {
   if (refused !== headers().Authorization) return Promise.resolve(true);
@@ -25,13 +24,13 @@ export function ask(refused) {
 
 /** Forget the key. */
 export function forget() {
-  sessionStorage.removeItem(PLACE);
+  sessionStorage.removeItem(STORAGE_NAME);
   find("forget-key").hidden = true;
 }
 
 /** Show whether there is a key to forget. */
 export function start() {
-  find("forget-key").hidden = !sessionStorage.getItem(PLACE);
+  find("forget-key").hidden = !sessionStorage.getItem(STORAGE_NAME);
   find("forget-key").addEventListener("click", () => {
     forget();
     location.reload();
@@ -42,12 +41,12 @@ export function start() {
 function open(refused) {
   const dialog = find("key");
   const field = find("key-value");
-  find("key-why").textContent = refused
+  find("key-reason").textContent = refused
     ? "The server does not know this key. Check it, or ask whoever runs the server."
-    : "This server asks for a key. Whoever runs it can give you one.";
+    : "This server requires an API key. Ask whoever runs the server for one.";
   if (refused) forget();
   field.value = "";
-  field.setAttribute("aria-describedby", "key-why");
+  field.setAttribute("aria-describedby", "key-reason");
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -57,7 +56,7 @@ function open(refused) {
         const key = field.value.trim();
         field.value = "";
         if (dialog.returnValue !== "use" || !key) return resolve(false);
-        sessionStorage.setItem(PLACE, key);
+        sessionStorage.setItem(STORAGE_NAME, key);
         find("forget-key").hidden = false;
         return resolve(true);
       },

@@ -1,13 +1,13 @@
-// The list of slices: one stop of the tab key, arrows within it.
+// The list of slices. The tab key stops once at the list; arrow keys move within it.
 
 import { moves } from "./controls.js";
 import { fill, find, make } from "./dom.js";
 import { chip } from "./finding.js";
-import { className, percent, sliceName, summary } from "./words.js";
+import { className, percent, sliceName, summary } from "./wording.js";
 
 let options = [];
 
-/** Listen to the list: `onMove(slices)` by keys, `onPick(place)` by a click. */
+/** Start the list: `onMove(slices)` receives the steps of keys, `onPick(position)` the clicks. */
 export function start(onMove, onPick) {
   const list = find("list");
   list.addEventListener("keydown", (event) => {
@@ -24,17 +24,17 @@ export function start(onMove, onPick) {
 
 /** Show these rows. */
 export function show(rows, volumes) {
-  options = rows.map((row, place) => option(row, place, volumes));
+  options = rows.map((row, position) => option(row, position, volumes));
   fill(find("list"), options);
-  find("nothing").hidden = rows.length > 0;
+  find("no-slices").hidden = rows.length > 0;
   find("list").hidden = rows.length === 0;
 }
 
-/** Mark the row at `place` as the one that is shown, and bring it into sight within the list. */
-export function mark(place) {
+/** Mark the row that is shown, and scroll the list to it. */
+export function mark(position) {
   const list = find("list");
   list.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
-  const option = options[place];
+  const option = options[position];
   if (!option) return list.removeAttribute("aria-activedescendant");
   option.setAttribute("aria-selected", "true");
   list.setAttribute("aria-activedescendant", option.id);
@@ -45,14 +45,14 @@ export function mark(place) {
   return undefined;
 }
 
-function option(row, place, volumes) {
+function option(row, position, volumes) {
   const name = sliceName(row, volumes);
-  const said = row.findings.map((one) => one?.finding);
-  const lines = said.map((finding) =>
-    make("span", { class: "said" }, finding
+  const findings = row.findings.map((one) => one?.finding);
+  const lines = findings.map((finding) =>
+    make("span", { class: "summary" }, finding
       ? [make("span", {}, className(finding.label), " ", make("span", { class: "muted" }, percent(finding.probabilities[finding.label]))), chip(finding.verdict)]
       : make("span", { class: "muted" }, "not read")));
-  const label = `${name}: ${said.map(summary).join("; ")}`;
-  return make("li", { role: "option", id: `slice-${place}`, "aria-selected": "false", "aria-label": label },
+  const label = `${name}: ${findings.map(summary).join("; ")}`;
+  return make("li", { role: "option", id: `slice-${position}`, "aria-selected": "false", "aria-label": label },
     make("span", { class: "name", title: name }, name), lines);
 }

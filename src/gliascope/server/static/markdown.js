@@ -1,10 +1,10 @@
-// As much Markdown as model cards have, to elements: text goes in as text, so a card can bring no markup.
+// Renders the part of Markdown that model cards use. Text is inserted as text, so a card cannot add markup.
 
 import { make } from "./dom.js";
 
 const INLINE = /(\*\*.+?\*\*|`.+?`|\*[^*\s][^*]*\*)/;
 
-/** Elements for a text with headings, paragraphs, lists and tables. */
+/** Make elements of a text with headings, paragraphs, lists and tables. */
 export function markdown(text) {
   return text.split(/\n{2,}|(?<=^#.*)\n/m).map((block) => block.trim()).filter(Boolean).map(element);
 }
@@ -22,8 +22,8 @@ function element(block) {
 
 function table(lines) {
   const [head, , ...body] = lines.map((line) => line.slice(1).replace(/\|\s*$/, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|")));
-  const row = (cells) => make("tr", {}, cells.map((cell, place) =>
-    place ? make("td", {}, inline(cell)) : make("th", { scope: "row" }, inline(cell))));
+  const row = (cells) => make("tr", {}, cells.map((cell, column) =>
+    column ? make("td", {}, inline(cell)) : make("th", { scope: "row" }, inline(cell))));
   const named = head.some(Boolean);
   return make("div", { class: "scroll" }, make("table", { class: "plain" },
     named ? make("thead", {}, make("tr", {}, head.map((cell) => (cell ? make("th", { scope: "col" }, inline(cell)) : make("td", {}))))) : null,

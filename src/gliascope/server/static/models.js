@@ -1,14 +1,14 @@
-// What the models are: facts, numbers, classes, and the card.
+// The description of the models: facts, measured numbers, classes, and the model card.
 
 import { request } from "./api.js";
 import { fill, find, make } from "./dom.js";
 import { classes } from "./finding.js";
 import { markdown } from "./markdown.js";
-import { className, count, percent } from "./words.js";
+import { className, count, percent } from "./wording.js";
 
 const METRICS = { accuracy: "accuracy", balanced_accuracy: "balanced accuracy", macro_auroc: "macro AUROC", ece: "ECE" };
 
-/** All that the server knows of its models, the default first. */
+/** Load the descriptions of all models, the default first. */
 export async function load() {
   const list = await (await request("v1/models")).json();
   const names = list.sort((a, b) => Number(b.default) - Number(a.default)).map(({ name }) => name);
@@ -16,7 +16,7 @@ export async function load() {
   return Promise.all(names.map(ask));
 }
 
-/** Show them. */
+/** Show the descriptions of models. */
 export function show(models) {
   const title = models.length > 1 ? "About the models" : "About the model";
   for (const id of ["models-title", "models-link"]) find(id).textContent = title;
@@ -37,7 +37,7 @@ function article(model, several) {
 function facts(model) {
   const { preprocessing: input, calibrator } = model;
   const versions = Object.entries(model.versions).map(([name, version]) => `${name} ${version}`).join(", ");
-  const licences = Object.entries(model.licences).map(([part, licence]) => `${part}: ${licence}`).join("; ");
+  const licences = Object.entries(model.licences).map(([name, licence]) => `${name}: ${licence}`).join("; ");
   return [
     ["Name", model.name],
     ["Recipe", `${model.recipe}, ${count(model.parameters, "parameter")}`],
@@ -52,8 +52,8 @@ function facts(model) {
   ];
 }
 
-function metrics({ metrics: found }) {
-  const protocols = Object.entries(found);
+function metrics({ metrics: measured }) {
+  const protocols = Object.entries(measured);
   if (!protocols.length) return make("p", { class: "muted" }, "This bundle comes without measured numbers.");
   const columns = Object.keys(METRICS).filter((key) => protocols.some(([, result]) => result[key]));
   const head = ["Protocol", "Slices", ...columns.map((key) => METRICS[key])];

@@ -1,12 +1,12 @@
-// How far the reading is, one line a model.
+// The progress of reading, one line for each model.
 
 import { announce, fill, find, make } from "./dom.js";
-import { count } from "./words.js";
+import { count } from "./wording.js";
 
-const QUARTER = 0.25; // of the way, told to a screen reader
+const ANNOUNCED_STEP = 0.25; // share of the files after which the progress is announced again
 const lines = new Map();
 
-/** Show that `files` files go to these models. */
+/** Show that this many files are read by these models. */
 export function open(models, files) {
   lines.clear();
   find("progress-title").textContent = `Reading ${count(files, "file")}`;
@@ -15,7 +15,7 @@ export function open(models, files) {
   find("progress-title").focus();
 }
 
-/** Show what `jobs.run` tells of a model's job. */
+/** Show the progress of a model's job, as `jobs.run` reports it. */
 export function show(model, { sent, files, files_done: read, slices_done: slices }) {
   const { bar, text } = lines.get(model.name);
   if (sent !== undefined) {
@@ -25,33 +25,33 @@ export function show(model, { sent, files, files_done: read, slices_done: slices
   }
   const share = files ? read / files : 0;
   if (files > 1) bar.value = share;
-  else bar.removeAttribute("value"); // how many slices one volume holds is not known before
+  else bar.removeAttribute("value"); // the number of slices of a volume is not known before
   text.textContent = `${read} of ${count(files, "file")} read, ${count(slices, "slice")} done`;
-  tell(model, share);
+  announceProgress(model, share);
 }
 
-/** Show that a model is through. */
+/** Show that a model is done. */
 export function done(model) {
   const { bar, text } = lines.get(model.name);
   bar.value = 1;
   text.textContent = "done";
 }
 
-/** Put it away. */
+/** Hide the progress. */
 export function close() {
   find("progress").hidden = true;
 }
 
-function tell(model, share) {
-  const place = lines.get(model.name);
-  const quarters = Math.floor(share / QUARTER);
-  if (quarters > place.told) announce(`${Math.round(100 * share)} % read`);
-  place.told = Math.max(place.told, quarters);
+function announceProgress(model, share) {
+  const line = lines.get(model.name);
+  const steps = Math.floor(share / ANNOUNCED_STEP);
+  if (steps > line.announced) announce(`${Math.round(100 * share)} % read`);
+  line.announced = Math.max(line.announced, steps);
 }
 
 function line({ name }, named) {
   const bar = make("progress", { max: 1, value: 0, "aria-label": `Progress of ${name}` });
   const text = make("span", { class: "muted" }, "waiting");
-  lines.set(name, { bar, text, told: 0 });
+  lines.set(name, { bar, text, announced: 0 });
   return make("p", { class: "progress" }, named ? make("b", {}, name) : null, bar, text);
 }

@@ -1,20 +1,20 @@
-// Predictions of one or several models, joined slice by slice.
+// The predictions of one or several models, joined by slice.
 
-import { VERDICTS, className } from "./words.js";
+import { VERDICTS, className } from "./wording.js";
 
 /**
- * Rows of what was read: {file, slice, study, plane, modality, kind, width, height, findings}; `findings` has one
+ * Join runs to rows, one for each slice: {file, slice, study, plane, modality, kind, width, height, findings}; `findings` has one
  * {finding, number} a run, or null where that model has none. Runs are {model, id, prediction}.
  */
 export function join(runs) {
   const rows = new Map();
   runs.forEach(({ prediction }, column) => {
-    const seen = new Map(); // files of one name from different drops: the first with the first
+    const seen = new Map(); // files may have the same name: the first is joined with the first
     prediction.slices.forEach((finding, number) => {
-      const place = JSON.stringify([finding.file, finding.slice]);
-      const copy = seen.get(place) ?? 0;
-      seen.set(place, copy + 1);
-      const key = `${copy} ${place}`;
+      const slice = JSON.stringify([finding.file, finding.slice]);
+      const copy = seen.get(slice) ?? 0;
+      seen.set(slice, copy + 1);
+      const key = `${copy} ${slice}`;
       if (!rows.has(key)) rows.set(key, { ...facts(finding), findings: runs.map(() => null) });
       const row = rows.get(key);
       row.study ??= finding.study;
@@ -37,16 +37,16 @@ export function volumes(rows) {
 
 /**
  * Studies of several slices, in order of appearance: {key, name, rows, findings}, as `join` has them.
- * `key` is that of the first run: each model salts the same, but nothing here relies on it.
+ * `key` is the study's pseudonym in the first run that has the slice.
  */
 export function studies(runs, rows) {
-  const found = new Map();
+  const byStudy = new Map();
   for (const row of rows) {
     if (!row.study) continue;
-    if (!found.has(row.study)) found.set(row.study, []);
-    found.get(row.study).push(row);
+    if (!byStudy.has(row.study)) byStudy.set(row.study, []);
+    byStudy.get(row.study).push(row);
   }
-  const several = [...found].filter(([, inside]) => inside.length > 1);
+  const several = [...byStudy].filter(([, inside]) => inside.length > 1);
   return several.map(([key, inside], number) => ({
     key,
     name: `Study ${number + 1}: ${folder(inside)}`,
@@ -60,13 +60,13 @@ function ofStudy({ prediction }, rows, column) {
   return prediction.studies.find(({ study }) => study === key) ?? null;
 }
 
-// A volume's own name, or the folder that all its files lie in, or its first file.
+// Name of a study: its only file, or the folder of all its files, or its first file.
 function folder(rows) {
   const names = [...new Set(rows.map(({ file }) => file))];
   if (names.length === 1) return names[0];
-  const places = new Set(names.map((name) => name.slice(0, name.lastIndexOf("/") + 1)));
-  const [place] = places;
-  return places.size === 1 && place ? place.slice(0, -1) : `${names[0]} and ${names.length - 1} more`;
+  const folders = new Set(names.map((name) => name.slice(0, name.lastIndexOf("/") + 1)));
+  const [path] = folders;
+  return folders.size === 1 && path ? path.slice(0, -1) : `${names[0]} and ${names.length - 1} more`;
 }
 
 /** Whether models name different classes. */
@@ -87,7 +87,7 @@ export function choices(rows) {
   }
   const labels = new Set(rows.flatMap(({ findings }) => findings.map((one) => one?.finding.label)));
   labels.delete(undefined);
-  for (const label of [...labels].sort()) pairs.push([`is ${label}`, `says ${className(label)} (${rows.filter((row) => has(row, `is ${label}`)).length})`]);
+  for (const label of [...labels].sort()) pairs.push([`is ${label}`, `class ${className(label)} (${rows.filter((row) => has(row, `is ${label}`)).length})`]);
   return pairs;
 }
 

@@ -1,14 +1,14 @@
-// What numbers and verdicts are called on the page.
+// The page's texts for numbers, classes and verdicts.
 
 export const VERDICTS = ["accepted", "uncertain", "out of scope", "unchecked"];
 
 const WHY = {
   "out of scope":
-    "The picture is unlike all the model learned from. Do not rely on what it says of it.",
-  unchecked: "This model comes without a calibrator: its probabilities are not calibrated, and nothing tells what they are worth.",
+    "The slice is unlike the training data. Do not rely on the model's finding.",
+  unchecked: "This model comes without a calibrator: its probabilities are not calibrated, and how often they are right is unknown.",
 };
 
-/** A class as people write it. */
+/** A class's name for display. */
 export const className = (label) => label.replaceAll("_", " ");
 
 /** A share as a percentage that never claims certainty. */
@@ -26,8 +26,8 @@ export function count(number, noun) {
 
 const WHY_OF_STUDY = {
   "out of scope":
-    "Fewer than half of its slices are like anything the model learned from. Do not rely on what it says of the study.",
-  unchecked: "Nothing has been calibrated for whole studies: no number here says how often such an answer is right.",
+    "Fewer than half of its slices are like the training data. Do not rely on the model's finding of the study.",
+  unchecked: "No calibration for whole studies exists: how often such a finding is right is unknown.",
 };
 
 /** Why a finding, of a slice or of a study, has its verdict, in a sentence or two. */
@@ -37,10 +37,10 @@ export function why({ verdict, prediction_set: set }, ofStudy) {
   if (verdict === "accepted") return "In scope, and only one class is in the prediction set. It may still be wrong.";
   return set?.length
     ? `The model cannot tell ${set.length} classes apart here.`
-    : "No class fits well enough to be in the prediction set: the model does not know.";
+    : "No class is probable enough to be in the prediction set: the model cannot tell the class.";
 }
 
-/** What the prediction set promises, at `level`; null where there is none. */
+/** The promise of the prediction set at `level`; null if there is no set. */
 export function promise({ prediction_set: set }, level) {
   if (!set) return null;
   const share = level ? `${Number((100 * level).toPrecision(4))}\u00a0%` : "most";
@@ -48,12 +48,12 @@ export function promise({ prediction_set: set }, level) {
   return `In ${share} of patients like those the model was validated on, the truth is in the set.`;
 }
 
-/** The set itself. */
+/** The classes of the prediction set. */
 export const setOf = ({ prediction_set: set }) => (set.length ? set.map(className).join(", ") : "empty");
 
-/** One slice by its file's name and place in it; `volumes` are the names of files that hold several. */
+/** Name of a slice: its file, and its number within the file if that is one of `volumes`. */
 export const sliceName = ({ file, slice }, volumes) => (volumes.has(file) ? `${file}, slice ${slice}` : file);
 
-/** A finding in one line, as the list and the screen reader have it. */
+/** A finding in one line, for the list and for screen readers. */
 export const summary = (finding) =>
   finding ? `${className(finding.label)} ${percent(finding.probabilities[finding.label])}, ${finding.verdict}` : "not read";

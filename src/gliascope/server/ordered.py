@@ -1,4 +1,4 @@
-"""Several things at a time, in order."""
+"""Asynchronous generators: a concurrent map that keeps the order, and batches."""
 
 import asyncio
 from collections import deque
@@ -10,12 +10,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-async def in_order(
+async def map_in_order(
     function: Callable[[Item], Awaitable[Result]], items: AsyncGenerator[Item, None], width: int
 ) -> AsyncGenerator[Result, None]:
-    """Yield `await function(item)` for each item, in order, `width` at a time at most.
+    """Call a coroutine function on items concurrently, and yield the results in the order of the items.
 
-    What is under way is cancelled when one fails, or when this generator is closed: use it in `aclosing`.
+    When a call fails or this generator is closed, the calls that still run are cancelled. Use it within
+    `contextlib.aclosing`.
+
+    Parameters
+    ----------
+    function
+        The coroutine function.
+    items
+        Its arguments.
+    width
+        Most calls at one time.
     """
     running: deque[asyncio.Future[Result]] = deque()
     try:
@@ -32,14 +42,14 @@ async def in_order(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def each(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
-    """The items."""
+async def as_async(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+    """Yield the items of an iterable as an asynchronous generator."""
     for item in items:
         yield item
 
 
-async def batches(lists: AsyncGenerator[list[Item], None], size: int) -> AsyncGenerator[list[Item], None]:
-    """The lists' items, `size` at a time; the last batch may be smaller."""
+async def batched(lists: AsyncGenerator[list[Item], None], size: int) -> AsyncGenerator[list[Item], None]:
+    """Yield the items of lists in batches of `size`; the last batch may be smaller."""
     batch: list[Item] = []
     async with aclosing(lists):
         async for items in lists:
