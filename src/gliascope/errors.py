@@ -79,7 +79,7 @@ class BusyError(GliascopeError):
     """A folder that another process is at work in."""
 
 
-class ForeignError(GliascopeError):
+class ExternalModelError(GliascopeError):
     """Predictions or a graph of someone else's model that fit neither the catalogue nor the options."""
 
 

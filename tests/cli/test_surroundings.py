@@ -105,7 +105,7 @@ def test_a_user_without_a_name_scans_all_the_same(official_source: Path, tmp_pat
     assert b"not found; make it with" in done.stderr
     ask = (
         NOBODY
-        + "from gliascope.cli.surroundings import settle; settle(); import getpass; print(getpass.getuser())"
+        + "from gliascope.cli.surroundings import set_up_process; set_up_process(); import getpass; print(getpass.getuser())"
     )
     named = gliascope("--help", before=ask, **own)
     assert named.stdout.splitlines()[0] == f"user-{os.getuid()}".encode()

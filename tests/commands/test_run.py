@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.commands import run as run_module
-from gliascope.commands.predictions import FACTS, load_predictions
+from gliascope.commands.predictions import COLUMNS, load_predictions
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
@@ -131,7 +131,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     predicted = np.array([by_file[path] for path in frame["path"]])
     assert np.abs(predicted - scored).max() < 1e-4
     kept = load_predictions(made)
-    of_split = [name for name in FACTS if name in frame.columns]
+    of_split = [name for name in COLUMNS if name in frame.columns]
     assert kept.select(of_split).equals(frame.select(of_split))
     assert set(kept["format"]) == {"png"}
     assert np.abs(kept.select(f"p_{name}" for name in model.info.classes).to_numpy() - scored).max() < 1e-6

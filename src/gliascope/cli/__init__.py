@@ -34,7 +34,7 @@ from gliascope.cli import (
     tune,
     verify,
 )
-from gliascope.cli.surroundings import missing_module, settle
+from gliascope.cli.surroundings import missing_module, set_up_process
 from gliascope.errors import GliascopeError
 from gliascope.runtime.folders import printable
 
@@ -109,5 +109,5 @@ for _panel, _commands in _PANELS.items():
 
 def main() -> None:
     """Entry point of the command `gliascope`."""
-    settle()
+    set_up_process()
     app()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, comma_separated
-from gliascope.errors import ForeignError
+from gliascope.errors import ExternalModelError
 
 
 def evaluate(
@@ -58,9 +58,11 @@ def evaluate(
     from gliascope.store.store_splits import store_splits
 
     if sum(map(bool, (runs, predictions, onnx))) != 1:
-        raise ForeignError("expected runs, --predictions FILE.csv or --onnx FILE, and only one of them")
+        raise ExternalModelError("expected runs, --predictions FILE.csv or --onnx FILE, and only one of them")
     if not onnx and (classes or preprocessing or outputs):
-        raise ForeignError("--classes, --preprocessing and --outputs say what --onnx is; leave them out")
+        raise ExternalModelError(
+            "--classes, --preprocessing and --outputs say what --onnx is; leave them out"
+        )
     options = OnnxOptions.parse(classes, preprocessing or [], outputs) if onnx else None
     trained = [Run.load(run) for run in runs]
     for one in trained:

@@ -11,7 +11,7 @@ import typer
 from gliascope.cli.options import CatalogFile, DecisionsFile
 
 if TYPE_CHECKING:
-    from gliascope.commands.export_dataset import Export
+    from gliascope.commands.export_dataset import ExportSummary
 
 Out = Annotated[Path, typer.Option(help="Folder for it; must not hold anything yet.")]
 _KINDS = {
@@ -37,7 +37,7 @@ def export_dataset(
         typer.echo(decided.summary)
 
 
-def _print_export(export: Export, out: Path) -> None:
+def _print_export(export: ExportSummary, out: Path) -> None:
     from gliascope.commands.export_dataset import GROUPS, LABELS, LEFT_OUT
 
     for way, files in export.files.items():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROWS = 40
 
 
-def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> None:
+def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | None) -> None:
     """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
     from rich.console import Console
     from rich.markup import escape
@@ -27,8 +27,8 @@ def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> N
     from gliascope.uncertainty.calibrator import OUT_OF_SCOPE
 
     console = Console(highlight=False)
-    slices = [finding for finding in job.findings if finding.slice is not None]
-    studies = [finding for finding in job.findings if finding.slice is None]
+    slices = [finding for finding in predictions.findings if finding.slice is not None]
+    studies = [finding for finding in predictions.findings if finding.slice is None]
     heads = (Column("file", overflow="fold"), "slice", "label", "probability", "prediction set", "verdict")
     table = Table(*heads, title=RESEARCH_USE)
     for finding in slices[:ROWS] + studies:
@@ -59,10 +59,10 @@ def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> N
         )
     for note, count in Counter(note for finding in slices for note in finding.notes).items():
         console.print(f"note, of {count} slices: {note}", markup=False)
-    print_rejects(job)
+    print_unreadable(predictions)
 
 
-def print_parts(out: Path, job: FilePredictions) -> None:
+def print_findings_folder(out: Path, predictions: FilePredictions) -> None:
     """Count the findings in a folder of Parquet files, and print the files set aside."""
     import polars as pl
     from rich.console import Console
@@ -78,17 +78,17 @@ def print_parts(out: Path, job: FilePredictions) -> None:
     notes = read_findings(out).filter(pl.col("slice").is_not_null()).explode("notes").drop_nulls("notes")
     for note, count in notes.group_by("notes").len().sort("notes").collect().iter_rows():
         console.print(f"note, of {count} slices: {note}", markup=False)
-    print_rejects(job)
+    print_unreadable(predictions)
 
 
-def print_rejects(job: FilePredictions) -> None:
+def print_unreadable(predictions: FilePredictions) -> None:
     """Print the first files set aside, and how many they are."""
     from rich.console import Console
 
     from gliascope.runtime.folders import printable
 
     errors = Console(stderr=True, highlight=False)
-    for error in job.unreadable[:10]:
+    for error in predictions.unreadable[:10]:
         errors.print(f"set aside: {printable(str(error))}", markup=False)
-    if job.unreadable:
-        errors.print(f"{len(job.unreadable)} files could not be read and were set aside")
+    if predictions.unreadable:
+        errors.print(f"{len(predictions.unreadable)} files could not be read and were set aside")

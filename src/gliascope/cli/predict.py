@@ -38,7 +38,7 @@ def predict(
 
     With --out, the same command goes on after an interruption where it stopped.
     """
-    from gliascope.cli.findings import print_findings, print_parts
+    from gliascope.cli.findings import print_findings, print_findings_folder
     from gliascope.dataset.catalog import SUFFIX
     from gliascope.inference.load import open_bundle
     from gliascope.inference.predict_files import predict_files
@@ -47,6 +47,6 @@ def predict(
     with workers_of(cluster) as workers:
         job = predict_files(model, paths, out, explain, workers)
     if out and out.suffix == SUFFIX:
-        print_parts(out, job)
+        print_findings_folder(out, job)
     else:
         print_findings(job, model.info.calibrator)

@@ -31,7 +31,7 @@ _EXTRAS = {
 }
 
 
-def settle() -> None:
+def set_up_process() -> None:
     """Set up the process that a user has started."""
     # Python looks for modules in the folder it is started in: one of slices may hold anybody's random.py.
     os.environ["PYTHONSAFEPATH"] = "1"  # for processes that this one starts

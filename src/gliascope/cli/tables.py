@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from gliascope.splits.split import Split
 
 
-def print_catalog(catalog: Catalog, rejects: Path) -> None:
+def print_catalog(catalog: Catalog, unreadable_file: Path) -> None:
     """Slices by source and class, and files set aside by reason; `rejects` is where these are listed."""
     from rich.markup import escape
 
     _print_counts(catalog.frame, ["source", "label"], "Slices")
     if catalog.excluded.height:
-        _print_counts(catalog.excluded, ["source", "reason"], f"Files set aside, see {escape(str(rejects))}")
+        _print_counts(
+            catalog.excluded, ["source", "reason"], f"Files set aside, see {escape(str(unreadable_file))}"
+        )
 
 
-def print_merge(catalog: Catalog, conflicts: Path) -> None:
+def print_merge(catalog: Catalog, conflicts_file: Path) -> None:
     """The class balance before and after merging, what was set aside for it, and which source wins.
 
     conflicts: where contradicting labels are listed.
@@ -52,7 +54,7 @@ def print_merge(catalog: Catalog, conflicts: Path) -> None:
     if contradicting := reasons.count() - copies - sum(count for _, count in kinds):
         console.print(
             f"{contradicting} slices have an identical one of another class: all are set aside, "
-            f"and listed in {escape(str(conflicts))}."
+            f"and listed in {escape(str(conflicts_file))}."
         )
 
 

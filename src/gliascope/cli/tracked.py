@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gliascope.commands.runs import Entry
+    from gliascope.commands.runs import RunEntry
     from gliascope.commands.verify import Verification
 
 NAMED = 10
 
 
-def print_runs(entries: list[Entry], folder: Path) -> None:
+def print_runs(entries: list[RunEntry], folder: Path) -> None:
     """A row for each run."""
     from rich.console import Console
     from rich.markup import escape
@@ -25,7 +25,7 @@ def print_runs(entries: list[Entry], folder: Path) -> None:
     for entry in entries:
         recipe, record = entry.trained.recipe, entry.trained.record
         numbers = [
-            "–" if entry.chosen is None else str(entry.chosen),
+            "–" if entry.chosen_epoch is None else str(entry.chosen_epoch),
             "–" if entry.val_accuracy is None else percent(entry.val_accuracy),
             f"{percent(entry.accuracy.value)}\n{span(entry.accuracy)}" if entry.accuracy else "–",
             "–" if entry.seconds is None else duration(entry.seconds),
@@ -46,12 +46,12 @@ def print_verification(found: Verification) -> None:
     from gliascope.runtime.folders import printable
     from gliascope.runtime.formats import percent
 
-    lost = list(found.lost.items())
+    lost = list(found.lost_files.items())
     for path, reason in lost[:NAMED]:
         typer.echo(f"lost: {printable(path)} ({reason})")
     if len(lost) > NAMED:
         typer.echo(f"lost: {len(lost) - NAMED} more files")
-    for complaint in found.complaints:
+    for complaint in found.mismatches:
         typer.echo(complaint)
     if found.accuracy:
         then, now = (percent(share) for share in found.accuracy)

@@ -47,11 +47,13 @@ def calibrate(trained: Run, images: Store, split: Split) -> None:
         more = _what_helps(trained.is_validation_chosen)
         note(f"{trained.model}: no slice is left to calibrate on, so its findings stay unchecked; {more}")
         return
-    calibrator = calibrator_of(bundle, images, split, trained.is_validation_chosen)
+    calibrator = fit_calibrator_on_split(bundle, images, split, trained.is_validation_chosen)
     bundle.with_calibrator(calibrator).write(trained.model)
 
 
-def calibrator_of(bundle: Bundle, images: Store, split: Split, chooses: bool) -> Calibrator:
+def fit_calibrator_on_split(
+    bundle: Bundle, images: Store, split: Split, is_validation_chosen: bool
+) -> Calibrator:
     """Fit a Calibrator of a bundle's graph, on a store that holds the split's slices as the graph takes them.
 
     Temperature, prediction sets and scales are fitted on the validation slices that calibrate
@@ -59,12 +61,12 @@ def calibrator_of(bundle: Bundle, images: Store, split: Split, chooses: bool) ->
     chose an epoch or a setting.
     """
     outputs_of = CachedOutputs(images, Engine(bundle))
-    frame = divide_validation(split.frame, chooses).calibrating
+    frame = divide_validation(split.frame, is_validation_chosen).calibrating
     groups = frame["group"].to_numpy()
     count = len(np.unique(groups))
     level = highest_level(count, LEVEL)
     if count < groups_needed(LEVEL):
-        note(f"{_too_few(count, level)}; {_what_helps(chooses)}")
+        note(f"{_too_few(count, level)}; {_what_helps(is_validation_chosen)}")
     validation = outputs_of(frame, "val")
     return fit_calibrator(
         logits=validation.logits,

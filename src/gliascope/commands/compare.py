@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from gliascope.commands.figures import write_pngs
-from gliascope.commands.predictions import NAME as PREDICTIONS
-from gliascope.commands.predictions import SLICE, load_predictions, to_scores
+from gliascope.commands.predictions import PREDICTIONS_FILE as PREDICTIONS
+from gliascope.commands.predictions import SLICE_KEY, load_predictions, to_scores
 from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.comparison import Compared, compare_scores, gain
 from gliascope.evaluation.scores import Scores
@@ -33,7 +33,7 @@ ROUNDS, SECONDS = 100, 10.0  # of timing: as many rounds as fit, ten at least
 class Candidate:
     """One run: what its report says, its model, and its predictions under the protocol that is compared."""
 
-    place: Path
+    folder: Path
     name: str
     report: Report
     run: RunFacts
@@ -47,7 +47,7 @@ class Candidate:
         """Those of an ensemble, by number."""
         return self.run.ensemble.members if self.run.ensemble else {}
 
-    def row(self, compared: Compared, latency: Latency) -> ComparedRun:
+    def to_row(self, compared: Compared, latency: Latency) -> ComparedRun:
         """What the comparison says of the run."""
         result, report = compared.result, self.report
         return ComparedRun(
@@ -56,7 +56,7 @@ class Candidate:
             balanced_accuracy=result.balanced_accuracy,
             macro_auroc=result.macro_auroc,
             against_best=compared.against_best,
-            folder=str(self.place),
+            folder=str(self.folder),
             recipe=self.bundle.info.recipe,
             # A run that was resumed knows its last session, and the epochs of all.
             seconds=max(self.trained.seconds, sum(row.seconds for row in report.curves)),
@@ -68,7 +68,7 @@ class Candidate:
         )
 
 
-def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -> None:
+def compare(result_folders: Sequence[Path], folder: Path, protocol: str | None = None) -> None:
     """Compare runs on the same test slices; write compare.html, compare.json and compare.png into `folder`.
 
     protocol: that of the first run's headline, unless named. Each model's latency is measured here.
@@ -76,14 +76,16 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
     classes, test slices, labels or groups.
     """
     check_writable(folder)
-    candidates, protocol = _open_all(places, protocol)
+    candidates, protocol = _open_all(result_folders, protocol)
     first = candidates[0]
     for other in candidates[1:]:
         _check_comparable(first, other, protocol)
     by_name = {candidate.name: candidate for candidate in candidates}
     compared = compare_scores({name: candidate.scores for name, candidate in by_name.items()})
-    latencies = dict(zip(by_name, measure([candidate.bundle for candidate in candidates]), strict=True))
-    runs = tuple(by_name[one.name].row(one, latencies[one.name]) for one in compared)
+    latencies = dict(
+        zip(by_name, measure_latencies([candidate.bundle for candidate in candidates]), strict=True)
+    )
+    runs = tuple(by_name[one.name].to_row(one, latencies[one.name]) for one in compared)
     tested, best = first.report.protocols[protocol], compared[0]
     data = Comparison(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -105,7 +107,7 @@ def compare(places: Sequence[Path], folder: Path, protocol: str | None = None) -
     write_comparison(folder, data)
 
 
-def measure(bundles: Sequence[Bundle]) -> list[Latency]:
+def measure_latencies(bundles: Sequence[Bundle]) -> list[Latency]:
     """Milliseconds that each model takes for one slice on ONNX Runtime: median and quartiles.
 
     The models take turns, so that what else the machine does falls on all alike. Each call that is timed
@@ -186,7 +188,7 @@ def _predictions(place: Path, report: Report, protocol: str) -> pl.DataFrame:
             f"{place}: has no protocol {protocol!r} but {', '.join(report.protocols)}; "
             "choose by --protocol one that all have"
         )
-    frame = load_predictions(place).filter(protocol=protocol).sort(SLICE).with_row_index("row")
+    frame = load_predictions(place).filter(protocol=protocol).sort(SLICE_KEY).with_row_index("row")
     if frame.height != report.protocols[protocol].n:
         raise RunError(f"{place}: {PREDICTIONS} is not of its report; evaluate it again")
     return frame.with_columns(group=pl.col("row").min().over("group"))
@@ -212,13 +214,13 @@ def _model(place: Path, report: Report) -> Bundle:
 
 def _check_comparable(first: Candidate, other: Candidate, protocol: str) -> None:
     """Raise RunError, naming both, unless the same slices were tested with the same classes and groups."""
-    both = f"{first.place} and {other.place}"
+    both = f"{first.folder} and {other.folder}"
     if first.scores.classes != other.scores.classes:
         classes = " but ".join(f"{', '.join(one.scores.classes)} ({one.name})" for one in (first, other))
         raise RunError(f"{both} differ in classes: {classes}; compare runs of one task")
-    if not first.frame.select(SLICE).equals(other.frame.select(SLICE)):
+    if not first.frame.select(SLICE_KEY).equals(other.frame.select(SLICE_KEY)):
         alone = [
-            one.frame.join(two.frame, on=SLICE, how="anti").height
+            one.frame.join(two.frame, on=SLICE_KEY, how="anti").height
             for one, two in ((first, other), (other, first))
         ]
         raise RunError(

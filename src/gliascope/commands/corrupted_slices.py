@@ -22,8 +22,8 @@ from gliascope.uncertainty.calibrator import Assessment, unchecked
 
 BATCH = 16
 CHANGED = "changed since the scan"
-PLAIN = ("", 0.0)
-CONDITIONS = (PLAIN, *((name, strength) for name, one in CORRUPTIONS.items() for strength in one.strengths))
+CLEAN = ("", 0.0)
+CONDITIONS = (CLEAN, *((name, strength) for name, one in CORRUPTIONS.items() for strength in one.strengths))
 """Each slice as it is, then under every strength of every disturbance: names and strengths."""
 
 Pixels = NDArray[np.uint8]
@@ -57,7 +57,7 @@ def sample_test_slices(split: Split, catalog: Catalog, limit: int, seed: int) ->
 
 
 def predict_corrupted(
-    bundle: Bundle, frame: pl.DataFrame, seed: int, rejects: Counter[str]
+    bundle: Bundle, frame: pl.DataFrame, seed: int, excluded: Counter[str]
 ) -> Iterator[CorruptedPredictions]:
     """What the model says of each slice of `sample`, file by file.
 
@@ -84,7 +84,7 @@ def predict_corrupted(
     files = rows.select("row", "path").rows()
     for file, prepared in zip(files, map_with_progress(prepare, files, "disturb and test"), strict=True):
         if isinstance(prepared, str):
-            rejects[prepared] += len(file[0])
+            excluded[prepared] += len(file[0])
             continue
         for row, pixels in prepared:
             said = [assess(pixels[first : first + BATCH]) for first in range(0, len(pixels), BATCH)]

@@ -9,7 +9,7 @@ from gliascope import __version__
 from gliascope.audit import Audit
 from gliascope.commands.bundle import bundle
 from gliascope.commands.evaluate import evaluate
-from gliascope.commands.run_splits import served_by_protocol
+from gliascope.commands.run_splits import first_splits_of_run
 from gliascope.commands.train import calibrate_runs
 from gliascope.dataset.catalog import Catalog
 from gliascope.errors import GliascopeError, RunError
@@ -25,7 +25,7 @@ from gliascope.store.store import store
 
 
 def ensemble(
-    places: Sequence[Path],
+    run_folders: Sequence[Path],
     folder: Path,
     average: Literal["probabilities", "logits"] = "probabilities",
     catalog: Path | None = None,
@@ -41,10 +41,10 @@ def ensemble(
     no protocol in common or that cannot be joined.
     """
     check_writable(folder)
-    runs = _load(places)
+    runs = _load(run_folders)
     given = joint_preprocessing(runs)
     found = Catalog.load(runs[0].made_from("catalog.parquet", catalog))
-    splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
+    splits = _joint(runs, [first_splits_of_run(trained, split, found) for trained in runs])
     made = _make(runs=runs, split=splits[0], given=given, folder=folder / "run", average=average)
     write_splits(splits, folder / "split.parquet")
     splits = [one.for_task(made.recipe.task) for one in splits]

@@ -11,9 +11,9 @@ import polars as pl
 from gliascope.audit import Audit
 from gliascope.commands.earlier_evaluations import ledger_entries
 from gliascope.commands.evaluated_model import EvaluatedModel, ModelPredictions, RunModel
-from gliascope.commands.example_slices import random_examples, show_mistakes
+from gliascope.commands.example_slices import mistakes_with_pictures, random_examples
 from gliascope.commands.figures import write_figures
-from gliascope.commands.predictions import KNOWN, prediction_rows, write_predictions
+from gliascope.commands.predictions import SUBGROUP_COLUMNS, prediction_rows, write_predictions
 from gliascope.commands.uncertainty_report import (
     calibration,
     outlier_scores,
@@ -111,7 +111,7 @@ def evaluate_models(
             if split is splits[0]:
                 headline = model, tested[-1]
     assert headline is not None  # noqa: S101 (the first split has a model)
-    earlier = record(folder, [look for one in tested for look in one.looks])
+    earlier = record(folder, [look for one in tested for look in one.ledger_entries])
     protocols = {}
     for name in dict.fromkeys(split.protocol for split in splits):
         rounds = [one for one in tested if one.split.protocol == name]
@@ -122,7 +122,7 @@ def evaluate_models(
         described = f"{grouped.description} {WITHOUT_TEST}"
         protocols["grouped"] = grouped.model_copy(update={"description": described})
     model, first = headline
-    found = show_mistakes(first.split, model, first.scores, first.answers)
+    found = mistakes_with_pictures(first.split, model, first.scores, first.predictions)
     report = _report(model, first, catalog, protocols, audit).model_copy(
         update={"mistakes": tuple(mistake for mistake, _ in found)}
     )
@@ -141,15 +141,15 @@ class TestedModel:
 
     split: Split
     scores: Scores
-    answers: ModelPredictions
+    predictions: ModelPredictions
     rows: pl.DataFrame
     validation: Validation
-    validated: Scores | None
-    looks: Sequence[LedgerEntry]
-    foreign: bool
+    validation_scores: Scores | None
+    ledger_entries: Sequence[LedgerEntry]
+    external: bool
 
     @property
-    def calibrated(self) -> dict[str, int]:
+    def calibrating_slices(self) -> dict[str, int]:
         """Slices by class that calibrated."""
         return dict(self.validation.calibrating["label"].value_counts().rows())
 
@@ -208,10 +208,10 @@ def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvalu
     *_, last = rounds
     pooled = Scores.join([one.scores for one in rounds])
     rows = pl.concat([one.rows for one in rounds], how="diagonal")
-    said = [one.answers for one in rounds]
+    said = [one.predictions for one in rounds]
     several = len(rounds) > 1
     result = evaluate_scores(pooled)
-    calibrated = [one.calibrated for one in rounds if one.answers.calibrator]
+    calibrated = [one.calibrating_slices for one in rounds if one.predictions.calibrator]
     untested = find_untested(pooled, result, calibrated, temperatures(said))
     if earlier.models:
         untested = untested.model_copy(update={"notes": (*untested.notes, str(earlier))})
@@ -224,8 +224,8 @@ def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvalu
         earlier_evaluations=earlier,
         reliability=tuple(reliability(pooled)),
         folds=_folds(rounds) if several else None,
-        subgroups=evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
-        operating=operating_points(pooled, None if several else last.validated),
+        subgroups=evaluate_subgroups(pooled, {name: rows[name].to_list() for name in SUBGROUP_COLUMNS}),
+        operating=operating_points(pooled, None if several else last.validation_scores),
         curves=evaluate_curves(pooled),
         studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(said)),
         calibration=calibration(pooled, said),
@@ -234,7 +234,7 @@ def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvalu
         validation=tuple(
             FoldValidation(fold=one.split.fold, **dict(one.validation.facts))
             for one in rounds
-            if not one.foreign
+            if not one.external
         ),
     )
 

@@ -31,7 +31,7 @@ class ModelPredictions:
     probabilities: NDArray[np.float64]
     outputs: Outputs | None = None
     calibrator: Calibrator | None = None
-    square: Box | None = None
+    map_box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class EvaluatedModel(Protocol):
     external: bool
     is_validation_chosen: bool
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions | None:
         """What it says of these rows of a split; None where it says nothing of this part (val)."""
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
@@ -71,20 +71,20 @@ class EvaluatedModel(Protocol):
 class CachedOutputs:
     """Runs a graph on rows of a store, each row once: protocols share test slices."""
 
-    def __init__(self, images: Store, graph: "RunsGraph") -> None:
+    def __init__(self, images: Store, graph: "GraphFunction") -> None:
         self.images = images
         self.graph = graph
         self.rows = np.empty(0, dtype=np.int64)  # sorted
         self.outputs: Outputs | None = None
 
-    def __call__(self, frame: pl.DataFrame, part: str) -> Outputs:
+    def __call__(self, frame: pl.DataFrame, subset: str) -> Outputs:
         """Outputs for these rows of a split, in their order. `part` is shown beside the progress."""
         rows = self.images.rows(frame["pixel_hash"])
         new = np.setdiff1d(rows, self.rows)
         if len(new):
             known = [] if self.outputs is None else [self.outputs]
             order = np.argsort(np.concatenate([self.rows, new]))
-            self.outputs = Outputs.join([*known, *self._run(new, part)]).at(order)
+            self.outputs = Outputs.join([*known, *self._run(new, subset)]).at(order)
             self.rows = np.union1d(self.rows, new)
         assert self.outputs is not None  # noqa: S101 (no part of a split is empty)
         return self.outputs.at(np.searchsorted(self.rows, rows))
@@ -103,7 +103,7 @@ class CachedOutputs:
         return batches
 
 
-class RunsGraph(Protocol):
+class GraphFunction(Protocol):
     """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs."""
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
@@ -119,11 +119,11 @@ class RunModel:
         self.trained, self.bundle = trained, bundle
         self.name, self.is_validation_chosen = trained.recipe.name, trained.is_validation_chosen
         self.classes, self.calibrator = bundle.info.classes, bundle.calibrator
-        self.memory = CachedOutputs(images, Engine(bundle))
+        self.cached_outputs = CachedOutputs(images, Engine(bundle))
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions:
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions:
         """What it says of these rows of a split."""
-        outputs = self.memory(frame, part)
+        outputs = self.cached_outputs(frame, subset)
         calibrated = self.calibrator.calibrated(outputs.logits) if self.calibrator else outputs.probabilities
         return ModelPredictions(
             calibrated, outputs, self.calibrator, self.bundle.info.preprocessing.stored_box
@@ -131,7 +131,7 @@ class RunModel:
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""
-        return self.memory.pictures(frame)
+        return self.cached_outputs.pictures(frame)
 
     def facts(self) -> ModelReport:
         """The Run's record, recipe and curves."""

@@ -15,23 +15,23 @@ from gliascope.reports.pages.report import MistakePicture
 from gliascope.reports.report import Mistake
 from gliascope.splits.split import Split
 
-MISTAKES = 12
-DRAWN = 24
+MAX_MISTAKES = 12
+MAX_EXAMPLES = 24
 
 
-def show_mistakes(
-    split: Split, model: EvaluatedModel, test: Scores, answers: ModelPredictions
+def mistakes_with_pictures(
+    split: Split, model: EvaluatedModel, test: Scores, predictions: ModelPredictions
 ) -> list[tuple[Mistake, MistakePicture]]:
     """The most confident wrong answers, one of a group, with pictures and maps."""
     frame = split.subset("test")
-    numbers = confident_mistakes(test, MISTAKES)
-    maps = None if answers.outputs is None else answers.outputs.maps
+    numbers = confident_mistakes(test, MAX_MISTAKES)
+    maps = None if predictions.outputs is None else predictions.outputs.maps
     found = []
     for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
         predicted = int(test.predictions[number])
         shown = None
-        if maps is not None and answers.square is not None:
-            shown = _png(np.asarray(draw_overlay(pixels, maps[number, predicted], answers.square)))
+        if maps is not None and predictions.map_box is not None:
+            shown = _png(np.asarray(draw_overlay(pixels, maps[number, predicted], predictions.map_box)))
         found.append(
             (
                 Mistake(
@@ -49,7 +49,7 @@ def show_mistakes(
 def random_examples(split: Split, model: EvaluatedModel, test: Scores, seed: int) -> list[Shown]:
     """DRAWN test slices at random."""
     frame = split.subset("test")
-    numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
+    numbers = np.random.default_rng(seed).permutation(len(test))[:MAX_EXAMPLES]
     return [
         Shown(
             pixels,

@@ -13,8 +13,8 @@ from gliascope.commands.lesion_cases import (
     ExplainedModel,
     LesionCase,
     choose_slices,
-    learned_slices,
-    points,
+    peak_positions,
+    training_hashes,
 )
 from gliascope.dataset.identity import connect
 from gliascope.evaluation.localisation import Points, centre_of_head, mean_share, summarise
@@ -42,13 +42,13 @@ from gliascope.saliency.sanity_check import cascade, rank_correlations
 DEFAULT_METHODS = ("grad_cam", "hires_cam")
 RANDOMISED = ("grad_cam", "hires_cam")  # of the others, a map takes hundreds of runs of the network
 SEEDS = 2
-SHOWN = 8
+MAX_SHOWN = 8
 RANDOM = "random_order"
 
 
 def explain_run(
     trained: Run,
-    places: Sequence[Path],
+    masks: Sequence[Path],
     folder: Path,
     methods: Sequence[str] = DEFAULT_METHODS,
     split: Path | None = None,
@@ -64,14 +64,14 @@ def explain_run(
     check_writable(folder)
     described = {name: describe(name) for name in methods}
     model = ExplainedModel(trained)
-    learned = learned_slices(trained, split)
+    learned = training_hashes(trained, split)
     sets: dict[str, LesionSet] = {}
     galleries: dict[str, Gallery] = {}
     drawn: list[LesionCase] = []
-    for place in places:
+    for place in masks:
         slices, dropped = choose_slices(model, place, limit, learned)
         with progress(f"explain {_name(place)}", len(slices)) as advance:
-            cases = list(model.look(slices, methods, advance))
+            cases = list(model.explain_slices(slices, methods, advance))
         order = np.random.default_rng(trained.recipe.seed).permutation(len(cases))
         some = [cases[number] for number in sorted(order[:sample])]
         name = _free(_name(place), sets)
@@ -104,17 +104,17 @@ def _lesion_set(
 ) -> tuple[LesionSet, Gallery]:
     """Figures of one set of slices. some: those that the slow checks see, and that are shown first."""
     rows = [*methods, BASELINE]
-    found = {name: points(cases, name, model.preprocessing) for name in rows}
-    same = connect([(case.item.patient, case.item.study) for case in cases])
-    groups = np.array([same.get(case.item.patient or "", case.item.patient) for case in cases])
+    found = {name: peak_positions(cases, name, model.preprocessing) for name in rows}
+    same = connect([(case.slice.patient, case.slice.study) for case in cases])
+    groups = np.array([same.get(case.slice.patient or "", case.slice.patient) for case in cases])
     labels = np.array([case.label for case in cases])
-    right = np.array([case.right for case in cases])
-    area = [float(case.item.mask.mean()) for case in cases if case.item.mask is not None]
+    right = np.array([case.is_correct for case in cases])
+    area = [float(case.slice.mask.mean()) for case in cases if case.slice.mask is not None]
     codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     subsets = {model.classes[label]: labels == label for label in np.unique(labels)}
     subsets |= {"answered right": right, "answered wrong": ~right}
     first = found[methods[0]]
-    shown = [cases.index(case) for case in some[:SHOWN]]
+    shown = [cases.index(case) for case in some[:MAX_SHOWN]]
     missed = [int(number) for number in np.argsort(-first.distance, kind="stable") if not first.hits[number]]
     numbers = LesionSet(
         n=len(cases),
@@ -134,7 +134,7 @@ def _lesion_set(
     )
     gallery = Gallery(
         random=[_seen(model, cases[number], found, number) for number in shown],
-        missed=[_seen(model, cases[number], found, number) for number in missed[:SHOWN]],
+        missed=[_seen(model, cases[number], found, number) for number in missed[:MAX_SHOWN]],
     )
     return numbers, gallery
 
@@ -154,7 +154,7 @@ def _curves(
             maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
             maps[RANDOM] = np.zeros(side, dtype=np.float32)
             for name in rows:
-                curves[name].append(perturb(case.pixels, maps[name], model.score(case.label)))
+                curves[name].append(perturb(case.pixels, maps[name], model.class_probability(case.label)))
             advance(1)
     return {
         name: Perturbation(
@@ -197,15 +197,15 @@ def _randomise(
 
 def _seen(model: ExplainedModel, case: LesionCase, found: Mapping[str, Points], number: int) -> Seen:
     """A case as the page shows it: the slice with its lesion's edge, then each method's map over it."""
-    pixels, mask = case.item.pixels, case.item.mask
+    pixels, mask = case.slice.pixels, case.slice.mask
     box = visible_box(pixels, model.preprocessing)
     blank = np.zeros((1, 1), dtype=np.float32)
     images = {"lesion": draw_overlay(pixels, blank, box, mask)}
     images |= {name: draw_overlay(pixels, one, box, mask) for name, one in case.maps.items()}
     said = int(case.probabilities.argmax())
     return Seen(
-        name=f"{case.item.path.name}" + (f" [{case.item.index}]" if case.item.index else ""),
-        label=case.item.label or "",
+        name=f"{case.slice.path.name}" + (f" [{case.slice.index}]" if case.slice.index else ""),
+        label=case.slice.label or "",
         said=model.classes[said],
         probability=float(case.probabilities[said]),
         images={name: encode(np.asarray(image), side=240) for name, image in images.items()},

@@ -25,14 +25,14 @@ from gliascope.runtime.files import atomic_folder, safe_name
 from gliascope.runtime.progress import progress
 
 LEFT_OUT, GROUPS, LABELS = "left_out.csv", "groups.csv", "labels.yaml"
-PARTS = {"train": "Training", "val": "Validation", "test": "Testing"}
+SUBSET_FOLDERS = {"train": "Training", "val": "Validation", "test": "Testing"}
 MODALITIES = ("CT", "MR")
 Row = dict[str, Any]
 _GROUPS_SCHEMA = {"path": pl.String, "group": pl.String, "fold": pl.Int32}
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class ExportSummary:
     """What `export_dataset` wrote.
 
     files: how many, by how they came: linked, copied, decoded. left_out: columns path, index, label, why;
@@ -46,7 +46,7 @@ class Export:
 
 def export_dataset(
     catalog: Catalog, out: Path, decisions: Decisions | None = None, copy: bool = False
-) -> Export:
+) -> ExportSummary:
     """Write the slices of the merged set to `out/[part/][modality/]label/source-name`; `out` appears whole.
 
     A file is linked (hard), or copied if asked to or where links cannot be made. A file that holds more than
@@ -80,7 +80,7 @@ def export_dataset(
             advance(1)
         left_out.write_csv(folder / LEFT_OUT)
         tables = writer.finish()
-    return Export(dict(writer.files), left_out, tables)
+    return ExportSummary(dict(writer.files), left_out, tables)
 
 
 def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +181,10 @@ class _Writer:
         return tuple(written)
 
     def _place(self, row: Row, name: str) -> Path:
-        levels = [PARTS.get(row["official"]), row["modality"] if row["modality"] in MODALITIES else None]
+        levels = [
+            SUBSET_FOLDERS.get(row["official"]),
+            row["modality"] if row["modality"] in MODALITIES else None,
+        ]
         folder = self.folder.joinpath(*filter(None, levels), safe_name(row["label"]))
         folder.mkdir(parents=True, exist_ok=True)
         source = row["source"].lstrip(".")  # a hidden file would not be scanned

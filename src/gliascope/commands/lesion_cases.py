@@ -38,14 +38,14 @@ class LesionCase:
     maps: by method, (h, w), of the square that the network sees, nothing below 0.
     """
 
-    item: Slice
+    slice: Slice
     pixels: NDArray[np.uint8]
     label: int
     probabilities: NDArray[np.float64]
     maps: dict[str, NDArray[np.float32]]
 
     @property
-    def right(self) -> bool:
+    def is_correct(self) -> bool:
         """Whether the model says the slice's class."""
         return int(self.probabilities.argmax()) == self.label
 
@@ -68,17 +68,17 @@ class ExplainedModel:
             load_classifier(trained).eval(),
             Normalise(self.preprocessing),
             mirrored=TestView(flip=True) in trained.recipe.tta.views,
-            logits=lambda pixels: self.run(pixels).logits,
+            logits=lambda pixels: self.predict(pixels).logits,
         )
 
-    def run(self, pixels: NDArray[np.uint8]) -> Outputs:
+    def predict(self, pixels: NDArray[np.uint8]) -> Outputs:
         """The deployed model's outputs for preprocessed slices, a batch at a time."""
         starts = range(0, len(pixels), BATCH)
         return Outputs.join([self.engine(pixels[start : start + BATCH]) for start in starts])
 
-    def score(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    def class_probability(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
         """What gives preprocessed slices (n, …) the deployed model's probability of a class, (n,)."""
-        return lambda pixels: self.run(pixels).probabilities[:, label]
+        return lambda pixels: self.predict(pixels).probabilities[:, label]
 
     def class_number(self, label: str) -> int | None:
         """Of a slice's label, a kind of tumour being one where the run knows no kinds; None: no class."""
@@ -86,7 +86,7 @@ class ExplainedModel:
             label = "tumor"
         return self.classes.index(label) if label in self.classes else None
 
-    def look(
+    def explain_slices(
         self, slices: Sequence[Slice], methods: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[LesionCase]:
         """Cases of these slices, whose labels are all known, with a map by each method."""
@@ -111,7 +111,7 @@ class ExplainedModel:
 
 
 def choose_slices(
-    model: ExplainedModel, place: Path, limit: int | None, learned: set[str] | None
+    model: ExplainedModel, masks: Path, limit: int | None, training_hashes: set[str] | None
 ) -> tuple[list[Slice], dict[str, int]]:
     """Slices to look at, at most `limit`, and how many were met and left out, by reason.
 
@@ -120,10 +120,10 @@ def choose_slices(
     """
     kept: list[Slice] = []
     dropped = Counter[str]()
-    for item in masked_slices(place):
+    for item in masked_slices(masks):
         if model.class_number(item.label or "") is None:
             dropped["of a class that the run does not know"] += 1
-        elif learned and pixel_hash(item.pixels) in learned:
+        elif training_hashes and pixel_hash(item.pixels) in training_hashes:
             dropped["trained or validated on"] += 1
         else:
             kept.append(item)
@@ -132,13 +132,13 @@ def choose_slices(
     if not kept:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         raise GliascopeError(
-            f"{place}: no slice with a lesion is left ({reasons or 'no mask marks any'}); "
+            f"{masks}: no slice with a lesion is left ({reasons or 'no mask marks any'}); "
             "give masks of other slices"
         )
     return sorted(kept, key=lambda item: (str(item.path), item.index)), dict(dropped)
 
 
-def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
+def training_hashes(trained: Run, split: Path | None) -> set[str] | None:
     """Pixel hashes of what a run trained and validated on: by `split`, else by the split.parquet beside it.
 
     None where that is not known. Raises GliascopeError where the given split is not readable, or not the
@@ -157,19 +157,19 @@ def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
     return None
 
 
-def place_on_slice(case: LesionCase, method: str, preprocessing: Preprocessing) -> NDArray[np.float32]:
+def map_on_slice(case: LesionCase, method: str, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """The method's map, or BASELINE's, (height, width) of the slice."""
-    shape = (case.item.pixels.shape[0], case.item.pixels.shape[1])
+    shape = (case.slice.pixels.shape[0], case.slice.pixels.shape[1])
     if method == BASELINE:
-        return centre_of_head(shape, head_box(to_grey(case.item.pixels)))
-    return enlarge_map(case.maps[method], shape, visible_box(case.item.pixels, preprocessing))
+        return centre_of_head(shape, head_box(to_grey(case.slice.pixels)))
+    return enlarge_map(case.maps[method], shape, visible_box(case.slice.pixels, preprocessing))
 
 
-def points(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> Points:
+def peak_positions(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> Points:
     """Where a method's maps of all cases lie."""
     found = []
     for case in cases:
-        assert case.item.mask is not None  # noqa: S101 (`masked_slices` gives none without)
-        found.append(locate(place_on_slice(case, method, preprocessing), case.item.mask))
+        assert case.slice.mask is not None  # noqa: S101 (`masked_slices` gives none without)
+        found.append(locate(map_on_slice(case, method, preprocessing), case.slice.mask))
     distance, energy = np.array(found, dtype=np.float64).T
     return Points(distance, energy)

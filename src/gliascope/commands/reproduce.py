@@ -11,7 +11,7 @@ import yaml
 
 from gliascope.commands.compare import compare
 from gliascope.commands.run import run
-from gliascope.commands.systems import Entry, Published, load_systems
+from gliascope.commands.systems import PublishedResult, RecipeEntry, load_systems
 from gliascope.errors import GliascopeError, RecipeError, ReportError
 from gliascope.evaluation.estimate import Estimate
 from gliascope.recipes import Recipe, load_recipe
@@ -37,7 +37,7 @@ def reproduce(
     folder: Path,
     recipes: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
-    quickly: int | None = None,
+    slices_per_class: int | None = None,
     devices: int = 1,
     cache: bool = True,
 ) -> None:
@@ -53,11 +53,11 @@ def reproduce(
     for name in recipes or ():
         if name not in known:
             raise RecipeError(f"nothing to reproduce by {name!r}; choose from {', '.join(known)}")
-    train = partial(run, devices=devices, cache=cache, limit=quickly)
+    train = partial(run, devices=devices, cache=cache, limit=slices_per_class)
     found = []
     for system in systems:
         recipes_of = [
-            _attempt(entry, data, folder / entry.recipe, overrides, quickly, train)
+            _attempt(entry, data, folder / entry.recipe, overrides, slices_per_class, train)
             if entry.recipe in (recipes or known)
             else _outcome(entry, folder / entry.recipe)
             for entry in system.recipes
@@ -76,7 +76,7 @@ def reproduce(
 
 
 def _attempt(
-    entry: Entry,
+    entry: RecipeEntry,
     data: Path,
     place: Path,
     overrides: Sequence[str],
@@ -120,7 +120,7 @@ def _recipe(name: str, overrides: Sequence[str], quickly: int | None) -> Recipe:
     return load_recipe(name, [*(f"stages.{number}.epochs=1" for number in range(stages)), *overrides])
 
 
-def _outcome(entry: Entry, place: Path) -> TrainedRecipe | ExcludedRecipe:
+def _outcome(entry: RecipeEntry, place: Path) -> TrainedRecipe | ExcludedRecipe:
     job = _read(place / JOB)
     try:
         report = Report.load(place / Report.file)
@@ -136,7 +136,12 @@ def _outcome(entry: Entry, place: Path) -> TrainedRecipe | ExcludedRecipe:
         quickly=job["quickly"],
         published=tuple(
             PublishedNumber(
-                **one.model_dump(include={"what", "of", "value", "more", "note"}), ours=_ours(report, one)
+                what=one.name,
+                of=one.quantity,
+                value=one.value,
+                more=one.lower_bound,
+                note=one.note,
+                ours=_ours(report, one),
             )
             for one in entry.published
         ),
@@ -150,14 +155,14 @@ def _outcome(entry: Entry, place: Path) -> TrainedRecipe | ExcludedRecipe:
     )
 
 
-def _ours(report: Report, published: Published) -> Estimate:
+def _ours(report: Report, published: PublishedResult) -> Estimate:
     """Our number; without an interval where it is one of training."""
-    if published.of in ("accuracy", "macro_auroc"):
+    if published.quantity in ("accuracy", "macro_auroc"):
         tested = report.protocols[published.protocol] if published.protocol else report.headline
-        return tested.accuracy if published.of == "accuracy" else tested.macro_auroc
+        return tested.accuracy if published.quantity == "accuracy" else tested.macro_auroc
     row = {"first": 0, "last": -1, "chosen": (report.chosen_epoch or 0) - 1}[published.epoch]
     epoch = report.curves[row]
-    value = epoch.train_accuracy if published.of == "train_accuracy" else epoch.val_accuracy
+    value = epoch.train_accuracy if published.quantity == "train_accuracy" else epoch.val_accuracy
     return Estimate(value=value, low=None, high=None)
 
 

@@ -17,7 +17,7 @@ from gliascope.commands.corrupted_slices import (
     sample_test_slices,
 )
 from gliascope.commands.figures import write_pngs
-from gliascope.commands.run_splits import served
+from gliascope.commands.run_splits import splits_of_run
 from gliascope.dataset.catalog import Catalog
 from gliascope.errors import GliascopeError, RunError
 from gliascope.evaluation.robustness import Judged, RobustnessMetrics, evaluate_disturbed
@@ -80,7 +80,7 @@ def robustness(
 
 def _own(trained: Run, catalog: Catalog, splits: Sequence[Split]) -> Split:
     """The first split of the run's training that leaves something to test, with the run's labels."""
-    own = [split.for_task(trained.recipe.task) for split in served(trained, splits, catalog)]
+    own = [split.for_task(trained.recipe.task) for split in splits_of_run(trained, splits, catalog)]
     tested = [split for split in own if not split.subset("test").is_empty()]
     if not tested:
         raise RunError(f"{trained.folder}: its split leaves no slice to test; disturb its members' instead")

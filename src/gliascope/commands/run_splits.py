@@ -10,7 +10,7 @@ from gliascope.splits.split import Split, load_splits
 from gliascope.store.store_splits import store_splits
 
 
-def served(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Split]:
+def splits_of_run(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Split]:
     """Of some splits, all that the run's training serves, without the slices that were gone at that time.
 
     Raises RunError where that is none.
@@ -24,9 +24,9 @@ def served(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Spli
     return own
 
 
-def served_by_protocol(trained: Run, split: Path | None, catalog: Catalog) -> list[Split]:
+def first_splits_of_run(trained: Run, split: Path | None, catalog: Catalog) -> list[Split]:
     """The first of each protocol, from the split that is named or else beside the run."""
-    own = served(trained, load_splits(trained.made_from("split.parquet", split)), catalog)
+    own = splits_of_run(trained, load_splits(trained.made_from("split.parquet", split)), catalog)
     return list({one.protocol: one for one in reversed(own)}.values())[::-1]
 
 

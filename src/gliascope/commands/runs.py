@@ -15,18 +15,18 @@ from gliascope.runtime.progress import note
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RunEntry:
     """A run in the list. accuracy: of its report, over all folds of its protocol."""
 
     trained: Run
     finished: bool
-    chosen: int | None  # epoch, from 1
+    chosen_epoch: int | None  # epoch, from 1
     val_accuracy: float | None
     accuracy: Estimate | None
     seconds: float | None
 
 
-SORTS: dict[str, Callable[[Entry], Any]] = {
+SORT_KEYS: dict[str, Callable[[RunEntry], Any]] = {
     "date": lambda entry: entry.trained.record.started or "",
     "accuracy": lambda entry: -(entry.accuracy.value or 0.0) if entry.accuracy else 1,
     "val_accuracy": lambda entry: 1 if entry.val_accuracy is None else -entry.val_accuracy,
@@ -36,13 +36,13 @@ SORTS: dict[str, Callable[[Entry], Any]] = {
 }
 
 
-def list_runs(folder: Path, sort: str = "date") -> list[Entry]:
+def list_runs(folder: Path, sort: str = "date") -> list[RunEntry]:
     """Every run below `folder`, the oldest, best, fastest … first. Damaged ones are named and left out.
 
     Raises RunError where there is none, or for an order that is not in SORTS.
     """
-    if sort not in SORTS:
-        raise RunError(f"--sort {sort}: choose from {', '.join(SORTS)}")
+    if sort not in SORT_KEYS:
+        raise RunError(f"--sort {sort}: choose from {', '.join(SORT_KEYS)}")
     entries = []
     for path in sorted(folder.rglob("run.json")):
         if path.parent.parent.name == "members":  # of an ensemble, which is a run itself
@@ -53,10 +53,10 @@ def list_runs(folder: Path, sort: str = "date") -> list[Entry]:
             note(str(error))
     if not entries:
         raise RunError(f"{folder}: no run below it; make one with `gliascope run` or `train`")
-    return sorted(entries, key=SORTS[sort])
+    return sorted(entries, key=SORT_KEYS[sort])
 
 
-def reported(trained: Run) -> ProtocolReport | None:
+def protocol_report_of(trained: Run) -> ProtocolReport | None:
     """What a report beside the run, or in its folder, says of its protocol; None without one."""
     recipe = yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False)
     for place in (trained.folder, trained.folder.parent):
@@ -72,13 +72,13 @@ def reported(trained: Run) -> ProtocolReport | None:
     return None
 
 
-def _entry(trained: Run) -> Entry:
+def _entry(trained: Run) -> RunEntry:
     results = trained.record.results
     finished = results is not None and trained.model.exists()
     history = trained.history() if (trained.folder / "metrics.csv").exists() else []
     chosen = results.chosen if results else None
-    report = reported(trained) if finished else None
-    return Entry(
+    report = protocol_report_of(trained) if finished else None
+    return RunEntry(
         trained,
         finished,
         None if chosen is None else chosen + 1,

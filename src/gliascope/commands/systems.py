@@ -15,19 +15,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Published(_Part):
+class PublishedResult(_Part):
     """A number that a system said of itself, and which of ours stands beside it."""
 
-    what: str
-    of: Quantity
+    name: str
+    quantity: Quantity
     value: float
-    more: bool = Field(default=False, description="the value is a lower bound")
+    lower_bound: bool = Field(default=False, description="the value is a lower bound")
     protocol: str | None = Field(default=None, description="of a test number; None: the first")
     epoch: Literal["first", "chosen", "last"] = Field(default="chosen", description="of a training number")
     note: str = ""
 
 
-class Entry(_Part):
+class RecipeEntry(_Part):
     """One recipe on the slices it is judged by."""
 
     recipe: str
@@ -35,7 +35,7 @@ class Entry(_Part):
     protocols: tuple[str, ...] = Field(min_length=1)
     validation: float = 0.1
     labels: dict[str, str] = {}
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedResult, ...] = ()
 
     def folders(self, data: Path) -> list[Path]:
         """The sources below `data`. Raises LayoutError where one is missing, naming what it may be called."""
@@ -54,7 +54,7 @@ class System(_Part):
     """A published system, or the house's own."""
 
     title: str
-    recipes: tuple[Entry, ...]
+    recipes: tuple[RecipeEntry, ...]
 
 
 def load_systems() -> list[System]:

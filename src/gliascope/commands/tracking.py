@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gliascope.commands.runs import reported
+from gliascope.commands.runs import protocol_report_of
 from gliascope.errors import GliascopeError
 from gliascope.evaluation.estimate import Estimate
 from gliascope.recipes.run import Run
@@ -126,7 +126,7 @@ def _metrics(trained: Run) -> list[Any]:
     final = {"training_seconds": results.seconds, "parameters": float(results.parameters)}
     if results.chosen is not None:
         final["chosen_epoch"] = float(results.chosen + 1)
-    for key, number in reported(trained) or ():
+    for key, number in protocol_report_of(trained) or ():
         if isinstance(number, Estimate):
             ends = {"": number.value, "_low": number.low, "_high": number.high}
             final |= {f"test_{key}{end}": value for end, value in ends.items() if value is not None}

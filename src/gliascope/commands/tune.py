@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gliascope.commands.tune_study import (
-    completed,
-    drawn_values,
-    ended,
+    completed_trials,
+    field_values,
+    finished_trials,
     is_running,
     open_study,
-    revive,
+    requeue_dead_trials,
     seed_sampler,
     write_study,
 )
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
 
     from gliascope.training.history import Epoch
 
-KEY = ["source", "path", "index"]
+SLICE_KEY = ["source", "path", "index"]
 Stores = Callable[[Preprocessing], tuple[Store, list[Split]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TuningJob:
     """What all trials have in common. rounds: splits as `untested`; slices: of the catalogue."""
 
     name: str
     overrides: Sequence[str]
     space: Space
-    rounds: Sequence[Split]
+    splits: Sequence[Split]
     slices: pl.DataFrame
     folder: Path
     cache: bool
@@ -67,7 +67,7 @@ class Job:
         """The recipe with these fields. Raises RecipeError where they do not go together."""
         return load_recipe(self.name, [*self.overrides, *(override(*item) for item in values.items())])
 
-    def place(self, values: Mapping[str, object]) -> Path:
+    def trial_folder(self, values: Mapping[str, object]) -> Path:
         """Folder of a trial, named by what it is: one that was interrupted is taken up by another number."""
         name = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
         return self.folder / "trials" / name
@@ -76,7 +76,7 @@ class Job:
     def identity(self) -> str:
         """What a study must be of to be gone on with."""
         own = [part.model_dump(mode="json") for part in (self.recipe({}), self.space)]
-        return json.dumps([*own, *(split.training for split in self.rounds)], sort_keys=True)
+        return json.dumps([*own, *(split.training for split in self.splits)], sort_keys=True)
 
 
 def tune(
@@ -117,10 +117,10 @@ def tune(
         )
     check_cache()
     check_writable(folder)
-    rounds = untested([split.for_task(base.task) for split in splits])
-    used = pl.concat([split.frame.select(KEY) for split in rounds]).unique()
-    slices = catalog.frame.join(used, on=KEY, how="semi", maintain_order="left")
-    job = Job(name, overrides, space, rounds, slices, folder, cache and not space.remakes_activations)
+    rounds = without_test_slices([split.for_task(base.task) for split in splits])
+    used = pl.concat([split.frame.select(SLICE_KEY) for split in rounds]).unique()
+    slices = catalog.frame.join(used, on=SLICE_KEY, how="semi", maintain_order="left")
+    job = TuningJob(name, overrides, space, rounds, slices, folder, cache and not space.remakes_activations)
     check_trainable(base, len(rounds[0].classes))
     study = open_study(folder, space, job.identity)
     if not study.trials:
@@ -136,20 +136,20 @@ def tune(
         remove_stale_locks(
             job.folder.glob("trials/*")
         )  # killed in the instant after its end, a trial is left locked
-    if not completed(study):
+    if not completed_trials(study):
         reason = study.trials[0].user_attrs.get("why", "all were pruned")
         raise GliascopeError(f"{folder}: no trial came to its end; the first: {reason}")
 
 
-def untested(splits: Sequence[Split]) -> list[Split]:
+def without_test_slices(splits: Sequence[Split]) -> list[Split]:
     """Different trainings, without their test parts and the validation slices that calibrate.
 
     Raises SplitError where one tests what another trains on: then tuning would see its test slices.
     """
     rounds = list({split.training: split for split in reversed(splits)}.values())[::-1]
-    frame = pl.concat([split.frame.select(*KEY, "part") for split in rounds])
+    frame = pl.concat([split.frame.select(*SLICE_KEY, "part") for split in rounds])
     tests, seen = frame.filter(part="test"), frame.filter(pl.col("part") != "test")
-    if len(rounds) > 1 and tests.join(seen, on=KEY, how="semi").height:
+    if len(rounds) > 1 and tests.join(seen, on=SLICE_KEY, how="semi").height:
         raise SplitError(
             f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
             " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
@@ -158,16 +158,16 @@ def untested(splits: Sequence[Split]) -> list[Split]:
     return [Split(frame.filter(pl.col("part") != "test")) for frame in frames]
 
 
-def _search(worker: int, job: Job, trials: int, seed: int) -> None:
+def _search(worker: int, job: TuningJob, trials: int, seed: int) -> None:
     """What one of several workers does, or the only one, until there are enough trials."""
     from gliascope.training.environment import keep_freed_memory
 
     keep_freed_memory()
     study = open_study(job.folder, job.space, job.identity)
     # Trials of one preprocessing share its store, and agree on which slices are lost.
-    stores = cache(partial(store_splits, job.slices, job.rounds))
-    while len(ended(study)) < trials:
-        revive(study, job.space, job.place)
+    stores = cache(partial(store_splits, job.slices, job.splits))
+    while len(finished_trials(study)) < trials:
+        requeue_dead_trials(study, job.space, job.trial_folder)
         seed_sampler(study, seed + 7919 * worker)
         _try(study, job, stores)
 
@@ -179,7 +179,7 @@ def _enqueue(study: "Study", space: Space, base: Recipe) -> None:
         study.enqueue_trial(values)
 
 
-def _try(study: "Study", job: Job, stores: Stores) -> None:
+def _try(study: "Study", job: TuningJob, stores: Stores) -> None:
     """One trial: its value is the mean over the rounds of what validation says.
 
     It is told while its folder is held: a trial whose folder nobody holds is taken for dead.
@@ -188,11 +188,11 @@ def _try(study: "Study", job: Job, stores: Stores) -> None:
 
     trial = study.ask()
     drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
-    with folder_lock(job.place(drawn), wait=True):  # of a worker that drew the same
+    with folder_lock(job.trial_folder(drawn), wait=True):  # of a worker that drew the same
         if not is_running(study, trial.number):
             return  # SQLite gave two workers the same one, or another took this one for dead just before
         try:
-            same = next((one for one in completed(study) if one.params == trial.params), None)
+            same = next((one for one in completed_trials(study) if one.params == trial.params), None)
             value = same.values[0] if same else _train(trial, job, drawn, stores)
         except (optuna.TrialPruned, DivergedError, RecipeError, WeightsError) as error:
             if str(error):
@@ -218,14 +218,14 @@ def _draw(trial: "Trial", key: str, space: Space) -> Any:
     return trial.suggest_float(key, field.low, field.high, step=field.step, log=field.log)
 
 
-def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> float:
+def _train(trial: "Trial", job: TuningJob, drawn: dict[str, Any], stores: Stores) -> float:
     import optuna
 
     from gliascope.models.backbones import complete_recipe
     from gliascope.training.history import chosen_epoch
     from gliascope.training.trial import train_and_validate
 
-    recipe, place = complete_recipe(job.recipe(drawn)), job.place(drawn)
+    recipe, place = complete_recipe(job.recipe(drawn)), job.trial_folder(drawn)
     images, rounds = stores(recipe.preprocessing)
     longest = sum(stage.epochs for stage in recipe.stages)
     values: list[float] = []  # of the rounds that are done
@@ -262,9 +262,9 @@ def _forget(place: Path) -> None:
         weights.unlink()
 
 
-def _write(study: "Study", job: Job) -> None:
-    if not completed(study):
+def _write(study: "Study", job: TuningJob) -> None:
+    if not completed_trials(study):
         return
     with folder_lock(job.folder, wait=True):  # of workers beside this one
-        best = drawn_values(study.best_params, job.space)
-        write_study(study, job.space, job.rounds, job.recipe({}), job.recipe(best), job.folder)
+        best = field_values(study.best_params, job.space)
+        write_study(study, job.space, job.splits, job.recipe({}), job.recipe(best), job.folder)

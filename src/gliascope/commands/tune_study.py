@@ -49,7 +49,9 @@ def open_study(folder: Path, space: Space, identity: str) -> "Study":
     return study
 
 
-def revive(study: "Study", space: Space, place: Callable[[Mapping[str, object]], Path]) -> None:
+def requeue_dead_trials(
+    study: "Study", space: Space, folder_of: Callable[[Mapping[str, object]], Path]
+) -> None:
     """Take up trials whose worker is dead: nobody holds the folder that `place` gives their values.
 
     Not told by the time since they were heard of, as Optuna's heartbeats do: clocks jump.
@@ -58,7 +60,7 @@ def revive(study: "Study", space: Space, place: Callable[[Mapping[str, object]],
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if set(trial.params) == set(space.fields):  # else it has just begun
-            with suppress(BusyError), folder_lock(place(drawn_values(trial.params, space))):
+            with suppress(BusyError), folder_lock(folder_of(field_values(trial.params, space))):
                 if is_running(study, trial.number):  # else it has come to its end meanwhile
                     study.enqueue_trial(trial.params)
                     study.tell(trial.number, state=TrialState.FAIL)
@@ -77,7 +79,7 @@ def seed_sampler(study: "Study", seed: int) -> None:
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(living))
 
 
-def drawn_values(params: Mapping[str, Drawn], space: Space) -> dict[str, object]:
+def field_values(params: Mapping[str, Drawn], space: Space) -> dict[str, object]:
     """Values of the recipe's fields for Optuna's parameters, which hold a choice as text."""
     values: dict[str, object] = dict(params)
     for key, drawn in params.items():
@@ -87,14 +89,14 @@ def drawn_values(params: Mapping[str, Drawn], space: Space) -> dict[str, object]
     return values
 
 
-def completed(study: "Study") -> "list[FrozenTrial]":
+def completed_trials(study: "Study") -> "list[FrozenTrial]":
     """Trials that came to their end."""
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def ended(study: "Study") -> "list[FrozenTrial]":
+def finished_trials(study: "Study") -> "list[FrozenTrial]":
     """Those, and the pruned ones."""
     from optuna.trial import TrialState
 
@@ -102,29 +104,29 @@ def ended(study: "Study") -> "list[FrozenTrial]":
 
 
 def write_study(
-    study: "Study", space: Space, rounds: Sequence[Split], base: Recipe, best: Recipe, folder: Path
+    study: "Study", space: Space, splits: Sequence[Split], base: Recipe, best: Recipe, folder: Path
 ) -> None:
     """Write best.yaml, tune.html and tune.json. best: the recipe of the best trial; base: as it stands."""
-    told = f"{base.name} with what did best in validation, of {len(ended(study))} trials."
+    told = f"{base.name} with what did best in validation, of {len(finished_trials(study))} trials."
     news = {"name": f"{base.name}-tuned", "description": told, "origin": None, "tuned": True}
     tuned = best.model_copy(update=news)
     text = yaml.safe_dump(tuned.model_dump(mode="json"), sort_keys=False)
     write_text(folder / BEST, text)
-    frame = pl.concat([split.subset("val") for split in rounds])
+    frame = pl.concat([split.subset("val") for split in splits])
     own = space.of(base)
     data = Tuning(
         recipe=base.name,
-        sources=tuple(rounds[0].frame["source"].unique().sort()),
+        sources=tuple(splits[0].frame["source"].unique().sort()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        protocol=rounds[0].protocol,
-        folds=len(rounds),
+        protocol=splits[0].protocol,
+        folds=len(splits),
         slices=frame.unique(["source", "path", "index"]).height,
         groups=frame["group"].n_unique(),
         objective=space.objective,
         axes=tuple(_axis(key, field) for key, field in space.fields.items()),
-        trials=tuple(_row(trial) for trial in ended(study)),
+        trials=tuple(_row(trial) for trial in finished_trials(study)),
         best=study.best_trial.number,
-        baseline=next((trial.number for trial in completed(study) if trial.params == own), None),
+        baseline=next((trial.number for trial in completed_trials(study) if trial.params == own), None),
         importances=_importances(study),
         tuned=str(folder / BEST),
     )
@@ -154,6 +156,6 @@ def _importances(study: "Study") -> dict[str, float]:
     """Share of each field in what sets good trials apart (PED-ANOVA, Watanabe et al. 2023); empty for few."""
     from optuna.importance import get_param_importances
 
-    if len(completed(study)) < _ENOUGH:
+    if len(completed_trials(study)) < _ENOUGH:
         return {}
     return get_param_importances(study)

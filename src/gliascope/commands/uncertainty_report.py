@@ -17,45 +17,45 @@ from gliascope.uncertainty.calibrator import VERDICTS, Assessment, Calibrator
 from gliascope.uncertainty.conformal import coverage_bounds, groups_needed
 
 METHOD = "lac"  # of the prediction sets
-CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
+CURVE_LEVELS = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
 
 
-def calibration(pooled: Scores, said: Sequence[ModelPredictions]) -> Calibration:
+def calibration(pooled: Scores, predictions: Sequence[ModelPredictions]) -> Calibration:
     """Calibration errors of the answers and, where there are Judges, of what the graphs gave.
 
     pooled: what was `said` by one model or several, in that order, and the truth.
     """
     before = None
-    if _calibrators(said):
-        raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
+    if _calibrators(predictions):
+        raw = np.concatenate([one.outputs.probabilities for one in predictions if one.outputs])
         as_given = replace(pooled, probabilities=raw)
         before = Uncalibrated(
             **dict(evaluate_calibration(as_given)), reliability=tuple(reliability(as_given))
         )
     return Calibration(
-        **dict(evaluate_calibration(pooled)), temperatures=tuple(temperatures(said)), before=before
+        **dict(evaluate_calibration(pooled)), temperatures=tuple(temperatures(predictions)), before=before
     )
 
 
-def temperatures(said: Sequence[ModelPredictions]) -> list[float]:
+def temperatures(predictions: Sequence[ModelPredictions]) -> list[float]:
     """What each model's logits are divided by; none where a model has no Calibrator."""
-    return [calibrator.temperature for calibrator in _calibrators(said)]
+    return [calibrator.temperature for calibrator in _calibrators(predictions)]
 
 
-def prediction_sets(pooled: Scores, said: Sequence[ModelPredictions]) -> PredictionSets | None:
+def prediction_sets(pooled: Scores, predictions: Sequence[ModelPredictions]) -> PredictionSets | None:
     """What prediction sets do, or None without a Calibrator."""
-    calibrators = _calibrators(said)
+    calibrators = _calibrators(predictions)
     if not calibrators:
         return None
     level = min(calibrator.level for calibrator in calibrators)
     groups = tuple(calibrator.groups for calibrator in calibrators)
 
     def measured(level: float) -> SetMetrics:
-        pairs = zip(calibrators, said, strict=True)
+        pairs = zip(calibrators, predictions, strict=True)
         sets = [calibrator.prediction_sets(one.probabilities, level) for calibrator, one in pairs]
         return evaluate_sets(pooled, np.concatenate(sets))
 
-    curve = {one: measured(one) for one in CURVE if min(groups) >= groups_needed(one)}
+    curve = {one: measured(one) for one in CURVE_LEVELS if min(groups) >= groups_needed(one)}
     return PredictionSets(
         method=METHOD,
         level=level,
@@ -69,23 +69,23 @@ def prediction_sets(pooled: Scores, said: Sequence[ModelPredictions]) -> Predict
     )
 
 
-def verdicts(pooled: Scores, said: Sequence[ModelPredictions]) -> Verdicts | None:
+def verdicts(pooled: Scores, predictions: Sequence[ModelPredictions]) -> Verdicts | None:
     """What verdicts do, or None without a Calibrator."""
-    if not _calibrators(said):
+    if not _calibrators(predictions):
         return None
-    given = [verdict for one in said for verdict in _assessment(one).verdicts]
-    distances = outlier_scores(said)
+    given = [verdict for one in predictions for verdict in _assessment(one).verdicts]
+    distances = outlier_scores(predictions)
     assert distances is not None  # noqa: S101 (there are Calibrators)
     return Verdicts(
         by_verdict=evaluate_verdicts(pooled, given, VERDICTS), outlier_scores=histogram(distances)
     )
 
 
-def outlier_scores(said: Sequence[ModelPredictions]) -> NDArray[np.float64] | None:
+def outlier_scores(predictions: Sequence[ModelPredictions]) -> NDArray[np.float64] | None:
     """Of all slices, (n,), as each model's own Calibrator scores them; None without a Calibrator."""
-    if not _calibrators(said):
+    if not _calibrators(predictions):
         return None
-    pairs = [(one.calibrator, one.outputs) for one in said if one.calibrator and one.outputs]
+    pairs = [(one.calibrator, one.outputs) for one in predictions if one.calibrator and one.outputs]
     return np.concatenate(
         [calibrator.ood.outlier_scores(outputs.ood_features) for calibrator, outputs in pairs]
     )

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gliascope.commands.predictions import NAME, SLICE, load_predictions, to_scores
-from gliascope.commands.run_splits import served_by_protocol
-from gliascope.commands.runs import reported
+from gliascope.commands.predictions import PREDICTIONS_FILE, SLICE_KEY, load_predictions, to_scores
+from gliascope.commands.run_splits import first_splits_of_run
+from gliascope.commands.runs import protocol_report_of
 from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import pixel_hash
 from gliascope.errors import ReadError, RunError
@@ -46,13 +46,13 @@ class Verification:
     slices: int
     difference: float = 0.0  # largest, of a probability
     accuracy: tuple[float, float] | None = None
-    lost: dict[str, str] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
+    lost_files: dict[str, str] = field(default_factory=dict)
+    mismatches: list[str] = field(default_factory=list)
 
     @property
     def agrees(self) -> bool:
         """Whether all was there, and everything as recorded."""
-        return not self.lost and not self.complaints and self.difference <= TOLERANCE
+        return not self.lost_files and not self.mismatches and self.difference <= TOLERANCE
 
 
 def verify(
@@ -65,20 +65,21 @@ def verify(
     trained = Run.load(folder)
     trained.check_finished()
     scanned = Catalog.load(trained.made_from("catalog.parquet", catalog))
-    served = served_by_protocol(trained, split, scanned)
+    served = first_splits_of_run(trained, split, scanned)
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
-    recorded = load_predictions(trained.made_from(NAME, predictions).parent)
+    recorded = load_predictions(trained.made_from(PREDICTIONS_FILE, predictions).parent)
     recorded = recorded.filter(protocol=own.protocol, round=own.fold)
-    key = SLICE[1:]
+    key = SLICE_KEY[1:]
     rows = own.subset("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")
     if rows.height != own.subset("test").height:
         raise RunError(
-            f"{NAME}: holds {rows.height} of the {own.subset('test').height} test slices of {folder}"
+            f"{PREDICTIONS_FILE}: holds {rows.height} of the {own.subset('test').height} "
+            f"test slices of {folder}"
         )
     found = Verification(rows.height)
     if trained.record.data.get("test", own.fingerprints["test"]) != own.fingerprints["test"]:
-        found.complaints.append("the split's test slices are not those of the run's record")
+        found.mismatches.append("the split's test slices are not those of the run's record")
     roots = scanned.frame.select(*dict.fromkeys([*key, *FILE_COLUMNS])).unique(key)
     rows = rows.join(roots, on=key, how="left", maintain_order="left")
     _compare(Bundle.load(trained.model), rows, found)
@@ -94,7 +95,7 @@ def _compare(bundle: Bundle, rows: pl.DataFrame, found: Verification) -> None:
     work = partial(_read, wanted=bundle.info.preprocessing)
     for file, slices in zip(files, map_with_progress(work, files, "read"), strict=True):
         if isinstance(slices, str):
-            found.lost[file.path] = slices
+            found.lost_files[file.path] = slices
         else:
             numbers += file.rows
             pixels += slices
@@ -128,11 +129,11 @@ def _read(file: _File, wanted: Preprocessing) -> list[NDArray[np.uint8]] | str:
 
 
 def _compare_report(trained: Run, recorded: pl.DataFrame, found: Verification) -> None:
-    report = reported(trained)
+    report = protocol_report_of(trained)
     if report is None or report.folds is not None:  # over several models
         return
     scores = to_scores(recorded)
     accuracy = float((scores.predictions == scores.labels).mean())
     said = report.accuracy.value or 0.0
     if abs(said - accuracy) > 1e-9:
-        found.complaints.append(f"the report says accuracy {said:.4f}, {NAME} {accuracy:.4f}")
+        found.mismatches.append(f"the report says accuracy {said:.4f}, {PREDICTIONS_FILE} {accuracy:.4f}")

@@ -21,7 +21,7 @@ from gliascope.commands.external_models.prediction_table import EvaluatedTable, 
 from gliascope.commands.predictions import load_predictions, to_scores
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
-from gliascope.errors import ForeignError
+from gliascope.errors import ExternalModelError
 from gliascope.evaluation.metrics import evaluate_scores
 from gliascope.evaluation.scores import Scores
 from gliascope.preprocessing.preprocess import Preprocessing
@@ -177,7 +177,7 @@ def test_tables_that_do_not_fit_are_refused(
     catalog: Catalog, splits: list[Split], tmp_path: Path, change: Change, message: str
 ) -> None:
     change(table(splits[0].subset("test"))).write_csv(tmp_path / "told.csv")
-    with pytest.raises(ForeignError, match=message):
+    with pytest.raises(ExternalModelError, match=message):
         evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -186,7 +186,7 @@ def test_what_is_no_table_is_named(catalog: Catalog, splits: list[Split], tmp_pa
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
     (tmp_path / "empty.csv").write_text("")
     for file in ("binary.csv", "empty.csv", "nowhere.csv"):
-        with pytest.raises(ForeignError, match=f"{file}: (cannot be read as CSV|expected a column)"):
+        with pytest.raises(ExternalModelError, match=f"{file}: (cannot be read as CSV|expected a column)"):
             evaluate_predictions(tmp_path / file, catalog, splits, tmp_path / "out")
 
 
@@ -222,7 +222,7 @@ def test_slices_of_a_volume_are_told_apart_by_their_index(tmp_path: Path) -> Non
     frame = splits[0].subset("test")
     told = table(frame, ("glioma", "no_tumor"))
     told.write_csv(tmp_path / "told.csv")
-    with pytest.raises(ForeignError, match=r"holds 3 slices; add a column `index`"):
+    with pytest.raises(ExternalModelError, match=r"holds 3 slices; add a column `index`"):
         evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
     told.with_columns(index=frame["index"]).write_csv(tmp_path / "told.csv")
     evaluate_predictions(tmp_path / "told.csv", catalog, splits, tmp_path / "out")
@@ -362,30 +362,32 @@ def test_what_outputs_are_is_told_from_them(
 def test_graphs_that_do_not_fit_the_options_are_refused(
     tmp_path: Path, shape: list[int | str], options: dict, message: str
 ) -> None:
-    with pytest.raises(ForeignError, match=message):
+    with pytest.raises(ExternalModelError, match=message):
         OnnxGraph(graph_file(tmp_path / "m.onnx", shape), OnnxOptions(CLASSES, options))
 
 
 def test_graphs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "junk.onnx").write_bytes(b"junk")
-    with pytest.raises(ForeignError, match=r"junk\.onnx: cannot be opened"):
+    with pytest.raises(ExternalModelError, match=r"junk\.onnx: cannot be opened"):
         OnnxGraph(tmp_path / "junk.onnx", OnnxOptions(CLASSES))
     file = graph_file(tmp_path / "m.onnx", ["n", 1, 24, 24], TensorProto.UINT8)
-    with pytest.raises(ForeignError, match="takes bytes"):
+    with pytest.raises(ExternalModelError, match="takes bytes"):
         OnnxGraph(file, OnnxOptions(CLASSES, {"mean": [0, 0, 0], "std": [1, 1, 1]}))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
-    with pytest.raises(ForeignError, match="none with a column for each of a, b, c"):
+    with pytest.raises(ExternalModelError, match="none with a column for each of a, b, c"):
         OnnxGraph(file, OnnxOptions(("a", "b", "c")))(pixels)
-    with pytest.raises(ForeignError, match="say --outputs logits"):
+    with pytest.raises(ExternalModelError, match="say --outputs logits"):
         OnnxGraph(file, OnnxOptions(CLASSES, outputs="probabilities"))(pixels)
     sigmoids = graph_file(tmp_path / "s.onnx", ["n", 1, 24, 24], ending="Sigmoid")
     for outputs in (None, "probabilities"):  # to take them for logits would be no remedy
-        with pytest.raises(ForeignError, match=r"as sigmoids do.*softmax at its end, or without") as caught:
+        with pytest.raises(
+            ExternalModelError, match=r"as sigmoids do.*softmax at its end, or without"
+        ) as caught:
             OnnxGraph(sigmoids, OnnxOptions(CLASSES, outputs=outputs))(pixels)
         assert ("say --outputs logits" in str(caught.value)) == (outputs is None)
     softmax = graph_file(tmp_path / "p.onnx", ["n", 1, 24, 24], ending="Softmax")
     OnnxGraph(softmax, OnnxOptions(CLASSES))(pixels)
-    with pytest.raises(ForeignError, match=r"gives probabilities.* and no logits; leave out --outputs"):
+    with pytest.raises(ExternalModelError, match=r"gives probabilities.* and no logits; leave out --outputs"):
         OnnxGraph(softmax, OnnxOptions(CLASSES, outputs="logits"))(pixels)
 
 

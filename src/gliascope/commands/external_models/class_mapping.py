@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliascope.classes import NO_TUMOR, TUMOR_KINDS
-from gliascope.errors import ForeignError
+from gliascope.errors import ExternalModelError
 from gliascope.splits.split import Split
 
 _BINARY = {NO_TUMOR, "tumor"}
@@ -36,12 +36,14 @@ def map_classes(
     probabilities of the kinds are added up. Raises ForeignError for a label that the model does not know.
     """
     if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise ForeignError(f"{file}: expected two or more different classes but got {', '.join(classes)}")
+        raise ExternalModelError(
+            f"{file}: expected two or more different classes but got {', '.join(classes)}"
+        )
     splits = [split.for_task("binary") if set(classes) <= _BINARY else split for split in splits]
     labels = {label for split in splits for label in split.classes}
     names = ["tumor" if labels <= _BINARY and name in TUMOR_KINDS else name for name in classes]
     if not labels <= set(names):
-        raise ForeignError(
+        raise ExternalModelError(
             f"{file}: knows {', '.join(classes)} but the split has {', '.join(sorted(labels - set(names)))}; "
             "name its classes as the catalogue does, or leave such slices out by `scan --labels`"
         )

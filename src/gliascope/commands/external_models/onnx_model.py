@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from gliascope.classes import canonical
 from gliascope.commands.evaluated_model import CachedOutputs, ModelPredictions, ModelReport
 from gliascope.commands.external_models.class_mapping import ClassMapping
-from gliascope.errors import ForeignError
+from gliascope.errors import ExternalModelError
 from gliascope.inference.engine import Outputs, open_session
 from gliascope.preprocessing.preprocess import Preprocessing
 from gliascope.recipes.ranges import describe_errors
@@ -48,11 +48,11 @@ class OnnxOptions:
     def parse(cls, classes: str | None, preprocessing: Sequence[str], outputs: str | None) -> "OnnxOptions":
         """Read a list with commas, KEY=VALUE each, and a word. Raises ForeignError for what is none."""
         if not classes:
-            raise ForeignError(
+            raise ExternalModelError(
                 "expected --classes with the classes of the graph, in the order of its outputs"
             )
         if outputs not in (None, *KINDS):
-            raise ForeignError(f"expected --outputs {' or '.join(KINDS)} but got {outputs!r}")
+            raise ExternalModelError(f"expected --outputs {' or '.join(KINDS)} but got {outputs!r}")
         stated = {}
         for text in preprocessing:
             key, equals, value = text.partition("=")
@@ -61,7 +61,7 @@ class OnnxOptions:
             except yaml.YAMLError:
                 equals = ""
             if not equals:
-                raise ForeignError(f"{text!r}: expected KEY=VALUE, like mean=[0.485,0.456,0.406]")
+                raise ExternalModelError(f"{text!r}: expected KEY=VALUE, like mean=[0.485,0.456,0.406]")
         return cls(tuple(canonical(name) for name in classes.split(",")), stated, outputs)
 
 
@@ -84,7 +84,7 @@ class OnnxInput:
         inputs = session.get_inputs()
         shapes = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
         if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) not in (3, 4):
-            raise ForeignError(f"{file}: expected one input, a batch of slices, but got {shapes}")
+            raise ExternalModelError(f"{file}: expected one input, a batch of slices, but got {shapes}")
         one = inputs[0]
         batch, *rest = (length if isinstance(length, int) else None for length in one.shape)
         last, channels = False, None
@@ -93,7 +93,9 @@ class OnnxInput:
             last = rest[0] not in (1, 3) and rest[2] in (1, 3)
             channels = rest.pop(2 if last else 0) or 3
         if channels not in (None, 1, 3) or rest[0] != rest[1]:
-            raise ForeignError(f"{file}: expected square slices of one or three channels but got {shapes}")
+            raise ExternalModelError(
+                f"{file}: expected square slices of one or three channels but got {shapes}"
+            )
         return cls(one.name, _TYPES[one.type], channels, last, rest[0], batch)
 
     def preprocessing(self, file: Path, stated: Mapping[str, object]) -> Preprocessing:
@@ -108,15 +110,17 @@ class OnnxInput:
         try:
             found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
         except ValidationError as error:
-            raise ForeignError(f"{file}: preprocessing {describe_errors(error, Preprocessing)}") from None
+            raise ExternalModelError(
+                f"{file}: preprocessing {describe_errors(error, Preprocessing)}"
+            ) from None
         if self.size not in (None, found.input_size):
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"
             )
         if found.channels == "rgb" and self.channels != 3:
-            raise ForeignError(f"{file}: takes one channel; leave out channels=rgb")
+            raise ExternalModelError(f"{file}: takes one channel; leave out channels=rgb")
         if self.dtype is np.uint8 and (found.mean or found.std):
-            raise ForeignError(f"{file}: takes bytes and so scales them itself; leave out mean and std")
+            raise ExternalModelError(f"{file}: takes bytes and so scales them itself; leave out mean and std")
         return found
 
     def __call__(self, pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[Any]:
@@ -149,7 +153,7 @@ class OnnxGraph:
             self.session = open_session(str(file))
         except Exception as error:  # the runtime's own exceptions share no base class
             reason = str(error).splitlines()[0]
-            raise ForeignError(f"{file}: cannot be opened as an ONNX graph ({reason})") from None
+            raise ExternalModelError(f"{file}: cannot be opened as an ONNX graph ({reason})") from None
         self.input = OnnxInput.of(file, self.session)
         self.preprocessing = self.input.preprocessing(file, options.preprocessing)
 
@@ -158,7 +162,7 @@ class OnnxGraph:
         values = self.input(pixels, self.preprocessing)
         logits = self._logits(self._run(values)).astype(np.float32)
         if np.isnan(logits).any():
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{self.file}: gives what is no number; check the preprocessing that is stated"
             )
         return Outputs(logits, {}, None)
@@ -175,7 +179,7 @@ class OnnxGraph:
                 outputs = self.session.run(None, {self.input.name: filled})
             except Exception as error:  # as above
                 reason = str(error).splitlines()[0]
-                raise ForeignError(f"{self.file}: cannot be run on slices ({reason})") from None
+                raise ExternalModelError(f"{self.file}: cannot be run on slices ({reason})") from None
             found.append(self._chosen(outputs, step)[: len(batch)])
         return np.concatenate(found)
 
@@ -188,7 +192,7 @@ class OnnxGraph:
                 number = sizes.index(columns)
                 self.output = self.session.get_outputs()[number].name
                 return np.asarray(outputs[number], dtype=np.float64).reshape(n, columns)
-        raise ForeignError(
+        raise ExternalModelError(
             f"{self.file}: gives outputs of shape {', '.join(map(str, shapes))}, none with a column for each "
             f"of {', '.join(self.classes)}"
         )
@@ -200,14 +204,14 @@ class OnnxGraph:
         total = 1.0 if single else values.sum(axis=1, keepdims=True)
         fits = within and bool((np.abs(total - 1) <= _SUM_TOLERANCE).all())
         if self.kind != "logits" and within and not fits:
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{self.file}: gives values from 0 to 1 that do not add up to 1, as sigmoids do; these weigh "
                 "no class against another: export it with a softmax at its end, or without the sigmoids, "
                 "which are then logits"
                 + ("; if these are logits already, say --outputs logits" if self.kind is None else "")
             )
         if self.kind == "logits" and fits and not single:
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{self.file}: gives probabilities, which add up to 1, and no logits; leave out --outputs"
             )
         if self.kind is None:
@@ -215,7 +219,7 @@ class OnnxGraph:
         if self.kind == "logits":
             return np.hstack([np.zeros_like(values), values]) if single else values
         if not fits:
-            raise ForeignError(f"{self.file}: gives values outside 0 to 1; say --outputs logits")
+            raise ExternalModelError(f"{self.file}: gives values outside 0 to 1; say --outputs logits")
         values = values.clip(0, 1)
         with np.errstate(divide="ignore"):
             return np.log(np.hstack([1 - values, values]) if single else values / total)
@@ -227,18 +231,18 @@ class EvaluatedOnnxModel:
     external = True
     is_validation_chosen = False
 
-    def __init__(self, graph: OnnxGraph, merge: ClassMapping, images: Store) -> None:
-        self.graph, self.merge = graph, merge
-        self.name, self.classes = graph.file.name, merge.classes
-        self.memory = CachedOutputs(images, graph)
+    def __init__(self, graph: OnnxGraph, class_mapping: ClassMapping, images: Store) -> None:
+        self.graph, self.class_mapping = graph, class_mapping
+        self.name, self.classes = graph.file.name, class_mapping.classes
+        self.cached_outputs = CachedOutputs(images, graph)
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions:
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions:
         """What the graph says of these rows of a split."""
-        return ModelPredictions(self.merge(self.memory(frame, part).probabilities))
+        return ModelPredictions(self.class_mapping(self.cached_outputs(frame, subset).probabilities))
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
         """These slices as the store holds them."""
-        return self.memory.pictures(frame)
+        return self.cached_outputs.pictures(frame)
 
     def facts(self) -> ModelReport:
         """Which file it was, and how it was run."""

@@ -16,10 +16,10 @@ from gliascope.commands.external_models.class_mapping import ClassMapping
 from gliascope.dataset.catalog import FILE_COLUMNS, Catalog, read_catalogued
 from gliascope.dataset.scan import THUMBNAIL
 from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, number
-from gliascope.errors import ForeignError, ReadError
+from gliascope.errors import ExternalModelError, ReadError
 from gliascope.reports.model import PredictionTable
 
-INDICES = ("index", "slice")
+INDEX_COLUMNS = ("index", "slice")
 PREFIXES = ("probability_", "prob_", "p_")
 SUM_TOLERANCE = 0.02  # two decimals of four classes
 
@@ -44,11 +44,11 @@ class ProbabilityTable:
         one of PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
         SUM_TOLERANCE, and exactly afterwards. Raises ForeignError.
         """
-        table = TableFile.read(file, ForeignError)
+        table = TableFile.read(file, ExternalModelError)
         columns = _class_columns(file, table, catalog.classes)
         path = table.find(PATH_COLUMNS)
         if path is None:
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{file}: expected a column {' or '.join(PATH_COLUMNS[:4])} but got {table.names}"
             )
         return cls(file, _checked(file, _rows(table, path, columns, catalog.frame)), columns, catalog)
@@ -60,11 +60,11 @@ class EvaluatedTable:
     external = True
     is_validation_chosen = False
 
-    def __init__(self, table: ProbabilityTable, merge: ClassMapping) -> None:
-        self.table, self.merge = table, merge
-        self.name, self.classes = table.file.name, merge.classes
+    def __init__(self, table: ProbabilityTable, class_mapping: ClassMapping) -> None:
+        self.table, self.class_mapping = table, class_mapping
+        self.name, self.classes = table.file.name, class_mapping.classes
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions | None:
         """Probabilities of these rows; None where a slice that validates has none.
 
         Raises ForeignError where one that is tested has none.
@@ -75,11 +75,11 @@ class EvaluatedTable:
         )
         missing = found.filter(pl.col(labels[0]).is_null())
         if missing.is_empty():
-            return ModelPredictions(self.merge(found.select(labels).to_numpy()))
-        if part == "val":
+            return ModelPredictions(self.class_mapping(found.select(labels).to_numpy()))
+        if subset == "val":
             return None
         path, index = missing.row(0)[:2]
-        raise ForeignError(
+        raise ExternalModelError(
             f"{self.table.file}: has no row for {missing.height} of {frame.height} slices that are tested, "
             f"like {path} (index {index}); add them, or choose other protocols by --protocol"
         )
@@ -109,10 +109,14 @@ def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dic
         if label not in known:
             continue
         if label in found:
-            raise ForeignError(f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one")
+            raise ExternalModelError(
+                f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one"
+            )
         found[label] = column
     if len(found) < 2:
-        raise ForeignError(f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}")
+        raise ExternalModelError(
+            f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}"
+        )
     return found
 
 
@@ -123,7 +127,7 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
     """
     files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
     found = table.match(path, files.select("root", "path").rows())
-    index = table.find(INDICES)
+    index = table.find(INDEX_COLUMNS)
     indices = table.cells(index) if index else [""] * len(found)
     rows = []
     values = zip(*(table.cells(column) for column in columns.values()), strict=True)
@@ -133,18 +137,18 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
         _, name, slices = files.row(at)
         place = number(cell) if cell else None
         if cell and (place is None or not place.is_integer()):
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
             )
         if place is None and slices > 1:
-            raise ForeignError(
+            raise ExternalModelError(
                 f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
                 "numbers them from 0"
             )
         numbers = list(map(number, probabilities))
         for label, given, value in zip(columns, probabilities, numbers, strict=True):
             if value is None:
-                raise ForeignError(
+                raise ExternalModelError(
                     f"{table.file}, line {line}: expected a probability of {label}, from 0 to 1, but got "
                     f"{given!r}"
                 )
@@ -157,7 +161,9 @@ def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, each adding up to 1. Raises ForeignError for a slice told twice, or no probabilities."""
     twice = rows.filter(pl.struct("path", "index").is_duplicated())
     if twice.height:
-        raise ForeignError(f"{file}: has several rows for {twice['path'][0]} (index {twice['index'][0]})")
+        raise ExternalModelError(
+            f"{file}: has several rows for {twice['path'][0]} (index {twice['index'][0]})"
+        )
     labels = rows.columns[2:]
     values = rows.select(labels).to_numpy()
     total = values.sum(axis=1)
@@ -165,7 +171,7 @@ def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
     if wrong.any():
         first = int(np.argmax(wrong))
         said = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
-        raise ForeignError(
+        raise ExternalModelError(
             f"{file}: expected probabilities that add up to 1 but got {said} for {rows['path'][first]}; give "
             "a softmax's output, and a column for every class of the model"
         )
