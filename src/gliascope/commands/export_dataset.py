@@ -1,4 +1,4 @@
-"""`export-dataset`: the merged set as a folder tree that `scan` reads back."""
+"""Write a cleaned dataset as a folder tree that `scan` reads back."""
 
 import errno
 import os
@@ -35,8 +35,14 @@ _GROUPS_SCHEMA = {"path": pl.String, "group": pl.String, "fold": pl.Int32}
 class ExportSummary:
     """What `export_dataset` wrote.
 
-    files: how many, by how they came: linked, copied, decoded. left_out: columns path, index, label, why;
-    files not read by `scan` have no index and label. tables: which of GROUPS and LABELS lie in the folder.
+    Parameters
+    ----------
+    files
+        Number of files by how they were made: linked, copied or decoded.
+    left_out
+        Columns path, index, label and why; files that `scan` could not read have no index and no label.
+    tables
+        Which of the tables GROUPS and LABELS were written into the folder.
     """
 
     files: dict[str, int]
@@ -47,24 +53,46 @@ class ExportSummary:
 def export_dataset(
     catalog: Catalog, out: Path, decisions: Decisions | None = None, copy: bool = False
 ) -> ExportSummary:
-    """Write the slices of the merged set to `out/[part/][modality/]label/source-name`; `out` appears whole.
+    """Write the merged slices of a catalogue as folders `out/[subset/][modality/]label/source-name`.
 
-    A file is linked (hard), or copied if asked to or where links cannot be made. A file that holds more than
-    what is kept, or says another label than its folder will, gives one PNG a kept slice: the decoded pixels.
-    `left_out.csv` lists what is not there, and why; `groups.csv` the groups and patients. With `decisions`,
-    slices are dropped and relabelled first.
+    A file becomes a hard link or, if links cannot be made, a copy. A file that also holds excluded slices, or
+    states another label than its new folder, becomes one PNG of decoded pixels for each exported slice.
+    `left_out.csv` lists the slices that are not exported, and why; `groups.csv` lists groups and patients.
+    The folder appears only once it is complete.
 
-    Raises GliascopeError for an `out` that holds something or whose name means a part, for decisions that do
-    not fit the catalogue or mix up its classes, and for files that changed since they were scanned.
+    Parameters
+    ----------
+    catalog
+        The catalogue whose slices are exported.
+    out
+        The new folder.
+    decisions
+        The audit's decisions, which drop and relabel slices first.
+    copy
+        Whether to copy all files instead of linking them.
+
+    Returns
+    -------
+    ExportSummary
+        What was written and what was left out.
+
+    Raises
+    ------
+    GliascopeError
+        If `out` is not empty or its name means a subset, if decisions do not fit the catalogue, or if a file
+        changed since it was scanned.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise GliascopeError(f"{out}: already there; remove it, or choose another folder by --out")
     if folder_labels.labels_of_folders((out.name, ""), {}).subset:
-        raise LayoutError(f"{out}: a folder of this name makes all its slices one part; choose another name")
+        raise LayoutError(
+            f"{out}: `scan` takes a folder of this name for a training, validation or test folder; "
+            "choose another name"
+        )
     frame = catalog.frame
     if decisions:
         frame = apply_labels(frame, decisions.frame)
-        # A conflict may be settled now, and the kept one of some copies may be gone.
+        # Decisions may have settled a label conflict, or dropped the copy that was kept.
         frame = frame.with_columns(set_aside=exclusion_reasons(frame))
     scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
     left_out = _left_out(catalog, frame)
@@ -84,6 +112,7 @@ def export_dataset(
 
 
 def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
+    """List what is not exported, and why."""
     dropped = catalog.frame.join(frame, on=["root", "path", "index"], how="anti")
     unread = catalog.excluded.select("path", why=pl.lit("not read: ") + pl.col("reason"))
     parts = [
@@ -95,7 +124,7 @@ def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _identities(frame: pl.DataFrame) -> pl.Series:
-    """One name for all that groups, patients and studies join; null where a slice has none of them."""
+    """Return one name for slices that share a group, patient or study; null for slices without."""
     named = ("group", "patient", "study")
     first = [pl.col(name).drop_nulls().first().over("joined") for name in named]
     known = pl.any_horizontal(pl.col(name).is_not_null() for name in named)
@@ -104,7 +133,7 @@ def _identities(frame: pl.DataFrame) -> pl.Series:
 
 
 def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
-    """The slices of each file."""
+    """Return the slices of each file."""
     files: dict[Path, list[Row]] = {}
     for row in frame.iter_rows(named=True):
         files.setdefault(Path(row["root"], row["path"]), []).append(row)
@@ -112,11 +141,11 @@ def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
 
 
 def _can_be_whole(rows: list[Row], slices: int) -> bool:
-    """Whether a file of so many slices can stand for those kept of it, because scanning finds the same again.
+    """Return whether a file can be exported unchanged, because scanning it again gives the same slices.
 
-    So it may hold copies, which are set aside again, but nothing dropped, nothing whose contradiction is left
-    out elsewhere, no label of its own that is another one than its folder's, and no grey scale that hangs on
-    other files.
+    Copies in the file are allowed, for the next scan excludes them again. A file is not exported unchanged if
+    decisions dropped some of its slices, one of its slices is in a label conflict, the file states another
+    label than its folder, or its intensity scale depends on other files.
     """
     aside = [row["set_aside"] or "" for row in rows]
     return (
@@ -129,7 +158,7 @@ def _can_be_whole(rows: list[Row], slices: int) -> bool:
 
 
 class _Writer:
-    """Places files under names of their own, and remembers their groups."""
+    """Writes files under unique names and records their groups."""
 
     def __init__(self, folder: Path, copy: bool) -> None:
         self.folder = folder
@@ -137,7 +166,7 @@ class _Writer:
         self.files: Counter[str] = Counter()
         self._taken: set[str] = set()
         self._groups: list[Row] = []
-        self._labels: dict[str, str] = {}  # by the name of their folder
+        self._labels: dict[str, str] = {}  # label by name of folder
 
     def whole(self, source: Path, row: Row) -> None:
         """Link or copy a file."""
@@ -160,11 +189,11 @@ class _Writer:
             target = self._place(row, f"{source.stem}-{row['index']:03d}.png")
             Image.fromarray(found[row["index"]].pixels).save(target)
             self.files["decoded"] += 1
-            # A PNG says no patient, nor which file it was cut from.
+            # A PNG states neither its patient nor the file that it was cut from.
             self._remember(row, target, row["known"] or row["path"])
 
     def finish(self) -> tuple[str, ...]:
-        """Write what `scan` must be told beside the folders. Returns the names of the files."""
+        """Write the tables that `scan` needs besides the folders; returns their names."""
         written = []
         if self._groups:
             table = pl.DataFrame(self._groups, schema=_GROUPS_SCHEMA)
@@ -201,12 +230,12 @@ class _Writer:
 
 
 def _same(path: Path) -> str:
-    """What is equal for names that some file system takes for one: macOS's compares letters, not bytes."""
+    """Return a key that is equal for names that some file system, like macOS's, treats as the same."""
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Make a hard link, to the file itself where `source` is a symbolic one. False where there are none."""
+    """Make a hard link, following symbolic links. Returns False if hard links cannot be made here."""
     try:
         os.link(source.resolve(), target)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""predictions.parquet: what a model said of every test slice, beside its report."""
+"""predictions.parquet: the probabilities of every test slice, beside the report."""
 
 from pathlib import Path
 
@@ -10,14 +10,34 @@ from gliascope.evaluation.scores import Scores
 from gliascope.splits.split import Split
 
 PREDICTIONS_FILE = "predictions.parquet"
-SLICE_KEY = ["round", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
-SUBGROUP_COLUMNS = ["source", "modality", "plane", "format"]  # what results are shown apart by
+SLICE_KEY = ["round", "path", "index", "pixel_hash"]  # identifies a row within one protocol
+SUBGROUP_COLUMNS = [
+    "source",
+    "modality",
+    "plane",
+    "format",
+]  # the report has figures for each of their values
 COLUMNS = ["protocol", "round", "path", "index", *SUBGROUP_COLUMNS, "study", "pixel_hash", "group", "label"]
 PROBABILITY_PREFIX = "p_"
 
 
 def prediction_rows(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
-    """A row for each test slice of a split, in its order: FACTS, and a probability a class."""
+    """Return a row for each test slice of a split, in its order.
+
+    Parameters
+    ----------
+    split
+        The split whose test slices were scored.
+    catalog
+        The catalogue of the split.
+    scores
+        The probabilities, in the order of the test slices.
+
+    Returns
+    -------
+    polars.DataFrame
+        COLUMNS, and one column of probabilities for each class.
+    """
     columns = [
         pl.Series(PROBABILITY_PREFIX + name, scores.probabilities[:, number])
         for number, name in enumerate(scores.classes)
@@ -30,17 +50,17 @@ def prediction_rows(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFr
 
 
 def write_predictions(rows: pl.DataFrame, folder: Path) -> None:
-    """Write the rows of all protocols and rounds, of `prediction_rows`, into one file, atomically."""
+    """Write the rows of all protocols and folds into one file, atomically."""
     write_table(rows, folder / PREDICTIONS_FILE)
 
 
 def load_predictions(folder: Path) -> pl.DataFrame:
-    """Read what `write_predictions` wrote. Raises GliascopeError where it is missing or something else."""
+    """Read predictions.parquet. Raises GliascopeError if the file is missing or is not such a table."""
     return read_table(folder / PREDICTIONS_FILE, COLUMNS, "evaluate")
 
 
 def to_scores(frame: pl.DataFrame) -> Scores:
-    """The Scores of rows of one protocol, a model each round. Raises ValueError where they are damaged."""
+    """Convert the rows of one protocol to Scores, a model for each fold. Raises ValueError if damaged."""
     columns = [
         name
         for name in frame.columns

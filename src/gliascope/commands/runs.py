@@ -1,4 +1,4 @@
-"""Runs below a folder, and what their reports say of them."""
+"""List the runs below a folder, with the results of their reports."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from gliascope.runtime.progress import note
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run in the list. accuracy: of its report, over all folds of its protocol."""
+    """A run in the list; the accuracy is that of its report, over all folds of its protocol."""
 
     trained: Run
     finished: bool
@@ -37,9 +37,9 @@ SORT_KEYS: dict[str, Callable[[RunEntry], Any]] = {
 
 
 def list_runs(folder: Path, sort: str = "date") -> list[RunEntry]:
-    """Every run below `folder`, the oldest, best, fastest … first. Damaged ones are named and left out.
+    """List every run below a folder, sorted by one of SORT_KEYS; damaged runs are skipped with a note.
 
-    Raises RunError where there is none, or for an order that is not in SORTS.
+    Raises RunError if there is no run, or `sort` is not one of SORT_KEYS.
     """
     if sort not in SORT_KEYS:
         raise RunError(f"--sort {sort}: choose from {', '.join(SORT_KEYS)}")
@@ -52,18 +52,18 @@ def list_runs(folder: Path, sort: str = "date") -> list[RunEntry]:
         except RunError as error:
             note(str(error))
     if not entries:
-        raise RunError(f"{folder}: no run below it; make one with `gliascope run` or `train`")
+        raise RunError(f"{folder}: no run in this folder or below; make one with `gliascope run` or `train`")
     return sorted(entries, key=SORT_KEYS[sort])
 
 
 def protocol_report_of(trained: Run) -> ProtocolReport | None:
-    """What a report beside the run, or in its folder, says of its protocol; None without one."""
+    """Return the results of a run's protocol from the report in or beside its folder, or None."""
     recipe = yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False)
-    for place in (trained.folder, trained.folder.parent):
-        if not (place / Report.file).exists():
+    for folder in (trained.folder, trained.folder.parent):
+        if not (folder / Report.file).exists():
             continue
         try:
-            report = Report.load(place / Report.file)
+            report = Report.load(folder / Report.file)
         except ReportError as error:
             note(str(error))
             continue

@@ -1,4 +1,4 @@
-"""A model known only by its predictions: a CSV with a row for each slice and a column for each class."""
+"""Predictions of an external model: a CSV with a row for each slice and a column for each class."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,14 +21,23 @@ from gliascope.reports.model import PredictionTable
 
 INDEX_COLUMNS = ("index", "slice")
 PREFIXES = ("probability_", "prob_", "p_")
-SUM_TOLERANCE = 0.02  # two decimals of four classes
+SUM_TOLERANCE = 0.02  # rounding of four classes to two decimals
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityTable:
     """A CSV of probabilities, matched with a catalogue.
 
-    rows: path and index as in the catalogue, and a column a class; columns: each class's name in the file.
+    Parameters
+    ----------
+    file
+        The CSV.
+    rows
+        Columns path and index as in the catalogue, and one column of probabilities for each class.
+    columns
+        Name of the file's column, by class.
+    catalog
+        The catalogue.
     """
 
     file: Path
@@ -38,11 +47,17 @@ class ProbabilityTable:
 
     @classmethod
     def read(cls, file: Path, catalog: Catalog) -> "ProbabilityTable":
-        """Read a CSV with a column of PATHS, for volumes one of INDICES, and one for each class.
+        """Read a CSV of probabilities.
 
-        Paths are matched as `TableFile.match` says. A class may be named in any way that `scan` knows, behind
-        one of PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
-        SUM_TOLERANCE, and exactly afterwards. Raises ForeignError.
+        The file has a column named as one of PATH_COLUMNS, a column named as one of INDEX_COLUMNS if there
+        are volumes, and a column for each class, by any name that `scan` knows and with any of PREFIXES.
+        Paths are matched as `TableFile.match` does. Rows of other files and other columns are ignored.
+        Probabilities must add up to 1 within SUM_TOLERANCE, and are scaled to add up to 1 exactly.
+
+        Raises
+        ------
+        ExternalModelError
+            If the file is not such a table.
         """
         table = TableFile.read(file, ExternalModelError)
         columns = _class_columns(file, table, catalog.classes)
@@ -55,7 +70,7 @@ class ProbabilityTable:
 
 
 class EvaluatedTable:
-    """What a Table says of slices, its classes merged into those of a report."""
+    """A ProbabilityTable as a model that `evaluate_models` scores."""
 
     external = True
     is_validation_chosen = False
@@ -65,9 +80,9 @@ class EvaluatedTable:
         self.name, self.classes = table.file.name, class_mapping.classes
 
     def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions | None:
-        """Probabilities of these rows; None where a slice that validates has none.
+        """Return the probabilities of rows of a split; None if the table lacks a validation slice.
 
-        Raises ForeignError where one that is tested has none.
+        Raises ExternalModelError if the table lacks a test slice.
         """
         labels = list(self.table.columns)
         found = frame.select("path", "index").join(
@@ -80,26 +95,26 @@ class EvaluatedTable:
             return None
         path, index = missing.row(0)[:2]
         raise ExternalModelError(
-            f"{self.table.file}: has no row for {missing.height} of {frame.height} slices that are tested, "
+            f"{self.table.file}: has no row for {missing.height} of {frame.height} test slices, "
             f"like {path} (index {index}); add them, or choose other protocols by --protocol"
         )
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
-        """These slices as their files hold them; where those are gone, the catalogue's thumbnails."""
+        """Return the slices as their files hold them or, if a file is gone, the catalogue's thumbnails."""
         key = ["path", "index"]
         rows = frame.select(key).join(self.table.catalog.frame, on=key, how="left", maintain_order="left")
         pictured = self.table.catalog.with_thumbnails(rows)
         return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE_COLUMNS).iter_rows()]
 
     def facts(self) -> ModelReport:
-        """Which file it was, and how its columns were read."""
+        """Return which file was read, and its columns."""
         content = hashlib.sha256(self.table.file.read_bytes()).hexdigest()
         columns = dict(self.table.columns)
         return ModelReport(PredictionTable(predictions=self.name, sha256=content, columns=columns))
 
 
 def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dict[str, str]:
-    """The columns that name a class, by class."""
+    """Return the columns that name a class, by class."""
     known = {*labels, *TUMOR_KINDS, "tumor", NO_TUMOR}
     found: dict[str, str] = {}
     for column in table.columns:
@@ -121,9 +136,9 @@ def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dic
 
 
 def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `table` under the catalogue's path of their file; those of other files are left out.
+    """Return the rows of the files in the catalogue, with columns path, index and one for each class.
 
-    Columns path and index, and those of the classes.
+    Rows of other files are left out.
     """
     files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
     found = table.match(path, files.select("root", "path").rows())
@@ -158,7 +173,10 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
 
 
 def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, each adding up to 1. Raises ForeignError for a slice told twice, or no probabilities."""
+    """Scale each row to add up to 1.
+
+    Raises ExternalModelError if a slice has two rows, or a row does not hold probabilities.
+    """
     twice = rows.filter(pl.struct("path", "index").is_duplicated())
     if twice.height:
         raise ExternalModelError(
@@ -170,10 +188,10 @@ def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
     wrong = ~np.isfinite(total) | (values < 0).any(axis=1) | (np.abs(total - 1) > SUM_TOLERANCE)
     if wrong.any():
         first = int(np.argmax(wrong))
-        said = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
+        given = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
         raise ExternalModelError(
-            f"{file}: expected probabilities that add up to 1 but got {said} for {rows['path'][first]}; give "
-            "a softmax's output, and a column for every class of the model"
+            f"{file}: expected probabilities that add up to 1 but got {given} for {rows['path'][first]}; "
+            "give a softmax's output, and a column for every class of the model"
         )
     scaled = values / total[:, None]
     return rows.with_columns(pl.Series(label, scaled[:, number]) for number, label in enumerate(labels))
