@@ -190,7 +190,7 @@ def test_where_all_that_validates_trained_findings_are_unchecked_and_it_is_said(
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1")
     assert Bundle.load(run.model).calibrator is None
     printed = " ".join(capsys.readouterr().err.split())
-    assert "no slice is left to calibrate on, so its findings stay unchecked; what helps is more" in printed
+    assert "no slice is left to calibrate on, so its findings stay unchecked; add patients" in printed
     evaluated(run, catalog, made, tmp_path)
     page = check_page((tmp_path / "report.html").read_text())
     assert "No validation slice was left to calibrate on: all trained or chose." in page.text

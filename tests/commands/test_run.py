@@ -191,7 +191,7 @@ def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path
         "evaluate", out / "run", out / "catalog.parquet", out / "split.parquet", "--out", tmp_path
     )
     assert done.returncode == 2
-    assert "give its run, too" in done.stderr
+    assert "name the run of " in done.stderr
     arguments = ("evaluate", out / "run", out / "catalog.parquet", out / "split.parquet", "--out", tmp_path)
     done = gliascope(*arguments, "--protocol", "official-clean,official")
     assert done.returncode == 0, done.stderr
@@ -287,7 +287,7 @@ def test_bundling_the_report_of_another_run_or_over_other_things_is_refused(
     (tmp_path / "report.json").write_text(json.dumps(report))
     done = gliascope("bundle", made / "run", tmp_path / "report.json", "--out", tmp_path / "bundle")
     assert done.returncode == 2
-    assert "is the report of another run" in done.stderr
+    assert "belongs to another run" in done.stderr
     done = gliascope("bundle", made / "run", made / "report.json", "--out", tmp_path)
     assert done.returncode == 2
     assert "holds something else than a bundle" in done.stderr

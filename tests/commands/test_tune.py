@@ -239,7 +239,7 @@ def test_what_cannot_be_tuned_is_one_line_and_exit_code_2(
 def test_rounds_that_test_each_others_training_are_refused(official_source: Path) -> None:
     catalog = scan([official_source])
     folds = split(catalog, ["folds"])
-    with pytest.raises(SplitError, match="'folds' tests in one round what trains another"):
+    with pytest.raises(SplitError, match="'folds' tests in one fold slices that train another"):
         without_test_slices(folds)
     (alone,) = without_test_slices(folds[:1])
     assert set(alone.frame["part"]) == {"train", "val"}

@@ -1,4 +1,4 @@
-"""Findings as a table."""
+"""Print findings as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 40
 
 
 def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | None) -> None:
-    """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
+    """Print the first findings, all studies, counts by label and verdict, and the unreadable files."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
@@ -37,7 +37,7 @@ def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | No
         name = escape(printable(str(finding.file)))
         label, probability = finding.label, percent(finding.probabilities[finding.label])
         if finding.slice is None and finding.verdict == OUT_OF_SCOPE:
-            label = probability = "–"  # nothing is said of what the model does not know
+            label = probability = "–"  # the model's label means nothing out of scope
         verdict = f"{finding.verdict} ({finding.kind})" if finding.kind else finding.verdict
         table.add_row(name, index, label, probability, among, verdict)
     console.print(table)
@@ -48,14 +48,14 @@ def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | No
             console.print(f"  {label}, {verdict}: {count}")
     if calibrator:
         console.print(
-            f"Prediction sets hold the truth for {percent(calibrator.level)} of patients, if they are like "
-            "those the model was validated on. uncertain: the set is not of one class; out of scope: unlike "
-            "all that the model learned from."
+            f"Prediction sets hold the true class for {percent(calibrator.level)} of patients, if these are "
+            "like the patients that the model was calibrated on. uncertain: the set does not hold exactly one "
+            "class; out of scope: unlike all slices that the model was trained on."
         )
     if studies:
         console.print(
             f"A study's probabilities are {DESCRIPTION}. It is out of scope where fewer than half of its "
-            "slices are in scope, and else unchecked: nothing has been calibrated for studies."
+            "slices are in scope, and otherwise unchecked, because nothing has been calibrated for studies."
         )
     for note, count in Counter(note for finding in slices for note in finding.notes).items():
         console.print(f"note, of {count} slices: {note}", markup=False)
@@ -63,7 +63,7 @@ def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | No
 
 
 def print_findings_folder(out: Path, predictions: FilePredictions) -> None:
-    """Count the findings in a folder of Parquet files, and print the files set aside."""
+    """Print counts of the findings in a folder of Parquet files, and the unreadable files."""
     import polars as pl
     from rich.console import Console
 
@@ -82,13 +82,13 @@ def print_findings_folder(out: Path, predictions: FilePredictions) -> None:
 
 
 def print_unreadable(predictions: FilePredictions) -> None:
-    """Print the first files set aside, and how many they are."""
+    """Print the first unreadable files, and how many there are."""
     from rich.console import Console
 
     from gliascope.runtime.folders import printable
 
     errors = Console(stderr=True, highlight=False)
     for error in predictions.unreadable[:10]:
-        errors.print(f"set aside: {printable(str(error))}", markup=False)
+        errors.print(f"not read: {printable(str(error))}", markup=False)
     if predictions.unreadable:
-        errors.print(f"{len(predictions.unreadable)} files could not be read and were set aside")
+        errors.print(f"{len(predictions.unreadable)} files could not be read and were skipped")

@@ -7,12 +7,12 @@ import typer
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Runs are looked for here and below.")],
+    folder: Annotated[Path, typer.Argument(help="Folder whose runs are listed, including subfolders.")],
     sort: Annotated[
-        str, typer.Option(help="date, accuracy, val_accuracy, recipe, protocol or seconds.")
+        str, typer.Option(help="Order: date, accuracy, val_accuracy, recipe, protocol or seconds.")
     ] = "date",
 ) -> None:
-    """List training runs and what came of them."""
+    """List training runs and their results."""
     from gliascope.cli.tracked import print_runs
     from gliascope.commands.runs import list_runs
 

@@ -203,8 +203,9 @@ def without_test_slices(splits: Sequence[Split]) -> list[Split]:
     tests, seen = frame.filter(part="test"), frame.filter(pl.col("part") != "test")
     if len(different) > 1 and tests.join(seen, on=SLICE_KEY, how="semi").height:
         raise SplitError(
-            f"protocol {different[0].protocol!r} tests in one fold slices that train another, so tuning would "
-            "see test slices; tune on grouped, or on official-clean with --repeats for several validation subsets"
+            f"protocol {different[0].protocol!r} tests in one fold slices that train another, so tuning "
+            "would see test slices; tune on grouped, or on official-clean with --repeats for several "
+            "validation subsets"
         )
     frames = [exclude_calibrating(split.frame, chooses=True) for split in different]
     return [Split(frame.filter(pl.col("part") != "test")) for frame in frames]

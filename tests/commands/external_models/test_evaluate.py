@@ -152,7 +152,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.head(-1), "has no row for 1 of 16 slices that are tested, like source/Testing/"),
+        (lambda t: t.head(-1), "has no row for 1 of 16 test slices, like source/Testing/"),
         (lambda t: t.drop("pituitary"), "and a column for every class of the model"),
         (
             lambda t: t.with_columns(glioma=pl.sum_horizontal("glioma", "pituitary")).drop("pituitary"),
@@ -376,18 +376,20 @@ def test_graphs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
     with pytest.raises(ExternalModelError, match="none with a column for each of a, b, c"):
         OnnxGraph(file, OnnxOptions(("a", "b", "c")))(pixels)
-    with pytest.raises(ExternalModelError, match="say --outputs logits"):
+    with pytest.raises(ExternalModelError, match="give --outputs logits"):
         OnnxGraph(file, OnnxOptions(CLASSES, outputs="probabilities"))(pixels)
     sigmoids = graph_file(tmp_path / "s.onnx", ["n", 1, 24, 24], ending="Sigmoid")
     for outputs in (None, "probabilities"):  # to take them for logits would be no remedy
         with pytest.raises(
-            ExternalModelError, match=r"as sigmoids do.*softmax at its end, or without"
+            ExternalModelError, match=r"as sigmoids do.*softmax at its end, or without the sigmoids"
         ) as caught:
             OnnxGraph(sigmoids, OnnxOptions(CLASSES, outputs=outputs))(pixels)
-        assert ("say --outputs logits" in str(caught.value)) == (outputs is None)
+        assert ("give --outputs logits" in str(caught.value)) == (outputs is None)
     softmax = graph_file(tmp_path / "p.onnx", ["n", 1, 24, 24], ending="Softmax")
     OnnxGraph(softmax, OnnxOptions(CLASSES))(pixels)
-    with pytest.raises(ExternalModelError, match=r"gives probabilities.* and no logits; leave out --outputs"):
+    with pytest.raises(
+        ExternalModelError, match=r"gives probabilities.* and not logits; leave out --outputs"
+    ):
         OnnxGraph(softmax, OnnxOptions(CLASSES, outputs="logits"))(pixels)
 
 

@@ -249,8 +249,8 @@ class OnnxGraph:
         if self.kind != "logits" and within and not fits:
             raise ExternalModelError(
                 f"{self.file}: gives values from 0 to 1 that do not add up to 1, as sigmoids do; these are "
-                "not probabilities of exclusive classes: export the model with a softmax at its end, or without "
-                "the sigmoids, so that it gives logits"
+                "not probabilities of exclusive classes: export the model with a softmax at its end, or "
+                "without the sigmoids, so that it gives logits"
                 + ("; if these are logits already, give --outputs logits" if self.kind is None else "")
             )
         if self.kind == "logits" and fits and not single:
