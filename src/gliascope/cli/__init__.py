@@ -38,7 +38,7 @@ from gliascope.cli import (
     tune,
     verify,
 )
-from gliascope.cli.surroundings import missing_module, set_up_process
+from gliascope.cli.environment import missing_module, set_up_process
 from gliascope.errors import GliascopeError
 from gliascope.runtime.folders import printable
 

@@ -25,6 +25,7 @@ from gliascope.cli.options import (
 
 def crossval(
     sources: Sources,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for all results.")],
     recipe: RecipeName = "quick",
     labels: Labels = None,
@@ -50,8 +51,8 @@ def crossval(
 
     run(
         sources,
-        out,
-        recipe,
+        out=out,
+        recipe=recipe,
         protocol="folds",
         labels=labels,
         groups=groups,

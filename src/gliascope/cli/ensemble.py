@@ -18,6 +18,7 @@ def ensemble(
     runs: Annotated[
         list[Path], typer.Argument(help="Two or more run folders that `train` wrote, like RESULTS/run.")
     ],
+    *,
     out: Annotated[Path, typer.Option(help="Folder for all results.")],
     average: Annotated[
         Average, typer.Option(help="What is averaged over the members.")
@@ -37,7 +38,7 @@ def ensemble(
     from gliascope.cli.tables import print_report
     from gliascope.commands.ensemble import ensemble as join_runs
 
-    if join_runs(runs, out, average.value, catalog, split):
+    if join_runs(runs, out, average=average.value, catalog=catalog, split=split):
         print_report(out)
     else:
         typer.echo(f"{out / 'run' / 'model'}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, comma_separated
+from gliascope.cli.options import CatalogFile, SplitFile, comma_separated
 from gliascope.errors import ExternalModelError
 
 
@@ -15,14 +15,18 @@ def evaluate(
         typer.Argument(
             help="Run folders that `train` wrote; none with --predictions or --onnx.",
             default_factory=list,
+            show_default=False,
         ),
     ],
     catalog: CatalogFile,
     split: SplitFile,
+    *,
     protocol: Annotated[
         str | None, typer.Option(help="Only these protocols of the split, separated by commas.")
     ] = None,
-    audit: AuditFolder = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="Folder that `audit` wrote, which the report summarises.")
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(help="CSV of any model's predictions: path, and a probability for each class."),
@@ -74,9 +78,9 @@ def evaluate(
     splits = load_splits(split, comma_separated(protocol) if protocol else None)
     slices = Catalog.load(catalog)
     if predictions:
-        evaluate_predictions(predictions, slices, splits, out, audited)
+        evaluate_predictions(predictions, slices, splits, out, audit=audited)
     elif onnx and options:
-        evaluate_onnx(onnx, options, slices, splits, out, audited)
+        evaluate_onnx(onnx, options, slices, splits, folder=out, audit=audited)
     else:
         check_writable(out)
         recipe = trained[0].recipe

@@ -10,6 +10,7 @@ from gliascope.cli.options import RunFolder
 
 def explain(
     run: RunFolder,
+    *,
     masks: Annotated[
         list[Path],
         typer.Option(
@@ -44,7 +45,15 @@ def explain(
     from gliascope.commands.explain import explain_run
     from gliascope.recipes.run import Run
 
-    explain_run(Run.load(run), masks, out, comma_separated(methods), split, limit, sample)
+    explain_run(
+        Run.load(run),
+        masks,
+        out,
+        methods=comma_separated(methods),
+        split=split,
+        limit=limit,
+        sample=sample,
+    )
     _print(out)
 
 

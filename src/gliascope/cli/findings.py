@@ -49,8 +49,8 @@ def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | No
     if calibrator:
         console.print(
             f"Prediction sets hold the true class for {percent(calibrator.level)} of patients, if these are "
-            "like the patients that the model was calibrated on. uncertain: the set does not hold exactly one "
-            "class; out of scope: unlike all slices that the model was trained on."
+            "like the patients that the model was calibrated on. uncertain: the set does not hold "
+            "exactly one class; out of scope: unlike all slices that the model was trained on."
         )
     if studies:
         console.print(

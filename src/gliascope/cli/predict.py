@@ -20,6 +20,7 @@ def predict(
             parser=to_path, help="Image, DICOM, NIfTI or figshare files, folders of them, or URLs."
         ),
     ],
+    *,
     out: Annotated[
         Path | None,
         typer.Option(

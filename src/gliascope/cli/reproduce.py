@@ -9,6 +9,7 @@ from gliascope.cli.options import Cache, Devices, Overrides, comma_separated
 
 
 def reproduce(
+    *,
     data: Annotated[Path, typer.Option(help="Folder that holds the sources: masoud7023, sartaj3264, ct.")],
     out: Annotated[Path, typer.Option(help="Folder for all results.")],
     recipes: Annotated[
@@ -33,5 +34,13 @@ def reproduce(
     from gliascope.commands.reproduce import reproduce as reproduce_all
 
     chosen = comma_separated(recipes) if recipes else None
-    reproduce_all(data, out, chosen, overrides or (), quickly, devices, cache)
+    reproduce_all(
+        data,
+        out,
+        chosen,
+        overrides=overrides or (),
+        slices_per_class=quickly,
+        devices=devices,
+        cache=cache,
+    )
     print_systems(out)

@@ -10,6 +10,7 @@ from gliascope.cli.options import RunFolder
 
 def robustness(
     run: RunFolder,
+    *,
     catalog: Annotated[
         Path | None, typer.Option(help="The run's catalogue; by default the one beside the run.")
     ] = None,
@@ -29,7 +30,8 @@ def robustness(
 
     trained = Run.load(run)
     splits = load_splits(trained.made_from("split.parquet", split))
-    test_robustness(trained, Catalog.load(trained.made_from("catalog.parquet", catalog)), splits, out, limit)
+    slices = Catalog.load(trained.made_from("catalog.parquet", catalog))
+    test_robustness(trained, slices, splits, out, limit=limit)
     _print(out)
 
 

@@ -29,6 +29,7 @@ from gliascope.cli.options import (
 
 def run(
     sources: Sources,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for all results.")],
     recipe: RecipeName = "quick",
     protocol: Protocols = None,

@@ -13,7 +13,7 @@ def runs(
     ] = "date",
 ) -> None:
     """List training runs and their results."""
-    from gliascope.cli.tracked import print_runs
+    from gliascope.cli.run_tables import print_runs
     from gliascope.commands.runs import list_runs
 
     print_runs(list_runs(folder, sort), folder)

@@ -10,6 +10,7 @@ from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, Patient
 
 def scan(
     sources: Sources,
+    *,
     out: Annotated[Path, typer.Option(help="The catalogue file to write.")] = Path("catalog.parquet"),
     labels: Labels = None,
     groups: Groups = None,

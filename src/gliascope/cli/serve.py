@@ -13,6 +13,7 @@ def serve(
             metavar="[NAME=]BUNDLE...", help="Bundle folders, or .zip files; the first is the default model."
         ),
     ],
+    *,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
     keys: Annotated[

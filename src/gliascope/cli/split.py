@@ -19,6 +19,7 @@ from gliascope.cli.options import (
 
 def split(
     catalog: CatalogFile,
+    *,
     out: Annotated[Path, typer.Option(help="The file of splits to write.")] = Path("split.parquet"),
     protocol: Protocols = None,
     audit: AuditFolder = None,

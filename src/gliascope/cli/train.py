@@ -21,6 +21,7 @@ from gliascope.cli.options import (
 def train(
     catalog: CatalogFile,
     split: SplitFile,
+    *,
     out: Annotated[Path, typer.Option(help="Folder of the run; further runs go beside it.")] = Path("run"),
     recipe: RecipeName = "quick",
     overrides: Overrides = None,

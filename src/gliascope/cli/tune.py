@@ -11,6 +11,7 @@ from gliascope.cli.options import Cache, CatalogFile, Cluster, Overrides, Recipe
 def tune(
     catalog: CatalogFile,
     split: SplitFile,
+    *,
     space: Annotated[
         Path, typer.Option(help="YAML: fields of the recipe with ranges or choices; see docs/tune.md.")
     ],

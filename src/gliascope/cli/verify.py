@@ -25,7 +25,7 @@ def verify(
 
     The files are read again, and missing or changed files are listed.
     """
-    from gliascope.cli.tracked import print_verification
+    from gliascope.cli.run_tables import print_verification
     from gliascope.commands.verify import verify as verify_run
 
     result = verify_run(run, catalog, split, predictions)

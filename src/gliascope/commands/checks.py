@@ -16,6 +16,7 @@ from gliascope.splits.protocols import NEEDS_TEST, check_protocols, no_test_fold
 def check_sources(
     sources: Sequence[Path],
     protocols: Sequence[str] | None,
+    *,
     labels_file: Path | None = None,
     groups: GroupsFile | None = None,
     decisions: Decisions | None = None,

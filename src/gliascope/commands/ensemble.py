@@ -27,6 +27,7 @@ from gliascope.store.store import store
 def ensemble(
     run_folders: Sequence[Path],
     folder: Path,
+    *,
     average: Literal["probabilities", "logits"] = "probabilities",
     catalog: Path | None = None,
     split: Path | None = None,

@@ -91,13 +91,15 @@ def evaluate(
     check_writable(folder)
     for trained in runs:
         trained.check_finished()
-    evaluate_models(_models(runs, catalog, splits, images), catalog, splits, folder, audit)
+    models = _models(runs, catalog, splits, images)
+    evaluate_models(models, catalog, splits, folder=folder, audit=audit)
 
 
 def evaluate_models(
     models: Iterable[tuple[EvaluatedModel, Sequence[Split]]],
     catalog: Catalog,
     splits: Sequence[Split],
+    *,
     folder: Path,
     audit: Audit | None = None,
 ) -> None:
@@ -136,7 +138,7 @@ def evaluate_models(
         protocols["grouped"] = grouped.model_copy(update={"description": described})
     model, first = headline
     mistakes = mistakes_with_pictures(first.split, model, first.scores, first.predictions)
-    report = _report(model, first, catalog, protocols, audit).model_copy(
+    report = _report(model, first, catalog, protocols=protocols, audit=audit).model_copy(
         update={"mistakes": tuple(mistake for mistake, _ in mistakes)}
     )
     write_predictions(pl.concat([one.rows for one in tested], how="diagonal"), folder)
@@ -295,6 +297,7 @@ def _report(
     model: EvaluatedModel,
     first: TestedModel,
     catalog: Catalog,
+    *,
     protocols: dict[str, ProtocolReport],
     audit: Audit | None,
 ) -> Report:

@@ -50,6 +50,7 @@ def explain_run(
     trained: Run,
     masks: Sequence[Path],
     folder: Path,
+    *,
     methods: Sequence[str] = DEFAULT_METHODS,
     split: Path | None = None,
     limit: int | None = None,
@@ -93,7 +94,9 @@ def explain_run(
         order = np.random.default_rng(trained.recipe.seed).permutation(len(cases))
         few = [cases[number] for number in sorted(order[:sample])]
         name = _free_name(_name(source), sets)
-        sets[name], galleries[name] = _lesion_set(model, cases, few, methods, excluded)
+        sets[name], galleries[name] = _lesion_set(
+            model, cases, sampled=few, methods=methods, excluded=excluded
+        )
         sampled += few
     randomised = _randomise(model, sampled, [name for name in methods if name in RANDOMISED])
     data = Explanation(
@@ -116,6 +119,7 @@ def explain_run(
 def _lesion_set(
     model: ExplainedModel,
     cases: list[LesionCase],
+    *,
     sampled: list[LesionCase],
     methods: Sequence[str],
     excluded: dict[str, int],

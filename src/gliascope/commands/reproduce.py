@@ -36,6 +36,7 @@ def reproduce(
     data: Path,
     folder: Path,
     recipes: Sequence[str] | None = None,
+    *,
     overrides: Sequence[str] = (),
     slices_per_class: int | None = None,
     devices: int = 1,
@@ -77,7 +78,14 @@ def reproduce(
     found = []
     for system in systems:
         recipes_of = [
-            _attempt(entry, data, folder / entry.recipe, overrides, slices_per_class, train_recipe)
+            _attempt(
+                entry,
+                data,
+                folder / entry.recipe,
+                overrides=overrides,
+                slices_per_class=slices_per_class,
+                train_recipe=train_recipe,
+            )
             if entry.recipe in (recipes or known)
             else _outcome(entry, folder / entry.recipe)
             for entry in system.recipes
@@ -99,6 +107,7 @@ def _attempt(
     entry: RecipeEntry,
     data: Path,
     folder: Path,
+    *,
     overrides: Sequence[str],
     slices_per_class: int | None,
     train_recipe: Callable[..., object],

@@ -37,7 +37,7 @@ LIMIT = 300
 
 
 def robustness(
-    trained: Run, catalog: Catalog, splits: Sequence[Split], folder: Path, limit: int = LIMIT
+    trained: Run, catalog: Catalog, splits: Sequence[Split], folder: Path, *, limit: int = LIMIT
 ) -> None:
     """Corrupt test slices by every entry of CORRUPTIONS and test the deployed model on them.
 
@@ -77,7 +77,7 @@ def robustness(
     by_condition = _by_condition(bundle, frame, predictions)
     record(folder, [ledger_entry("robustness", trained.recipe.name, bundle.info.model_sha256, split)])
     metrics = _evaluate(by_condition)
-    examples = _by_corruption(_example(bundle, frame, predictions, by_condition[0], seed))
+    examples = _by_corruption(_example(bundle, frame, predictions, by_condition[0], seed=seed))
     data = Robustness(
         title=f"{trained.recipe.name}, disturbed",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,7 +162,12 @@ def _by_corruption(examples: Sequence[Answer]) -> dict[str, list[Answer]]:
 
 
 def _example(
-    bundle: Bundle, frame: pl.DataFrame, predictions: Sequence[CorruptedPredictions], clean: Judged, seed: int
+    bundle: Bundle,
+    frame: pl.DataFrame,
+    predictions: Sequence[CorruptedPredictions],
+    clean: Judged,
+    *,
+    seed: int,
 ) -> list[Answer]:
     """Return one slice under each of CONDITIONS.
 

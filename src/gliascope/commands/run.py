@@ -95,7 +95,7 @@ def run(
 
     _check_folder(sources, folder)
     decided = Decisions.load(decisions) if decisions else None
-    classes = check_sources(sources, protocols, labels, groups, decided)
+    classes = check_sources(sources, protocols, labels_file=labels, groups=groups, decisions=decided)
     recipe = complete_recipe(recipe)
     _check_recipe(recipe, classes, folder, devices)
     with folder_lock(folder) as resume_folder, folder_lock(folder / AUDIT):

@@ -152,7 +152,7 @@ def _map(
     return list(map_with_progress(workers.wrap(work), items, description, workers))
 
 
-def _train(target: tuple[Path, Split], recipe: Recipe, images: Store, devices: int, cache: bool) -> Run:
+def _train(target: tuple[Path, Split], *, recipe: Recipe, images: Store, devices: int, cache: bool) -> Run:
     from gliascope.training.environment import keep_freed_memory
     from gliascope.training.run import train as train_run
 

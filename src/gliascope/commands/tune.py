@@ -324,4 +324,6 @@ def _write(study: "Study", job: TuningJob) -> None:
         return
     with folder_lock(job.folder, wait=True):  # other workers write, too
         best = field_values(study.best_params, job.space)
-        write_study(study, job.space, job.splits, job.recipe({}), job.recipe(best), job.folder)
+        write_study(
+            study, job.space, job.splits, base=job.recipe({}), best=job.recipe(best), folder=job.folder
+        )

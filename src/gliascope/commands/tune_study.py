@@ -113,7 +113,7 @@ def finished_trials(study: "Study") -> "list[FrozenTrial]":
 
 
 def write_study(
-    study: "Study", space: Space, splits: Sequence[Split], base: Recipe, best: Recipe, folder: Path
+    study: "Study", space: Space, splits: Sequence[Split], *, base: Recipe, best: Recipe, folder: Path
 ) -> None:
     """Write best.yaml, tune.html and tune.json.
 

@@ -396,7 +396,7 @@ def test_graphs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split], tmp_path: Path) -> None:
     file = graph_file(tmp_path / "m.onnx", ["n", 3, 24, 24], channel=1)
     stated = {"mean": [0.5] * 3, "std": [0.1] * 3}
-    evaluate_onnx(file, OnnxOptions(CLASSES, stated), catalog, splits, tmp_path / "out")
+    evaluate_onnx(file, OnnxOptions(CLASSES, stated), catalog, splits, folder=tmp_path / "out")
     found = report(tmp_path / "out")
     assert found["protocols"]["official"]["n"] == 16
     assert found["protocols"]["official"]["operating"]["sensitivity"]["chosen"] is not None
@@ -405,7 +405,7 @@ def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split]
     assert found["model"]["outputs"] == "y: logits of glioma, meningioma, no_tumor, pituitary"
     # Its classes in another order are the same classes.
     turned = OnnxOptions(CLASSES[::-1], stated)
-    evaluate_onnx(file, turned, catalog, splits, tmp_path / "turned")
+    evaluate_onnx(file, turned, catalog, splits, folder=tmp_path / "turned")
     confusion = np.array(report(tmp_path / "turned")["protocols"]["official"]["confusion"])
     assert (confusion[:, ::-1] == found["protocols"]["official"]["confusion"]).all()
 

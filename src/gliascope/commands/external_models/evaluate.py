@@ -17,7 +17,7 @@ from gliascope.store.store_splits import store_splits
 
 
 def evaluate_predictions(
-    file: Path, catalog: Catalog, splits: Sequence[Split], folder: Path, audit: Audit | None = None
+    file: Path, catalog: Catalog, splits: Sequence[Split], folder: Path, *, audit: Audit | None = None
 ) -> None:
     """Score a CSV of predicted probabilities and write the report as `evaluate` does.
 
@@ -42,7 +42,8 @@ def evaluate_predictions(
     check_writable(folder)
     table = ProbabilityTable.read(file, catalog)
     splits, mapping = map_classes(list(table.columns), splits, file)
-    evaluate_models([(EvaluatedTable(table, mapping), splits)], catalog, splits, folder, audit)
+    models = [(EvaluatedTable(table, mapping), splits)]
+    evaluate_models(models, catalog, splits, folder=folder, audit=audit)
 
 
 def evaluate_onnx(
@@ -50,6 +51,7 @@ def evaluate_onnx(
     options: OnnxOptions,
     catalog: Catalog,
     splits: Sequence[Split],
+    *,
     folder: Path,
     audit: Audit | None = None,
 ) -> None:
@@ -81,4 +83,5 @@ def evaluate_onnx(
     predicted = pl.concat([split.frame.filter(pl.col("part") != "train") for split in splits])
     used = catalog.frame.join(predicted, on="pixel_hash", how="semi", maintain_order="left")
     images, splits = store_splits(used, splits, graph.preprocessing)
-    evaluate_models([(EvaluatedOnnxModel(graph, mapping, images), splits)], catalog, splits, folder, audit)
+    models = [(EvaluatedOnnxModel(graph, mapping, images), splits)]
+    evaluate_models(models, catalog, splits, folder=folder, audit=audit)
