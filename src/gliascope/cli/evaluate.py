@@ -44,7 +44,7 @@ def evaluate(
         ),
     ] = None,
     outputs: Annotated[
-        str | None, typer.Option(help="For --onnx: logits or probabilities; by default found out.")
+        str | None, typer.Option(help="For --onnx: logits or probabilities; by default inferred from them.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path(),
 ) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gliascope.inference.predict_files import FilePredictions
     from gliascope.uncertainty.calibrator import CalibratorInfo
 
-ROWS = 40
+MAX_ROWS = 40
 
 
 def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | None) -> None:
@@ -31,7 +31,7 @@ def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | No
     studies = [finding for finding in predictions.findings if finding.slice is None]
     heads = (Column("file", overflow="fold"), "slice", "label", "probability", "prediction set", "verdict")
     table = Table(*heads, title=RESEARCH_USE)
-    for finding in slices[:ROWS] + studies:
+    for finding in slices[:MAX_ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
         among = "–" if finding.prediction_set is None else ", ".join(finding.prediction_set) or "empty"
         name = escape(printable(str(finding.file)))
@@ -41,9 +41,11 @@ def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | No
         verdict = f"{finding.verdict} ({finding.kind})" if finding.kind else finding.verdict
         table.add_row(name, index, label, probability, among, verdict)
     console.print(table)
-    if len(slices) > ROWS:
+    if len(slices) > MAX_ROWS:
         counts = Counter((finding.label, finding.verdict) for finding in slices)
-        console.print(f"{len(slices)} slices, the first {ROWS} shown; in all:")
+        console.print(
+            f"{len(slices)} slices, of which the first {MAX_ROWS} are listed; all by label and verdict:"
+        )
         for (label, verdict), count in sorted(counts.items()):
             console.print(f"  {label}, {verdict}: {count}")
     if calibrator:

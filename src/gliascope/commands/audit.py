@@ -29,7 +29,7 @@ def audit(catalog: Catalog, threshold: float = THRESHOLD, check_labels: bool = F
         Copies, leaks, label issues, shortcuts and quality issues, with a verdict.
     """
     embeddings = _embed(catalog) if check_labels else None
-    reason = "not asked for: `gliascope audit` does it, `gliascope run` does not"
+    reason = "not asked for: `gliascope audit` checks labels, `gliascope run` does not"
     return run_audit(catalog, threshold, embeddings, "" if check_labels else reason)
 
 

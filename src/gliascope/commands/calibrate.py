@@ -93,8 +93,8 @@ def fit_calibrator_on_split(
 def _sample_training(split: Split) -> pl.DataFrame:
     """Draw up to MAX_TRAINING_SLICES distinct training slices, the same on every machine."""
     distinct = split.subset("train").unique("pixel_hash").sort("pixel_hash")
-    drawn = np.random.default_rng(0).permutation(distinct.height)[:MAX_TRAINING_SLICES]
-    return distinct[np.sort(drawn)]
+    rows = np.random.default_rng(0).permutation(distinct.height)[:MAX_TRAINING_SLICES]
+    return distinct[np.sort(rows)]
 
 
 def _too_few(groups: int, level: float) -> str:

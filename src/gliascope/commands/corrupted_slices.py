@@ -73,15 +73,15 @@ def sample_test_slices(split: Split, catalog: Catalog, limit: int, seed: int) ->
         If the catalogue lacks one of the slices.
     """
     test = split.subset("test")
-    drawn = np.sort(np.random.default_rng(seed).permutation(test.height)[:limit])
+    rows = np.sort(np.random.default_rng(seed).permutation(test.height)[:limit])
     key = ["source", "path", "index"]
     known = catalog.frame.select(*dict.fromkeys([*key, *FILE_COLUMNS])).unique(key)
-    found = test[drawn].join(known, on=key, how="left", maintain_order="left")
-    if (missing := found.filter(pl.col("root").is_null())).height:
+    slices = test[rows].join(known, on=key, how="left", maintain_order="left")
+    if (missing := slices.filter(pl.col("root").is_null())).height:
         raise GliascopeError(
             f"the catalogue lacks {missing['path'][0]}; name the catalogue of the split by --catalog"
         )
-    return found
+    return slices
 
 
 def predict_corrupted(

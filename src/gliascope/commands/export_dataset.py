@@ -182,12 +182,12 @@ class _Writer:
 
     def slices(self, source: Path, rows: list[Row]) -> None:
         """Write some slices of a file as PNG."""
-        found = read_catalogued(*(rows[0][name] for name in FILE_COLUMNS))
+        items = read_catalogued(*(rows[0][name] for name in FILE_COLUMNS))
         for row in rows:
-            if row["index"] >= len(found) or pixel_hash(found[row["index"]].pixels) != row["pixel_hash"]:
+            if row["index"] >= len(items) or pixel_hash(items[row["index"]].pixels) != row["pixel_hash"]:
                 raise GliascopeError(f"{source}: changed since it was scanned; scan again")
             target = self._place(row, f"{source.stem}-{row['index']:03d}.png")
-            Image.fromarray(found[row["index"]].pixels).save(target)
+            Image.fromarray(items[row["index"]].pixels).save(target)
             self.files["decoded"] += 1
             # A PNG states neither its patient nor the file that it was cut from.
             self._remember(row, target, row["known"] or row["path"])

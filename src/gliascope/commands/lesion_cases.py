@@ -114,10 +114,10 @@ class ExplainedModel:
             maps = {}
             for method in methods:
                 if method == "grad_cam" and outputs.maps is not None:  # the maps of the deployed model
-                    found = outputs.maps[np.arange(len(items)), labels]
+                    by_label = outputs.maps[np.arange(len(items)), labels]
                 else:
-                    found = explain(method, self.subject, pixels, labels)
-                maps[method] = np.maximum(found, 0)
+                    by_label = explain(method, self.subject, pixels, labels)
+                maps[method] = np.maximum(by_label, 0)
             for number, item in enumerate(items):
                 each = {method: one[number] for method, one in maps.items()}
                 yield LesionCase(

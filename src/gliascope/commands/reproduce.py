@@ -75,7 +75,7 @@ def reproduce(
         if name not in known:
             raise RecipeError(f"nothing to reproduce by {name!r}; choose from {', '.join(known)}")
     train_recipe = partial(run, devices=devices, cache=cache, limit=slices_per_class)
-    found = []
+    results = []
     for system in systems:
         recipes_of = [
             _attempt(
@@ -92,9 +92,9 @@ def reproduce(
             if entry.recipe in (recipes or known) or (folder / entry.recipe / JOB).exists()
         ]
         if recipes_of:
-            found.append(System(title=system.title, recipes=tuple(recipes_of)))
+            results.append(System(title=system.title, recipes=tuple(recipes_of)))
     result = Reproduction(
-        created=datetime.now(UTC).isoformat(timespec="seconds"), systems=tuple(found), comparisons=()
+        created=datetime.now(UTC).isoformat(timespec="seconds"), systems=tuple(results), comparisons=()
     )
     comparisons = _comparisons(result.done, folder)
     write_systems(folder, result.model_copy(update={"comparisons": tuple(comparisons)}))

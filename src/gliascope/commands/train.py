@@ -64,21 +64,21 @@ def train(
 
     Parameters
     ----------
-    recipe : Recipe
-        Completed by `gliascope.models.backbones.complete`.
-    splits : Sequence[Split]
-        With the labels of the recipe's task, and only slices that `images` holds.
-    images : Store
+    recipe
+        A recipe that `gliascope.models.backbones.complete_recipe` has completed.
+    splits
+        Splits with the labels of the recipe's task, holding only slices that `images` holds.
+    images
         The slices under the recipe's preprocessing.
-    folder : Path
-        Where the first run goes; others go beside it (see `run_folders`).
-    devices : int
-        GPUs, or CPU processes, that train together.
-    cache : bool
-        Whether what frozen layers make of each view is kept on disk.
-    workers : Workers, optional
-        Who trains the runs, by default this process, one after the other. Others need `folder` and the
-        cache under the same paths.
+    folder
+        Folder of the first run; further runs go beside it (see `run_folders`).
+    devices
+        Number of GPUs, or of CPU processes, that train together.
+    cache
+        Whether outputs of frozen layers are kept on disk.
+    workers
+        The executor that trains the runs; by default this process trains one after the other. Other
+        machines need `folder` and the cache under the same paths.
 
     Returns
     -------

@@ -241,13 +241,13 @@ def _try(study: "Study", job: TuningJob, stores: Stores) -> None:
     import optuna
 
     trial = study.ask()
-    drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
-    with folder_lock(job.trial_folder(drawn), wait=True):  # for a worker that drew the same values
+    values = {key: _draw(trial, key, job.space) for key in job.space.fields}
+    with folder_lock(job.trial_folder(values), wait=True):  # for a worker that drew the same values
         if not is_running(study, trial.number):
             return  # SQLite gave two workers the same trial, or another worker just took this one for dead
         try:
             same = next((one for one in completed_trials(study) if one.params == trial.params), None)
-            value = same.values[0] if same else _train(trial, job, drawn, stores)
+            value = same.values[0] if same else _train(trial, job, values, stores)
         except (optuna.TrialPruned, DivergedError, RecipeError, WeightsError) as error:
             if str(error):
                 trial.set_user_attr("why", str(error))

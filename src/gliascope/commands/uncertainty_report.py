@@ -101,10 +101,10 @@ def outlier_scores(predictions: Sequence[ModelPredictions]) -> NDArray[np.float6
     )
 
 
-def _calibrators(said: Sequence[ModelPredictions]) -> list[Calibrator]:
+def _calibrators(predictions: Sequence[ModelPredictions]) -> list[Calibrator]:
     """Return the calibrators of all models; empty if a model has none."""
-    calibrators = [one.calibrator for one in said if one.calibrator]
-    return calibrators if len(calibrators) == len(said) else []
+    calibrators = [one.calibrator for one in predictions if one.calibrator]
+    return calibrators if len(calibrators) == len(predictions) else []
 
 
 def _assessment(one: ModelPredictions) -> Assessment:

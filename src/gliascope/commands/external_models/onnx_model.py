@@ -151,20 +151,21 @@ class OnnxInput:
         plain = {} if self.dtype is np.uint8 else {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         size = {} if self.size is None or "centre" in stated else {"size": self.size}
         try:
-            found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
+            preprocessing = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
         except ValidationError as error:
             raise ExternalModelError(
                 f"{file}: preprocessing {describe_errors(error, Preprocessing)}"
             ) from None
-        if self.size not in (None, found.input_size):
+        if self.size not in (None, preprocessing.input_size):
             raise ExternalModelError(
-                f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"
+                f"{file}: takes {self.size} pixels to a side but the preprocessing gives "
+                f"{preprocessing.input_size}"
             )
-        if found.channels == "rgb" and self.channels != 3:
+        if preprocessing.channels == "rgb" and self.channels != 3:
             raise ExternalModelError(f"{file}: takes one channel; leave out channels=rgb")
-        if self.dtype is np.uint8 and (found.mean or found.std):
+        if self.dtype is np.uint8 and (preprocessing.mean or preprocessing.std):
             raise ExternalModelError(f"{file}: takes bytes and so scales them itself; leave out mean and std")
-        return found
+        return preprocessing
 
     def __call__(self, pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[Any]:
         """Convert stored slices, uint8 (n, size, size[, 3]), to the input array of the model."""

@@ -85,12 +85,12 @@ class EvaluatedTable:
         Raises ExternalModelError if the table lacks a test slice.
         """
         labels = list(self.table.columns)
-        found = frame.select("path", "index").join(
+        matched = frame.select("path", "index").join(
             self.table.rows, on=["path", "index"], how="left", maintain_order="left"
         )
-        missing = found.filter(pl.col(labels[0]).is_null())
+        missing = matched.filter(pl.col(labels[0]).is_null())
         if missing.is_empty():
-            return ModelPredictions(self.class_mapping(found.select(labels).to_numpy()))
+            return ModelPredictions(self.class_mapping(matched.select(labels).to_numpy()))
         if subset == "val":
             return None
         path, index = missing.row(0)[:2]
@@ -116,23 +116,23 @@ class EvaluatedTable:
 def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dict[str, str]:
     """Return the columns that name a class, by class."""
     known = {*labels, *TUMOR_KINDS, "tumor", NO_TUMOR}
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for column in table.columns:
         name = column.strip()
         prefix = next((prefix for prefix in PREFIXES if name.lower().startswith(prefix)), "")
         label = canonical(name[len(prefix) :])
         if label not in known:
             continue
-        if label in found:
+        if label in columns:
             raise ExternalModelError(
-                f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one"
+                f"{file}: columns {columns[label]!r} and {column!r} both name {label}; keep one"
             )
-        found[label] = column
-    if len(found) < 2:
+        columns[label] = column
+    if len(columns) < 2:
         raise ExternalModelError(
             f"{file}: expected a column for each of {', '.join(labels)} but got {table.names}"
         )
-    return found
+    return columns
 
 
 def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.DataFrame) -> pl.DataFrame:
@@ -141,21 +141,21 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
     Rows of other files are left out.
     """
     files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
-    found = table.match(path, files.select("root", "path").rows())
+    matched = table.match(path, files.select("root", "path").rows())
     index = table.find(INDEX_COLUMNS)
-    indices = table.cells(index) if index else [""] * len(found)
+    indices = table.cells(index) if index else [""] * len(matched)
     rows = []
     values = zip(*(table.cells(column) for column in columns.values()), strict=True)
-    for line, at, cell, probabilities in zip(table.lines, found, indices, values, strict=True):
-        if at is None:
+    for line, file_row, cell, probabilities in zip(table.lines, matched, indices, values, strict=True):
+        if file_row is None:
             continue
-        _, name, slices = files.row(at)
-        place = number(cell) if cell else None
-        if cell and (place is None or not place.is_integer()):
+        _, name, slices = files.row(file_row)
+        slice_index = number(cell) if cell else None
+        if cell and (slice_index is None or not slice_index.is_integer()):
             raise ExternalModelError(
                 f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
             )
-        if place is None and slices > 1:
+        if slice_index is None and slices > 1:
             raise ExternalModelError(
                 f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
                 "numbers them from 0"
@@ -167,7 +167,7 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
                     f"{table.file}, line {line}: expected a probability of {label}, from 0 to 1, but got "
                     f"{given!r}"
                 )
-        rows.append((name, int(place or 0), *numbers))
+        rows.append((name, int(slice_index or 0), *numbers))
     schema = {"path": pl.String, "index": pl.Int32} | dict.fromkeys(columns, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
