@@ -420,12 +420,12 @@ def test_what_an_interrupted_call_audited_is_found_by_the_same_version_alone(
         return whole(*given, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run_module, "audit", counted)
-    run_module._audited(catalog, tmp_path)
-    run_module._audited(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
     assert len(calls) == 1
     monkeypatch.setattr(run_module, "__version__", "another")
-    run_module._audited(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
     assert len(calls) == 2
     monkeypatch.setattr(run_module, "THRESHOLD", 0.97)
-    run_module._audited(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
     assert [settings["threshold"] for settings in calls] == [0.98, 0.98, 0.97]
