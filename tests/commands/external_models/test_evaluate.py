@@ -415,7 +415,7 @@ def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split]
     [
         ([], "expected runs, --predictions FILE.csv or --onnx FILE"),
         (["--predictions", "p.csv", "--onnx", "m.onnx"], "only one of them"),
-        (["--predictions", "p.csv", "--classes", "a,b"], "say what --onnx is"),
+        (["--predictions", "p.csv", "--classes", "a,b"], "are for --onnx only"),
         (["--onnx", "m.onnx"], "expected --classes"),
         (["--onnx", "m.onnx", "--classes", "yes,no", "--outputs", "odds"], "logits or probabilities"),
         (["--onnx", "m.onnx", "--classes", "yes,no", "--preprocessing", "size"], "expected KEY=VALUE"),
