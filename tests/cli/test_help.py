@@ -3,7 +3,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 
-PANELS = ["Main job", "Step by step", "Judge a model", "Use a model", "Data", "Upkeep"]
+PANELS = ["All steps at once", "Step by step", "Test a model", "Use a model", "Data", "Upkeep"]
 
 
 def test_every_command_has_a_group() -> None:

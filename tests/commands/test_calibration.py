@@ -12,7 +12,7 @@ from tiny import LABELS, TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.commands.calibrate import calibrator_of
+from gliascope.commands.calibrate import fit_calibrator_on_split
 from gliascope.commands.evaluate import evaluate
 from gliascope.commands.evaluated_model import CachedOutputs
 from gliascope.commands.train import calibrate_runs, train
@@ -190,7 +190,7 @@ def test_where_all_that_validates_trained_findings_are_unchecked_and_it_is_said(
     run = trained(catalog, made, tmp_path / "run", "stages.0.epochs=1")
     assert Bundle.load(run.model).calibrator is None
     printed = " ".join(capsys.readouterr().err.split())
-    assert "no slice is left to calibrate on, so its findings stay unchecked; what helps is more" in printed
+    assert "no slice is left to calibrate on, so its findings stay unchecked; add patients" in printed
     evaluated(run, catalog, made, tmp_path)
     page = check_page((tmp_path / "report.html").read_text())
     assert "No validation slice was left to calibrate on: all trained or chose." in page.text
@@ -215,7 +215,9 @@ def test_the_slices_that_calibrated_are_covered_as_often_as_promised_after_writi
     catalog = scan([make_source(dict.fromkeys(LABELS, 80))])
     (made,) = split(catalog, ["grouped"])
     images = store(catalog.frame, bundle.info.preprocessing)
-    bundle.with_calibrator(calibrator_of(bundle, images, made, chooses=False)).write(tmp_path / "bundle")
+    bundle.with_calibrator(fit_calibrator_on_split(bundle, images, made, is_validation_chosen=False)).write(
+        tmp_path / "bundle"
+    )
     loaded = Bundle.load(tmp_path / "bundle")
     frame = made.subset("val")
     outputs = CachedOutputs(images, Engine(loaded))(frame, "val")

@@ -8,7 +8,7 @@ from outs import BINARY, TYPES, make_bundle, make_out
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.commands.predictions import NAME, load_predictions, to_scores
+from gliascope.commands.predictions import PREDICTIONS_FILE, load_predictions, to_scores
 from gliascope.dataset.catalog import write_table
 
 
@@ -87,23 +87,27 @@ def test_a_leak_is_named_and_equal_recipes_are_told_apart_by_folder(tmp_path: Pa
 def test_the_order_of_rows_and_the_names_of_groups_do_not_matter(tmp_path: Path, out: Path) -> None:
     one, two = (make_out(tmp_path / name, name, group_size=2) for name in ("one", "two"))
     turned = load_predictions(two).reverse().with_columns(group=100 - pl.col("group"))
-    write_table(turned, two / NAME)
+    write_table(turned, two / PREDICTIONS_FILE)
     assert compare(one, two, "--out", out)[0] == 0
     assert read(out)["runs"][1]["against_best"]["best_only"] == 0
 
 
 def _other_slices(folder: Path) -> None:
     frame = load_predictions(folder)
-    write_table(frame.with_columns(pixel_hash=pl.col("pixel_hash").str.replace("^0", "f")), folder / NAME)
+    write_table(
+        frame.with_columns(pixel_hash=pl.col("pixel_hash").str.replace("^0", "f")), folder / PREDICTIONS_FILE
+    )
 
 
 def _other_labels(folder: Path) -> None:
     swapped = {"glioma": "meningioma", "meningioma": "glioma"}
-    write_table(load_predictions(folder).with_columns(pl.col("label").replace(swapped)), folder / NAME)
+    write_table(
+        load_predictions(folder).with_columns(pl.col("label").replace(swapped)), folder / PREDICTIONS_FILE
+    )
 
 
 def _other_groups(folder: Path) -> None:
-    write_table(load_predictions(folder).with_columns(group=pl.col("group") // 2), folder / NAME)
+    write_table(load_predictions(folder).with_columns(group=pl.col("group") // 2), folder / PREDICTIONS_FILE)
 
 
 def _other_model(folder: Path) -> None:
@@ -111,15 +115,15 @@ def _other_model(folder: Path) -> None:
 
 
 def _fewer_rows(folder: Path) -> None:
-    write_table(load_predictions(folder).head(50), folder / NAME)
+    write_table(load_predictions(folder).head(50), folder / PREDICTIONS_FILE)
 
 
 def _no_probabilities(folder: Path) -> None:
-    write_table(load_predictions(folder).with_columns(p_glioma=pl.lit(7.0)), folder / NAME)
+    write_table(load_predictions(folder).with_columns(p_glioma=pl.lit(7.0)), folder / PREDICTIONS_FILE)
 
 
 def _no_predictions(folder: Path) -> None:
-    (folder / NAME).unlink()
+    (folder / PREDICTIONS_FILE).unlink()
 
 
 def _no_bundle(folder: Path) -> None:
@@ -143,10 +147,10 @@ def _damaged_report(folder: Path) -> None:
         (_other_labels, "give the same test slices another label"),
         (_other_groups, "give the same test slices another group"),
         (_other_model, "two: its report is of another model"),
-        (_fewer_rows, "two: predictions.parquet is not of its report"),
+        (_fewer_rows, "two: predictions.parquet does not belong to the report beside it"),
         (_no_probabilities, "two: damaged predictions.parquet"),
         (_no_predictions, "make it with `gliascope evaluate`"),
-        (_no_bundle, "two: holds neither bundle nor run/model"),
+        (_no_bundle, "two: holds neither bundle/ nor run/model"),
         (_old_report, "two/report.json: lacks fields"),
         (_damaged_report, "two/report.json: not a report"),
     ],

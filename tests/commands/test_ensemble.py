@@ -319,7 +319,7 @@ def _other_protocol(runs: list[Path]) -> list[object]:
         (_other_fit, r"prepare slices differently: fit \(stretch, pad\)"),
         (_no_weights, "chosen.safetensors: cannot be read as weights"),
         (_other_weights, "logits differ from the trained one's"),
-        (_other_split, "was trained on another split; name its own by --split"),
+        (_other_split, "was trained on another split; name the split of this run by --split"),
         (_no_split, "name by --split what"),
         (_no_catalog, "name by --catalog what"),
         (_other_protocol, "were trained under different protocols: official (.*) but random"),

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from gliascope.audit.decisions import Decisions
 from gliascope.audit.result import DECISIONS_SCHEMA
 from gliascope.cli import app
-from gliascope.commands.export_dataset import Export, export_dataset
+from gliascope.commands.export_dataset import ExportSummary, export_dataset
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.groups import GroupsFile, number_groups
 from gliascope.dataset.scan import scan
@@ -33,7 +33,7 @@ def slices(frame: pl.DataFrame) -> Counter[tuple[str | None, ...]]:
     return Counter(frame.filter(pl.col("exclusion_reason").is_null()).select(PLACE).iter_rows())
 
 
-def scan_again(out: Path, export: Export) -> Catalog:
+def scan_again(out: Path, export: ExportSummary) -> Catalog:
     labels, groups = (out / name if name in export.tables else None for name in ("labels.yaml", "groups.csv"))
     return scan([out], labels, GroupsFile(groups) if groups else None)
 

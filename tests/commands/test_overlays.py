@@ -14,8 +14,8 @@ from PIL import Image
 
 from gliascope.commands import explain as explain_module
 from gliascope.commands.evaluated_model import ModelPredictions, RunModel
-from gliascope.commands.example_slices import show_mistakes
-from gliascope.commands.lesion_cases import LesionCase, place_on_slice
+from gliascope.commands.example_slices import mistakes_with_pictures
+from gliascope.commands.lesion_cases import LesionCase, map_on_slice
 from gliascope.evaluation.localisation import PeakPositions
 from gliascope.evaluation.scores import Scores
 from gliascope.inference.bundle import Bundle
@@ -131,7 +131,7 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
 
     def of_cases() -> tuple[float, float]:
         case = LesionCase(item, black, 0, np.array([1.0]), {"grad_cam": map_})
-        return peak(place_on_slice(case, "grad_cam", wanted))
+        return peak(map_on_slice(case, "grad_cam", wanted))
 
     for door in (of_predict, of_the_server, of_explain, of_cases):
         assert door() == pytest.approx(where, abs=1.01), door.__name__
@@ -152,12 +152,12 @@ def test_the_report_draws_it_there_on_its_stored_picture(values: dict[str, Any],
     model = object.__new__(RunModel)
     model.bundle = SimpleNamespace(info=bundle.info.model_copy(update={"preprocessing": wanted}))  # type: ignore[assignment]
     model.calibrator = None
-    model.memory = _Memory(stored, outputs)  # type: ignore[assignment]
+    model.cached_outputs = _Memory(stored, outputs)  # type: ignore[assignment]
     frame = pl.DataFrame({"path": ["a.png"], "subset": ["test"]})
     answers = model.predict(frame, "test")
     assert isinstance(answers, ModelPredictions)
     scores = Scores(np.array([[0.1, 0.9]]), np.array([0]), np.array([0]), ("glioma", "no_tumor"))
-    ((_, mistake),) = show_mistakes(Split(frame), model, scores, answers)
+    ((_, mistake),) = mistakes_with_pictures(Split(frame), model, scores, answers)
     assert mistake.overlay is not None
     picture = Image.open(BytesIO(mistake.overlay))
     side = wanted.input_size / CELLS

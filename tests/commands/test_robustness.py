@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.commands.corrupted_slices import (
-    PLAIN,
+    CLEAN,
     corrupt,
     predict_corrupted,
     read_original,
@@ -40,7 +40,7 @@ def robustness(*arguments: object) -> tuple[int, str, str]:
 @pytest.fixture
 def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """SOME corruptions alone; of all of them there is a contract test."""
-    conditions = (PLAIN, *((name, strength) for name, one in SOME.items() for strength in one.strengths))
+    conditions = (CLEAN, *((name, strength) for name, one in SOME.items() for strength in one.strengths))
     monkeypatch.setattr("gliascope.commands.corrupted_slices.CONDITIONS", conditions)
     monkeypatch.setattr("gliascope.commands.robustness.CONDITIONS", conditions)
     monkeypatch.setattr("gliascope.commands.robustness.CORRUPTIONS", SOME)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from gliascope.cli import app
 from gliascope.commands import run as run_module
-from gliascope.commands.predictions import FACTS, load_predictions
+from gliascope.commands.predictions import COLUMNS, load_predictions
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.inference.bundle import Bundle
@@ -131,7 +131,7 @@ def test_run_makes_everything_and_predict_agrees_with_the_evaluation(made: Path,
     predicted = np.array([by_file[path] for path in frame["path"]])
     assert np.abs(predicted - scored).max() < 1e-4
     kept = load_predictions(made)
-    of_split = [name for name in FACTS if name in frame.columns]
+    of_split = [name for name in COLUMNS if name in frame.columns]
     assert kept.select(of_split).equals(frame.select(of_split))
     assert set(kept["format"]) == {"png"}
     assert np.abs(kept.select(f"p_{name}" for name in model.info.classes).to_numpy() - scored).max() < 1e-6
@@ -191,7 +191,7 @@ def test_protocols_stand_side_by_side_from_as_few_trainings_as_can_be(made: Path
         "evaluate", out / "run", out / "catalog.parquet", out / "split.parquet", "--out", tmp_path
     )
     assert done.returncode == 2
-    assert "give its run, too" in done.stderr
+    assert "name the run of " in done.stderr
     arguments = ("evaluate", out / "run", out / "catalog.parquet", out / "split.parquet", "--out", tmp_path)
     done = gliascope(*arguments, "--protocol", "official-clean,official")
     assert done.returncode == 0, done.stderr
@@ -287,7 +287,7 @@ def test_bundling_the_report_of_another_run_or_over_other_things_is_refused(
     (tmp_path / "report.json").write_text(json.dumps(report))
     done = gliascope("bundle", made / "run", tmp_path / "report.json", "--out", tmp_path / "bundle")
     assert done.returncode == 2
-    assert "is the report of another run" in done.stderr
+    assert "belongs to another run" in done.stderr
     done = gliascope("bundle", made / "run", made / "report.json", "--out", tmp_path)
     assert done.returncode == 2
     assert "holds something other than a bundle" in done.stderr
@@ -420,12 +420,12 @@ def test_what_an_interrupted_call_audited_is_found_by_the_same_version_alone(
         return whole(*given, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run_module, "audit", counted)
-    run_module._audited(catalog, tmp_path)
-    run_module._audited(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
     assert len(calls) == 1
     monkeypatch.setattr(run_module, "__version__", "another")
-    run_module._audited(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
     assert len(calls) == 2
     monkeypatch.setattr(run_module, "THRESHOLD", 0.97)
-    run_module._audited(catalog, tmp_path)
+    run_module._audit(catalog, tmp_path)
     assert [settings["threshold"] for settings in calls] == [0.98, 0.98, 0.97]

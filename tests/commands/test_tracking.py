@@ -90,7 +90,7 @@ def made(official_source: Path, tmp_path: Path) -> Run:
     bundle = Bundle.load(run.model)
     model = RunModel(run, bundle, store(catalog.frame, bundle.info.preprocessing))
     probabilities = Engine(model.bundle)(
-        model.memory.images.pixels[model.memory.images.rows(test["pixel_hash"])]
+        model.cached_outputs.images.pixels[model.cached_outputs.images.rows(test["pixel_hash"])]
     ).probabilities
     labels = np.array([one.classes.index(label) for label in test["label"]])
     scores = Scores(probabilities, labels, test["group"].to_numpy(), one.classes)
@@ -185,9 +185,9 @@ def test_files_that_are_missing_or_changed_are_named(made: Run, official_source:
 def test_what_is_not_as_recorded_is_said(made: Run, what: str) -> None:
     place = made.folder.parent
     if what == "predictions":
-        frame = pl.read_parquet(place / predictions.NAME)
+        frame = pl.read_parquet(place / predictions.PREDICTIONS_FILE)
         frame.with_columns(p_glioma=pl.col("p_pituitary"), p_pituitary=pl.col("p_glioma")).write_parquet(
-            place / predictions.NAME
+            place / predictions.PREDICTIONS_FILE
         )
     elif what == "report":
         report = json.loads((place / "report.json").read_text())

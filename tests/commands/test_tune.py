@@ -14,7 +14,7 @@ from tiny import TINY
 from typer.testing import CliRunner
 
 from gliascope.cli import app
-from gliascope.commands.tune import untested
+from gliascope.commands.tune import without_test_slices
 from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.errors import DivergedError, SplitError
@@ -239,13 +239,13 @@ def test_what_cannot_be_tuned_is_one_line_and_exit_code_2(
 def test_rounds_that_test_each_others_training_are_refused(official_source: Path) -> None:
     catalog = scan([official_source])
     folds = split(catalog, ["folds"])
-    with pytest.raises(SplitError, match="'folds' tests in one round what trains another"):
-        untested(folds)
-    (alone,) = untested(folds[:1])
+    with pytest.raises(SplitError, match="'folds' tests in one fold slices that train another"):
+        without_test_slices(folds)
+    (alone,) = without_test_slices(folds[:1])
     assert set(alone.frame["subset"]) == {"train", "val"}
     several = split(catalog, ["official"], repeats=3)
-    assert len(untested(several)) == 3
-    assert len(untested([several[0], several[0]])) == 1
+    assert len(without_test_slices(several)) == 3
+    assert len(without_test_slices([several[0], several[0]])) == 1
 
 
 def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(

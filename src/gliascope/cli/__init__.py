@@ -1,4 +1,8 @@
-"""The command line: parse, call, print. Nothing is computed here."""
+"""The command line.
+
+There is one module for each command, which parses arguments, calls a function of the library and prints the
+result. Nothing is computed here.
+"""
 
 import errno
 from typing import Any
@@ -34,7 +38,7 @@ from gliascope.cli import (
     tune,
     verify,
 )
-from gliascope.cli.surroundings import missing_module, settle
+from gliascope.cli.environment import missing_module, set_up_process
 from gliascope.errors import GliascopeError
 from gliascope.runtime.folders import printable
 
@@ -46,13 +50,13 @@ _REMEDIES = {
 
 
 class _Group(TyperGroup):
-    """Turns what a user can cause into one line and an exit code: 2 for errors, 130 for Ctrl-C."""
+    """Turns errors that a user can cause into one line and an exit code: 2 for errors, 130 for Ctrl-C."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted; what was finished is kept, nothing half-written is", err=True)
+            typer.echo("interrupted; finished results are kept, and no file is half-written", err=True)
             raise typer.Exit(130) from None
         except GliascopeError as error:
             message = str(error)
@@ -76,7 +80,7 @@ app = typer.Typer(
     help="Brain tumour classification on MRI and CT slices that you can believe. Research use only.",
 )
 _PANELS = {
-    "Main job": (run.run, crossval.crossval, tune.tune, ensemble.ensemble, demo.demo),
+    "All steps at once": (run.run, crossval.crossval, tune.tune, ensemble.ensemble, demo.demo),
     "Step by step": (
         scan.scan,
         audit.audit,
@@ -86,7 +90,7 @@ _PANELS = {
         evaluate.evaluate,
         bundle.bundle,
     ),
-    "Judge a model": (
+    "Test a model": (
         compare.compare,
         robustness.robustness,
         explain.explain,
@@ -97,7 +101,7 @@ _PANELS = {
     "Data": (fetch.fetch, explore.explore, export.export_dataset),
     "Upkeep": (recipes.recipes, runs.runs, cache.cache),
 }
-"""What `gliascope --help` shows the commands under, in this order."""
+"""Headings of `gliascope --help`, in order, with their commands."""
 
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
@@ -108,6 +112,6 @@ for _panel, _commands in _PANELS.items():
 
 
 def main() -> None:
-    """Entry point of the command `gliascope`."""
-    settle()
+    """Run the command line; entry point of the command `gliascope`."""
+    set_up_process()
     app()

@@ -11,9 +11,9 @@ from gliascope.cli.options import RunFolder
 def bundle(
     run: RunFolder,
     report: Annotated[Path, typer.Argument(help="The report.json that `evaluate` wrote for this run.")],
-    out: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("bundle"),
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")] = Path("bundle"),
 ) -> None:
-    """Join a run's exported model and its report to the folder you deploy."""
+    """Join the exported model of a run and its report to the bundle that you deploy."""
     from gliascope.commands.bundle import bundle as bundle_run
     from gliascope.recipes.run import Run
 

@@ -10,7 +10,8 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `run` or `evaluate` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for compare.html, .json and .png.")],
     protocol: Annotated[
-        str | None, typer.Option(help="One that all runs have; else the first run's headline.")
+        str | None,
+        typer.Option(help="A protocol that all runs have; by default the first one of the first run."),
     ] = None,
 ) -> None:
     """Compare runs on the same test slices: accuracy, significance, training time, size, latency."""

@@ -25,7 +25,8 @@ from gliascope.cli.options import (
 
 def crossval(
     sources: Sources,
-    out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for all results.")],
     recipe: RecipeName = "quick",
     labels: Labels = None,
     groups: Groups = None,
@@ -40,17 +41,18 @@ def crossval(
     cache: Cache = True,
     cluster: Cluster = None,
 ) -> None:
-    """Test every slice by a model that trained on the other folds: `run --protocol folds`.
+    """Cross-validate: test every slice with a model that was trained on the other folds.
 
-    Folds share stored slices and cached activations; on a cluster a core trains each. After an interruption,
-    or with more --repeats, the same command goes on where it stopped.
+    The same as `run --protocol folds`. Folds share stored slices and cached activations; on a cluster, one
+    core trains each fold. After an interruption, or with more --repeats, the same command continues where
+    it stopped.
     """
     from gliascope.cli.run import run
 
     run(
         sources,
-        out,
-        recipe,
+        out=out,
+        recipe=recipe,
         protocol="folds",
         labels=labels,
         groups=groups,

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 
-def demo(out: Annotated[Path, typer.Option(help="Folder for everything this makes.")] = Path("demo")) -> None:
-    """Make synthetic slices and run everything on them, in a few minutes."""
+def demo(out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("demo")) -> None:
+    """Make synthetic slices and run all steps on them, in a few minutes."""
     from gliascope.cli.tables import print_report
     from gliascope.commands.run import demo as run_demo
 

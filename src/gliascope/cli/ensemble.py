@@ -8,34 +8,37 @@ import typer
 
 
 class Average(StrEnum):
-    """Of what an ensemble is the mean."""
+    """What an ensemble averages over its members."""
 
     probabilities = "probabilities"
     logits = "logits"
 
 
 def ensemble(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more runs that `train` wrote: RESULTS/run.")],
-    out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Two or more run folders that `train` wrote, like RESULTS/run.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for all results.")],
     average: Annotated[
-        Average, typer.Option(help="What of the members' answers is averaged.")
+        Average, typer.Option(help="What is averaged over the members.")
     ] = Average.probabilities,
     catalog: Annotated[
-        Path | None, typer.Option(help="What they were trained on, where it is not beside the first.")
+        Path | None, typer.Option(help="Catalogue of the runs; by default the one beside the first run.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="The split of all of them, where it is not beside each.")
+        Path | None, typer.Option(help="Split of the runs; by default the one beside each run.")
     ] = None,
 ) -> None:
-    """Join runs of folds, seeds or recipes into one bundle with one graph, and test it.
+    """Join runs of several folds, seeds or recipes into one bundle, and test it.
 
-    Members name the same classes; of their preprocessing, filter, crop, fit and standardise are equal. A
-    slice that one of them trained on does not test the ensemble.
+    All runs need the same classes and, in their preprocessing, the same filter, crop, fit and standardise. A
+    slice that one of the runs was trained on does not test the ensemble.
     """
     from gliascope.cli.tables import print_report
     from gliascope.commands.ensemble import ensemble as join_runs
 
-    if join_runs(runs, out, average.value, catalog, split):
+    if join_runs(runs, out, average=average.value, catalog=catalog, split=split):
         print_report(out)
     else:
         typer.echo(f"{out / 'run' / 'model'}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import AuditFolder, CatalogFile, SplitFile, comma_separated
+from gliascope.cli.options import CatalogFile, SplitFile, comma_separated
 from gliascope.errors import ExternalModelError
 
 
@@ -13,38 +13,45 @@ def evaluate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Runs that `train` wrote, one for each training; none with --predictions or --onnx.",
+            help="Run folders that `train` wrote; none with --predictions or --onnx.",
             default_factory=list,
+            show_default=False,
         ),
     ],
     catalog: CatalogFile,
     split: SplitFile,
+    *,
     protocol: Annotated[
-        str | None, typer.Option(help="Of the protocols in the split, only these; several with commas.")
+        str | None, typer.Option(help="Only these protocols of the split, separated by commas.")
     ] = None,
-    audit: AuditFolder = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="Folder that `audit` wrote, which the report summarises.")
+    ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="CSV of anyone's model: path, and a probability for each class.")
+        Path | None,
+        typer.Option(help="CSV of any model's predictions: path, and a probability for each class."),
     ] = None,
-    onnx: Annotated[Path | None, typer.Option(help="ONNX graph of anyone's model, to be run here.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX file of any model, which is run here.")] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Of --onnx: its classes with commas, in the order of its outputs.")
+        str | None,
+        typer.Option(help="For --onnx: the classes, separated by commas, in the order of the outputs."),
     ] = None,
     preprocessing: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Of --onnx: a key as in recipes, like mean=[0.485,0.456,0.406] or fit=pad. Repeatable.",
+            help="For --onnx: a key as in recipes, like mean=[0.485,0.456,0.406] or fit=pad. Repeatable.",
         ),
     ] = None,
     outputs: Annotated[
-        str | None, typer.Option(help="Of --onnx: logits or probabilities; else told from them.")
+        str | None, typer.Option(help="For --onnx: logits or probabilities; by default inferred from them.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path(),
 ) -> None:
-    """Score models on the test parts of all protocols in the split and write the report.
+    """Score models on the test slices of all protocols in the split and write the report.
 
-    Ours are named by their runs; anyone else's by what it predicted, or as an ONNX graph.
+    Models trained by Gliascope are named by their run folders. Other models are given by a table of their
+    predictions, or as an ONNX file.
     """
     from gliascope.audit import Audit
     from gliascope.cli.tables import print_report
@@ -61,23 +68,23 @@ def evaluate(
         raise ExternalModelError("expected runs, --predictions FILE.csv or --onnx FILE, and only one of them")
     if not onnx and (classes or preprocessing or outputs):
         raise ExternalModelError(
-            "--classes, --preprocessing and --outputs say what --onnx is; leave them out"
+            "--classes, --preprocessing and --outputs are for --onnx only; leave them out"
         )
     options = OnnxOptions.parse(classes, preprocessing or [], outputs) if onnx else None
     trained = [Run.load(run) for run in runs]
     for one in trained:
         one.check_finished()
-    found = Audit.load(audit) if audit else None
+    audited = Audit.load(audit) if audit else None
     splits = load_splits(split, comma_separated(protocol) if protocol else None)
     slices = Catalog.load(catalog)
     if predictions:
-        evaluate_predictions(predictions, slices, splits, out, found)
+        evaluate_predictions(predictions, slices, splits, out, audit=audited)
     elif onnx and options:
-        evaluate_onnx(onnx, options, slices, splits, out, found)
+        evaluate_onnx(onnx, options, slices, splits, folder=out, audit=audited)
     else:
         check_writable(out)
         recipe = trained[0].recipe
         splits = [one.for_task(recipe.task) for one in splits]
         images, splits = store_splits(slices.frame, splits, recipe.preprocessing)
-        evaluate_runs(trained, slices, splits, images, folder=out, audit=found)
+        evaluate_runs(trained, slices, splits, images, folder=out, audit=audited)
     print_report(out)

@@ -10,11 +10,12 @@ from gliascope.cli.options import RunFolder
 
 def explain(
     run: RunFolder,
+    *,
     masks: Annotated[
         list[Path],
         typer.Option(
-            help="CSV with the columns path, mask, label[, group], paths from its own folder; or a folder of "
-            "figshare .mat files, which carry their masks. Repeatable."
+            help="CSV with the columns path, mask, label[, group], with paths relative to the CSV; or a "
+            "folder of figshare .mat files, which hold their masks. Repeatable."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for explain.html, explain.json and figures.")] = Path(
@@ -22,25 +23,42 @@ def explain(
     ),
     methods: Annotated[
         str,
-        typer.Option(help="Also occlusion (seconds a slice) and score_cam (a minute); several with commas."),
+        typer.Option(
+            help="Separated by commas. Also: occlusion (seconds for each slice) and score_cam (a minute)."
+        ),
     ] = "grad_cam,hires_cam",
     split: Annotated[
         Path | None,
-        typer.Option(help="The run's split, to leave out what it learned from; else the one beside it."),
+        typer.Option(
+            help="The run's split, to exclude its training slices; by default the one beside the run."
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Of each --masks, at most so many slices.")] = None,
-    sample: Annotated[int, typer.Option(min=1, help="Slices of each --masks that the slow checks see.")] = 16,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximal number of slices of each --masks.")
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(min=1, help="Number of slices of each --masks for the slow checks.")
+    ] = 16,
 ) -> None:
-    """Hold saliency maps against outlined lesions: do they point there, and does the answer hang on it?"""
+    """Compare a run's saliency maps with outlined lesions, and test whether predictions depend on them."""
     from gliascope.cli.options import comma_separated
     from gliascope.commands.explain import explain_run
     from gliascope.recipes.run import Run
 
-    explain_run(Run.load(run), masks, out, comma_separated(methods), split, limit, sample)
+    explain_run(
+        Run.load(run),
+        masks,
+        out,
+        methods=comma_separated(methods),
+        split=split,
+        limit=limit,
+        sample=sample,
+    )
     _print(out)
 
 
 def _print(out: Path) -> None:
+    """Print the figures of explain.json."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -53,15 +71,16 @@ def _print(out: Path) -> None:
     data = Explanation.load(out / Explanation.file)
     console = Console(highlight=False)
     table = Table(
-        "slices", "map", "pointing game", "in the lesion itself", "energy in it", title=RESEARCH_USE
+        "slices", "map", "pointing game", "in the lesion itself", "energy in lesion", title=RESEARCH_USE
     )
     for name, one in data.sets.items():
         for method, row in one.figures.items():
             shares = [
                 f"{percent(share.value)} ({span(share) or '–'})" for share in (row.pointing, row.inside)
             ]
-            place = f"{escape(name)}, {one.n}"
-            table.add_row(place, NAMES.get(method, method), *shares, percent(row.energy.value))
+            table.add_row(
+                f"{escape(name)}, {one.n}", NAMES.get(method, method), *shares, percent(row.energy.value)
+            )
     console.print(table)
     for method, found in data.randomised.items():
         last = [*found.steps.values()][-1]

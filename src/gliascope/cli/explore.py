@@ -10,10 +10,10 @@ from gliascope.cli.options import CatalogFile
 
 def explore(
     catalog: CatalogFile,
-    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("explore.html"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the slices drawn at random.")] = 0,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("explore.html"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random example slices.")] = 0,
 ) -> None:
-    """Show what a catalogue holds as one HTML page: counts, sizes, intensities, slices of each class."""
+    """Write an HTML page about a catalogue: counts, sizes, intensities, example slices of each class."""
     from gliascope.dataset.catalog import Catalog
     from gliascope.reports.pages.explore import render_explore
     from gliascope.runtime.files import write_text

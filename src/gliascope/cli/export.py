@@ -11,9 +11,9 @@ import typer
 from gliascope.cli.options import CatalogFile, DecisionsFile
 
 if TYPE_CHECKING:
-    from gliascope.commands.export_dataset import Export
+    from gliascope.commands.export_dataset import ExportSummary
 
-Out = Annotated[Path, typer.Option(help="Folder for it; must not hold anything yet.")]
+Out = Annotated[Path, typer.Option(help="Folder to write; new or empty.")]
 _KINDS = {
     "copies": "copy of",
     "label conflicts": "label conflict",
@@ -26,7 +26,7 @@ Copy = Annotated[bool, typer.Option("--copy", help="Copy all files; by default t
 def export_dataset(
     catalog: CatalogFile, out: Out, decisions: DecisionsFile = None, copy: Copy = False
 ) -> None:
-    """Write a cleaned folder tree: each slice once, no contradicting labels, a CSV of what was left out."""
+    """Write a cleaned folder tree: each slice once, no conflicting labels, and a CSV of what was left out."""
     from gliascope.audit.decisions import Decisions
     from gliascope.commands.export_dataset import export_dataset as export
     from gliascope.dataset.catalog import Catalog
@@ -37,7 +37,8 @@ def export_dataset(
         typer.echo(decided.summary)
 
 
-def _print_export(export: Export, out: Path) -> None:
+def _print_export(export: ExportSummary, out: Path) -> None:
+    """Print what was written and left out, and the command that scans the result."""
     from gliascope.commands.export_dataset import GROUPS, LABELS, LEFT_OUT
 
     for way, files in export.files.items():

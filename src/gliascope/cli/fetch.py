@@ -11,20 +11,20 @@ import typer
 if TYPE_CHECKING:
     from gliascope.download import PublicSet
 
-Name = Annotated[str | None, typer.Argument(help="A set by the name that --list shows.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for it; by default, its name.")]
-List = Annotated[bool, typer.Option("--list", help="Show the known sets, or all that is known of one.")]
+Name = Annotated[str | None, typer.Argument(help="Name of a data set, as --list shows it.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the data set; by default its name.")]
+List = Annotated[bool, typer.Option("--list", help="List the known data sets, or show one of them in full.")]
 
 
 def fetch(name: Name = None, out: Out = None, list_: List = False) -> None:
-    """Download a public data set from Kaggle or figshare; a broken download goes on where it stopped."""
+    """Download a public data set from Kaggle or figshare; an interrupted download continues."""
     from gliascope.download import fetch as fetch_set
     from gliascope.download import find_public_set
     from gliascope.errors import DownloadError
 
     if name is None:
         if not list_:
-            raise DownloadError("expected the name of a set; `gliascope fetch --list` shows them")
+            raise DownloadError("expected the name of a data set; `gliascope fetch --list` shows the names")
         _print_sets()
         return
     public = find_public_set(name)
@@ -54,7 +54,9 @@ def _print_sets() -> None:
         table.add_row(public.name, "\n".join(lines), *sizes, public.licence or TO_BE_CHECKED)
     console = Console(highlight=False)
     console.print(table)
-    console.print("?: to be checked. `gliascope fetch NAME --list` shows a set's page and overlaps.")
+    console.print(
+        "?: not checked yet. `gliascope fetch NAME --list` shows the home page and overlaps of a set."
+    )
 
 
 def _print_set(public: PublicSet) -> None:
@@ -81,6 +83,6 @@ def _print_next(public: PublicSet, folder: Path) -> None:
 
     arguments = [str(folder)] + (["--labels", str(folder / LABELS_FILE)] if public.labels else [])
     given = shlex.join(arguments)
-    typer.echo(f"\nin {folder}; keep to the licence above. Go on with")
+    typer.echo(f"\nin {folder}; keep to the licence above. Continue with")
     typer.echo(f"  gliascope scan {given}\n  gliascope audit catalog.parquet --out audit")
-    typer.echo(f"or with everything at once\n  gliascope run {given} --out run")
+    typer.echo(f"or with all steps at once\n  gliascope run {given} --out run")

@@ -1,4 +1,4 @@
-"""Findings as a table."""
+"""Print findings as a table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from gliascope.inference.predict_files import FilePredictions
     from gliascope.uncertainty.calibrator import CalibratorInfo
 
-ROWS = 40
+MAX_ROWS = 40
 
 
-def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> None:
-    """Print the first findings, all studies, a count by label and verdict, and the files set aside."""
+def print_findings(predictions: FilePredictions, calibrator: CalibratorInfo | None) -> None:
+    """Print the first findings, all studies, counts by label and verdict, and the unreadable files."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
@@ -27,43 +27,46 @@ def print_findings(job: FilePredictions, calibrator: CalibratorInfo | None) -> N
     from gliascope.uncertainty.calibrator import OUT_OF_SCOPE
 
     console = Console(highlight=False)
-    slices = [finding for finding in job.findings if finding.slice is not None]
-    studies = [finding for finding in job.findings if finding.slice is None]
+    slices = [finding for finding in predictions.findings if finding.slice is not None]
+    studies = [finding for finding in predictions.findings if finding.slice is None]
     heads = (Column("file", overflow="fold"), "slice", "label", "probability", "prediction set", "verdict")
     table = Table(*heads, title=RESEARCH_USE)
-    for finding in slices[:ROWS] + studies:
+    for finding in slices[:MAX_ROWS] + studies:
         index = "study" if finding.slice is None else str(finding.slice)
         among = "–" if finding.prediction_set is None else ", ".join(finding.prediction_set) or "empty"
         name = escape(printable(str(finding.file)))
         label, probability = finding.label, percent(finding.probabilities[finding.label])
         if finding.slice is None and finding.verdict == OUT_OF_SCOPE:
-            label = probability = "–"  # nothing is said of what the model does not know
+            label = probability = "–"  # the model's label means nothing out of scope
         verdict = f"{finding.verdict} ({finding.kind})" if finding.kind else finding.verdict
         table.add_row(name, index, label, probability, among, verdict)
     console.print(table)
-    if len(slices) > ROWS:
+    if len(slices) > MAX_ROWS:
         counts = Counter((finding.label, finding.verdict) for finding in slices)
-        console.print(f"{len(slices)} slices, the first {ROWS} shown; in all:")
+        console.print(
+            f"{len(slices)} slices, of which the first {MAX_ROWS} are listed; all by label and verdict:"
+        )
         for (label, verdict), count in sorted(counts.items()):
             console.print(f"  {label}, {verdict}: {count}")
     if calibrator:
         console.print(
-            f"Prediction sets hold the truth for {percent(calibrator.level)} of patients, if they are like "
-            "those the model was validated on. uncertain: the set is not of one class; out of scope: unlike "
-            "all that the model learned from."
+            f"Prediction sets hold the true class for {percent(calibrator.level)} of patients, if these are "
+            "like the patients that the model was calibrated on. uncertain: the set does not hold "
+            "exactly one class; out of scope: unlike all slices that the model was trained on."
         )
     if studies:
         console.print(
             f"A study's probabilities are {AGGREGATION_DESCRIPTION}. It is out of scope where fewer than "
-            "half of its slices are in scope, and else unchecked: nothing has been calibrated for studies."
+            "half of its slices are in scope, and otherwise unchecked, because nothing has been calibrated "
+            "for studies."
         )
     for note, count in Counter(note for finding in slices for note in finding.notes).items():
         console.print(f"note, of {count} slices: {note}", markup=False)
-    print_rejects(job)
+    print_unreadable(predictions)
 
 
-def print_parts(out: Path, job: FilePredictions) -> None:
-    """Count the findings in a folder of Parquet files, and print the files set aside."""
+def print_findings_folder(out: Path, predictions: FilePredictions) -> None:
+    """Print counts of the findings in a folder of Parquet files, and the unreadable files."""
     import polars as pl
     from rich.console import Console
 
@@ -78,17 +81,17 @@ def print_parts(out: Path, job: FilePredictions) -> None:
     notes = read_findings(out).filter(pl.col("slice").is_not_null()).explode("notes").drop_nulls("notes")
     for note, count in notes.group_by("notes").len().sort("notes").collect().iter_rows():
         console.print(f"note, of {count} slices: {note}", markup=False)
-    print_rejects(job)
+    print_unreadable(predictions)
 
 
-def print_rejects(job: FilePredictions) -> None:
-    """Print the first files set aside, and how many they are."""
+def print_unreadable(predictions: FilePredictions) -> None:
+    """Print the first unreadable files, and how many there are."""
     from rich.console import Console
 
     from gliascope.runtime.folders import printable
 
     errors = Console(stderr=True, highlight=False)
-    for error in job.unreadable[:10]:
-        errors.print(f"set aside: {printable(str(error))}", markup=False)
-    if job.unreadable:
-        errors.print(f"{len(job.unreadable)} files could not be read and were set aside")
+    for error in predictions.unreadable[:10]:
+        errors.print(f"not read: {printable(str(error))}", markup=False)
+    if predictions.unreadable:
+        errors.print(f"{len(predictions.unreadable)} files could not be read and were skipped")

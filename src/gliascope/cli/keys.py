@@ -10,7 +10,7 @@ from gliascope.runtime.folders import printable
 app = typer.Typer(name="keys", no_args_is_help=True, help="Make, list and remove the API keys of `serve`.")
 
 KeysFile = Annotated[Path, typer.Option("--file", help="The file that `serve --keys` reads.")]
-Name = Annotated[str, typer.Argument(help="Whose key it is: letters, digits and ._@-")]
+Name = Annotated[str, typer.Argument(help="Name of the key's owner: letters, digits and ._@-")]
 
 
 @app.command()
@@ -21,19 +21,19 @@ def add(
         list[str] | None, typer.Option(help="predict (the default) or admin. Repeatable.")
     ] = None,
 ) -> None:
-    """Make a key and print it, once; the file keeps its hash only."""
+    """Make a key and print it once; the file stores only its hash."""
     from gliascope.server.keys import KeyRing, parse_scopes
 
     ring = KeyRing.load(file) if file.exists() else KeyRing()
     ring, secret = ring.add(name, parse_scopes(scope or ["predict"]))
     ring.save(file)
     typer.echo(secret)
-    typer.echo(f"keep it: it is in {printable(str(file))} as a hash only", err=True)
+    typer.echo(f"store this key now: {printable(str(file))} holds only its hash", err=True)
 
 
 @app.command("list")
 def list_keys(file: KeysFile = Path("keys.json")) -> None:
-    """Show whose keys there are, their scopes, and when they were made."""
+    """List owner, scopes and date of each key."""
     from gliascope.server.keys import KeyRing
 
     for key in KeyRing.load(file).keys:
@@ -42,7 +42,7 @@ def list_keys(file: KeysFile = Path("keys.json")) -> None:
 
 @app.command()
 def remove(name: Name, file: KeysFile = Path("keys.json")) -> None:
-    """Remove a key; a running server knows by its next reload, `POST /v1/models/reload` or SIGHUP."""
+    """Remove a key. A running server needs a reload: `POST /v1/models/reload` or SIGHUP."""
     from gliascope.server.keys import KeyRing
 
     KeyRing.load(file).remove(name).save(file)

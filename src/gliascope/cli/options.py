@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def finite(value: float) -> float:
-    """The option as it is. Raises BadParameter for NaN, which no range leaves out."""
+    """Return the value. Raises BadParameter for NaN, which passes every range check."""
     if not math.isfinite(value):
         raise typer.BadParameter(f"expected a number but got {value}")
     return value
@@ -23,26 +23,29 @@ def finite(value: float) -> float:
 
 Sources = Annotated[
     list[Path],
-    typer.Argument(parser=to_path, help="Folders of slices, or URLs of such, with a subfolder a class."),
+    typer.Argument(parser=to_path, help="Folders (or URLs) of slices, with a subfolder for each class."),
 ]
-CatalogFile = Annotated[Path, typer.Argument(help="A catalogue that `scan` wrote.")]
-SplitFile = Annotated[Path, typer.Argument(help="A split that `split` wrote.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run that `train` wrote.")]
+CatalogFile = Annotated[Path, typer.Argument(help="Catalogue that `scan` wrote.")]
+SplitFile = Annotated[Path, typer.Argument(help="Splits that `split` wrote.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder that `train` wrote.")]
 Labels = Annotated[
     Path | None,
     typer.Option(
-        help="YAML: `folder name: class` a line, null to leave out. Or CSV: path,label, a line a file."
+        help="YAML with lines `folder name: class`, null to leave a folder out; or CSV: path,label."
     ),
 ]
-Groups = Annotated[Path | None, typer.Option(help="CSV: path,group[,fold], to attach patients or folds.")]
-GroupColumns = Annotated[str, typer.Option(help="Its columns, where named otherwise: path=…,group=…,fold=….")]
+Groups = Annotated[Path | None, typer.Option(help="CSV of patients and folds: path,group[,fold].")]
+GroupColumns = Annotated[
+    str, typer.Option(help="Other names of the columns in --groups: path=…,group=…,fold=….")
+]
 PatientFolders = Annotated[
     bool,
     typer.Option(
-        "--patient-folders/--no-patient-folders", help="Whether names of folders and files may tell patients."
+        "--patient-folders/--no-patient-folders",
+        help="Whether to take patients from names of folders and files.",
     ),
 ]
-RecipeName = Annotated[str, typer.Option(help="A recipe by name, or a .yaml file.")]
+RecipeName = Annotated[str, typer.Option(help="Name of a recipe, or a .yaml file.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key, like stages.0.epochs=2. Repeatable.")
 ]
@@ -50,35 +53,42 @@ Protocols = Annotated[
     str | None,
     typer.Option(
         "--protocol",
-        help="official, official-clean, grouped, folds, leave-source-out, random; several with commas. By "
-        "default official, or grouped where no source has a test folder.",
+        help="official, official-clean, grouped, folds, leave-source-out or random; several separated by "
+        "commas. By default official, or grouped if no source has a test folder.",
     ),
 ]
 AuditFolder = Annotated[
-    Path | None, typer.Option("--audit", help="A folder that `audit` wrote: copies then stay together.")
+    Path | None,
+    typer.Option("--audit", help="Folder that `audit` wrote; near copies then stay in one subset."),
 ]
 DecisionsFile = Annotated[
     Path | None, typer.Option("--decisions", help="The audit's decisions.csv, as you edited it.")
 ]
 Validation = Annotated[
     float,
-    typer.Option(min=0.01, max=0.9, callback=finite, help="Share of a given training part that validates."),
+    typer.Option(
+        min=0.01,
+        max=0.9,
+        callback=finite,
+        help="Share of a given training subset that is used for validation.",
+    ),
 ]
 Repeats = Annotated[
-    int, typer.Option(min=1, help="Draw the protocols so many times, by this seed and those after it.")
+    int,
+    typer.Option(min=1, help="Number of times that splits are drawn, with --seed and the seeds after it."),
 ]
-Devices = Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, that train together.")]
-Cache = Annotated[
-    bool, typer.Option("--cache/--no-cache", help="Keep on disk what frozen layers make of each view.")
+Devices = Annotated[
+    int, typer.Option(min=1, help="Number of GPUs, or of CPU processes, that train together.")
 ]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep the outputs of frozen layers on disk.")]
 Mlflow = Annotated[
-    str | None, typer.Option("--mlflow", metavar="URI", help="Also log the runs into this MLflow store.")
+    str | None, typer.Option("--mlflow", metavar="URI", help="Also log the runs to this MLflow store.")
 ]
 Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="auto|ADDRESS",
-        help="Work on a Ray cluster: its address, or auto for that of RAY_ADDRESS or this machine.",
+        help="Work on a Ray cluster at this address; auto: RAY_ADDRESS, or this machine.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split.")]
@@ -86,7 +96,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split
 
 @contextmanager
 def workers_of(cluster: str | None) -> Iterator["Executor | None"]:
-    """The cluster's machines; None, which is this process, without a cluster."""
+    """Connect to a cluster; yields None, which stands for this process, if there is no cluster."""
     if cluster is None:
         yield None
     else:
@@ -97,5 +107,5 @@ def workers_of(cluster: str | None) -> Iterator["Executor | None"]:
 
 
 def comma_separated(text: str) -> list[str]:
-    """The names in a comma-separated list, each once."""
+    """Split a comma-separated list of names and drop repeated ones."""
     return list(dict.fromkeys(name.strip() for name in text.split(",")))

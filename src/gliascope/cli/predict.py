@@ -11,34 +11,38 @@ from gliascope.runtime.paths import to_path
 
 def predict(
     bundle: Annotated[
-        Path, typer.Argument(help="A bundle folder, a .zip of one, or a folder of results that holds one.")
+        Path,
+        typer.Argument(help="A bundle folder, a .zip of one, or a folder of results that holds a bundle."),
     ],
     paths: Annotated[
         list[Path],
         typer.Argument(
-            parser=to_path, help="Images, DICOM, NIfTI or figshare files, folders, or URLs of them."
+            parser=to_path, help="Image, DICOM, NIfTI or figshare files, folders of them, or URLs."
         ),
     ],
+    *,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the findings here: JSON Lines, or NAME.parquet, a folder of Parquet files."
+            help="Also write the findings: a JSON Lines file, or NAME.parquet for a folder of Parquet files."
         ),
     ] = None,
     explain: Annotated[
-        Path | None, typer.Option(help="Also save class activation overlays in this folder.")
+        Path | None, typer.Option(help="Folder for overlays of class activation maps.")
     ] = None,
     level: Annotated[
         float | None,
-        typer.Option(help="Share of patients whose prediction set holds the truth, if not the bundle's."),
+        typer.Option(
+            help="Share of patients whose prediction set holds the true class; by default the bundle's."
+        ),
     ] = None,
     cluster: Cluster = None,
 ) -> None:
     """Classify slices and volumes. Research use only; never a diagnosis.
 
-    With --out, the same command goes on after an interruption where it stopped.
+    With --out, the same command continues after an interruption where it stopped.
     """
-    from gliascope.cli.findings import print_findings, print_parts
+    from gliascope.cli.findings import print_findings, print_findings_folder
     from gliascope.dataset.catalog import PARQUET
     from gliascope.inference.load import open_bundle
     from gliascope.inference.predict_files import predict_files
@@ -47,6 +51,6 @@ def predict(
     with workers_of(cluster) as workers:
         job = predict_files(model, paths, out, overlay_folder=explain, executor=workers)
     if out and out.suffix == PARQUET:
-        print_parts(out, job)
+        print_findings_folder(out, job)
     else:
         print_findings(job, model.info.calibrator)

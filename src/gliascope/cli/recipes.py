@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-Name = Annotated[str | None, typer.Argument(help="A recipe, to print it as YAML in full.")]
+Name = Annotated[str | None, typer.Argument(help="Name of a recipe, to print it in full as YAML.")]
 
 
 def recipes(name: Name = None) -> None:
-    """List the recipes, what each is, where it comes from and with what result; or print one."""
+    """List the recipes with their origin and published result, or print one recipe."""
     from gliascope.recipes import recipe_text
 
     if name is None:
@@ -24,12 +24,12 @@ def _print_all() -> None:
 
     from gliascope.recipes import load_recipe, recipe_names
 
-    # A row a fact, not a column: the texts need the width of a terminal.
+    # Each fact is a row, not a column, because the texts need the width of a terminal.
     table = Table("", "recipe", title="Recipes")
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row("name", f"[bold]{escape(name)}[/bold]")
-        table.add_row("is", escape(recipe.description))
+        table.add_row("what", escape(recipe.description))
         if recipe.origin:
             table.add_row("origin", escape(recipe.origin.project))
             table.add_row("data", escape(recipe.origin.data))
@@ -40,5 +40,5 @@ def _print_all() -> None:
         table.add_section()
     console = Console(highlight=False)
     console.print(table)
-    console.print("Results are the origin's own; docs/systems.md has ours beside them.")
-    console.print("`gliascope recipes NAME` prints one in full.")
+    console.print("Results are those that the origin published; docs/systems.md compares them with ours.")
+    console.print("`gliascope recipes NAME` prints a recipe in full.")

@@ -10,16 +10,19 @@ from gliascope.cli.options import RunFolder
 
 def robustness(
     run: RunFolder,
+    *,
     catalog: Annotated[
-        Path | None, typer.Option(help="The run's catalogue; else the one beside the run.")
+        Path | None, typer.Option(help="The run's catalogue; by default the one beside the run.")
     ] = None,
-    split: Annotated[Path | None, typer.Option(help="The run's split; else the one beside the run.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many test slices, drawn at random.")] = 300,
+    split: Annotated[
+        Path | None, typer.Option(help="The run's split; by default the one beside the run.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximal number of test slices, drawn at random.")] = 300,
     out: Annotated[
         Path, typer.Option(help="Folder for robustness.html, robustness.json and figures.")
     ] = Path("robustness"),
 ) -> None:
-    """Test a model under ever more noise, blur, bias, gamma, rotation, ghosts, JPEG and downsampling."""
+    """Test a model on slices with noise, blur, bias field, gamma, rotation, ghosts, JPEG, downsampling."""
     from gliascope.commands.robustness import robustness as test_robustness
     from gliascope.dataset.catalog import Catalog
     from gliascope.recipes.run import Run
@@ -27,11 +30,13 @@ def robustness(
 
     trained = Run.load(run)
     splits = load_splits(trained.input_path("split.parquet", split))
-    test_robustness(trained, Catalog.load(trained.input_path("catalog.parquet", catalog)), splits, out, limit)
+    slices = Catalog.load(trained.input_path("catalog.parquet", catalog))
+    test_robustness(trained, slices, splits, out, limit=limit)
     _print(out)
 
 
 def _print(out: Path) -> None:
+    """Print the figures of robustness.json."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -29,7 +29,8 @@ from gliascope.cli.options import (
 
 def run(
     sources: Sources,
-    out: Annotated[Path, typer.Option(help="Folder for everything this makes.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for all results.")],
     recipe: RecipeName = "quick",
     protocol: Protocols = None,
     labels: Labels = None,
@@ -44,15 +45,15 @@ def run(
     devices: Devices = 1,
     cache: Cache = True,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="A trial: so many slices of each source, class and part.")
+        int | None, typer.Option(min=1, help="Trial with so many slices of each source, class and subset.")
     ] = None,
     mlflow: Mlflow = None,
     cluster: Cluster = None,
 ) -> None:
-    """Folders of slices to a report and a deployable bundle: scan, audit, split, train, calibrate, evaluate,
-    bundle.
+    """Run all steps from folders of slices to a report and a bundle.
 
-    After an interruption, the same command goes on where it stopped.
+    The steps are scan, audit, split, store, train, calibrate, evaluate and bundle. After an interruption, the
+    same command continues where it stopped.
     """
     from gliascope.cli.tables import print_report
     from gliascope.commands.run import run as run_all

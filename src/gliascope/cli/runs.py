@@ -7,13 +7,13 @@ import typer
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Runs are looked for here and below.")],
+    folder: Annotated[Path, typer.Argument(help="Folder whose runs are listed, including subfolders.")],
     sort: Annotated[
-        str, typer.Option(help="date, accuracy, val_accuracy, recipe, protocol or seconds.")
+        str, typer.Option(help="Order: date, accuracy, val_accuracy, recipe, protocol or seconds.")
     ] = "date",
 ) -> None:
-    """List training runs and what came of them."""
-    from gliascope.cli.tracked import print_runs
+    """List training runs and their results."""
+    from gliascope.cli.run_tables import print_runs
     from gliascope.commands.runs import list_runs
 
     print_runs(list_runs(folder, sort), folder)

@@ -10,16 +10,17 @@ from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, Patient
 
 def scan(
     sources: Sources,
-    out: Annotated[Path, typer.Option(help="Where the catalogue goes.")] = Path("catalog.parquet"),
+    *,
+    out: Annotated[Path, typer.Option(help="The catalogue file to write.")] = Path("catalog.parquet"),
     labels: Labels = None,
     groups: Groups = None,
     group_columns: GroupColumns = "",
     patient_folders: PatientFolders = True,
     cluster: Cluster = None,
 ) -> None:
-    """Catalogue every slice of the source folders; what cannot be read goes to NAME.rejects.parquet.
+    """Catalogue every slice of the source folders; unreadable files are listed in NAME.rejects.parquet.
 
-    After an interruption, the same command goes on where it stopped.
+    After an interruption, the same command continues where it stopped.
     """
     from gliascope.cli.tables import print_catalog, print_merge
     from gliascope.dataset.catalog import check_catalog_replaceable, side_files

@@ -19,7 +19,8 @@ from gliascope.cli.options import (
 
 def split(
     catalog: CatalogFile,
-    out: Annotated[Path, typer.Option(help="Where the splits go.")] = Path("split.parquet"),
+    *,
+    out: Annotated[Path, typer.Option(help="The file of splits to write.")] = Path("split.parquet"),
     protocol: Protocols = None,
     audit: AuditFolder = None,
     decisions: DecisionsFile = None,
@@ -27,7 +28,7 @@ def split(
     repeats: Repeats = 1,
     validation: Validation = 0.1,
 ) -> None:
-    """Divide a catalogue into training, validation and test parts, under one or several protocols."""
+    """Divide a catalogue into training, validation and test subsets, under one or several protocols."""
     from gliascope.audit import Audit
     from gliascope.audit.decisions import Decisions
     from gliascope.cli.tables import print_split
@@ -35,10 +36,10 @@ def split(
     from gliascope.splits.split import split as split_catalog
     from gliascope.splits.split import write_splits
 
-    found = Audit.load(audit) if audit else None
+    audited = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None
     names = comma_separated(protocol) if protocol is not None else None
-    splits = split_catalog(Catalog.load(catalog), names, seed, found, decided, validation, repeats)
+    splits = split_catalog(Catalog.load(catalog), names, seed, audited, decided, validation, repeats)
     write_splits(splits, out)
     for result in splits:
         print_split(result)

@@ -11,7 +11,7 @@ def store(
     overrides: Overrides = None,
     cluster: Cluster = None,
 ) -> None:
-    """Decode and preprocess all slices of a catalogue once, for a recipe; print the store's folder."""
+    """Decode and preprocess all slices of a catalogue for a recipe; print the folder of the result."""
     from gliascope.dataset.catalog import Catalog
     from gliascope.recipes import load_recipe
     from gliascope.store.store import store as build_store

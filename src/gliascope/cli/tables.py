@@ -1,4 +1,4 @@
-"""Short tables of what a command made."""
+"""Print the results of commands as short tables."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     from gliascope.splits.split import Split
 
 
-def print_catalog(catalog: Catalog, rejects: Path) -> None:
-    """Slices by source and class, and files set aside by reason; `rejects` is where these are listed."""
+def print_catalog(catalog: Catalog, unreadable_file: Path) -> None:
+    """Print slices by source and class, and unreadable files (listed in `unreadable_file`) by reason."""
     from rich.markup import escape
 
     _print_counts(catalog.frame, ["source", "label"], "Slices")
     if catalog.excluded.height:
-        _print_counts(catalog.excluded, ["source", "reason"], f"Files set aside, see {escape(str(rejects))}")
+        _print_counts(
+            catalog.excluded, ["source", "reason"], f"Unreadable files, see {escape(str(unreadable_file))}"
+        )
 
 
-def print_merge(catalog: Catalog, conflicts: Path) -> None:
-    """The class balance before and after merging, what was set aside for it, and which source wins.
+def print_merge(catalog: Catalog, conflicts_file: Path) -> None:
+    """Print the class balance before and after merging, and what was excluded.
 
-    conflicts: where contradicting labels are listed.
+    `conflicts_file` is the file that lists label conflicts.
     """
     import polars as pl
     from rich.console import Console
@@ -45,19 +47,23 @@ def print_merge(catalog: Catalog, conflicts: Path) -> None:
     copies = reasons.str.starts_with("copy of ").sum()
     kinds = catalog.frame["kind"].drop_nulls().value_counts().sort("kind").rows()
     sources = list(map(escape, catalog.frame["source"].unique(maintain_order=True)))
-    wins = f"; the source named first keeps its slice: {' before '.join(sources)}" if len(sources) > 1 else ""
-    console.print(f"{copies} copies (identical pixels) are set aside{wins}.")
+    wins = (
+        f"; the first of these sources keeps its slice: {' before '.join(sources)}"
+        if len(sources) > 1
+        else ""
+    )
+    console.print(f"{copies} copies (identical pixels) are excluded{wins}.")
     for kind, count in kinds:
-        console.print(f"{count} slices are marked {escape(repr(kind))}: they train and test nothing.")
+        console.print(f"{count} slices are marked {escape(repr(kind))}: they neither train nor test.")
     if contradicting := reasons.count() - copies - sum(count for _, count in kinds):
         console.print(
-            f"{contradicting} slices have an identical one of another class: all are set aside, "
-            f"and listed in {escape(str(conflicts))}."
+            f"{contradicting} slices are identical to a slice of another class: all are excluded, "
+            f"and listed in {escape(str(conflicts_file))}."
         )
 
 
 def print_split(split: Split) -> None:
-    """Slices by part and class."""
+    """Print slices by subset and class."""
     from rich.markup import escape
 
     title = f"Protocol {split.protocol} {split.fold_name}".rstrip()
@@ -90,7 +96,7 @@ def print_audit(audit: Audit) -> None:
 
 
 def print_report(folder: Path) -> None:
-    """Headline numbers of folder/report.json and where the report is."""
+    """Print the headline figures of folder/report.json, and the path of the report."""
     from rich.console import Console
     from rich.table import Table
 
@@ -122,7 +128,7 @@ def print_report(folder: Path) -> None:
 
 
 def print_comparison(folder: Path) -> None:
-    """The rows of folder/compare.json and where the page is."""
+    """Print the rows of folder/compare.json, and the path of the page."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -131,7 +137,7 @@ def print_comparison(folder: Path) -> None:
     from gliascope.runtime.formats import duration, p_value, percent, points, span
 
     data = Comparison.load(folder / Comparison.file)
-    # What fits into 80 columns; the page has the rest.
+    # These columns fit into 80 characters; the page has all of them.
     heads = ("run", "accuracy", "balanced", "p, Holm", "training", "MB", "ms")
     table = Table(*heads, title=f"{data.n} test slices, protocol {data.protocol}")
     for run in data.runs:
@@ -147,14 +153,14 @@ def print_comparison(folder: Path) -> None:
     for row in data.ensembles:
         value, low, high = map(points, (row.gain.value, row.gain.low, row.gain.high))
         costs = f"{row.latency:.1f} times their latency, {row.bytes:.1f} times their size"
-        line = f"{row.name}: {value} points ({low} to {high}) over the mean of its members here, {costs}"
+        line = f"{row.name}: {value} points ({low} to {high}) above the mean of its compared members, {costs}"
         console.print(line, markup=False)
     console.print(f"p: McNemar's exact test against the best. {RESEARCH_USE}")
     console.print(f"Page: {folder / 'compare.html'}", soft_wrap=True, markup=False)
 
 
 def print_tune(folder: Path) -> None:
-    """The best trials of folder/tune.json and where page and recipe are."""
+    """Print the best trials of folder/tune.json, and the paths of page and recipe."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -170,18 +176,18 @@ def print_tune(folder: Path) -> None:
     table = Table("trial", data.objective, *map(escape, keys), title=title)
     for trial in done[:10]:
         value = percent(trial.value) if accuracy else decimal(trial.value)
-        name = f"{trial.number}{' (as it stands)' if trial.number == data.baseline else ''}"
-        shown = [trial.values[key] for key in keys]
-        table.add_row(name, value, *(escape(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in shown))
+        name = f"{trial.number}{' (unchanged)' if trial.number == data.baseline else ''}"
+        values = [trial.values[key] for key in keys]
+        table.add_row(name, value, *(escape(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in values))
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"Judged by validation alone; its best is too good by some luck. {RESEARCH_USE}")
+    console.print(f"These are validation results, and the best of many is partly luck. {RESEARCH_USE}")
     console.print(f"Recipe: {folder / 'best.yaml'}", soft_wrap=True, markup=False)
     console.print(f"Page: {folder / 'tune.html'}", soft_wrap=True, markup=False)
 
 
 def print_systems(folder: Path) -> None:
-    """What folder/systems.json says of each recipe, and where the page is."""
+    """Print the results of each recipe in folder/systems.json, and the path of the page."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -190,7 +196,7 @@ def print_systems(folder: Path) -> None:
     from gliascope.runtime.formats import percent, span
 
     data = Reproduction.load(folder / Reproduction.file)
-    title = "A trial: these numbers mean nothing" if data.is_trial else "Ours, on the test slices"
+    title = "A trial: these figures mean nothing" if data.is_trial else "Ours, on the test slices"
     table = Table("recipe", "protocol", "accuracy", "balanced", title=title)
     for recipe in data.recipes:
         if isinstance(recipe, ExcludedRecipe):
@@ -207,13 +213,14 @@ def print_systems(folder: Path) -> None:
 
 
 def _print_counts(frame: pl.DataFrame, columns: list[str], title: str) -> None:
+    """Print how many rows have each pair of values of two columns."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     rows, heads = columns
     console = Console(highlight=False)
-    if _width(frame, rows, heads) > console.width:  # many classes, or long names: they are rows
+    if _width(frame, rows, heads) > console.width:  # many classes, or long names: swap rows and columns
         rows, heads = heads, rows
     names = sorted(frame[heads].unique().to_list())
     table = Table(rows, *(escape(str(name)) for name in names), "all", title=title)
@@ -224,7 +231,7 @@ def _print_counts(frame: pl.DataFrame, columns: list[str], title: str) -> None:
 
 
 def _width(frame: pl.DataFrame, rows: str, heads: str) -> int:
-    """Columns of the screen that a table with a column for each of `heads` takes."""
+    """Return the width, in characters, of a table with a column for each value of `heads`."""
     from rich.cells import cell_len
 
     first = max(cell_len(str(name)) for name in [rows, *frame[rows].unique()])

@@ -21,7 +21,8 @@ from gliascope.cli.options import (
 def train(
     catalog: CatalogFile,
     split: SplitFile,
-    out: Annotated[Path, typer.Option(help="Where the run goes; further ones beside it.")] = Path("run"),
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the run; further runs go beside it.")] = Path("run"),
     recipe: RecipeName = "quick",
     overrides: Overrides = None,
     devices: Devices = 1,
@@ -29,9 +30,9 @@ def train(
     mlflow: Mlflow = None,
     cluster: Cluster = None,
 ) -> None:
-    """Train a recipe on each different training part in the split, and calibrate each model.
+    """Train a recipe on each different training subset in the split, and calibrate each model.
 
-    After an interruption, the same command goes on at the epoch where it stopped.
+    After an interruption, the same command continues at the epoch where it stopped.
     """
     from gliascope.commands.tracking import check_mlflow, track
     from gliascope.commands.train import calibrate_runs, check_training

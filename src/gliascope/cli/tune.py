@@ -11,23 +11,27 @@ from gliascope.cli.options import Cache, CatalogFile, Cluster, Overrides, Recipe
 def tune(
     catalog: CatalogFile,
     split: SplitFile,
+    *,
     space: Annotated[
-        Path, typer.Option(help="YAML: fields of the recipe with ranges or choices, see docs/tune.md.")
+        Path, typer.Option(help="YAML: fields of the recipe with ranges or choices; see docs/tune.md.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the study, its page and the best recipe.")],
     recipe: RecipeName = "quick",
     overrides: Overrides = None,
-    protocol: Annotated[str | None, typer.Option(help="One of those in the split; else the first.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="A protocol of the split; by default the first one.")
+    ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, help="How many in all, those of earlier calls included.")
+        int, typer.Option(min=1, help="Number of trials in all, including those of earlier calls.")
     ] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
     cache: Cache = True,
     cluster: Cluster = None,
 ) -> None:
-    """Search for a better recipe by validation alone: the test part is never loaded.
+    """Search for a better recipe by validation alone: test slices are never loaded.
 
-    After an interruption the same command goes on; started several times at once, it shares the work.
+    After an interruption, the same command continues. Started several times at once, the commands share the
+    work.
     """
     from gliascope.cli.tables import print_tune
     from gliascope.commands.tune import tune as tune_recipe
@@ -36,16 +40,16 @@ def tune(
     from gliascope.splits.split import load_splits
 
     splits = load_splits(split, [protocol] if protocol else None)
-    rounds = [one for one in splits if one.protocol == splits[0].protocol]
-    searched = load_search_space(space)
+    own_splits = [one for one in splits if one.protocol == splits[0].protocol]
+    search_space = load_search_space(space)
     slices = Catalog.load(catalog)
     with workers_of(cluster) as workers:
         tune_recipe(
             recipe,
             overrides or (),
-            searched,
+            search_space,
             slices,
-            splits=rounds,
+            splits=own_splits,
             folder=out,
             trials=trials,
             seed=seed,

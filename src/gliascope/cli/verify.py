@@ -10,20 +10,25 @@ from gliascope.cli.options import RunFolder
 
 def verify(
     run: RunFolder,
-    catalog: Annotated[Path | None, typer.Option(help="Its catalogue, if not beside the run.")] = None,
-    split: Annotated[Path | None, typer.Option(help="Its split, if not beside the run.")] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="The run's catalogue; by default the one beside the run.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="The run's split; by default the one beside the run.")
+    ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="The predictions.parquet of its report, if not beside the run.")
+        Path | None,
+        typer.Option(help="The predictions.parquet of the report; by default the one beside the run."),
     ] = None,
 ) -> None:
-    """Ask a run's model again what it said of its test slices; exit code 1 where it says something else.
+    """Predict the test slices of a run again and compare with the record; exit code 1 if they differ.
 
-    The files are read anew: which are missing or changed is said.
+    The files are read again, and missing or changed files are listed.
     """
-    from gliascope.cli.tracked import print_verification
+    from gliascope.cli.run_tables import print_verification
     from gliascope.commands.verify import verify as verify_run
 
-    found = verify_run(run, catalog, split, predictions)
-    print_verification(found)
-    if not found.agrees:
+    result = verify_run(run, catalog, split, predictions)
+    print_verification(result)
+    if not result.agrees:
         raise typer.Exit(1)

@@ -1,1 +1,4 @@
-"""The verbs in a row, one file each. The only place that knows both halves."""
+"""The commands that need several packages, one file each.
+
+This is the only package that imports both the learning half (torch) and the half that runs (no torch).
+"""

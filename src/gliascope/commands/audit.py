@@ -22,9 +22,14 @@ def audit(catalog: Catalog, threshold: float = THRESHOLD, check_labels: bool = F
         Correlation of two thumbnails from which slices are near copies.
     check_labels
         Whether to look for wrong labels with a frozen network, which needs gliascope[train].
+
+    Returns
+    -------
+    Audit
+        Copies, leaks, label issues, shortcuts and quality issues, with a verdict.
     """
     embeddings = _embed(catalog) if check_labels else None
-    reason = "not asked for: `gliascope audit` does it, `gliascope run` does not"
+    reason = "not asked for: `gliascope audit` checks labels, `gliascope run` does not"
     return run_audit(catalog, threshold, embeddings, "" if check_labels else reason)
 
 
@@ -47,7 +52,7 @@ def write_audit(result: Audit, catalog: Catalog, folder: Path) -> None:
 
 
 def _embed(catalog: Catalog) -> Embeddings:
-    """Output of the pretrained backbone of `quick` for each distinct slice, float32 (distinct slices, d)."""
+    """Compute the backbone features of each distinct slice, float32 (distinct slices, d)."""
     import polars as pl
     from lightning.fabric import Fabric
 

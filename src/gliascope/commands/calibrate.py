@@ -1,4 +1,4 @@
-"""Run + Store + Split in, Calibrator out, fitted on slices of the Run's own split and kept in its model."""
+"""Fit the calibrator of a finished run and write it into the run's model."""
 
 import os
 
@@ -16,24 +16,25 @@ from gliascope.store.store import Store
 from gliascope.uncertainty.calibrator import Calibrator, fit_calibrator
 from gliascope.uncertainty.conformal import LEVELS, groups_needed, highest_level
 
-LEVEL = LEVELS[0]
-TRAINING_SLICES = 2000  # at most, that outlier scores are distances from
+LEVEL = LEVELS[0]  # of the prediction sets, unless too few groups calibrate
+MAX_TRAINING_SLICES = 2000  # reference of the out-of-distribution scores
 
 
 def calibrate(trained: Run, images: Store, split: Split) -> None:
-    """Fit a Calibrator and write it into the Run's model, unless the model has one.
+    """Fit a calibrator and write it into the model of a run, unless the model has one already.
 
-    It is fitted on validation slices that neither trained nor chose. Where none are left, the model keeps
-    none, and its findings are `unchecked`. Under torchrun, only the first process does anything.
+    The calibrator is fitted on validation slices that neither trained the model nor chose an epoch or a
+    setting. If there are none, the model gets no calibrator and its findings are `unchecked`. Under torchrun,
+    only the first process does anything.
 
     Parameters
     ----------
-    trained : Run
-        A Run whose model is exported.
-    images : Store
-        The split's slices under the Run's preprocessing.
-    split : Split
-        The one that the Run trained on, with the Run's labels.
+    trained
+        A run whose model is exported.
+    images
+        The slices of the split under the run's preprocessing.
+    split
+        The split that the run was trained on, with the run's labels.
     """
     if int(os.environ.get("RANK", "0")):
         return
@@ -47,56 +48,70 @@ def calibrate(trained: Run, images: Store, split: Split) -> None:
         more = _what_helps(trained.selects_on_validation)
         note(f"{trained.model}: no slice is left to calibrate on, so its findings stay unchecked; {more}")
         return
-    calibrator = calibrator_of(bundle, images, split, trained.selects_on_validation)
+    calibrator = fit_calibrator_on_split(bundle, images, split, trained.selects_on_validation)
     bundle.with_calibrator(calibrator).write(trained.model)
 
 
-def calibrator_of(bundle: Bundle, images: Store, split: Split, chooses: bool) -> Calibrator:
-    """Fit a Calibrator of a bundle's graph, on a store that holds the split's slices as the graph takes them.
+def fit_calibrator_on_split(
+    bundle: Bundle, images: Store, split: Split, is_validation_chosen: bool
+) -> Calibrator:
+    """Fit a calibrator for the model of a bundle.
 
-    Temperature, prediction sets and scales are fitted on the validation slices that calibrate
-    (`data.validation.divide`), subspaces on training slices. chooses: whether the other validation slices
-    chose an epoch or a setting.
+    Temperature, prediction sets and the scales of the out-of-distribution scores are fitted on the validation
+    slices that `divide_validation` reserves for calibration; the subspaces of the scores are fitted on
+    training slices.
+
+    Parameters
+    ----------
+    bundle
+        The bundle that holds the model.
+    images
+        The slices of the split under the bundle's preprocessing.
+    split
+        The split that the model was trained on.
+    is_validation_chosen
+        Whether the other validation slices chose an epoch or a setting.
     """
     outputs_of = CachedOutputs(images, Engine(bundle))
-    frame = divide_validation(split.frame, chooses).calibrating
+    frame = divide_validation(split.frame, is_validation_chosen).calibrating
     groups = frame["group"].to_numpy()
     count = len(np.unique(groups))
     level = highest_level(count, LEVEL)
     if count < groups_needed(LEVEL):
-        note(f"{_too_few(count, level)}; {_what_helps(chooses)}")
+        note(f"{_too_few(count, level)}; {_what_helps(is_validation_chosen)}")
     validation = outputs_of(frame, "val")
     return fit_calibrator(
         logits=validation.logits,
         labels=np.searchsorted(split.classes, frame["label"].to_list()).astype(np.int64),
         groups=groups,
         features=validation.ood_features,
-        training_features=outputs_of(_drawn(split), "training").ood_features,
+        training_features=outputs_of(_sample_training(split), "training").ood_features,
         level=level,
     )
 
 
-def _drawn(split: Split) -> pl.DataFrame:
-    """Up to TRAINING_SLICES distinct training slices, the same on every machine."""
+def _sample_training(split: Split) -> pl.DataFrame:
+    """Draw up to MAX_TRAINING_SLICES distinct training slices, the same on every machine."""
     distinct = split.subset("train").unique("pixel_hash").sort("pixel_hash")
-    drawn = np.random.default_rng(0).permutation(distinct.height)[:TRAINING_SLICES]
-    return distinct[np.sort(drawn)]
+    rows = np.random.default_rng(0).permutation(distinct.height)[:MAX_TRAINING_SLICES]
+    return distinct[np.sort(rows)]
 
 
 def _too_few(groups: int, level: float) -> str:
-    least = groups_needed(LEVEL)
+    """Describe what too few calibrating groups mean for the prediction sets."""
+    needed = groups_needed(LEVEL)
     if groups >= groups_needed(level):
         return (
-            f"{groups} groups calibrate, and prediction sets at {LEVEL:.0%} need {least}: "
-            f"they are made at {level:.0%}"
+            f"only {groups} groups are left to calibrate on, and prediction sets at {LEVEL:.0%} need "
+            f"{needed}, so these are made at {level:.0%}"
         )
     return (
-        f"{groups} groups calibrate, too few for prediction sets (at {LEVEL:.0%} they need {least}): "
-        f"they hold all classes, and no finding is accepted"
+        f"only {groups} groups are left to calibrate on, too few for prediction sets (at {LEVEL:.0%}, these "
+        f"need {needed}): every prediction set holds all classes, and no finding is accepted"
     )
 
 
 def _what_helps(chooses: bool) -> str:
-    """Not more slices: those of one patient count once."""
-    more = "what helps is more patients, or a larger --validation where it is cut from a training folder"
-    return f"{more}, or a recipe that chooses nothing in validation" if chooses else more
+    """Name the remedies. More slices are none, for all slices of a patient count as one group."""
+    more = "add patients, or raise --validation where validation is cut from a training folder"
+    return f"{more}, or use a recipe that chooses nothing by validation" if chooses else more

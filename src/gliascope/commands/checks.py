@@ -1,4 +1,4 @@
-"""What can be told of sources, protocols and tables before the first pixel is read."""
+"""Check sources, protocols and tables by file names alone, before the first pixel is read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +16,40 @@ from gliascope.splits.protocols import NEED_TEST_FOLDER, check_protocols, missin
 def check_sources(
     sources: Sequence[Path],
     protocols: Sequence[str] | None,
+    *,
     labels_file: Path | None = None,
     groups: GroupsFile | None = None,
     decisions: Decisions | None = None,
 ) -> int:
-    """Refuse what `scan` and `split` would refuse in the end, by the names of files alone.
+    """Refuse early what `scan` and `split` would refuse later, by the names of the files alone.
 
-    Returns how many classes the folders name; labels inside files are not known yet.
-    protocols: None where the user names none, and whichever fits is taken. Raises LayoutError for sources and
-    tables that cannot be used, SplitError for a protocol that is unknown or does not suit these sources.
+    Parameters
+    ----------
+    sources
+        Folders of slices.
+    protocols
+        Names of the protocols that the user asked for; None to let `split` choose.
+    labels_file
+        Table of labels, as `scan` takes it.
+    groups
+        Table of groups, as `scan` takes it.
+    decisions
+        The audit's decisions, as the user edited them.
+
+    Returns
+    -------
+    int
+        How many classes the folders name. Labels inside files are not known yet.
+
+    Raises
+    ------
+    LayoutError
+        If sources or tables cannot be used.
+    SplitError
+        If a protocol is unknown or does not suit these sources.
     """
     check_protocols(protocols or ())
-    with without_notes():  # `scan` says the same again
+    with without_notes():  # `scan` writes the same notes later
         files = SourceFiles.from_sources(sources, labels_file)
     roots = files.roots
     if "leave-source-out" in (protocols or ()) and len(roots) < 2:
@@ -45,16 +67,16 @@ def check_sources(
         raise missing_test_folder([root.name for root in roots])
     if groups is not None:
         with without_notes():
-            attach_groups(_names(files), groups)
+            attach_groups(_file_table(files), groups)
     if decisions is not None:
         decisions.check_files(names)
-        if None not in classes:  # else files may say their class themselves
+        if None not in classes:  # otherwise the class may be stated inside the files
             decisions.check_classes(filter(None, classes))
     return len(classes - {None})
 
 
-def _names(files: SourceFiles) -> pl.DataFrame:
-    """Files as rows of a catalogue of which nothing else is known yet."""
+def _file_table(files: SourceFiles) -> pl.DataFrame:
+    """Return a catalogue that has only the columns that `attach_groups` needs."""
     rows = [(str(file.root), file.name) for root in files.roots for file in files.files_of_source(root)]
     empty = {"group": pl.lit(None, pl.String), "fold": pl.lit(None, pl.Int32)}
     return pl.DataFrame(rows, schema={"root": pl.String, "path": pl.String}, orient="row").with_columns(

@@ -1,4 +1,4 @@
-"""Test slices of a Run, and what its deployed model says of them under each disturbance."""
+"""Predictions of a run's deployed model on corrupted test slices."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,18 +22,25 @@ from gliascope.uncertainty.calibrator import Assessment, unchecked
 
 BATCH = 16
 CHANGED = "changed since the scan"
-PLAIN = ("", 0.0)
-CONDITIONS = (PLAIN, *((name, strength) for name, one in CORRUPTIONS.items() for strength in one.strengths))
-"""Each slice as it is, then under every strength of every disturbance: names and strengths."""
+CLEAN = ("", 0.0)
+CONDITIONS = (CLEAN, *((name, strength) for name, one in CORRUPTIONS.items() for strength in one.strengths))
+"""(name, strength) of every corruption, after the unchanged slice."""
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CorruptedPredictions:
-    """A row of `sample`, and what the model says of it under each of CONDITIONS.
+    """Predictions for one slice under each of CONDITIONS.
 
-    probabilities: (conditions, classes), calibrated where there is a Calibrator.
+    Parameters
+    ----------
+    row
+        Row of the slice in the table of `sample_test_slices`.
+    probabilities
+        float64 (conditions, classes), calibrated if the bundle has a calibrator.
+    verdicts
+        One for each condition.
     """
 
     row: int
@@ -42,26 +49,61 @@ class CorruptedPredictions:
 
 
 def sample_test_slices(split: Split, catalog: Catalog, limit: int, seed: int) -> pl.DataFrame:
-    """At most `limit` test slices drawn by seed, in the order of the split, with the columns FILE.
+    """Draw test slices at random.
 
-    Raises GliascopeError where the catalogue lacks one.
+    Parameters
+    ----------
+    split
+        The split whose test subset is drawn from.
+    catalog
+        The catalogue of the split.
+    limit
+        Maximal number of slices.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of the split, in its order, with the catalogue's FILE_COLUMNS.
+
+    Raises
+    ------
+    GliascopeError
+        If the catalogue lacks one of the slices.
     """
     test = split.subset("test")
-    drawn = np.sort(np.random.default_rng(seed).permutation(test.height)[:limit])
+    rows = np.sort(np.random.default_rng(seed).permutation(test.height)[:limit])
     key = ["source", "path", "index"]
     known = catalog.frame.select(*dict.fromkeys([*key, *FILE_COLUMNS])).unique(key)
-    found = test[drawn].join(known, on=key, how="left", maintain_order="left")
-    if (missing := found.filter(pl.col("root").is_null())).height:
-        raise GliascopeError(f"the catalogue lacks {missing['path'][0]}; name the split's own by --catalog")
-    return found
+    slices = test[rows].join(known, on=key, how="left", maintain_order="left")
+    if (missing := slices.filter(pl.col("root").is_null())).height:
+        raise GliascopeError(
+            f"the catalogue lacks {missing['path'][0]}; name the catalogue of the split by --catalog"
+        )
+    return slices
 
 
 def predict_corrupted(
-    bundle: Bundle, frame: pl.DataFrame, seed: int, rejects: Counter[str]
+    bundle: Bundle, frame: pl.DataFrame, seed: int, excluded: Counter[str]
 ) -> Iterator[CorruptedPredictions]:
-    """What the model says of each slice of `sample`, file by file.
+    """Predict each slice under each of CONDITIONS, file by file.
 
-    Slices whose file cannot be read, or has changed, are counted in `rejects` by reason.
+    Parameters
+    ----------
+    bundle
+        The bundle that holds the model.
+    frame
+        Slices, as `sample_test_slices` returns them.
+    seed
+        Seed of the corruptions.
+    excluded
+        Counts, by reason, the slices whose file cannot be read or has changed; this function adds to it.
+
+    Yields
+    ------
+    CorruptedPredictions
+        One for each slice that can be read.
     """
     engine, calibrator = Engine(bundle), bundle.calibrator
 
@@ -82,40 +124,48 @@ def predict_corrupted(
 
     rows = frame.with_row_index("row").group_by("root", "path", maintain_order=True).agg("row")
     files = rows.select("row", "path").rows()
-    for file, prepared in zip(files, map_with_progress(prepare, files, "disturb and test"), strict=True):
+    for file, prepared in zip(files, map_with_progress(prepare, files, "corrupt and test"), strict=True):
         if isinstance(prepared, str):
-            rejects[prepared] += len(file[0])
+            excluded[prepared] += len(file[0])
             continue
         for row, pixels in prepared:
-            said = [assess(pixels[first : first + BATCH]) for first in range(0, len(pixels), BATCH)]
-            verdicts = [verdict for one in said for verdict in one.verdicts]
-            yield CorruptedPredictions(row, np.concatenate([one.probabilities for one in said]), verdicts)
+            assessments = [assess(pixels[first : first + BATCH]) for first in range(0, len(pixels), BATCH)]
+            verdicts = [verdict for one in assessments for verdict in one.verdicts]
+            probabilities = np.concatenate([one.probabilities for one in assessments])
+            yield CorruptedPredictions(row, probabilities, verdicts)
 
 
 def corrupt(pixels: Pixels, seed: int) -> Iterator[Pixels]:
-    """A slice under each of CONDITIONS; what is drawn is the same at all strengths, but another by slice."""
-    own = int(np.random.default_rng((seed, int(pixel_hash(pixels), 16))).integers(2**31))
+    """Yield a slice under each of CONDITIONS.
+
+    The random part of a corruption, such as its noise pattern, is the same at all strengths of one slice and
+    differs between slices.
+    """
+    slice_seed = int(np.random.default_rng((seed, int(pixel_hash(pixels), 16))).integers(2**31))
     for name, strength in CONDITIONS:
-        yield apply_corruption(name, pixels, strength, own) if name else pixels
+        yield apply_corruption(name, pixels, strength, slice_seed) if name else pixels
 
 
 def read_original(frame: pl.DataFrame, row: int) -> Pixels:
-    """Pixels of one row of `sample`, as its file holds them. Raises ReadError."""
+    """Read the pixels of one row of `sample_test_slices` from its file. Raises ReadError."""
     return _slices(frame[[row]])[0]
 
 
 def _slices(rows: pl.DataFrame) -> list[Pixels]:
-    """Pixels of rows of one file, in their order. Raises ReadError also where they are not those scanned."""
+    """Read the pixels of rows that lie in one file.
+
+    Raises ReadError if the file cannot be read, or its pixels are not those that were scanned.
+    """
     file = rows.select(FILE_COLUMNS).row(0)
     held = {item.index: item.pixels for item in read_catalogued(*file)}
-    found = []
+    pixels = []
     for index, expected in rows.select("index", "pixel_hash").iter_rows():
         if index not in held or pixel_hash(held[index]) != expected:
             raise ReadError(to_path(file[0]) / file[1], CHANGED)
-        found.append(held[index])
-    return found
+        pixels.append(held[index])
+    return pixels
 
 
 def _all_conditions(pixels: Pixels, bundle: Bundle, seed: int) -> Pixels:
-    """As the graph wants them, (conditions, size, size[, 3])."""
+    """Return a slice under all conditions, preprocessed: uint8 (conditions, size, size[, 3])."""
     return np.stack([preprocess(one, bundle.info.preprocessing) for one in corrupt(pixels, seed)])

@@ -1,4 +1,4 @@
-"""Which looks at a test subset a model stands for."""
+"""Entries of the ledger, which counts how often a test subset was evaluated."""
 
 from gliascope.commands.evaluated_model import EvaluatedModel
 from gliascope.splits.ledger import LedgerEntry, ledger_entry
@@ -6,9 +6,18 @@ from gliascope.splits.split import Split
 
 
 def ledger_entries(model: EvaluatedModel, split: Split, verb: str = "evaluate") -> list[LedgerEntry]:
-    """Lines of the ledger for a model that is scored on the test subset of `split`.
+    """Return the ledger entries of a model that is scored on the test subset of a split.
 
-    Where training watched the test subset, each of its epochs was a look, too.
+    If training watched the test subset, each of its epochs counts as an evaluation, too.
+
+    Parameters
+    ----------
+    model
+        The evaluated model.
+    split
+        The split whose test subset is scored.
+    verb
+        The command that scores it.
     """
     facts = model.facts()
     sha256 = facts.model.sha256

@@ -1,4 +1,4 @@
-"""Runs in, one Bundle and its Report out."""
+"""Join several runs into one model, and test it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from gliascope import __version__
 from gliascope.audit import Audit
 from gliascope.commands.bundle import bundle
 from gliascope.commands.evaluate import evaluate
-from gliascope.commands.run_splits import served_by_protocol
+from gliascope.commands.run_splits import first_splits_of_run
 from gliascope.commands.train import calibrate_runs
 from gliascope.dataset.catalog import Catalog
 from gliascope.errors import GliascopeError, RunError
@@ -25,50 +25,74 @@ from gliascope.store.store import store
 
 
 def ensemble(
-    places: Sequence[Path],
+    run_folders: Sequence[Path],
     folder: Path,
+    *,
     average: Literal["probabilities", "logits"] = "probabilities",
     catalog: Path | None = None,
     split: Path | None = None,
 ) -> bool:
-    """Join runs of folds, seeds or recipes into one model, and test it; whether there was anything to test.
+    """Join runs of several folds, seeds or recipes into one model, and test it.
 
-    `folder` then holds what `run` writes: run/ with the calibrated model, split.parquet, report, bundle.
-    Members name the same classes, and their pictures can be made of one (`joint_preprocessing`). catalog,
-    split: those that they were trained on, by default the ones beside each. A slice that any member trained
-    on neither tests nor validates: folds leave nothing to test the ensemble on, and it stays without a
-    report. Raises RunError for fewer than two runs, unfinished ones, ones whose split is not found, that have
-    no protocol in common or that cannot be joined.
+    The folder then holds what `run` writes: run/ with the calibrated model, split.parquet, report and bundle.
+    A slice that any member trained on neither tests nor validates the ensemble. An ensemble of all folds
+    therefore has no slice to be tested on, and gets neither report nor bundle.
+
+    Parameters
+    ----------
+    run_folders
+        Two or more finished runs with the same classes, whose preprocessing `joint_preprocessing` can join.
+    folder
+        Where everything is written.
+    average
+        What is averaged over the members.
+    catalog
+        The catalogue that the runs were trained on; by default the one beside the first run.
+    split
+        The split that the runs were trained on; by default the one beside each run.
+
+    Returns
+    -------
+    bool
+        Whether a slice was left to test the ensemble on.
+
+    Raises
+    ------
+    RunError
+        If a run is unfinished, its split is not found, or the runs cannot be joined.
     """
     check_writable(folder)
-    runs = _load(places)
-    given = joint_preprocessing(runs)
-    found = Catalog.load(runs[0].input_path("catalog.parquet", catalog))
-    splits = _joint(runs, [served_by_protocol(trained, split, found) for trained in runs])
-    made = _make(runs=runs, split=splits[0], given=given, folder=folder / "run", average=average)
+    runs = _load(run_folders)
+    preprocessing = joint_preprocessing(runs)
+    scanned = Catalog.load(runs[0].input_path("catalog.parquet", catalog))
+    splits = _joint(runs, [first_splits_of_run(trained, split, scanned) for trained in runs])
+    joined = _join(
+        runs=runs, split=splits[0], preprocessing=preprocessing, folder=folder / "run", average=average
+    )
     write_splits(splits, folder / "split.parquet")
-    splits = [one.for_task(made.recipe.task) for one in splits]
-    images = store(found.frame, Bundle.load(made.model).info.preprocessing)
+    splits = [one.for_task(joined.recipe.task) for one in splits]
+    images = store(scanned.frame, Bundle.load(joined.model).info.preprocessing)
     # Members are joined as they are and calibrated together (Rahaman & Thiery, NeurIPS 2021).
-    calibrate_runs([made], images, splits)
+    calibrate_runs([joined], images, splits)
     tested = [one for one in splits if "test" in set(one.frame["subset"])]
     if not tested:
         note(
-            f"{made.model}: made but not tested, for every slice trained a member or chose its epoch; the "
-            "nearest there is to a number of its own is its members' cross-validation"
+            f"{joined.model}: made but not tested, because every slice trained a member or chose its epoch; "
+            "take the cross-validation of the members as an estimate"
         )
         return False
     audit = runs[0].folder.parent / "audit"
     facts = Audit.load(audit) if audit.exists() else None
-    evaluate([made], found, tested, images, folder=folder, audit=facts)
-    bundle(made, folder / "report.json", folder / "bundle")
+    evaluate([joined], scanned, tested, images, folder=folder, audit=facts)
+    bundle(joined, folder / "report.json", folder / "bundle")
     return True
 
 
-def _load(places: Sequence[Path]) -> list[Run]:
-    if len({place.resolve() for place in places}) < max(2, len(places)):
-        raise GliascopeError(f"{', '.join(map(str, places))}: give two or more runs to join, each once")
-    runs = [Run.load(place) for place in places]
+def _load(folders: Sequence[Path]) -> list[Run]:
+    """Load the members. Raises RunError where runs are unfinished or do not fit together."""
+    if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
+        raise GliascopeError(f"{', '.join(map(str, folders))}: give two or more runs to join, each once")
+    runs = [Run.load(folder) for folder in folders]
     for trained in runs:
         trained.check_finished()
         if trained.record.ensemble:
@@ -83,12 +107,16 @@ def _load(places: Sequence[Path]) -> list[Run]:
 
 
 def joint_preprocessing(runs: Sequence[Run]) -> Preprocessing:
-    """What makes the picture that all members of an ensemble can be given.
+    """Return a preprocessing whose result holds what every member needs.
 
-    It is of the largest member's size, and in colour where any member sees colour; the ensemble's graph makes
-    each member's own picture of it. Where members see central squares of different shares of a picture, all
-    of it counts as seen; where they differ in mean or std, the ensemble has none of its own. Raises RunError
-    where members differ in anything that no resizing of a finished picture makes up for.
+    The result has the size of the largest member, and three channels if any member has three; the graph of
+    the ensemble derives the input of each member from it. If the members see central squares of different
+    relative size, the whole picture is kept. If they differ in mean or std, the joint preprocessing has none.
+
+    Raises
+    ------
+    RunError
+        If the members differ in filter, crop, fit or standardise, which no later step can make up for.
     """
     prepared = [one.recipe.preprocessing for one in runs]
     for other, theirs in zip(runs, prepared, strict=True):
@@ -100,8 +128,8 @@ def joint_preprocessing(runs: Sequence[Run]) -> Preprocessing:
         if different:
             raise RunError(
                 f"{runs[0].folder} and {other.folder} prepare slices differently: {', '.join(different)}; "
-                "one graph can resize, cut or turn grey a picture for each member, and no more: train them "
-                "with the same"
+                "an ensemble can only resize, crop or turn grey a slice for each member; train the members "
+                "with the same values"
             )
     largest = max(prepared, key=lambda one: one.size)
     shares = {one.input_size / one.size for one in prepared}
@@ -116,35 +144,36 @@ def joint_preprocessing(runs: Sequence[Run]) -> Preprocessing:
 
 
 def _joint(runs: Sequence[Run], splits: Sequence[Sequence[Split]]) -> list[Split]:
+    """Join the splits of the members, protocol by protocol."""
     if len({trained.record.split for trained in runs}) == 1:
         return list(splits[0])
-    by_protocol = [{split.protocol: split for split in served} for served in splits]
-    common = [name for name in by_protocol[0] if all(name in served for served in by_protocol)]
+    by_protocol = [{split.protocol: split for split in own} for own in splits]
+    common = [name for name in by_protocol[0] if all(name in own for own in by_protocol)]
     if not common:
         named = " but ".join(
             f"{', '.join(one)} ({run.folder})" for one, run in zip(by_protocol, runs, strict=True)
         )
-        raise RunError(f"the runs were trained under different protocols: {named}; join runs of one")
-    joint = [joint_split([served[name] for served in by_protocol]) for name in common]
+        raise RunError(f"the runs were trained under different protocols: {named}; join runs of one protocol")
+    joint = [joint_split([own[name] for own in by_protocol]) for name in common]
     return [split for split in joint if split.training_hash == joint[0].training_hash]
 
 
-def _make(
+def _join(
     *,
     runs: Sequence[Run],
     split: Split,
-    given: Preprocessing,
+    preprocessing: Preprocessing,
     folder: Path,
     average: Literal["probabilities", "logits"],
 ) -> Run:
-    """The run folder of the ensemble, with its model and its members' recipes."""
+    """Write the run folder of the ensemble, with its model and the recipes of its members."""
     from gliascope.export.ensemble import export_ensemble
 
     name = _name(runs)
-    made = Run(folder, _recipe(runs, name, given, average), _record(runs, split, average))
+    made = Run(folder, _recipe(runs, name, preprocessing, average), _record(runs, split, average))
     if (folder / "run.json").exists() and not Run.load(folder).record.ensemble:
-        raise RunError(f"{folder}: holds a run that is no ensemble; choose another folder")
-    joined = export_ensemble(name, runs, given, average)
+        raise RunError(f"{folder}: holds a run that is not an ensemble; choose another folder")
+    joined = export_ensemble(name, runs, preprocessing, average)
     for number, trained in enumerate(runs, start=1):
         Run(folder / "members" / str(number), trained.recipe, trained.record).save()
     made.save()
@@ -153,21 +182,22 @@ def _make(
 
 
 def _name(runs: Sequence[Run]) -> str:
-    """Like "quick × 3 + best"."""
+    """Return a name such as "quick × 3 + best"."""
     counts = Counter(trained.recipe.name for trained in runs)
     return " + ".join(name if count == 1 else f"{name} × {count}" for name, count in counts.items())
 
 
-def _recipe(runs: Sequence[Run], name: str, given: Preprocessing, average: str) -> Recipe:
-    """The first member's, with the name, the description and the preprocessing of the ensemble."""
-    told = (
+def _recipe(runs: Sequence[Run], name: str, preprocessing: Preprocessing, average: str) -> Recipe:
+    """Return the recipe of the first member, with name, description and preprocessing of the ensemble."""
+    description = (
         f"The mean of the {average} of {len(runs)} runs. Their recipes are in members/; the first's is below."
     )
-    update = {"name": name, "description": told, "origin": None, "preprocessing": given}
+    update = {"name": name, "description": description, "origin": None, "preprocessing": preprocessing}
     return runs[0].recipe.model_copy(update=update)
 
 
 def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
+    """Return the record of the ensemble; times and parameters are sums over the members."""
     from gliascope.export.ensemble import merge_facts
 
     records = [trained.record for trained in runs]
@@ -204,6 +234,6 @@ def _record(runs: Sequence[Run], split: Split, average: str) -> RunRecord:
 
 
 def _seconds(trained: Run) -> float:
-    """Of training; a run that was resumed knows its last session, and the epochs of all."""
+    """Return the training time. A resumed run records its last session only, but all epochs."""
     assert trained.record.results is not None  # noqa: S101 (it is finished)
     return max(trained.record.results.seconds, float(sum(row.seconds for row in trained.history())))

@@ -1,4 +1,4 @@
-"""Runs + Splits in, Report out."""
+"""Score trained models on the test slices of their splits and write the report."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import polars as pl
 from gliascope.audit import Audit
 from gliascope.commands.earlier_evaluations import ledger_entries
 from gliascope.commands.evaluated_model import EvaluatedModel, ModelPredictions, RunModel
-from gliascope.commands.example_slices import random_examples, show_mistakes
+from gliascope.commands.example_slices import mistakes_with_pictures, random_examples
 from gliascope.commands.figures import write_figures
-from gliascope.commands.predictions import KNOWN, prediction_rows, write_predictions
+from gliascope.commands.predictions import SUBGROUP_COLUMNS, prediction_rows, write_predictions
 from gliascope.commands.uncertainty_report import (
     calibration,
     outlier_scores,
@@ -61,112 +61,145 @@ def evaluate(
     folder: Path,
     audit: Audit | None = None,
 ) -> None:
-    """Score exported models on validation and test subsets; write report.json and report.html.
+    """Score exported models on validation and test slices; write report.json and report.html.
 
-    Beside them go predictions.parquet, confusion.png, curves.png, predictions.png, and ledger.jsonl, a line
-    for each look at a test subset.
+    The folder also gets predictions.parquet, confusion.png, curves.png, predictions.png, and ledger.jsonl
+    with a line for each evaluation of a test subset.
 
     Parameters
     ----------
-    runs : Sequence[Run]
+    runs
         Finished runs. Each split is scored by the run that was trained on its training subset.
-    catalog : Catalog
-        What the splits are of.
-    splits : Sequence[Split]
-        With the labels of the runs' task, and only slices that `images` holds.
-    images : Store
-        The catalogue's slices. A run of another preprocessing gets a store of its own.
-    folder : Path
-        Where the report goes.
-    audit : Audit, optional
-        What the report says of the dataset.
+    catalog
+        The catalogue of the splits.
+    splits
+        Splits with the labels of the runs' task, holding only slices that `images` holds. The first one gives
+        the headline of the report.
+    images
+        The slices under the preprocessing of the first run. Runs with another preprocessing get their own
+        store.
+    folder
+        Where the report is written.
+    audit
+        The audit of the catalogue, which the report summarises.
 
     Raises
     ------
     RunError
-        Where a run is unfinished, or a split has none.
+        If a run is unfinished, or no run was trained on one of the splits.
     """
     check_writable(folder)
     for trained in runs:
         trained.check_finished()
-    evaluate_models(_models(runs, catalog, splits, images), catalog, splits, folder, audit)
+    models = _models(runs, catalog, splits, images)
+    evaluate_models(models, catalog, splits, folder=folder, audit=audit)
 
 
 def evaluate_models(
     models: Iterable[tuple[EvaluatedModel, Sequence[Split]]],
     catalog: Catalog,
     splits: Sequence[Split],
+    *,
     folder: Path,
     audit: Audit | None = None,
 ) -> None:
-    """As `evaluate`, of any models, each with those of `splits` that it answers: the first is the headline's.
+    """Score any models, trained here or elsewhere, and write the report as `evaluate` does.
 
-    The labels of `splits` are among each model's classes.
+    Parameters
+    ----------
+    models
+        Each model with those of `splits` that it is scored on.
+    catalog
+        The catalogue of the splits.
+    splits
+        Splits whose labels are among the classes of each model. The first one gives the headline.
+    folder
+        Where the report is written.
+    audit
+        The audit of the catalogue, which the report summarises.
     """
     tested: list[TestedModel] = []
     headline: tuple[EvaluatedModel, TestedModel] | None = None
-    for model, served in models:
-        for split in served:
+    for model, own_splits in models:
+        for split in own_splits:
             tested.append(_test(model, split, catalog))
             if split is splits[0]:
                 headline = model, tested[-1]
     assert headline is not None  # noqa: S101 (the first split has a model)
-    earlier = record(folder, [look for one in tested for look in one.looks])
+    earlier = record(folder, [entry for one in tested for entry in one.ledger_entries])
     protocols = {}
     for name in dict.fromkeys(split.protocol for split in splits):
-        rounds = [one for one in tested if one.split.protocol == name]
-        deployed = any(one.split.training_hash == splits[0].training_hash for one in rounds)
-        protocols[name] = _result(rounds, deployed, earlier[name])
+        folds = [one for one in tested if one.split.protocol == name]
+        deployed = any(one.split.training_hash == splits[0].training_hash for one in folds)
+        protocols[name] = _protocol_report(folds, deployed, earlier[name])
     if "grouped" in protocols and not has_test_folder(catalog.frame):
         grouped = protocols["grouped"]
         described = f"{grouped.description} {NO_TEST_FOLDER_NOTE}"
         protocols["grouped"] = grouped.model_copy(update={"description": described})
     model, first = headline
-    found = show_mistakes(first.split, model, first.scores, first.answers)
-    report = _report(model, first, catalog, protocols, audit).model_copy(
-        update={"mistakes": tuple(mistake for mistake, _ in found)}
+    mistakes = mistakes_with_pictures(first.split, model, first.scores, first.predictions)
+    report = _report(model, first, catalog, protocols=protocols, audit=audit).model_copy(
+        update={"mistakes": tuple(mistake for mistake, _ in mistakes)}
     )
     write_predictions(pl.concat([one.rows for one in tested], how="diagonal"), folder)
-    shown = random_examples(first.split, model, first.scores, report.run.seed if report.run else 0)
-    write_figures(folder, report, shown)
-    write_report(folder, report, [picture for _, picture in found])
+    examples = random_examples(first.split, model, first.scores, report.run.seed if report.run else 0)
+    write_figures(folder, report, examples)
+    write_report(folder, report, [picture for _, picture in mistakes])
 
 
 @dataclass(frozen=True, slots=True)
 class TestedModel:
-    """A model on one split: what it says of the test slices, and who calibrated it.
+    """A model with its predictions for the test slices of one split.
 
-    rows: of predictions.parquet. validated: of the slices that calibrate; thresholds are chosen on them, too.
+    Parameters
+    ----------
+    split
+        The split whose test slices are scored.
+    scores
+        Probabilities and labels of the test slices.
+    predictions
+        What the model returned for the test slices.
+    rows
+        The rows of predictions.parquet.
+    validation
+        Which validation slices chose an epoch or a setting, and which ones calibrate.
+    validation_scores
+        Probabilities and labels of the calibrating slices, on which thresholds are chosen, too; None if there
+        are no such slices.
+    ledger_entries
+        Lines for the ledger of test subsets.
+    external
+        Whether the model was trained elsewhere.
     """
 
     split: Split
     scores: Scores
-    answers: ModelPredictions
+    predictions: ModelPredictions
     rows: pl.DataFrame
     validation: DividedValidation
-    validated: Scores | None
-    looks: Sequence[LedgerEntry]
-    foreign: bool
+    validation_scores: Scores | None
+    ledger_entries: Sequence[LedgerEntry]
+    external: bool
 
     @property
-    def calibrated(self) -> dict[str, int]:
-        """Slices by class that calibrated."""
+    def calibrating_slices(self) -> dict[str, int]:
+        """Number of calibrating slices by class."""
         return dict(self.validation.calibrating["label"].value_counts().rows())
 
 
 def _test(model: EvaluatedModel, split: Split, catalog: Catalog) -> TestedModel:
     validation = divide_validation(split.frame, model.is_validation_chosen)
-    validated = _scores(model, validation.calibrating, "val")
-    found = _scores(model, split.subset("test"), "test")
-    assert found is not None  # noqa: S101 (None is for validation only)
-    scores, answers = found
+    validation_result = _score(model, validation.calibrating, "val")
+    test_result = _score(model, split.subset("test"), "test")
+    assert test_result is not None  # noqa: S101 (None is for validation only)
+    scores, predictions = test_result
     return TestedModel(
         split,
         scores,
-        answers,
+        predictions,
         prediction_rows(split, catalog, scores),
         validation,
-        validated and validated[0],
+        validation_result and validation_result[0],
         ledger_entries(model, split),
         model.external,
     )
@@ -175,44 +208,53 @@ def _test(model: EvaluatedModel, split: Split, catalog: Catalog) -> TestedModel:
 def _models(
     runs: Sequence[Run], catalog: Catalog, splits: Sequence[Split], images: Store
 ) -> Iterator[tuple[EvaluatedModel, list[Split]]]:
-    """Each run that a split was trained by, with those splits; one at a time is held in memory."""
+    """Yield each run that one of the splits needs, with its splits; only one model is in memory at a time."""
     for training, trained in _by_training(runs, splits).items():
-        served = [split for split in splits if split.training_hash == training]
-        if served:
+        own_splits = [split for split in splits if split.training_hash == training]
+        if own_splits:
             bundle = Bundle.load(trained.model)
             if not images.has_same_pixels(bundle.info.preprocessing):
                 images = store(catalog.frame, bundle.info.preprocessing)
-            yield RunModel(trained, bundle, images), served
+            yield RunModel(trained, bundle, images), own_splits
 
 
-def _scores(model: EvaluatedModel, frame: pl.DataFrame, part: str) -> tuple[Scores, ModelPredictions] | None:
-    """What a model says of these rows of a split; None for none, or where it says nothing of the part."""
-    answers = None if frame.is_empty() else model.predict(frame, part)
-    if answers is None:
+def _score(model: EvaluatedModel, frame: pl.DataFrame, subset: str) -> tuple[Scores, ModelPredictions] | None:
+    """Predict rows of a split; None if there are no rows, or the model has no predictions for them."""
+    predictions = None if frame.is_empty() else model.predict(frame, subset)
+    if predictions is None:
         return None
     labels = np.array([model.classes.index(label) for label in frame["label"]], dtype=np.int64)
-    return Scores(answers.probabilities, labels, frame["group"].to_numpy(), model.classes), answers
+    scores = Scores(predictions.probabilities, labels, frame["group"].to_numpy(), model.classes)
+    return scores, predictions
 
 
 def _by_training(runs: Sequence[Run], splits: Sequence[Split]) -> dict[str, Run]:
-    found = {trained.record.split: trained for trained in runs}
+    """Map the training hash of a split to its run. Raises RunError if a split has no run."""
+    by_training = {trained.record.split: trained for trained in runs}
     for split in splits:
-        if split.training_hash not in found:
+        if split.training_hash not in by_training:
             name = f"{split.protocol} {split.fold_name}".strip()
-            raise RunError(f"{runs[0].folder}: was trained on another split than {name}; give its run, too")
-    return found
+            raise RunError(
+                f"{runs[0].folder}: was trained on another split than {name}; name the run of {name}, too"
+            )
+    return by_training
 
 
-def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvaluations) -> ProtocolReport:
-    """rounds: all of one protocol. A round is a model: nothing is ranked or binned over several."""
-    *_, last = rounds
-    pooled = Scores.join([one.scores for one in rounds])
-    rows = pl.concat([one.rows for one in rounds], how="diagonal")
-    said = [one.answers for one in rounds]
-    several = len(rounds) > 1
+def _protocol_report(
+    folds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvaluations
+) -> ProtocolReport:
+    """Compute all figures of one protocol from its folds.
+
+    Each fold has a model of its own, so nothing is ranked or binned over several folds.
+    """
+    *_, last = folds
+    pooled = Scores.join([one.scores for one in folds])
+    rows = pl.concat([one.rows for one in folds], how="diagonal")
+    predictions = [one.predictions for one in folds]
+    several = len(folds) > 1
     result = evaluate_scores(pooled)
-    calibrated = [one.calibrated for one in rounds if one.answers.calibrator]
-    untested = find_untested(pooled, result, calibrated, temperatures(said))
+    calibrated = [one.calibrating_slices for one in folds if one.predictions.calibrator]
+    untested = find_untested(pooled, result, calibrated, temperatures(predictions))
     if earlier.models:
         untested = untested.model_copy(update={"notes": (*untested.notes, str(earlier))})
     return ProtocolReport(
@@ -223,31 +265,31 @@ def _result(rounds: Sequence[TestedModel], deployed: bool, earlier: EarlierEvalu
         deployed=deployed and not several,
         earlier_evaluations=earlier,
         reliability=tuple(reliability(pooled)),
-        folds=_folds(rounds) if several else None,
-        subgroups=evaluate_subgroups(pooled, {name: rows[name].to_list() for name in KNOWN}),
-        operating=operating_points(pooled, None if several else last.validated),
+        folds=_folds(folds) if several else None,
+        subgroups=evaluate_subgroups(pooled, {name: rows[name].to_list() for name in SUBGROUP_COLUMNS}),
+        operating=operating_points(pooled, None if several else last.validation_scores),
         curves=evaluate_curves(pooled),
-        studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(said)),
-        calibration=calibration(pooled, said),
-        sets=prediction_sets(pooled, said),
-        verdicts=verdicts(pooled, said),
+        studies=evaluate_studies(pooled, rows["study"].to_list(), outlier_scores=outlier_scores(predictions)),
+        calibration=calibration(pooled, predictions),
+        sets=prediction_sets(pooled, predictions),
+        verdicts=verdicts(pooled, predictions),
         validation=tuple(
             FoldValidation(fold=one.split.fold_name, **dict(one.validation.counts))
-            for one in rounds
-            if not one.foreign
+            for one in folds
+            if not one.external
         ),
     )
 
 
-def _folds(rounds: Sequence[TestedModel]) -> Folds:
-    """Numbers of each fold and, where folds were drawn several times, of each repeat."""
-    drawings: dict[int, list[Scores]] = {}
-    for one in rounds:
-        drawings.setdefault(one.split.seed, []).append(one.scores)
-    repeats = {f"repeat {n}": Scores.join(parts) for n, parts in enumerate(drawings.values(), start=1)}
+def _folds(folds: Sequence[TestedModel]) -> Folds:
+    """Summarise the folds and, if folds were drawn several times, the repeats."""
+    by_seed: dict[int, list[Scores]] = {}
+    for one in folds:
+        by_seed.setdefault(one.split.seed, []).append(one.scores)
+    repeats = {f"repeat {n}": Scores.join(scores) for n, scores in enumerate(by_seed.values(), start=1)}
     return Folds(
-        **dict(summarise_folds({one.split.fold_name: one.scores for one in rounds})),
-        repeats=summarise_folds(repeats) if 1 < len(repeats) < len(rounds) else None,
+        **dict(summarise_folds({one.split.fold_name: one.scores for one in folds})),
+        repeats=summarise_folds(repeats) if 1 < len(repeats) < len(folds) else None,
     )
 
 
@@ -255,10 +297,11 @@ def _report(
     model: EvaluatedModel,
     first: TestedModel,
     catalog: Catalog,
+    *,
     protocols: dict[str, ProtocolReport],
     audit: Audit | None,
 ) -> Report:
-    """All but the mistakes. first: what the headline is of."""
+    """Return the report without its mistakes; `first` is the model and split of the headline."""
     split, facts = first.split, model.facts()
     sources = catalog.frame["source"].unique().sort().to_list()
     return Report(
@@ -283,10 +326,10 @@ def _report(
 
 
 def _origins(frame: pl.DataFrame) -> dict[str, Origin]:
-    """What is known of sources that `fetch` brought, as long as their folders are there."""
+    """Return title, licence and home of sources that `fetch` downloaded, if their folders still exist."""
     folders = frame.select("root", "source").unique().sort(pl.all())
-    found = {name: read_origin(Path(root) / name) for root, name in folders.iter_rows()}
-    return {name: known for name, known in found.items() if known}
+    origins = {name: read_origin(Path(root) / name) for root, name in folders.iter_rows()}
+    return {name: known for name, known in origins.items() if known}
 
 
 def _counts(frame: pl.DataFrame, column: str, names: list[str]) -> tuple[ClassCounts, ...]:

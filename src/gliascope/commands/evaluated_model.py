@@ -1,4 +1,4 @@
-"""A model under test, ours or anyone's: what `evaluate` asks of it, and ours."""
+"""The interface of a model that `evaluate` scores, and its implementation for runs trained here."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,21 +22,29 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class ModelPredictions:
-    """What a model says of n slices.
+    """Predictions of a model for n slices.
 
-    probabilities: float64 (n, classes), calibrated where there is a Calibrator. outputs: of the graph, where
-    the model is ours; square: what its maps cover of the model's `pictures`.
+    Parameters
+    ----------
+    probabilities
+        float64 (n, classes), calibrated if the model has a calibrator.
+    outputs
+        Raw outputs of the network; None for a model that was trained elsewhere.
+    calibrator
+        The calibrator of the model, if it has one.
+    map_box
+        The box, in pixels of the model's `pictures`, that its activation maps cover.
     """
 
     probabilities: NDArray[np.float64]
     outputs: Outputs | None = None
     calibrator: Calibrator | None = None
-    square: Box | None = None
+    map_box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """What a report says of a model, as `Report` has it; all but `model` is of one that was trained here."""
+    """Facts of a model for the report; all fields but `model` stay empty for a model trained elsewhere."""
 
     model: TrainedModel | OnnxModel | PredictionTable
     run: RunFacts | None = None
@@ -46,11 +54,18 @@ class ModelReport:
 
 
 class EvaluatedModel(Protocol):
-    """Whatever names a probability a class for slices of a catalogue.
+    """A model that gives a probability for each class to slices of a catalogue.
 
-    name: for the title of a report. classes: in the order of every probability vector.
-    foreign: whether it was trained elsewhere, on slices that we do not know. chooses: whether validation
-    slices chose anything of it, as far as we know.
+    Attributes
+    ----------
+    name
+        Name for the title of the report.
+    classes
+        Names of the classes, in the order of every probability vector.
+    external
+        Whether the model was trained elsewhere, so that its training slices are not known.
+    is_validation_chosen
+        Whether validation slices are known to have chosen an epoch or a setting of the model.
     """
 
     name: str
@@ -58,44 +73,44 @@ class EvaluatedModel(Protocol):
     external: bool
     is_validation_chosen: bool
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
-        """What it says of these rows of a split; None where it says nothing of this part (val)."""
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions | None:
+        """Predict rows of a split; None if the model has no predictions for its validation slices."""
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
-        """These slices as the model gets them, or as their files hold them."""
+        """Return the slices as the model receives them or, if that is unknown, as their files hold them."""
 
     def facts(self) -> ModelReport:
-        """What the report says of it."""
+        """Return what the report says about the model."""
 
 
 class CachedOutputs:
-    """Runs a graph on rows of a store, each row once: protocols share test slices."""
+    """Outputs of a network for rows of a store; computed once for each row, as protocols share slices."""
 
-    def __init__(self, images: Store, graph: "RunsGraph") -> None:
+    def __init__(self, images: Store, graph: "GraphFunction") -> None:
         self.images = images
         self.graph = graph
         self.rows = np.empty(0, dtype=np.int64)  # sorted
         self.outputs: Outputs | None = None
 
-    def __call__(self, frame: pl.DataFrame, part: str) -> Outputs:
-        """Outputs for these rows of a split, in their order. `part` is shown beside the progress."""
+    def __call__(self, frame: pl.DataFrame, subset: str) -> Outputs:
+        """Return the outputs for rows of a split, in their order; the progress bar shows `subset`."""
         rows = self.images.rows(frame["pixel_hash"])
         new = np.setdiff1d(rows, self.rows)
         if len(new):
             known = [] if self.outputs is None else [self.outputs]
             order = np.argsort(np.concatenate([self.rows, new]))
-            self.outputs = Outputs.concatenate([*known, *self._run(new, part)]).select(order)
+            self.outputs = Outputs.concatenate([*known, *self._run(new, subset)]).select(order)
             self.rows = np.union1d(self.rows, new)
-        assert self.outputs is not None  # noqa: S101 (no part of a split is empty)
+        assert self.outputs is not None  # noqa: S101 (`frame` is not empty)
         return self.outputs.select(np.searchsorted(self.rows, rows))
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
-        """These slices as the store holds them."""
+        """Return the slices as the store holds them."""
         return list(self.images.pixels[self.images.rows(frame["pixel_hash"])])
 
-    def _run(self, rows: NDArray[np.int64], part: str) -> list[Outputs]:
+    def _run(self, rows: NDArray[np.int64], subset: str) -> list[Outputs]:
         batches = []
-        with progress(f"score {part}", len(rows)) as advance:
+        with progress(f"score {subset}", len(rows)) as advance:
             for start in range(0, len(rows), BATCH):
                 batch = rows[start : start + BATCH]
                 batches.append(self.graph(self.images.pixels[batch]))
@@ -103,15 +118,15 @@ class CachedOutputs:
         return batches
 
 
-class RunsGraph(Protocol):
-    """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs."""
+class GraphFunction(Protocol):
+    """A function from preprocessed slices, uint8 (n, size, size[, 3]), to Outputs."""
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Answer one batch."""
+        """Run one batch."""
 
 
 class RunModel:
-    """The exported model of a finished Run, on slices that are stored under its preprocessing."""
+    """The exported model of a finished run, applied to a store under the run's preprocessing."""
 
     external = False
 
@@ -119,22 +134,22 @@ class RunModel:
         self.trained, self.bundle = trained, bundle
         self.name, self.is_validation_chosen = trained.recipe.name, trained.selects_on_validation
         self.classes, self.calibrator = bundle.info.classes, bundle.calibrator
-        self.memory = CachedOutputs(images, Engine(bundle))
+        self.cached_outputs = CachedOutputs(images, Engine(bundle))
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions:
-        """What it says of these rows of a split."""
-        outputs = self.memory(frame, part)
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions:
+        """Predict rows of a split."""
+        outputs = self.cached_outputs(frame, subset)
         calibrated = self.calibrator.calibrated(outputs.logits) if self.calibrator else outputs.probabilities
         return ModelPredictions(
             calibrated, outputs, self.calibrator, self.bundle.info.preprocessing.stored_box
         )
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
-        """These slices as the store holds them."""
-        return self.memory.pictures(frame)
+        """Return the slices as the store holds them."""
+        return self.cached_outputs.pictures(frame)
 
     def facts(self) -> ModelReport:
-        """The Run's record, recipe and curves."""
+        """Return record, recipe and training curves of the run."""
         trained, recipe = self.trained, self.trained.recipe
         results = trained.record.results
         assert results is not None  # noqa: S101 (it is finished)

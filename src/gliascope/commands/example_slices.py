@@ -1,4 +1,4 @@
-"""Test slices that a report shows: the most confident mistakes, and some at random."""
+"""Test slices for the report: the most confident mistakes, and random examples."""
 
 from io import BytesIO
 
@@ -15,24 +15,36 @@ from gliascope.reports.pages.report import MistakePicture
 from gliascope.reports.report import Mistake
 from gliascope.splits.split import Split
 
-MISTAKES = 12
-DRAWN = 24
+MAX_MISTAKES = 12
+MAX_EXAMPLES = 24
 
 
-def show_mistakes(
-    split: Split, model: EvaluatedModel, test: Scores, answers: ModelPredictions
+def mistakes_with_pictures(
+    split: Split, model: EvaluatedModel, test: Scores, predictions: ModelPredictions
 ) -> list[tuple[Mistake, MistakePicture]]:
-    """The most confident wrong answers, one of a group, with pictures and maps."""
+    """Return the most confident mistakes on the test slices, at most one of each group, with pictures.
+
+    Parameters
+    ----------
+    split
+        The split whose test slices were scored.
+    model
+        The model that was scored.
+    test
+        Probabilities and labels of the test slices.
+    predictions
+        What the model returned for the test slices.
+    """
     frame = split.subset("test")
-    numbers = confident_mistakes(test, MISTAKES)
-    maps = None if answers.outputs is None else answers.outputs.maps
-    found = []
+    numbers = confident_mistakes(test, MAX_MISTAKES)
+    maps = None if predictions.outputs is None else predictions.outputs.maps
+    mistakes = []
     for number, pixels in zip(numbers.tolist(), model.pictures(frame[numbers]), strict=True):
         predicted = int(test.predictions[number])
-        shown = None
-        if maps is not None and answers.square is not None:
-            shown = _png(np.asarray(draw_overlay(pixels, maps[number, predicted], answers.square)))
-        found.append(
+        overlay = None
+        if maps is not None and predictions.map_box is not None:
+            overlay = _png(np.asarray(draw_overlay(pixels, maps[number, predicted], predictions.map_box)))
+        mistakes.append(
             (
                 Mistake(
                     file=frame["path"][number],
@@ -40,16 +52,16 @@ def show_mistakes(
                     predicted=test.classes[predicted],
                     probability=float(test.confidences[number]),
                 ),
-                MistakePicture(_png(pixels), shown),
+                MistakePicture(_png(pixels), overlay),
             )
         )
-    return found
+    return mistakes
 
 
 def random_examples(split: Split, model: EvaluatedModel, test: Scores, seed: int) -> list[PredictionExample]:
-    """DRAWN test slices at random."""
+    """Draw MAX_EXAMPLES test slices at random, with label, prediction and probability."""
     frame = split.subset("test")
-    numbers = np.random.default_rng(seed).permutation(len(test))[:DRAWN]
+    numbers = np.random.default_rng(seed).permutation(len(test))[:MAX_EXAMPLES]
     return [
         PredictionExample(
             pixels,

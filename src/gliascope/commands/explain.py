@@ -1,4 +1,4 @@
-"""A Run and slices with outlined lesions in, explain.html out."""
+"""Compare a run's saliency maps with outlined lesions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +13,8 @@ from gliascope.commands.lesion_cases import (
     ExplainedModel,
     LesionCase,
     choose_slices,
-    learned_slices,
-    points,
+    peak_positions,
+    training_hashes,
 )
 from gliascope.dataset.identity import connect
 from gliascope.evaluation.localisation import (
@@ -45,44 +45,65 @@ from gliascope.saliency.methods import describe_method, saliency_maps
 from gliascope.saliency.sanity_check import randomisation_cascade, rank_correlations
 
 DEFAULT_METHODS = ("grad_cam", "hires_cam")
-RANDOMISED = ("grad_cam", "hires_cam")  # of the others, a map takes hundreds of runs of the network
-SEEDS = 2
-SHOWN = 8
+RANDOMISED = ("grad_cam", "hires_cam")  # for other methods, one map takes hundreds of forward passes
+SEEDS = 2  # of random weights
+MAX_SHOWN = 8
 RANDOM = "random_order"
 
 
 def explain_run(
     trained: Run,
-    places: Sequence[Path],
+    masks: Sequence[Path],
     folder: Path,
+    *,
     methods: Sequence[str] = DEFAULT_METHODS,
     split: Path | None = None,
     limit: int | None = None,
     sample: int = 16,
 ) -> None:
-    """Hold a run's saliency maps against outlined lesions; write explain.json, explain.html and figures.
+    """Compare a run's saliency maps with outlined lesions; write explain.json, explain.html and figures.
 
-    places: what `data.masks.masked_slices` reads. split: the run's, to leave out what it learned from.
-    limit: of slices a place. sample: slices a place that the slow checks see: insertion and deletion, and
-    random weights. Raises GliascopeError for an unknown method or run, and slices that cannot be used.
+    Parameters
+    ----------
+    trained
+        A finished run.
+    masks
+        Tables or folders of slices with lesion masks, as `masked_slices` reads them.
+    folder
+        Where the results are written.
+    methods
+        Names of saliency methods.
+    split
+        The split of the run, to exclude its training and validation slices; by default the one beside it.
+    limit
+        Maximal number of slices of each entry of `masks`.
+    sample
+        Number of slices of each entry that the slow checks use: insertion, deletion and random weights.
+
+    Raises
+    ------
+    GliascopeError
+        If a method is unknown, or the run or the slices cannot be used.
     """
     check_writable(folder)
     described = {name: describe_method(name) for name in methods}
     model = ExplainedModel(trained)
-    learned = learned_slices(trained, split)
+    learned = training_hashes(trained, split)
     sets: dict[str, LesionSet] = {}
     galleries: dict[str, Gallery] = {}
-    drawn: list[LesionCase] = []
-    for place in places:
-        slices, dropped = choose_slices(model, place, limit, learned)
-        with progress(f"explain {_name(place)}", len(slices)) as advance:
-            cases = list(model.look(slices, methods, advance))
+    sampled: list[LesionCase] = []
+    for source in masks:
+        slices, excluded = choose_slices(model, source, limit, learned)
+        with progress(f"explain {_name(source)}", len(slices)) as advance:
+            cases = list(model.explain_slices(slices, methods, advance))
         order = np.random.default_rng(trained.recipe.seed).permutation(len(cases))
-        some = [cases[number] for number in sorted(order[:sample])]
-        name = _free(_name(place), sets)
-        sets[name], galleries[name] = _lesion_set(model, cases, some, methods, dropped)
-        drawn += some
-    randomised = _randomise(model, drawn, [name for name in methods if name in RANDOMISED])
+        few = [cases[number] for number in sorted(order[:sample])]
+        name = _free_name(_name(source), sets)
+        sets[name], galleries[name] = _lesion_set(
+            model, cases, sampled=few, methods=methods, excluded=excluded
+        )
+        sampled += few
+    randomised = _randomise(model, sampled, [name for name in methods if name in RANDOMISED])
     data = Explanation(
         title=f"{trained.recipe.name}, maps against lesions",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -103,30 +124,34 @@ def explain_run(
 def _lesion_set(
     model: ExplainedModel,
     cases: list[LesionCase],
-    some: list[LesionCase],
+    *,
+    sampled: list[LesionCase],
     methods: Sequence[str],
-    dropped: dict[str, int],
+    excluded: dict[str, int],
 ) -> tuple[LesionSet, Gallery]:
-    """Figures of one set of slices. some: those that the slow checks see, and that are shown first."""
+    """Compute the figures and pictures of one set of slices.
+
+    The slow checks use the `sampled` cases only, and the page shows these first.
+    """
     rows = [*methods, BASELINE]
-    found = {name: points(cases, name, model.preprocessing) for name in rows}
-    same = connect([(case.item.patient, case.item.study) for case in cases])
-    groups = np.array([same.get(case.item.patient or "", case.item.patient) for case in cases])
+    found = {name: peak_positions(cases, name, model.preprocessing) for name in rows}
+    patients = connect([(case.slice.patient, case.slice.study) for case in cases])
+    groups = np.array([patients.get(case.slice.patient or "", case.slice.patient) for case in cases])
     labels = np.array([case.label for case in cases])
-    right = np.array([case.right for case in cases])
-    area = [float(case.item.mask.mean()) for case in cases if case.item.mask is not None]
+    correct = np.array([case.is_correct for case in cases])
+    area = [float(case.slice.mask.mean()) for case in cases if case.slice.mask is not None]
     codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     subsets = {model.classes[label]: labels == label for label in np.unique(labels)}
-    subsets |= {"answered right": right, "answered wrong": ~right}
+    subsets |= {"answered right": correct, "answered wrong": ~correct}
     first = found[methods[0]]
-    shown = [cases.index(case) for case in some[:SHOWN]]
+    shown = [cases.index(case) for case in sampled[:MAX_SHOWN]]
     missed = [int(number) for number in np.argsort(-first.distance, kind="stable") if not first.hits[number]]
     numbers = LesionSet(
         n=len(cases),
         groups=int(codes.max()) + 1,
         area=float(np.mean(area)),
-        accuracy=mean_share(right.astype(np.float64), codes, 2000, 0),
-        excluded=dropped,
+        accuracy=mean_share(correct.astype(np.float64), codes, 2000, 0),
+        excluded=excluded,
         figures=summarise_localisation(found, BASELINE, groups),
         subsets={
             name: HitRates(
@@ -135,11 +160,11 @@ def _lesion_set(
             for name, which in subsets.items()
             if which.any()
         },
-        curves=_curves(model, some, methods),
+        curves=_curves(model, sampled, methods),
     )
     gallery = Gallery(
         random=[_seen(model, cases[number], found, number) for number in shown],
-        misses=[_seen(model, cases[number], found, number) for number in missed[:SHOWN]],
+        misses=[_seen(model, cases[number], found, number) for number in missed[:MAX_SHOWN]],
     )
     return numbers, gallery
 
@@ -147,7 +172,10 @@ def _lesion_set(
 def _curves(
     model: ExplainedModel, cases: Sequence[LesionCase], methods: Sequence[str]
 ) -> dict[str, Perturbation]:
-    """Of each method, the baseline and a random order: mean curves, and mean areas under them."""
+    """Return mean insertion and deletion curves, and areas under them, by method.
+
+    The result also has the baseline, and a random order of the pixels.
+    """
     side = (model.preprocessing.size, model.preprocessing.size)
     rows = [*methods, BASELINE, RANDOM]
     curves: dict[str, list[PerturbationCurves]] = {name: [] for name in rows}
@@ -159,7 +187,9 @@ def _curves(
             maps[BASELINE] = centre_of_head(side, head_box(to_grey(case.pixels)))
             maps[RANDOM] = np.zeros(side, dtype=np.float32)
             for name in rows:
-                curves[name].append(perturbation_curves(case.pixels, maps[name], model.score(case.label)))
+                curves[name].append(
+                    perturbation_curves(case.pixels, maps[name], model.class_probability(case.label))
+                )
             advance(1)
     return {
         name: Perturbation(
@@ -176,58 +206,59 @@ def _curves(
 def _randomise(
     model: ExplainedModel, cases: Sequence[LesionCase], methods: Sequence[str]
 ) -> dict[str, Randomisation]:
-    """Of each method, how its maps correlate with those after random weights, by step of the cascade.
+    """Return how the maps of each method correlate with its maps under random weights.
 
-    Means are over slices and seeds. The baseline sees no weights: it stays the same.
+    Weights are randomised layer by layer in a cascade; the correlation at each step is a mean over slices and
+    seeds.
     """
     pixels = np.stack([case.pixels for case in cases])
     labels = np.array([case.label for case in cases], dtype=np.int64)
     before = {name: saliency_maps(name, model.subject, pixels, labels) for name in methods}
-    steps: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
+    by_step: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
     with progress("random weights", SEEDS) as advance:
         for seed in range(SEEDS if methods else 0):
             for step, classifier in randomisation_cascade(model.subject.classifier, seed):
                 for name in methods:
                     after = saliency_maps(name, replace(model.subject, classifier=classifier), pixels, labels)
-                    found = rank_correlations(before[name], after)
-                    steps[name].setdefault(step, []).append(float(found.mean()))
+                    correlations = rank_correlations(before[name], after)
+                    by_step[name].setdefault(step, []).append(float(correlations.mean()))
             advance(1)
     return {
         name: Randomisation(
-            n=len(cases), seeds=SEEDS, steps={step: float(np.mean(found)) for step, found in by.items()}
+            n=len(cases), seeds=SEEDS, steps={step: float(np.mean(values)) for step, values in steps.items()}
         )
-        for name, by in steps.items()
+        for name, steps in by_step.items()
     }
 
 
 def _seen(
     model: ExplainedModel, case: LesionCase, found: Mapping[str, PeakPositions], number: int
 ) -> ExplainedSlice:
-    """A case as the page shows it: the slice with its lesion's edge, then each method's map over it."""
-    pixels, mask = case.item.pixels, case.item.mask
+    """Return the pictures of a case: the slice with the outline of its lesion, then each map over it."""
+    pixels, mask = case.slice.pixels, case.slice.mask
     box = visible_box(pixels, model.preprocessing)
     blank = np.zeros((1, 1), dtype=np.float32)
     images = {"lesion": draw_overlay(pixels, blank, box, mask)}
     images |= {name: draw_overlay(pixels, one, box, mask) for name, one in case.maps.items()}
-    said = int(case.probabilities.argmax())
+    predicted = int(case.probabilities.argmax())
     return ExplainedSlice(
-        name=f"{case.item.path.name}" + (f" [{case.item.index}]" if case.item.index else ""),
-        label=case.item.label or "",
-        predicted=model.classes[said],
-        probability=float(case.probabilities[said]),
+        name=f"{case.slice.path.name}" + (f" [{case.slice.index}]" if case.slice.index else ""),
+        label=case.slice.label or "",
+        predicted=model.classes[predicted],
+        probability=float(case.probabilities[predicted]),
         images={name: encode_jpeg(np.asarray(image), side=240) for name, image in images.items()},
         hits={name: bool(found[name].hits[number]) for name in case.maps},
     )
 
 
-def _name(place: Path) -> str:
-    """Name of a set: the folder that holds it."""
-    path = place.resolve()
+def _name(source: Path) -> str:
+    """Return the name of a set: that of its folder."""
+    path = source.resolve()
     return path.name if path.is_dir() else path.parent.name
 
 
-def _free(name: str, taken: Mapping[str, object]) -> str:
-    """The name, or where another set has it, with a number."""
+def _free_name(name: str, taken: Mapping[str, object]) -> str:
+    """Return the name, with a number behind it if another set has the name."""
     number = 2
     free = name
     while free in taken:

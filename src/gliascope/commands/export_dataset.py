@@ -1,4 +1,4 @@
-"""`export-dataset`: the merged set as a folder tree that `scan` reads back."""
+"""Write a cleaned dataset as a folder tree that `scan` reads back."""
 
 import errno
 import os
@@ -25,18 +25,24 @@ from gliascope.runtime.files import atomic_folder, safe_name
 from gliascope.runtime.progress import progress
 
 LEFT_OUT, GROUPS, LABELS = "left_out.csv", "groups.csv", "labels.yaml"
-PARTS = {"train": "Training", "val": "Validation", "test": "Testing"}
+SUBSET_FOLDERS = {"train": "Training", "val": "Validation", "test": "Testing"}
 MODALITIES = ("CT", "MR")
 Row = dict[str, Any]
 _GROUPS_SCHEMA = {"path": pl.String, "group": pl.String, "fold": pl.Int32}
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class ExportSummary:
     """What `export_dataset` wrote.
 
-    files: how many, by how they came: linked, copied, decoded. left_out: columns path, index, label, why;
-    files not read by `scan` have no index and label. tables: which of GROUPS and LABELS lie in the folder.
+    Parameters
+    ----------
+    files
+        Number of files by how they were made: linked, copied or decoded.
+    left_out
+        Columns path, index, label and why; files that `scan` could not read have no index and no label.
+    tables
+        Which of the tables GROUPS and LABELS were written into the folder.
     """
 
     files: dict[str, int]
@@ -46,25 +52,47 @@ class Export:
 
 def export_dataset(
     catalog: Catalog, out: Path, decisions: Decisions | None = None, copy: bool = False
-) -> Export:
-    """Write the slices of the merged set to `out/[part/][modality/]label/source-name`; `out` appears whole.
+) -> ExportSummary:
+    """Write the merged slices of a catalogue as folders `out/[subset/][modality/]label/source-name`.
 
-    A file is linked (hard), or copied if asked to or where links cannot be made. A file that holds more than
-    what is kept, or says another label than its folder will, gives one PNG a kept slice: the decoded pixels.
-    `left_out.csv` lists what is not there, and why; `groups.csv` the groups and patients. With `decisions`,
-    slices are dropped and relabelled first.
+    A file becomes a hard link or, if links cannot be made, a copy. A file that also holds excluded slices, or
+    states another label than its new folder, becomes one PNG of decoded pixels for each exported slice.
+    `left_out.csv` lists the slices that are not exported, and why; `groups.csv` lists groups and patients.
+    The folder appears only once it is complete.
 
-    Raises GliascopeError for an `out` that holds something or whose name means a part, for decisions that do
-    not fit the catalogue or mix up its classes, and for files that changed since they were scanned.
+    Parameters
+    ----------
+    catalog
+        The catalogue whose slices are exported.
+    out
+        The new folder.
+    decisions
+        The audit's decisions, which drop and relabel slices first.
+    copy
+        Whether to copy all files instead of linking them.
+
+    Returns
+    -------
+    ExportSummary
+        What was written and what was left out.
+
+    Raises
+    ------
+    GliascopeError
+        If `out` is not empty or its name means a subset, if decisions do not fit the catalogue, or if a file
+        changed since it was scanned.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise GliascopeError(f"{out}: already there; remove it, or choose another folder by --out")
     if folder_labels.labels_of_folders((out.name, ""), {}).subset:
-        raise LayoutError(f"{out}: a folder of this name makes all its slices one part; choose another name")
+        raise LayoutError(
+            f"{out}: `scan` takes a folder of this name for a training, validation or test folder; "
+            "choose another name"
+        )
     frame = catalog.frame
     if decisions:
         frame = apply_labels(frame, decisions.frame)
-        # A conflict may be settled now, and the kept one of some copies may be gone.
+        # Decisions may have settled a label conflict, or dropped the copy that was kept.
         frame = frame.with_columns(exclusion_reason=exclusion_reasons(frame))
     scanned = Counter(starmap(Path, catalog.frame.select("root", "path").iter_rows()))
     left_out = _left_out(catalog, frame)
@@ -80,10 +108,11 @@ def export_dataset(
             advance(1)
         left_out.write_csv(folder / LEFT_OUT)
         tables = writer.finish()
-    return Export(dict(writer.files), left_out, tables)
+    return ExportSummary(dict(writer.files), left_out, tables)
 
 
 def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
+    """List what is not exported, and why."""
     dropped = catalog.frame.join(frame, on=["root", "path", "index"], how="anti")
     unread = catalog.excluded.select("path", why=pl.lit("not read: ") + pl.col("reason"))
     parts = [
@@ -97,7 +126,7 @@ def _left_out(catalog: Catalog, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _identities(frame: pl.DataFrame) -> pl.Series:
-    """One name for all that groups, patients and studies join; null where a slice has none of them."""
+    """Return one name for slices that share a group, patient or study; null for slices without."""
     named = ("group", "patient", "study")
     first = [pl.col(name).drop_nulls().first().over("joined") for name in named]
     known = pl.any_horizontal(pl.col(name).is_not_null() for name in named)
@@ -106,7 +135,7 @@ def _identities(frame: pl.DataFrame) -> pl.Series:
 
 
 def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
-    """The slices of each file."""
+    """Return the slices of each file."""
     files: dict[Path, list[Row]] = {}
     for row in frame.iter_rows(named=True):
         files.setdefault(Path(row["root"], row["path"]), []).append(row)
@@ -114,11 +143,11 @@ def _files(frame: pl.DataFrame) -> dict[Path, list[Row]]:
 
 
 def _can_be_whole(rows: list[Row], slices: int) -> bool:
-    """Whether a file of so many slices can stand for those kept of it, because scanning finds the same again.
+    """Return whether a file can be exported unchanged, because scanning it again gives the same slices.
 
-    So it may hold copies, which are set aside again, but nothing dropped, nothing whose contradiction is left
-    out elsewhere, no label of its own that is another one than its folder's, and no grey scale that hangs on
-    other files.
+    Copies in the file are allowed, for the next scan excludes them again. A file is not exported unchanged if
+    decisions dropped some of its slices, one of its slices is in a label conflict, the file states another
+    label than its folder, or its intensity scale depends on other files.
     """
     aside = [row["exclusion_reason"] or "" for row in rows]
     return (
@@ -131,7 +160,7 @@ def _can_be_whole(rows: list[Row], slices: int) -> bool:
 
 
 class _Writer:
-    """Places files under names of their own, and remembers their groups."""
+    """Writes files under unique names and records their groups."""
 
     def __init__(self, folder: Path, copy: bool) -> None:
         self.folder = folder
@@ -139,7 +168,7 @@ class _Writer:
         self.files: Counter[str] = Counter()
         self._taken: set[str] = set()
         self._groups: list[Row] = []
-        self._labels: dict[str, str] = {}  # by the name of their folder
+        self._labels: dict[str, str] = {}  # label by name of folder
 
     def whole(self, source: Path, row: Row) -> None:
         """Link or copy a file."""
@@ -155,18 +184,18 @@ class _Writer:
 
     def slices(self, source: Path, rows: list[Row]) -> None:
         """Write some slices of a file as PNG."""
-        found = read_catalogued(*(rows[0][name] for name in FILE_COLUMNS))
+        items = read_catalogued(*(rows[0][name] for name in FILE_COLUMNS))
         for row in rows:
-            if row["index"] >= len(found) or pixel_hash(found[row["index"]].pixels) != row["pixel_hash"]:
+            if row["index"] >= len(items) or pixel_hash(items[row["index"]].pixels) != row["pixel_hash"]:
                 raise GliascopeError(f"{source}: changed since it was scanned; scan again")
             target = self._place(row, f"{source.stem}-{row['index']:03d}.png")
-            Image.fromarray(found[row["index"]].pixels).save(target)
+            Image.fromarray(items[row["index"]].pixels).save(target)
             self.files["decoded"] += 1
-            # A PNG says no patient, nor which file it was cut from.
+            # A PNG states neither its patient nor the file that it was cut from.
             self._remember(row, target, row["known"] or row["path"])
 
     def finish(self) -> tuple[str, ...]:
-        """Write what `scan` must be told beside the folders. Returns the names of the files."""
+        """Write the tables that `scan` needs besides the folders; returns their names."""
         written = []
         if self._groups:
             table = pl.DataFrame(self._groups, schema=_GROUPS_SCHEMA)
@@ -183,7 +212,10 @@ class _Writer:
         return tuple(written)
 
     def _place(self, row: Row, name: str) -> Path:
-        levels = [PARTS.get(row["official"]), row["modality"] if row["modality"] in MODALITIES else None]
+        levels = [
+            SUBSET_FOLDERS.get(row["official"]),
+            row["modality"] if row["modality"] in MODALITIES else None,
+        ]
         folder = self.folder.joinpath(*filter(None, levels), safe_name(row["label"]))
         folder.mkdir(parents=True, exist_ok=True)
         source = row["source"].lstrip(".")  # a hidden file would not be scanned
@@ -200,12 +232,12 @@ class _Writer:
 
 
 def _same(path: Path) -> str:
-    """What is equal for names that some file system takes for one: macOS's compares letters, not bytes."""
+    """Return a key that is equal for names that some file system, like macOS's, treats as the same."""
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Make a hard link, to the file itself where `source` is a symbolic one. False where there are none."""
+    """Make a hard link, following symbolic links. Returns False if hard links cannot be made here."""
     try:
         os.link(source.resolve(), target)
     except OSError as error:

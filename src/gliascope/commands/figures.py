@@ -1,4 +1,4 @@
-"""Figures beside the report, as PNG."""
+"""Write figures as PNG files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,17 +10,28 @@ from gliascope.reports.report import Report
 from gliascope.runtime.files import atomic_file
 
 
-def write_figures(folder: Path, report: Report, shown: Sequence[PredictionExample]) -> None:
-    """Write confusion.png of the first protocol, predictions.png and, where there are curves, curves.png."""
+def write_figures(folder: Path, report: Report, examples: Sequence[PredictionExample]) -> None:
+    """Write the figures of a report.
+
+    Parameters
+    ----------
+    folder
+        Gets confusion.png of the first protocol, predictions.png and, if the model has training curves,
+        curves.png.
+    report
+        The report.
+    examples
+        The slices of predictions.png.
+    """
     name, headline = next(iter(report.protocols.items()))
-    figures = {"confusion": confusion(headline, name), "predictions": predictions(shown)}
+    figures = {"confusion": confusion(headline, name), "predictions": predictions(examples)}
     if report.curves:
         figures["curves"] = training_sheet(report.curves, report.chosen_epoch)
     write_pngs(folder, figures)
 
 
 def write_pngs(folder: Path, figures: Mapping[str, Drawing]) -> None:
-    """Write each as NAME.png, atomically."""
+    """Write each figure as NAME.png, atomically."""
     for name, figure in figures.items():
         with atomic_file(folder / f"{name}.png") as temporary:
             temporary.write_bytes(figure.png())

@@ -1,4 +1,4 @@
-"""Slices with outlined lesions, and where a Run's saliency maps lie on them."""
+"""Slices with outlined lesions, and the saliency maps of a run for them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -32,26 +32,39 @@ BASELINE = "centre_of_head"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LesionCase:
-    """One slice with a lesion, and what was computed of it.
+    """One slice with a lesion, with predictions and saliency maps.
 
-    pixels: preprocessed. label: class number. probabilities: (classes,), of the deployed model.
-    maps: by method, (h, w), of the square that the network sees, nothing below 0.
+    Parameters
+    ----------
+    slice
+        The slice with its lesion mask.
+    pixels
+        The preprocessed slice, uint8 (size, size[, 3]).
+    label
+        Number of the class.
+    probabilities
+        float64 (classes,), of the deployed model.
+    maps
+        By method, float32 (height, width), not negative, of the square that the network sees.
     """
 
-    item: Slice
+    slice: Slice
     pixels: NDArray[np.uint8]
     label: int
     probabilities: NDArray[np.float64]
     maps: dict[str, NDArray[np.float32]]
 
     @property
-    def right(self) -> bool:
-        """Whether the model says the slice's class."""
+    def is_correct(self) -> bool:
+        """Whether the model predicts the class of the slice."""
         return int(self.probabilities.argmax()) == self.label
 
 
 class ExplainedModel:
-    """A finished Run: its deployed model, and its weights for what needs them. Raises RunError for others."""
+    """The deployed model of a finished run, and its weights for saliency methods.
+
+    Raises RunError if the run is unfinished or an ensemble, which has no weights of its own.
+    """
 
     def __init__(self, trained: Run) -> None:
         trained.check_finished()
@@ -68,28 +81,31 @@ class ExplainedModel:
             load_classifier(trained).eval(),
             Normalise(self.preprocessing),
             averages_mirror_image=TtaView(flip=True) in trained.recipe.tta.views,
-            predict_logits=lambda pixels: self.run(pixels).logits,
+            predict_logits=lambda pixels: self.predict(pixels).logits,
         )
 
-    def run(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """The deployed model's outputs for preprocessed slices, a batch at a time."""
+    def predict(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Run the deployed model on preprocessed slices, batch by batch."""
         starts = range(0, len(pixels), BATCH)
         return Outputs.concatenate([self.engine(pixels[start : start + BATCH]) for start in starts])
 
-    def score(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-        """What gives preprocessed slices (n, …) the deployed model's probability of a class, (n,)."""
-        return lambda pixels: self.run(pixels).probabilities[:, label]
+    def class_probability(self, label: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+        """Return a function from preprocessed slices (n, …) to the probability of a class, float64 (n,)."""
+        return lambda pixels: self.predict(pixels).probabilities[:, label]
 
     def class_number(self, label: str) -> int | None:
-        """Of a slice's label, a kind of tumour being one where the run knows no kinds; None: no class."""
+        """Return the class of a label; None if the run has no such class.
+
+        Kinds of tumour become `tumor` if the run does not tell kinds apart.
+        """
         if label not in self.classes and label in TUMOR_KINDS:
             label = "tumor"
         return self.classes.index(label) if label in self.classes else None
 
-    def look(
+    def explain_slices(
         self, slices: Sequence[Slice], methods: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[LesionCase]:
-        """Cases of these slices, whose labels are all known, with a map by each method."""
+        """Yield a case for each slice, with a map by each method; `advance` reports progress."""
         for first in range(0, len(slices), BATCH):
             items = slices[first : first + BATCH]
             pixels = np.stack([preprocess(item.pixels, self.preprocessing) for item in items])
@@ -97,11 +113,11 @@ class ExplainedModel:
             outputs = self.engine(pixels)
             maps = {}
             for method in methods:
-                if method == "grad_cam" and outputs.maps is not None:  # what is deployed
-                    found = outputs.maps[np.arange(len(items)), labels]
+                if method == "grad_cam" and outputs.maps is not None:  # the maps of the deployed model
+                    by_label = outputs.maps[np.arange(len(items)), labels]
                 else:
-                    found = saliency_maps(method, self.subject, pixels, labels)
-                maps[method] = np.maximum(found, 0)
+                    by_label = saliency_maps(method, self.subject, pixels, labels)
+                maps[method] = np.maximum(by_label, 0)
             for number, item in enumerate(items):
                 each = {method: one[number] for method, one in maps.items()}
                 yield LesionCase(
@@ -111,38 +127,70 @@ class ExplainedModel:
 
 
 def choose_slices(
-    model: ExplainedModel, place: Path, limit: int | None, learned: set[str] | None
+    model: ExplainedModel, masks: Path, limit: int | None, training_hashes: set[str] | None
 ) -> tuple[list[Slice], dict[str, int]]:
-    """Slices to look at, at most `limit`, and how many were met and left out, by reason.
+    """Read the slices that are explained.
 
-    learned: pixel hashes that the run trained or validated on. Raises as `masked_slices`, and GliascopeError
-    where nothing is left.
+    Parameters
+    ----------
+    model
+        The explained model.
+    masks
+        A table or folder of slices with lesion masks, as `masked_slices` reads it.
+    limit
+        Maximal number of slices; None for all.
+    training_hashes
+        Pixel hashes of slices that the run trained or validated on; None if these are not known.
+
+    Returns
+    -------
+    tuple of list and dict
+        The slices, sorted by file, and how many were excluded, by reason.
+
+    Raises
+    ------
+    GliascopeError
+        If the masks cannot be read, or no slice is left.
     """
-    kept: list[Slice] = []
-    dropped = Counter[str]()
-    for item in masked_slices(place):
+    chosen: list[Slice] = []
+    excluded = Counter[str]()
+    for item in masked_slices(masks):
         if model.class_number(item.label or "") is None:
-            dropped["of a class that the run does not know"] += 1
-        elif learned and pixel_hash(item.pixels) in learned:
-            dropped["trained or validated on"] += 1
+            excluded["of a class that the run does not know"] += 1
+        elif training_hashes and pixel_hash(item.pixels) in training_hashes:
+            excluded["trained or validated on"] += 1
         else:
-            kept.append(item)
-        if len(kept) == limit:
+            chosen.append(item)
+        if len(chosen) == limit:
             break
-    if not kept:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    if not chosen:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
         raise GliascopeError(
-            f"{place}: no slice with a lesion is left ({reasons or 'no mask marks any'}); "
+            f"{masks}: no slice with a lesion is left ({reasons or 'no mask marks any'}); "
             "give masks of other slices"
         )
-    return sorted(kept, key=lambda item: (str(item.path), item.index)), dict(dropped)
+    return sorted(chosen, key=lambda item: (str(item.path), item.index)), dict(excluded)
 
 
-def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
-    """Pixel hashes of what a run trained and validated on: by `split`, else by the split.parquet beside it.
+def training_hashes(trained: Run, split: Path | None) -> set[str] | None:
+    """Return the pixel hashes of the slices that a run trained or validated on.
 
-    None where that is not known. Raises GliascopeError where the given split is not readable, or not the
-    run's.
+    Parameters
+    ----------
+    trained
+        A run.
+    split
+        The split of the run; by default split.parquet beside the run.
+
+    Returns
+    -------
+    set of str or None
+        None if no split was given and there is none of this run beside it.
+
+    Raises
+    ------
+    GliascopeError
+        If the given split cannot be read, or is not that of the run.
     """
     try:
         for one in load_splits(split or trained.folder.parent / "split.parquet"):
@@ -153,23 +201,26 @@ def learned_slices(trained: Run, split: Path | None) -> set[str] | None:
         if split is not None:
             raise
     if split is not None:
-        raise RunError(f"{split}: {trained.folder} was trained on another split; give its own, or none")
+        raise RunError(
+            f"{split}: {trained.folder} was trained on another split; give the split of this run, or leave "
+            "--split out"
+        )
     return None
 
 
-def place_on_slice(case: LesionCase, method: str, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The method's map, or BASELINE's, (height, width) of the slice."""
-    shape = (case.item.pixels.shape[0], case.item.pixels.shape[1])
+def map_on_slice(case: LesionCase, method: str, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Return a method's map, or that of BASELINE, enlarged to the slice: float32 (height, width)."""
+    shape = (case.slice.pixels.shape[0], case.slice.pixels.shape[1])
     if method == BASELINE:
-        return centre_of_head(shape, head_box(to_grey(case.item.pixels)))
-    return enlarge_map(case.maps[method], shape, visible_box(case.item.pixels, preprocessing))
+        return centre_of_head(shape, head_box(to_grey(case.slice.pixels)))
+    return enlarge_map(case.maps[method], shape, visible_box(case.slice.pixels, preprocessing))
 
 
-def points(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> PeakPositions:
-    """Where a method's maps of all cases lie."""
-    found = []
+def peak_positions(cases: Sequence[LesionCase], method: str, preprocessing: Preprocessing) -> PeakPositions:
+    """Return where the maps of a method have their peaks, for all cases."""
+    measured = []
     for case in cases:
-        assert case.item.mask is not None  # noqa: S101 (`masked_slices` gives none without)
-        found.append(locate_peak(place_on_slice(case, method, preprocessing), case.item.mask))
-    distance, energy = np.array(found, dtype=np.float64).T
+        assert case.slice.mask is not None  # noqa: S101 (`masked_slices` gives none without)
+        measured.append(locate_peak(map_on_slice(case, method, preprocessing), case.slice.mask))
+    distance, energy = np.array(measured, dtype=np.float64).T
     return PeakPositions(distance, energy)

@@ -1,4 +1,4 @@
-"""predictions.parquet: what a model said of every test slice, beside its report."""
+"""predictions.parquet: the probabilities of every test slice, beside the report."""
 
 from pathlib import Path
 
@@ -9,40 +9,66 @@ from gliascope.dataset.studies import study_keys
 from gliascope.evaluation.scores import Scores
 from gliascope.splits.split import Split
 
-NAME = "predictions.parquet"
-SLICE = ["fold_name", "path", "index", "pixel_hash"]  # what tells the rows of one protocol apart
-KNOWN = ["source", "modality", "plane", "format"]  # what results are shown apart by
-FACTS = ["protocol", "fold_name", "path", "index", *KNOWN, "study", "pixel_hash", "group", "label"]
-PREFIX = "p_"
+PREDICTIONS_FILE = "predictions.parquet"
+SLICE_KEY = ["fold_name", "path", "index", "pixel_hash"]  # identifies a row within one protocol
+SUBGROUP_COLUMNS = [
+    "source",
+    "modality",
+    "plane",
+    "format",
+]  # the report has figures for each of their values
+COLUMNS = [
+    "protocol", "fold_name", "path", "index", *SUBGROUP_COLUMNS, "study", "pixel_hash", "group", "label",
+]  # fmt: skip
+PROBABILITY_PREFIX = "p_"
 
 
 def prediction_rows(split: Split, catalog: Catalog, scores: Scores) -> pl.DataFrame:
-    """A row for each test slice of a split, in its order: FACTS, and a probability a class."""
+    """Return a row for each test slice of a split, in its order.
+
+    Parameters
+    ----------
+    split
+        The split whose test slices were scored.
+    catalog
+        The catalogue of the split.
+    scores
+        The probabilities, in the order of the test slices.
+
+    Returns
+    -------
+    polars.DataFrame
+        COLUMNS, and one column of probabilities for each class.
+    """
     columns = [
-        pl.Series(PREFIX + name, scores.probabilities[:, number])
+        pl.Series(PROBABILITY_PREFIX + name, scores.probabilities[:, number])
         for number, name in enumerate(scores.classes)
     ]
     key = ["source", "path", "index"]
     studies = study_keys(catalog.frame)
-    known = catalog.frame.select(key + KNOWN[1:]).with_columns(studies).unique(key)
+    known = catalog.frame.select(key + SUBGROUP_COLUMNS[1:]).with_columns(studies).unique(key)
     test = split.subset("test").join(known, on=key, how="left", maintain_order="left")
-    return test.select(FACTS).with_columns(columns)
+    return test.select(COLUMNS).with_columns(columns)
 
 
 def write_predictions(rows: pl.DataFrame, folder: Path) -> None:
-    """Write the rows of all protocols and rounds, of `prediction_rows`, into one file, atomically."""
-    write_table(rows, folder / NAME)
+    """Write the rows of all protocols and folds into one file, atomically."""
+    write_table(rows, folder / PREDICTIONS_FILE)
 
 
 def load_predictions(folder: Path) -> pl.DataFrame:
-    """Read what `write_predictions` wrote. Raises GliascopeError where it is missing or something else."""
-    return read_table(folder / NAME, FACTS, "evaluate")
+    """Read predictions.parquet. Raises GliascopeError if the file is missing or is not such a table."""
+    return read_table(folder / PREDICTIONS_FILE, COLUMNS, "evaluate")
 
 
 def to_scores(frame: pl.DataFrame) -> Scores:
-    """The Scores of rows of one protocol, a model each round. Raises ValueError where they are damaged."""
-    columns = [name for name in frame.columns if name.startswith(PREFIX) and not frame[name].is_null().all()]
-    classes = tuple(name.removeprefix(PREFIX) for name in columns)
+    """Convert the rows of one protocol to Scores, a model for each fold. Raises ValueError if damaged."""
+    columns = [
+        name
+        for name in frame.columns
+        if name.startswith(PROBABILITY_PREFIX) and not frame[name].is_null().all()
+    ]
+    classes = tuple(name.removeprefix(PROBABILITY_PREFIX) for name in columns)
     labels = frame["label"].replace_strict(
         list(classes), range(len(classes)), default=-1, return_dtype=pl.Int64
     )

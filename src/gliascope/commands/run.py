@@ -1,4 +1,4 @@
-"""Folders of slices to a report and a Bundle."""
+"""Run all steps: from folders of slices to a report and a bundle."""
 
 import hashlib
 import json
@@ -54,84 +54,85 @@ def run(
     executor: Executor | None = None,
     patient_folders: bool = True,
 ) -> list[Run]:
-    """Scan, audit, split, store, train, calibrate, evaluate and bundle into `folder`.
+    """Scan, audit, split, store, train, calibrate, evaluate and bundle into one folder.
 
-    After an interruption the same call goes on: files, slices, activations and epochs that are done are
-    found. The bundle is of the first protocol's (first) run.
+    After an interruption, the same call continues from the files, slices, activations and epochs that are
+    done. The bundle holds the first run of the first protocol.
 
     Parameters
     ----------
     sources, labels, groups, patient_folders
         As in `scan`.
-    folder : Path
-        Where everything goes; not inside a source.
-    recipe : Recipe
-        What is trained.
+    folder
+        Where everything is written; not inside a source.
+    recipe
+        The recipe that is trained.
     protocols, seed, validation, repeats
         As in `split`.
-    decisions : Path, optional
+    decisions
         The audit's decisions.csv, as the user edited it.
     devices, cache
         As in `train`.
-    limit : int, optional
-        As in `Catalog.sample`, for a trial.
-    executor : Executor, optional
-        Who reads files and trains, as in `scan` and `train`.
+    limit
+        As in `Catalog.sample_slices`, for a trial.
+    executor
+        The executor that reads files and trains, as in `scan` and `train`.
 
     Returns
     -------
-    list[Run]
-        As `train`.
+    list of Run
+        The finished runs, as `train` returns them.
 
     Raises
     ------
     GliascopeError
-        For whatever the steps cannot do, as far as can be told before the first slice is read.
+        If a step cannot be done. Whatever can be checked by names and settings alone is checked before the
+        first slice is read.
     BusyError
-        Where another process is in `folder`.
+        If another process works in `folder`.
     """
     from gliascope.models.backbones import complete_recipe
 
-    _check_place(sources, folder)
+    _check_folder(sources, folder)
     decided = Decisions.load(decisions) if decisions else None
-    classes = check_sources(sources, protocols, labels, groups, decided)
+    classes = check_sources(sources, protocols, labels_file=labels, groups=groups, decisions=decided)
     recipe = complete_recipe(recipe)
     _check_recipe(recipe, classes, folder, devices)
-    with folder_lock(folder) as kept, folder_lock(folder / AUDIT):
+    with folder_lock(folder) as resume_folder, folder_lock(folder / AUDIT):
         catalog = scan(
             sources,
             labels=labels,
             groups=groups,
-            resume_folder=kept,
+            resume_folder=resume_folder,
             executor=executor,
             patient_folders=patient_folders,
         )
         if limit is not None:
             catalog = catalog.sample_slices(limit)
-        found = _audited(catalog, kept)
+        audited = _audit(catalog, resume_folder)
         splits = split(
             catalog,
             protocols,
             seed=seed,
-            audit=found,
+            audit=audited,
             decisions=decided,
             validation_share=validation,
             repeats=repeats,
         )
         own = [one.for_task(recipe.task) for one in splits]
-        _refuse_others(recipe, own, folder / RUN)
+        _check_existing_runs(recipe, own, folder / RUN)
         check_training(recipe, own, folder / RUN, devices)
-        _write(catalog, found, splits, folder)
+        _write(catalog, audited, splits, folder)
         images, own = store_splits(catalog.frame, own, recipe.preprocessing, executor)
         runs = train(recipe, own, images, folder / RUN, devices=devices, cache=cache, executor=executor)
         calibrate_runs(runs, images, own, executor=executor)
-        evaluate(runs, catalog, own, images, folder=folder, audit=found)
+        evaluate(runs, catalog, own, images, folder=folder, audit=audited)
         bundle(runs[0], folder / "report.json", folder / "bundle")
     return runs
 
 
-def _check_place(sources: Sequence[Path], folder: Path) -> None:
-    """Raise RunError where several processes would do the same, or results would be taken for slices."""
+def _check_folder(sources: Sequence[Path], folder: Path) -> None:
+    """Raise RunError under torchrun, or if the folder lies inside a source."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
             "torchrun would do all of `run` in every process; give it `gliascope train`, or use --devices"
@@ -139,14 +140,15 @@ def _check_place(sources: Sequence[Path], folder: Path) -> None:
     for source in sources:
         if isinstance(source, Path) and folder.resolve().is_relative_to(source.resolve()):
             raise RunError(
-                f"{folder}: lies in {source}, so results would be taken for slices; choose another"
+                f"{folder}: lies in {source}, so results would be taken for slices; choose another folder"
             )
 
 
 def _check_recipe(recipe: Recipe, classes: int, folder: Path, devices: int) -> None:
-    """Raise for a folder or cache that cannot be written, another recipe's run, a recipe that cannot train.
+    """Check before the first slice is read that a recipe can be trained into a folder.
 
-    classes: how many the folders of slices name.
+    Raises a GliascopeError if folder or cache cannot be written, the folder holds a run of another recipe, or
+    the recipe cannot be trained. `classes` is the number of classes that the source folders name.
     """
     from gliascope.training.checks import check_trainable
 
@@ -154,41 +156,41 @@ def _check_recipe(recipe: Recipe, classes: int, folder: Path, devices: int) -> N
     check_writable(folder)
     check_catalog_replaceable(folder / CATALOG)
     if (folder / RUN / "run.json").exists():
-        there = Run.load(folder / RUN)
-        there.check_inputs(recipe, there.record.split)
+        existing = Run.load(folder / RUN)
+        existing.check_inputs(recipe, existing.record.split)
     check_trainable(recipe, 2 if recipe.task == "binary" else max(2, classes), devices)
 
 
-def _refuse_others(recipe: Recipe, splits: Sequence[Split], folder: Path) -> None:
-    """Raise RunError for a run that is in the way, before anything is written."""
-    for place, first in run_folders(splits, folder).items():
-        if (place / "run.json").exists():
-            Run.load(place).check_inputs(recipe, first.training_hash)
+def _check_existing_runs(recipe: Recipe, splits: Sequence[Split], folder: Path) -> None:
+    """Raise RunError before anything is written if a folder holds a run of another recipe or split."""
+    for run_folder, first in run_folders(splits, folder).items():
+        if (run_folder / "run.json").exists():
+            Run.load(run_folder).check_inputs(recipe, first.training_hash)
 
 
-def _write(catalog: Catalog, found: Audit, splits: Sequence[Split], folder: Path) -> None:
-    """Write what came of the slices so far, for people and for the other commands."""
+def _write(catalog: Catalog, audited: Audit, splits: Sequence[Split], folder: Path) -> None:
+    """Write catalogue, audit and splits, for people and for the other commands."""
     catalog.write(folder / CATALOG)
-    write_audit(found, catalog, folder / AUDIT)
+    write_audit(audited, catalog, folder / AUDIT)
     write_splits(splits, folder / "split.parquet")
     if catalog.excluded.height:
-        note(f"{catalog.excluded.height} files set aside, see {side_files(folder / CATALOG)[1]}")
+        note(f"{catalog.excluded.height} files excluded, see {side_files(folder / CATALOG)[1]}")
 
 
-def _audited(catalog: Catalog, kept: Path) -> Audit:
-    """Audit a catalogue, or find what an interrupted call has found in it."""
+def _audit(catalog: Catalog, resume_folder: Path) -> Audit:
+    """Audit a catalogue, or load the audit that an interrupted call finished."""
     settings: dict[str, Any] = {"threshold": THRESHOLD, "check_labels": False}
-    # Thumbnails follow from the pixels' hashes, and from the version, like all that is found in them.
+    # The catalogue without its thumbnails is enough: these follow from the pixel hashes and the version.
     facts = json.dumps([__version__, settings]) + catalog.frame.write_csv()
-    place = kept / f"audit-{hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()}"
-    if not place.exists():
-        with atomic_folder(place) as temporary:
+    folder = resume_folder / f"audit-{hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()}"
+    if not folder.exists():
+        with atomic_folder(folder) as temporary:
             audit(catalog, **settings).write(temporary)
-    return Audit.load(place)
+    return Audit.load(folder)
 
 
 def demo(folder: Path) -> None:
-    """Run `quick` on phantoms made for the purpose."""
+    """Make synthetic slices and run the recipe `quick` on them."""
     phantoms = folder / "phantoms"
     if not phantoms.exists():
         write_phantoms(phantoms, DEMO_PER_CLASS)

@@ -1,4 +1,4 @@
-"""Which splits a finished run was trained on."""
+"""Find the splits that a finished run was trained on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,23 +10,43 @@ from gliascope.splits.split import Split, load_splits
 from gliascope.store.store_splits import store_splits
 
 
-def served(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Split]:
-    """Of some splits, all that the run's training serves, without the slices that were gone at that time.
+def splits_of_run(trained: Run, splits: Sequence[Split], catalog: Catalog) -> list[Split]:
+    """Return those splits that the run was trained on.
 
-    Raises RunError where that is none.
+    Slices that could not be read when the run was trained are removed, as `train` did.
+
+    Parameters
+    ----------
+    trained
+        A run.
+    splits
+        Splits to choose from.
+    catalog
+        The catalogue of the splits.
+
+    Raises
+    ------
+    RunError
+        If the run was trained on none of the splits.
     """
     own = _of_training(trained, splits)
     if not own:
         _, left = store_splits(catalog.frame, splits, trained.recipe.preprocessing)
         own = _of_training(trained, left)
     if not own:
-        raise RunError(f"{trained.folder}: was trained on another split; name its own by --split")
+        raise RunError(
+            f"{trained.folder}: was trained on another split; name the split of this run by --split"
+        )
     return own
 
 
-def served_by_protocol(trained: Run, split: Path | None, catalog: Catalog) -> list[Split]:
-    """The first of each protocol, from the split that is named or else beside the run."""
-    own = served(trained, load_splits(trained.input_path("split.parquet", split)), catalog)
+def first_splits_of_run(trained: Run, split: Path | None, catalog: Catalog) -> list[Split]:
+    """Return the first split of each protocol that the run was trained on.
+
+    The splits are read from the file `split`, by default from split.parquet beside the run. Raises RunError
+    if there is none.
+    """
+    own = splits_of_run(trained, load_splits(trained.input_path("split.parquet", split)), catalog)
     return list({one.protocol: one for one in reversed(own)}.values())[::-1]
 
 

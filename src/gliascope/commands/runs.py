@@ -1,4 +1,4 @@
-"""Runs below a folder, and what their reports say of them."""
+"""List the runs below a folder, with the results of their reports."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from gliascope.runtime.progress import note
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A run in the list. accuracy: of its report, over all folds of its protocol."""
+class RunEntry:
+    """A run in the list; the accuracy is that of its report, over all folds of its protocol."""
 
     trained: Run
     finished: bool
-    chosen: int | None  # epoch, from 1
+    chosen_epoch: int | None  # epoch, from 1
     val_accuracy: float | None
     accuracy: Estimate | None
     seconds: float | None
 
 
-SORTS: dict[str, Callable[[Entry], Any]] = {
+SORT_KEYS: dict[str, Callable[[RunEntry], Any]] = {
     "date": lambda entry: entry.trained.record.started or "",
     "accuracy": lambda entry: -(entry.accuracy.value or 0.0) if entry.accuracy else 1,
     "val_accuracy": lambda entry: 1 if entry.val_accuracy is None else -entry.val_accuracy,
@@ -36,13 +36,13 @@ SORTS: dict[str, Callable[[Entry], Any]] = {
 }
 
 
-def list_runs(folder: Path, sort: str = "date") -> list[Entry]:
-    """Every run below `folder`, the oldest, best, fastest … first. Damaged ones are named and left out.
+def list_runs(folder: Path, sort: str = "date") -> list[RunEntry]:
+    """List every run below a folder, sorted by one of SORT_KEYS; damaged runs are skipped with a note.
 
-    Raises RunError where there is none, or for an order that is not in SORTS.
+    Raises RunError if there is no run, or `sort` is not one of SORT_KEYS.
     """
-    if sort not in SORTS:
-        raise RunError(f"--sort {sort}: choose from {', '.join(SORTS)}")
+    if sort not in SORT_KEYS:
+        raise RunError(f"--sort {sort}: choose from {', '.join(SORT_KEYS)}")
     entries = []
     for path in sorted(folder.rglob("run.json")):
         if path.parent.parent.name == "members":  # of an ensemble, which is a run itself
@@ -52,18 +52,18 @@ def list_runs(folder: Path, sort: str = "date") -> list[Entry]:
         except RunError as error:
             note(str(error))
     if not entries:
-        raise RunError(f"{folder}: no run below it; make one with `gliascope run` or `train`")
-    return sorted(entries, key=SORTS[sort])
+        raise RunError(f"{folder}: no run in this folder or below; make one with `gliascope run` or `train`")
+    return sorted(entries, key=SORT_KEYS[sort])
 
 
-def reported(trained: Run) -> ProtocolReport | None:
-    """What a report beside the run, or in its folder, says of its protocol; None without one."""
+def protocol_report_of(trained: Run) -> ProtocolReport | None:
+    """Return the results of a run's protocol from the report in or beside its folder, or None."""
     recipe = yaml.safe_dump(trained.recipe.model_dump(mode="json"), sort_keys=False)
-    for place in (trained.folder, trained.folder.parent):
-        if not (place / Report.file).exists():
+    for folder in (trained.folder, trained.folder.parent):
+        if not (folder / Report.file).exists():
             continue
         try:
-            report = Report.load(place / Report.file)
+            report = Report.load(folder / Report.file)
         except ReportError as error:
             note(str(error))
             continue
@@ -72,13 +72,13 @@ def reported(trained: Run) -> ProtocolReport | None:
     return None
 
 
-def _entry(trained: Run) -> Entry:
+def _entry(trained: Run) -> RunEntry:
     results = trained.record.results
     finished = results is not None and trained.model.exists()
     history = trained.history() if (trained.folder / "metrics.csv").exists() else []
     chosen = results.chosen_row if results else None
-    report = reported(trained) if finished else None
-    return Entry(
+    report = protocol_report_of(trained) if finished else None
+    return RunEntry(
         trained,
         finished,
         None if chosen is None else chosen + 1,

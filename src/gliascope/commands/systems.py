@@ -1,4 +1,4 @@
-"""The table of what `reproduce` trains, and what was published of it."""
+"""The table of published systems, systems.yaml: recipes, data and published numbers."""
 
 from importlib import resources
 from pathlib import Path
@@ -11,53 +11,56 @@ from gliascope.errors import LayoutError
 from gliascope.reports.reproduction import Quantity
 
 
-class _Part(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Published(_Part):
-    """A number that a system said of itself, and which of ours stands beside it."""
+class PublishedResult(_FrozenModel):
+    """A number that the authors of a system published, and which of our numbers is compared with it."""
 
-    what: str
-    of: Quantity
+    name: str
+    quantity: Quantity
     value: float
-    more: bool = Field(default=False, description="the value is a lower bound")
-    protocol: str | None = Field(default=None, description="of a test number; None: the first")
-    epoch: Literal["first", "chosen", "last"] = Field(default="chosen", description="of a training number")
+    lower_bound: bool = Field(default=False, description="the value is a lower bound")
+    protocol: str | None = Field(default=None, description="protocol of a test figure; None for the first")
+    epoch: Literal["first", "chosen", "last"] = Field(
+        default="chosen", description="epoch of a training figure"
+    )
     note: str = ""
 
 
-class Entry(_Part):
-    """One recipe on the slices it is judged by."""
+class RecipeEntry(_FrozenModel):
+    """One recipe with the slices that it is trained and tested on."""
 
     recipe: str
     sources: tuple[tuple[str, ...], ...]
     protocols: tuple[str, ...] = Field(min_length=1)
     validation: float = 0.1
     labels: dict[str, str] = {}
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedResult, ...] = ()
 
     def folders(self, data: Path) -> list[Path]:
-        """The sources below `data`. Raises LayoutError where one is missing, naming what it may be called."""
-        found = []
+        """Return the source folders in `data`. Raises LayoutError if one of them is missing."""
+        folders = []
         for names in self.sources:
             folder = next((data / name for name in names if (data / name).is_dir()), None)
             if folder is None:
                 raise LayoutError(
-                    f"{data}: holds no folder {' or '.join(names)}; fetch it, or leave {self.recipe} out"
+                    f"{data}: holds no folder {' or '.join(names)}; fetch the set, or leave {self.recipe} "
+                    "out of --recipes"
                 )
-            found.append(folder)
-        return found
+            folders.append(folder)
+        return folders
 
 
-class System(_Part):
-    """A published system, or the house's own."""
+class System(_FrozenModel):
+    """A published system, or Gliascope itself, with its recipes."""
 
     title: str
-    recipes: tuple[Entry, ...]
+    recipes: tuple[RecipeEntry, ...]
 
 
 def load_systems() -> list[System]:
-    """The table, in order."""
+    """Read systems.yaml."""
     text = resources.files("gliascope.commands").joinpath("systems.yaml").read_text(encoding="utf-8")
     return [System.model_validate(entry) for entry in yaml.safe_load(text)["systems"]]

@@ -1,4 +1,4 @@
-"""Runs told to MLflow."""
+"""Log runs to an MLflow store."""
 
 import hashlib
 import os
@@ -8,36 +8,49 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gliascope.commands.runs import reported
+from gliascope.commands.runs import protocol_report_of
 from gliascope.errors import GliascopeError
 from gliascope.evaluation.estimate import Estimate
 from gliascope.recipes.run import Run
 
 EXPERIMENT, TAG = "gliascope", "gliascope.run"
-_BATCH = 100  # parameters that MLflow takes at once
+_BATCH = 100  # the most parameters that MLflow takes in one call
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 def check_mlflow(uri: str) -> None:
-    """Raise GliascopeError, before the long work, where MLflow is not installed or `uri` does not answer."""
+    """Raise GliascopeError before the long work if MLflow is missing or the store does not respond."""
     if find_spec("mlflow") is None:
         raise GliascopeError("--mlflow needs MLflow: pip install 'gliascope[mlflow]'")
-    if not uri:  # to MLflow, a file in the current folder
+    if not uri:  # MLflow would take this for a file in the current folder
         raise GliascopeError(
-            "--mlflow: expected the address of a store but got none; leave it out, or name one"
+            "--mlflow: expected the address of a store but got none; give an address, or leave --mlflow out"
         )
-    with _impatient(), _told(uri):
+    with _short_timeouts(), _store_errors(uri):
         _experiment(uri)
 
 
 def track(uri: str, runs: Sequence[Run], out: Path | None = None) -> None:
-    """Log recipes as parameters, epochs and test results as metrics, and files, into an MLflow store.
+    """Log runs into an MLflow store: recipes as parameters, epochs and test results as metrics, and files.
 
-    Artifacts are each run's model and, of the first, report and bundle in `out`. A run that is there already,
-    told by what it was made from, is not logged again; one that an interruption left half logged is gone on
-    with. Raises GliascopeError where the store cannot be used any more: what was trained is kept.
+    A run that is in the store already is not logged again, and a run that was interrupted while it was logged
+    is completed.
+
+    Parameters
+    ----------
+    uri
+        Address of the store.
+    runs
+        Finished runs. The model of each is logged as an artifact.
+    out
+        The folder whose report and bundle are logged as artifacts of the first run.
+
+    Raises
+    ------
+    GliascopeError
+        If the store cannot be used any more. The trained runs stay as they are.
     """
-    with _told(uri):
+    with _store_errors(uri):
         client, experiment = _experiment(uri)
         for number, trained in enumerate(runs):
             reports = [out / "report.html", out / "report.json", out / "bundle"] if out and not number else []
@@ -45,7 +58,7 @@ def track(uri: str, runs: Sequence[Run], out: Path | None = None) -> None:
 
 
 def _experiment(uri: str) -> tuple[Any, str]:
-    """A client of the store, and the number of our experiment, which is made where it is not there yet."""
+    """Return a client of the store and the id of the experiment, which is made if it is missing."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -54,12 +67,12 @@ def _experiment(uri: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """What keeps a store from being used, in one line. Databases and servers raise each their own kinds."""
+def _store_errors(uri: str) -> Iterator[None]:
+    """Turn any error into a GliascopeError of one line; each kind of store has its own errors."""
     try:
         yield
     except ModuleNotFoundError as error:
-        remedy = f"it needs the module {error.name}, the driver of that database: install it"
+        remedy = f"install the module {error.name}, the driver of that database"
         raise GliascopeError(f"--mlflow {uri}: {remedy}, or choose another store") from None
     except GliascopeError:
         raise
@@ -71,8 +84,8 @@ def _told(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """By default MLflow asks a server that does not answer for four minutes."""
+def _short_timeouts() -> Iterator[None]:
+    """Shorten MLflow's timeouts: by default it asks a server that does not respond for four minutes."""
     before = {name: os.environ.get(name) for name in _PATIENCE}
     os.environ.update({name: before[name] or value for name, value in _PATIENCE.items()})
     try:
@@ -84,6 +97,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _log(client: Any, experiment: str, trained: Run, files: Sequence[Path]) -> None:
+    """Log one run, unless the store has it already."""
     made_from = f"{trained.recipe.model_dump_json()} {trained.record.split} {trained.record.started}"
     key = hashlib.blake2b(made_from.encode(), digest_size=10).hexdigest()
     same = client.search_runs([experiment], f"tags.`{TAG}` = '{key}'")
@@ -104,7 +118,7 @@ def _log(client: Any, experiment: str, trained: Run, files: Sequence[Path]) -> N
 
 
 def _flat(value: Any, name: str = "") -> list[Any]:
-    """Leaves of a recipe as MLflow's parameters, named like `--set` names them."""
+    """Return the leaves of a recipe as MLflow parameters, with the names that `--set` takes."""
     from mlflow.entities import Param
 
     if isinstance(value, dict | list) and value:
@@ -114,21 +128,21 @@ def _flat(value: Any, name: str = "") -> list[Any]:
 
 
 def _metrics(trained: Run) -> list[Any]:
-    """Figures of every epoch, and what came of the run."""
+    """Return the figures of every epoch and the final results as MLflow metrics."""
     from mlflow.entities import Metric
 
     results = trained.record.results
     assert results is not None  # noqa: S101 (it is finished)
-    found: list[tuple[str, float, int]] = []
+    values: list[tuple[str, float, int]] = []
     for epoch, row in enumerate(trained.history(), start=1):
         figures = row.model_dump(exclude={"stage", "epoch"}, exclude_none=True)
-        found += [(key, value, epoch) for key, value in figures.items()]
+        values += [(key, value, epoch) for key, value in figures.items()]
     final = {"training_seconds": results.seconds, "parameters": float(results.parameters)}
     if results.chosen_row is not None:
         final["chosen_epoch"] = float(results.chosen_row + 1)
-    for key, number in reported(trained) or ():
+    for key, number in protocol_report_of(trained) or ():
         if isinstance(number, Estimate):
             ends = {"": number.value, "_low": number.low, "_high": number.high}
             final |= {f"test_{key}{end}": value for end, value in ends.items() if value is not None}
-    found += [(key, value, 0) for key, value in final.items()]
-    return [Metric(key, value, 0, step) for key, value, step in found]
+    values += [(key, value, 0) for key, value in final.items()]
+    return [Metric(key, value, 0, step) for key, value, step in values]

@@ -1,4 +1,7 @@
-"""Recipe + Space + Splits in, a study and its best recipe out. What tests or calibrates is never loaded."""
+"""Search for better settings of a recipe by validation alone.
+
+Slices that test or calibrate are never loaded.
+"""
 
 import hashlib
 import json
@@ -12,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gliascope.commands.tune_study import (
-    completed,
-    drawn_values,
-    ended,
+    completed_trials,
+    field_values,
+    finished_trials,
     is_running,
     open_study,
-    revive,
+    requeue_dead_trials,
     seed_sampler,
     write_study,
 )
@@ -47,36 +50,52 @@ if TYPE_CHECKING:
 
     from gliascope.training.history import Epoch
 
-KEY = ["source", "path", "index"]
+SLICE_KEY = ["source", "path", "index"]
 Stores = Callable[[Preprocessing], tuple[Store, list[Split]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What all trials have in common. rounds: splits as `untested`; slices: of the catalogue."""
+class TuningJob:
+    """What all trials have in common.
+
+    Parameters
+    ----------
+    name, overrides
+        The recipe, and KEY=VALUE settings for it.
+    space
+        The fields that are searched.
+    splits
+        Splits without test slices, as `without_test_slices` returns them. Each trial trains on each of them.
+    slices
+        Rows of the catalogue that the splits use.
+    folder
+        Where the study is written.
+    cache
+        Whether outputs of frozen layers are kept on disk.
+    """
 
     name: str
     overrides: Sequence[str]
     space: SearchSpace
-    rounds: Sequence[Split]
+    splits: Sequence[Split]
     slices: pl.DataFrame
     folder: Path
     cache: bool
 
     def recipe(self, values: Mapping[str, object]) -> Recipe:
-        """The recipe with these fields. Raises RecipeError where they do not go together."""
+        """Return the recipe with these values. Raises RecipeError if the values contradict each other."""
         return load_recipe(self.name, [*self.overrides, *(override_text(*item) for item in values.items())])
 
-    def place(self, values: Mapping[str, object]) -> Path:
-        """Folder of a trial, named by what it is: one that was interrupted is taken up by another number."""
+    def trial_folder(self, values: Mapping[str, object]) -> Path:
+        """Return the folder of a trial, named by its values, so that a repeated trial continues there."""
         name = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
         return self.folder / "trials" / name
 
     @property
     def identity(self) -> str:
-        """What a study must be of to be gone on with."""
+        """Text that must be the same for a study to be continued."""
         own = [part.model_dump(mode="json") for part in (self.recipe({}), self.space)]
-        return json.dumps([*own, *(split.training_hash for split in self.rounds)], sort_keys=True)
+        return json.dumps([*own, *(split.training_hash for split in self.splits)], sort_keys=True)
 
 
 def tune(
@@ -92,16 +111,47 @@ def tune(
     cache: bool = True,
     executor: Executor | None = None,
 ) -> None:
-    """Search `space` for the values with which recipe `name` does best in validation, for `trials` trials.
+    """Search for the values of recipe fields that give the best validation result.
 
-    Each trains on the training part of every round in `splits`, which are of one protocol, and is judged by
-    the mean over those of their validation slices that choose; the others are left to calibrate what is
-    trained by the best recipe, which says that it is tuned. The first is the recipe as it stands, where the
-    space holds it. What does worse than the median of the trials before is pruned. `folder` gets study.db
-    (Optuna's own, in SQLite), best.yaml, tune.html and tune.json. After an interruption the same call goes
-    on; several at once share the work, as do workers, who need `folder` and the cache under the same paths.
-    Raises RecipeError for a space that does not fit the recipe, SplitError as `untested`, RunError where
-    `folder` holds another study, GliascopeError where no trial comes to its end.
+    Each trial trains on the training subset of every split, and its value is the mean over the splits of the
+    objective on the validation slices that choose. The validation slices that calibrate are not used. The
+    first trial is the unchanged recipe, if the space contains it. Trials worse than the median of earlier
+    trials are pruned. The folder gets study.db (SQLite, written by Optuna), best.yaml, tune.html and
+    tune.json. After an interruption the same call continues, and several calls at once share the work.
+
+    Parameters
+    ----------
+    name
+        Name of the recipe, or its YAML file.
+    overrides
+        KEY=VALUE settings for the recipe.
+    space
+        The fields to search, with their ranges or choices.
+    catalog
+        The catalogue of the splits.
+    splits
+        Splits of one protocol.
+    folder
+        Where the study is written.
+    trials
+        Number of trials in all, including those of earlier calls.
+    seed
+        Seed of the search.
+    cache
+        Whether outputs of frozen layers are kept on disk.
+    executor
+        The executor that runs trials, which needs `folder` and the cache under the same paths.
+
+    Raises
+    ------
+    RecipeError
+        If the space does not fit the recipe.
+    SplitError
+        If tuning would see test slices; see `without_test_slices`.
+    RunError
+        If `folder` holds another study.
+    GliascopeError
+        If no trial is completed.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise RunError(
@@ -113,15 +163,16 @@ def tune(
     base = load_recipe(name, overrides)
     if base.watch_test:
         raise RecipeError(
-            f"{name}: watches the test part, which tuning never sees; add --set watch_test=false"
+            f"{name}: watches the test subset, which tuning never sees; add --set watch_test=false"
         )
     check_cache()
     check_writable(folder)
-    rounds = untested([split.for_task(base.task) for split in splits])
-    used = pl.concat([split.frame.select(KEY) for split in rounds]).unique()
-    slices = catalog.frame.join(used, on=KEY, how="semi", maintain_order="left")
-    job = Job(name, overrides, space, rounds, slices, folder, cache and not space.remakes_activations)
-    check_trainable(base, len(rounds[0].classes))
+    trial_splits = without_test_slices([split.for_task(base.task) for split in splits])
+    used = pl.concat([split.frame.select(SLICE_KEY) for split in trial_splits]).unique()
+    slices = catalog.frame.join(used, on=SLICE_KEY, how="semi", maintain_order="left")
+    keep_activations = cache and not space.remakes_activations
+    job = TuningJob(name, overrides, space, trial_splits, slices, folder, keep_activations)
+    check_trainable(base, len(trial_splits[0].classes))
     study = open_study(folder, space, job.identity)
     if not study.trials:
         _enqueue(study, space, base)
@@ -131,69 +182,72 @@ def tune(
             search(0)
         else:
             list(map_in_order(executor.wrap(search), range(executor.count), executor))
-    finally:  # an interruption shows what there is
+    finally:  # after an interruption, the page shows the trials so far
         _write(study, job)
         remove_stale_locks(
             job.folder.glob("trials/*")
         )  # killed in the instant after its end, a trial is left locked
-    if not completed(study):
+    if not completed_trials(study):
         reason = study.trials[0].user_attrs.get("why", "all were pruned")
         raise GliascopeError(f"{folder}: no trial came to its end; the first: {reason}")
 
 
-def untested(splits: Sequence[Split]) -> list[Split]:
-    """Different trainings, without their test parts and the validation slices that calibrate.
+def without_test_slices(splits: Sequence[Split]) -> list[Split]:
+    """Return the different trainings, without test slices and without the validation slices that calibrate.
 
-    Raises SplitError where one tests what another trains on: then tuning would see its test slices.
+    Raises SplitError if one split tests slices that another one trains on, so that tuning would see test
+    slices.
     """
-    rounds = list({split.training_hash: split for split in reversed(splits)}.values())[::-1]
-    frame = pl.concat([split.frame.select(*KEY, "subset") for split in rounds])
+    different = list({split.training_hash: split for split in reversed(splits)}.values())[::-1]
+    frame = pl.concat([split.frame.select(*SLICE_KEY, "subset") for split in different])
     tests, seen = frame.filter(subset="test"), frame.filter(pl.col("subset") != "test")
-    if len(rounds) > 1 and tests.join(seen, on=KEY, how="semi").height:
+    if len(different) > 1 and tests.join(seen, on=SLICE_KEY, how="semi").height:
         raise SplitError(
-            f"protocol {rounds[0].protocol!r} tests in one round what trains another, so tuning would see its"
-            " test slices; tune on official-clean, by --repeats on several validation parts, or on grouped"
+            f"protocol {different[0].protocol!r} tests in one fold slices that train another, so tuning "
+            "would see test slices; tune on grouped, or on official-clean with --repeats for several "
+            "validation subsets"
         )
-    frames = [exclude_calibrating(split.frame, selects=True) for split in rounds]
+    frames = [exclude_calibrating(split.frame, selects=True) for split in different]
     return [Split(frame.filter(pl.col("subset") != "test")) for frame in frames]
 
 
-def _search(worker: int, job: Job, trials: int, seed: int) -> None:
-    """What one of several workers does, or the only one, until there are enough trials."""
+def _search(worker: int, job: TuningJob, trials: int, seed: int) -> None:
+    """Run trials, as one of several workers or the only one, until there are enough."""
     from gliascope.training.environment import keep_freed_memory
 
     keep_freed_memory()
     study = open_study(job.folder, job.space, job.identity)
-    # Trials of one preprocessing share its store, and agree on which slices are lost.
-    stores = cache(partial(store_splits, job.slices, job.rounds))
-    while len(ended(study)) < trials:
-        revive(study, job.space, job.place)
+    # Trials with the same preprocessing share one store, and so lose the same unreadable slices.
+    stores = cache(partial(store_splits, job.slices, job.splits))
+    while len(finished_trials(study)) < trials:
+        requeue_dead_trials(study, job.space, job.trial_folder)
         seed_sampler(study, seed + 7919 * worker)
         _try(study, job, stores)
 
 
 def _enqueue(study: "Study", space: SearchSpace, base: Recipe) -> None:
     if (values := space.values_of(base)) is None:
-        note("the recipe as it stands lies outside the space, so no trial shows it")
+        note("the unchanged recipe lies outside the space, so no trial shows its result")
     else:
         study.enqueue_trial(values)
 
 
-def _try(study: "Study", job: Job, stores: Stores) -> None:
-    """One trial: its value is the mean over the rounds of what validation says.
+def _try(study: "Study", job: TuningJob, stores: Stores) -> None:
+    """Run one trial.
 
-    It is told while its folder is held: a trial whose folder nobody holds is taken for dead.
+    Its result is reported to the study while its folder is locked, because another worker takes a running
+    trial with an unlocked folder for dead.
     """
     import optuna
 
     trial = study.ask()
-    drawn = {key: _draw(trial, key, job.space) for key in job.space.fields}
-    with folder_lock(job.place(drawn), wait=True):  # of a worker that drew the same
+    values = {key: _draw(trial, key, job.space) for key in job.space.fields}
+    with folder_lock(job.trial_folder(values), wait=True):  # for a worker that drew the same values
         if not is_running(study, trial.number):
-            return  # SQLite gave two workers the same one, or another took this one for dead just before
+            return  # SQLite gave two workers the same trial, or another worker just took this one for dead
         try:
-            same = next((one for one in completed(study) if one.params == trial.params), None)
-            value = same.values[0] if same else _train(trial, job, drawn, stores)
+            same = next((one for one in completed_trials(study) if one.params == trial.params), None)
+            value = same.values[0] if same else _train(trial, job, values, stores)
         except (optuna.TrialPruned, DivergedError, RecipeError, WeightsError) as error:
             if str(error):
                 trial.set_user_attr("why", str(error))
@@ -207,8 +261,9 @@ def _try(study: "Study", job: Job, stores: Stores) -> None:
 
 
 def _draw(trial: "Trial", key: str, space: SearchSpace) -> Any:
+    """Let Optuna choose the value of a field."""
     field = space.fields[key]
-    if isinstance(field, Choices):  # Optuna knows text and numbers; a choice may be a list
+    if isinstance(field, Choices):  # Optuna takes text and numbers only, but a choice may be a list
         texts = [to_yaml(value) for value in field.choices]
         return field.choices[texts.index(trial.suggest_categorical(key, texts))]
     if field.is_integer:
@@ -218,17 +273,18 @@ def _draw(trial: "Trial", key: str, space: SearchSpace) -> Any:
     return trial.suggest_float(key, field.low, field.high, step=field.step, log=field.log)
 
 
-def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> float:
+def _train(trial: "Trial", job: TuningJob, drawn: dict[str, Any], stores: Stores) -> float:
     import optuna
 
     from gliascope.models.backbones import complete_recipe
     from gliascope.training.history import chosen_epoch
     from gliascope.training.trial import train_and_validate
 
-    recipe, place = complete_recipe(job.recipe(drawn)), job.place(drawn)
-    images, rounds = stores(recipe.preprocessing)
+    """Train on every split and return the mean objective; may raise TrialPruned after any epoch."""
+    recipe, folder = complete_recipe(job.recipe(drawn)), job.trial_folder(drawn)
+    images, splits = stores(recipe.preprocessing)
     longest = sum(stage.epochs for stage in recipe.stages)
-    values: list[float] = []  # of the rounds that are done
+    values: list[float] = []  # of the splits that are done
     reported = 0
 
     def value(history: Sequence["Epoch"]) -> float:
@@ -245,28 +301,31 @@ def _train(trial: "Trial", job: Job, drawn: dict[str, Any], stores: Stores) -> f
             raise optuna.TrialPruned
 
     try:
-        for number, split in enumerate(rounds):
-            with folder_lock(place / str(number)):
-                done = train_and_validate(
-                    recipe, split, images, place / str(number), on_epoch=watch, cache=job.cache
+        for number, split in enumerate(splits):
+            with folder_lock(folder / str(number)):
+                history = train_and_validate(
+                    recipe, split, images, folder / str(number), on_epoch=watch, cache=job.cache
                 )
-            values.append(value(done))
+            values.append(value(history))
     except (optuna.TrialPruned, DivergedError):
-        _forget(place)
+        _remove_weights(folder)
         raise
-    _forget(place)
+    _remove_weights(folder)
     return sum(values) / len(values)
 
 
-def _forget(place: Path) -> None:
-    """Remove weights: a trial is judged by its figures, and only an interrupted one goes on."""
-    for weights in place.rglob("*.safetensors"):
+def _remove_weights(folder: Path) -> None:
+    """Remove the weights of a finished trial, of which only the figures are needed."""
+    for weights in folder.rglob("*.safetensors"):
         weights.unlink()
 
 
-def _write(study: "Study", job: Job) -> None:
-    if not completed(study):
+def _write(study: "Study", job: TuningJob) -> None:
+    """Write the results so far, if any trial is completed."""
+    if not completed_trials(study):
         return
-    with folder_lock(job.folder, wait=True):  # of workers beside this one
-        best = drawn_values(study.best_params, job.space)
-        write_study(study, job.space, job.rounds, job.recipe({}), job.recipe(best), job.folder)
+    with folder_lock(job.folder, wait=True):  # other workers write, too
+        best = field_values(study.best_params, job.space)
+        write_study(
+            study, job.space, job.splits, base=job.recipe({}), best=job.recipe(best), folder=job.folder
+        )

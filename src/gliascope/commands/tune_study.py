@@ -1,4 +1,4 @@
-"""What an Optuna study found, as a recipe and a page."""
+"""The Optuna study of `tune`, and its results as a recipe and a page."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 STUDY, BEST = "study.db", "best.yaml"
-_ENOUGH = 5  # complete trials, from which importances are worth a look
+_MIN_TRIALS = 5  # completed trials that importances are computed from
 
 
 def open_study(folder: Path, space: SearchSpace, identity: str) -> "Study":
-    """Make or go on with a study. Raises RunError where `folder` holds one of another identity."""
+    """Make or continue a study. Raises RunError if the folder holds a study with another identity."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
-    # Not by URL: a `?`, `%` or `{` of the folder's name would mean something else there.
+    # The path is not part of the URL, where a `?`, `%` or `{` of a folder's name has a meaning.
     connect = partial(sqlite3.connect, (folder / STUDY).resolve(), check_same_thread=False)
     study = optuna.create_study(
         storage=optuna.storages.RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect}),
@@ -49,36 +49,47 @@ def open_study(folder: Path, space: SearchSpace, identity: str) -> "Study":
     return study
 
 
-def revive(study: "Study", space: SearchSpace, place: Callable[[Mapping[str, object]], Path]) -> None:
-    """Take up trials whose worker is dead: nobody holds the folder that `place` gives their values.
+def requeue_dead_trials(
+    study: "Study", space: SearchSpace, folder_of: Callable[[Mapping[str, object]], Path]
+) -> None:
+    """Queue those running trials again whose worker is dead, so that their folder is not locked.
 
-    Not told by the time since they were heard of, as Optuna's heartbeats do: clocks jump.
+    Optuna's heartbeats would compare times instead, which fails if a clock jumps.
+
+    Parameters
+    ----------
+    study
+        The study.
+    space
+        The space that is searched.
+    folder_of
+        Function from the values of a trial to its folder.
     """
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if set(trial.params) == set(space.fields):  # else it has just begun
-            with suppress(BusyError), folder_lock(place(drawn_values(trial.params, space))):
-                if is_running(study, trial.number):  # else it has come to its end meanwhile
+        if set(trial.params) == set(space.fields):  # otherwise the trial has just begun
+            with suppress(BusyError), folder_lock(folder_of(field_values(trial.params, space))):
+                if is_running(study, trial.number):  # otherwise the trial has ended meanwhile
                     study.enqueue_trial(trial.params)
                     study.tell(trial.number, state=TrialState.FAIL)
 
 
 def is_running(study: "Study", number: int) -> bool:
-    """Whether nobody has told a trial's end."""
+    """Return whether a trial has no result yet."""
     return not study.get_trials(deepcopy=False)[number].state.is_finished()
 
 
 def seed_sampler(study: "Study", seed: int) -> None:
-    """Let what is drawn next follow from what came before, interrupted or not."""
+    """Seed the sampler by the number of trials, so that an interrupted search draws the same values."""
     import optuna
 
     living = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(living))
 
 
-def drawn_values(params: Mapping[str, TrialValue], space: SearchSpace) -> dict[str, object]:
-    """Values of the recipe's fields for Optuna's parameters, which hold a choice as text."""
+def field_values(params: Mapping[str, TrialValue], space: SearchSpace) -> dict[str, object]:
+    """Return the values of recipe fields for Optuna's parameters, which hold a choice as text."""
     values: dict[str, object] = dict(params)
     for key, drawn in params.items():
         field = space.fields[key]
@@ -87,44 +98,60 @@ def drawn_values(params: Mapping[str, TrialValue], space: SearchSpace) -> dict[s
     return values
 
 
-def completed(study: "Study") -> "list[FrozenTrial]":
-    """Trials that came to their end."""
+def completed_trials(study: "Study") -> "list[FrozenTrial]":
+    """Return the trials that ran to their end."""
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def ended(study: "Study") -> "list[FrozenTrial]":
-    """Those, and the pruned ones."""
+def finished_trials(study: "Study") -> "list[FrozenTrial]":
+    """Return the trials that were completed or pruned."""
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
 def write_study(
-    study: "Study", space: SearchSpace, rounds: Sequence[Split], base: Recipe, best: Recipe, folder: Path
+    study: "Study", space: SearchSpace, splits: Sequence[Split], *, base: Recipe, best: Recipe, folder: Path
 ) -> None:
-    """Write best.yaml, tune.html and tune.json. best: the recipe of the best trial; base: as it stands."""
-    told = f"{base.name} with what did best in validation, of {len(ended(study))} trials."
-    news = {"name": f"{base.name}-tuned", "description": told, "origin": None, "tuned": True}
-    tuned = best.model_copy(update=news)
+    """Write best.yaml, tune.html and tune.json.
+
+    Parameters
+    ----------
+    study
+        A study with at least one completed trial.
+    space
+        The space that was searched.
+    splits
+        The splits that trials were trained on.
+    base
+        The unchanged recipe.
+    best
+        The recipe of the best trial.
+    folder
+        Where the results are written.
+    """
+    description = f"{base.name} with the best validation result of {len(finished_trials(study))} trials."
+    update = {"name": f"{base.name}-tuned", "description": description, "origin": None, "tuned": True}
+    tuned = best.model_copy(update=update)
     text = yaml.safe_dump(tuned.model_dump(mode="json"), sort_keys=False)
     write_text(folder / BEST, text)
-    frame = pl.concat([split.subset("val") for split in rounds])
+    frame = pl.concat([split.subset("val") for split in splits])
     own = space.values_of(base)
     data = Tuning(
         recipe=base.name,
-        sources=tuple(rounds[0].frame["source"].unique().sort()),
+        sources=tuple(splits[0].frame["source"].unique().sort()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        protocol=rounds[0].protocol,
-        folds=len(rounds),
+        protocol=splits[0].protocol,
+        folds=len(splits),
         slices=frame.unique(["source", "path", "index"]).height,
         groups=frame["group"].n_unique(),
         objective=space.objective,
         axes=tuple(_axis(key, field) for key, field in space.fields.items()),
-        trials=tuple(_row(trial) for trial in ended(study)),
+        trials=tuple(_row(trial) for trial in finished_trials(study)),
         best=study.best_trial.number,
-        baseline=next((trial.number for trial in completed(study) if trial.params == own), None),
+        baseline=next((trial.number for trial in completed_trials(study) if trial.params == own), None),
         importances=_importances(study),
         tuned=str(folder / BEST),
     )
@@ -140,7 +167,7 @@ def _axis(key: str, field: Range | Choices) -> Axis:
 def _row(trial: "FrozenTrial") -> Trial:
     return Trial(
         number=trial.number,
-        # Of a pruned one, what it had come to.
+        # For a pruned trial, the last value that it reported.
         value=trial.values[0] if trial.values else next(reversed(trial.intermediate_values.values()), None),
         pruned=trial.state.name != "COMPLETE",
         epochs=len(trial.intermediate_values),
@@ -151,9 +178,15 @@ def _row(trial: "FrozenTrial") -> Trial:
 
 
 def _importances(study: "Study") -> dict[str, float]:
-    """Share of each field in what sets good trials apart (PED-ANOVA, Watanabe et al. 2023); empty for few."""
+    """Return the importance of each field for good trials; empty if there are too few trials.
+
+    References
+    ----------
+    Watanabe et al. (2023). PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
+    subspaces. IJCAI.
+    """
     from optuna.importance import get_param_importances
 
-    if len(completed(study)) < _ENOUGH:
+    if len(completed_trials(study)) < _MIN_TRIALS:
         return {}
     return get_param_importances(study)

@@ -1,4 +1,8 @@
-"""What the deployed Calibrator does on test slices: calibration, prediction sets, verdicts of a report."""
+"""Calibration, prediction sets and verdicts of the report, measured on test slices.
+
+In this module `pooled` are the probabilities and labels of all test slices, and `predictions` are those of
+each model (one for each fold), in the same order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,86 +21,92 @@ from gliascope.uncertainty.calibrator import VERDICTS, Assessment, Calibrator
 from gliascope.uncertainty.conformal import coverage_bounds, groups_needed
 
 METHOD = "lac"  # of the prediction sets
-CURVE = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels that coverage is drawn at
+CURVE_LEVELS = (0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # levels of the coverage curve
 
 
-def calibration(pooled: Scores, said: Sequence[ModelPredictions]) -> Calibration:
-    """Calibration errors of the answers and, where there are Judges, of what the graphs gave.
+def calibration(pooled: Scores, predictions: Sequence[ModelPredictions]) -> Calibration:
+    """Measure calibration errors, before and after calibration if the models have calibrators.
 
-    pooled: what was `said` by one model or several, in that order, and the truth.
+    Parameters
+    ----------
+    pooled
+        Probabilities and labels of all test slices.
+    predictions
+        The predictions of each model, in the same order.
     """
     before = None
-    if _calibrators(said):
-        raw = np.concatenate([one.outputs.probabilities for one in said if one.outputs])
-        as_given = replace(pooled, probabilities=raw)
+    if _calibrators(predictions):
+        raw = np.concatenate([one.outputs.probabilities for one in predictions if one.outputs])
+        uncalibrated = replace(pooled, probabilities=raw)
         before = Uncalibrated(
-            **dict(evaluate_calibration(as_given)), reliability=tuple(reliability(as_given))
+            **dict(evaluate_calibration(uncalibrated)), reliability=tuple(reliability(uncalibrated))
         )
     return Calibration(
-        **dict(evaluate_calibration(pooled)), temperatures=tuple(temperatures(said)), before=before
+        **dict(evaluate_calibration(pooled)), temperatures=tuple(temperatures(predictions)), before=before
     )
 
 
-def temperatures(said: Sequence[ModelPredictions]) -> list[float]:
-    """What each model's logits are divided by; none where a model has no Calibrator."""
-    return [calibrator.temperature for calibrator in _calibrators(said)]
+def temperatures(predictions: Sequence[ModelPredictions]) -> list[float]:
+    """Return the temperature of each model; empty if a model has no calibrator."""
+    return [calibrator.temperature for calibrator in _calibrators(predictions)]
 
 
-def prediction_sets(pooled: Scores, said: Sequence[ModelPredictions]) -> PredictionSets | None:
-    """What prediction sets do, or None without a Calibrator."""
-    calibrators = _calibrators(said)
+def prediction_sets(pooled: Scores, predictions: Sequence[ModelPredictions]) -> PredictionSets | None:
+    """Measure coverage and size of the prediction sets; None if a model has no calibrator."""
+    calibrators = _calibrators(predictions)
     if not calibrators:
         return None
     level = min(calibrator.level for calibrator in calibrators)
     groups = tuple(calibrator.groups for calibrator in calibrators)
 
-    def measured(level: float) -> SetMetrics:
-        pairs = zip(calibrators, said, strict=True)
+    def measure(level: float) -> SetMetrics:
+        pairs = zip(calibrators, predictions, strict=True)
         sets = [calibrator.prediction_sets(one.probabilities, level) for calibrator, one in pairs]
         return evaluate_sets(pooled, np.concatenate(sets))
 
-    curve = {one: measured(one) for one in CURVE if min(groups) >= groups_needed(one)}
+    curve = {one: measure(one) for one in CURVE_LEVELS if min(groups) >= groups_needed(one)}
     return PredictionSets(
         method=METHOD,
         level=level,
         groups=groups,
         needed=groups_needed(level),
         bounds=coverage_bounds(level, groups[0], pooled.group_count) if len(groups) == 1 else None,
-        methods={METHOD: measured(level)},
+        methods={METHOD: measure(level)},
         curve=tuple(
-            SetsAtLevel(level=one, coverage=found.coverage, size=found.size) for one, found in curve.items()
+            SetsAtLevel(level=one, coverage=metrics.coverage, size=metrics.size)
+            for one, metrics in curve.items()
         ),
     )
 
 
-def verdicts(pooled: Scores, said: Sequence[ModelPredictions]) -> Verdicts | None:
-    """What verdicts do, or None without a Calibrator."""
-    if not _calibrators(said):
+def verdicts(pooled: Scores, predictions: Sequence[ModelPredictions]) -> Verdicts | None:
+    """Measure how often each verdict is given and right; None if a model has no calibrator."""
+    if not _calibrators(predictions):
         return None
-    given = [verdict for one in said for verdict in _assessment(one).verdicts]
-    distances = outlier_scores(said)
-    assert distances is not None  # noqa: S101 (there are Calibrators)
+    given = [verdict for one in predictions for verdict in _assessment(one).verdicts]
+    distances = outlier_scores(predictions)
+    assert distances is not None  # noqa: S101 (every model has a calibrator)
     return Verdicts(
         by_verdict=evaluate_verdicts(pooled, given, VERDICTS), outlier_scores=outlier_histogram(distances)
     )
 
 
-def outlier_scores(said: Sequence[ModelPredictions]) -> NDArray[np.float64] | None:
-    """Of all slices, (n,), as each model's own Calibrator scores them; None without a Calibrator."""
-    if not _calibrators(said):
+def outlier_scores(predictions: Sequence[ModelPredictions]) -> NDArray[np.float64] | None:
+    """Return the out-of-distribution scores of all slices, (n,); None if a model has no calibrator."""
+    if not _calibrators(predictions):
         return None
-    pairs = [(one.calibrator, one.outputs) for one in said if one.calibrator and one.outputs]
+    pairs = [(one.calibrator, one.outputs) for one in predictions if one.calibrator and one.outputs]
     return np.concatenate(
         [calibrator.ood.outlier_scores(outputs.ood_features) for calibrator, outputs in pairs]
     )
 
 
-def _calibrators(said: Sequence[ModelPredictions]) -> list[Calibrator]:
-    """The Calibrators of all models; none where one has none."""
-    found = [one.calibrator for one in said if one.calibrator]
-    return found if len(found) == len(said) else []
+def _calibrators(predictions: Sequence[ModelPredictions]) -> list[Calibrator]:
+    """Return the calibrators of all models; empty if a model has none."""
+    calibrators = [one.calibrator for one in predictions if one.calibrator]
+    return calibrators if len(calibrators) == len(predictions) else []
 
 
 def _assessment(one: ModelPredictions) -> Assessment:
-    assert one.calibrator is not None and one.outputs is not None  # noqa: S101 (`_calibrators` has looked)
+    assert one.calibrator is not None and one.outputs is not None  # noqa: S101 (callers have checked)
     return one.calibrator.assess(one.outputs.logits, one.outputs.ood_features)

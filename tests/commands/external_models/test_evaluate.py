@@ -152,7 +152,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.head(-1), "has no row for 1 of 16 slices that are tested, like source/Testing/"),
+        (lambda t: t.head(-1), "has no row for 1 of 16 test slices, like source/Testing/"),
         (lambda t: t.drop("pituitary"), "and a column for every class of the model"),
         (
             lambda t: t.with_columns(glioma=pl.sum_horizontal("glioma", "pituitary")).drop("pituitary"),
@@ -376,25 +376,27 @@ def test_graphs_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
     with pytest.raises(ExternalModelError, match="none with a column for each of a, b, c"):
         OnnxGraph(file, OnnxOptions(("a", "b", "c")))(pixels)
-    with pytest.raises(ExternalModelError, match="say --outputs logits"):
+    with pytest.raises(ExternalModelError, match="give --outputs logits"):
         OnnxGraph(file, OnnxOptions(CLASSES, outputs="probabilities"))(pixels)
     sigmoids = graph_file(tmp_path / "s.onnx", ["n", 1, 24, 24], ending="Sigmoid")
     for outputs in (None, "probabilities"):  # to take them for logits would be no remedy
         with pytest.raises(
-            ExternalModelError, match=r"as sigmoids do.*softmax at its end, or without"
+            ExternalModelError, match=r"as sigmoids do.*softmax at its end, or without the sigmoids"
         ) as caught:
             OnnxGraph(sigmoids, OnnxOptions(CLASSES, outputs=outputs))(pixels)
-        assert ("say --outputs logits" in str(caught.value)) == (outputs is None)
+        assert ("give --outputs logits" in str(caught.value)) == (outputs is None)
     softmax = graph_file(tmp_path / "p.onnx", ["n", 1, 24, 24], ending="Softmax")
     OnnxGraph(softmax, OnnxOptions(CLASSES))(pixels)
-    with pytest.raises(ExternalModelError, match=r"gives probabilities.* and no logits; leave out --outputs"):
+    with pytest.raises(
+        ExternalModelError, match=r"gives probabilities.* and not logits; leave out --outputs"
+    ):
         OnnxGraph(softmax, OnnxOptions(CLASSES, outputs="logits"))(pixels)
 
 
 def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split], tmp_path: Path) -> None:
     file = graph_file(tmp_path / "m.onnx", ["n", 3, 24, 24], channel=1)
     stated = {"mean": [0.5] * 3, "std": [0.1] * 3}
-    evaluate_onnx(file, OnnxOptions(CLASSES, stated), catalog, splits, tmp_path / "out")
+    evaluate_onnx(file, OnnxOptions(CLASSES, stated), catalog, splits, folder=tmp_path / "out")
     found = report(tmp_path / "out")
     assert found["protocols"]["official"]["n"] == 16
     assert found["protocols"]["official"]["operating"]["sensitivity"]["chosen"] is not None
@@ -403,7 +405,7 @@ def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split]
     assert found["model"]["outputs"] == "y: logits of glioma, meningioma, no_tumor, pituitary"
     # Its classes in another order are the same classes.
     turned = OnnxOptions(CLASSES[::-1], stated)
-    evaluate_onnx(file, turned, catalog, splits, tmp_path / "turned")
+    evaluate_onnx(file, turned, catalog, splits, folder=tmp_path / "turned")
     confusion = np.array(report(tmp_path / "turned")["protocols"]["official"]["confusion"])
     assert (confusion[:, ::-1] == found["protocols"]["official"]["confusion"]).all()
 
@@ -413,7 +415,7 @@ def test_a_graph_is_run_under_the_protocol(catalog: Catalog, splits: list[Split]
     [
         ([], "expected runs, --predictions FILE.csv or --onnx FILE"),
         (["--predictions", "p.csv", "--onnx", "m.onnx"], "only one of them"),
-        (["--predictions", "p.csv", "--classes", "a,b"], "say what --onnx is"),
+        (["--predictions", "p.csv", "--classes", "a,b"], "are for --onnx only"),
         (["--onnx", "m.onnx"], "expected --classes"),
         (["--onnx", "m.onnx", "--classes", "yes,no", "--outputs", "odds"], "logits or probabilities"),
         (["--onnx", "m.onnx", "--classes", "yes,no", "--preprocessing", "size"], "expected KEY=VALUE"),

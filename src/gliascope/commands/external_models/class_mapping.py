@@ -1,4 +1,4 @@
-"""Another model's classes, and the labels of splits, brought together."""
+"""Map the classes of an external model to the labels of splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,21 @@ _BINARY = {NO_TUMOR, "tumor"}
 
 @dataclass(frozen=True, slots=True)
 class ClassMapping:
-    """How a model's probabilities become those of `classes`: matrix (its classes, ours) of 0 and 1."""
+    """Sums probabilities of a model's classes to those of other, fewer classes.
+
+    Parameters
+    ----------
+    classes
+        The classes after the mapping.
+    matrix
+        float64 (classes of the model, `classes`) of 0 and 1.
+    """
 
     classes: tuple[str, ...]
     matrix: NDArray[np.float64]
 
     def __call__(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities (n, its classes) to (n, ours)."""
+        """Map probabilities (n, classes of the model) to (n, `classes`)."""
         merged: NDArray[np.float64] = probabilities @ self.matrix
         return merged
 
@@ -30,11 +38,29 @@ class ClassMapping:
 def map_classes(
     classes: Sequence[str], splits: Sequence[Split], file: Path
 ) -> tuple[list[Split], ClassMapping]:
-    """Splits of the task that a model answers, and how its classes become theirs.
+    """Fit splits and the classes of an external model to each other.
 
-    A model that only tells tumour from none is asked no more; where the labels tell no more, the
-    probabilities of the kinds are added up. Raises ExternalModelError for a label that the model does not
-    know.
+    If the model only tells tumour from no tumour, the labels of the splits become these two. If the labels
+    are only these two, the probabilities of the kinds of tumour are added up.
+
+    Parameters
+    ----------
+    classes
+        The classes of the model.
+    splits
+        The splits that the model is scored on.
+    file
+        The file of the model, for messages.
+
+    Returns
+    -------
+    tuple of list and ClassMapping
+        The splits with their new labels, and the mapping of the model's classes.
+
+    Raises
+    ------
+    ExternalModelError
+        If a label of the splits is not among the classes of the model.
     """
     if len(set(classes)) != len(classes) or len(classes) < 2:
         raise ExternalModelError(
@@ -46,7 +72,7 @@ def map_classes(
     if not labels <= set(names):
         raise ExternalModelError(
             f"{file}: knows {', '.join(classes)} but the split has {', '.join(sorted(labels - set(names)))}; "
-            "name its classes as the catalogue does, or leave such slices out by `scan --labels`"
+            "name the classes as the catalogue does, or leave such slices out by `scan --labels`"
         )
     merged = tuple(sorted(set(names)))
     return splits, ClassMapping(

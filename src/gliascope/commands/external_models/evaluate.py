@@ -1,4 +1,4 @@
-"""Anyone's model under our protocols: its probabilities from a table, or its ONNX graph, run here."""
+"""Score models that were trained elsewhere: by a table of their probabilities, or by their ONNX file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,16 +17,33 @@ from gliascope.store.store_splits import store_splits
 
 
 def evaluate_predictions(
-    file: Path, catalog: Catalog, splits: Sequence[Split], folder: Path, audit: Audit | None = None
+    file: Path, catalog: Catalog, splits: Sequence[Split], folder: Path, *, audit: Audit | None = None
 ) -> None:
-    """Score a CSV of a model's probabilities as `evaluate` scores our own; see `table.Table`.
+    """Score a CSV of predicted probabilities and write the report as `evaluate` does.
 
-    Raises ExternalModelError for a CSV that is no such table, lacks a class, or lacks a slice that is tested.
+    Parameters
+    ----------
+    file
+        The CSV, as `ProbabilityTable.read` reads it.
+    catalog
+        The catalogue of the splits.
+    splits
+        The splits whose test slices are scored.
+    folder
+        Where the report is written.
+    audit
+        The audit of the catalogue, which the report summarises.
+
+    Raises
+    ------
+    ExternalModelError
+        If the file is not such a table, or lacks a class or a test slice.
     """
     check_writable(folder)
     table = ProbabilityTable.read(file, catalog)
-    splits, merge = map_classes(list(table.columns), splits, file)
-    evaluate_models([(EvaluatedTable(table, merge), splits)], catalog, splits, folder, audit)
+    splits, mapping = map_classes(list(table.columns), splits, file)
+    models = [(EvaluatedTable(table, mapping), splits)]
+    evaluate_models(models, catalog, splits, folder=folder, audit=audit)
 
 
 def evaluate_onnx(
@@ -34,17 +51,37 @@ def evaluate_onnx(
     options: OnnxOptions,
     catalog: Catalog,
     splits: Sequence[Split],
+    *,
     folder: Path,
     audit: Audit | None = None,
 ) -> None:
-    """Run an ONNX graph on the slices that validate and test, and score what it says as `evaluate` does.
+    """Run an ONNX model on validation and test slices and write the report as `evaluate` does.
 
-    Raises ExternalModelError for a graph that cannot be run, or does not fit what is stated.
+    Parameters
+    ----------
+    file
+        The ONNX file.
+    options
+        Classes, preprocessing and kind of output of the model.
+    catalog
+        The catalogue of the splits.
+    splits
+        The splits whose slices are predicted.
+    folder
+        Where the report is written.
+    audit
+        The audit of the catalogue, which the report summarises.
+
+    Raises
+    ------
+    ExternalModelError
+        If the model cannot be run, or does not fit the options.
     """
     check_writable(folder)
-    splits, merge = map_classes(options.classes, splits, file)
+    splits, mapping = map_classes(options.classes, splits, file)
     graph = OnnxGraph(file, options)
-    asked = pl.concat([split.frame.filter(pl.col("subset") != "train") for split in splits])
-    used = catalog.frame.join(asked, on="pixel_hash", how="semi", maintain_order="left")
+    predicted = pl.concat([split.frame.filter(pl.col("subset") != "train") for split in splits])
+    used = catalog.frame.join(predicted, on="pixel_hash", how="semi", maintain_order="left")
     images, splits = store_splits(used, splits, graph.preprocessing)
-    evaluate_models([(EvaluatedOnnxModel(graph, merge, images), splits)], catalog, splits, folder, audit)
+    models = [(EvaluatedOnnxModel(graph, mapping, images), splits)]
+    evaluate_models(models, catalog, splits, folder=folder, audit=audit)

@@ -1,4 +1,7 @@
-"""Anyone's ONNX graph: what it takes and gives, told from the graph where it says so, else by the user."""
+"""Run an ONNX model that was trained elsewhere.
+
+Its input and output are described by the file itself as far as possible, and otherwise by the user.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -34,10 +37,16 @@ _SUM_TOLERANCE = 1e-3  # of probabilities in half precision
 
 @dataclass(frozen=True, slots=True)
 class OnnxOptions:
-    """What a graph does not say of itself.
+    """What an ONNX file does not state about its model.
 
-    classes: in the order of its outputs. preprocessing: keys of Preprocessing; what is left out follows from
-    the graph's input. outputs: one of KINDS; None is told from the first batch of them.
+    Parameters
+    ----------
+    classes
+        Names of the classes, in the order of the outputs.
+    preprocessing
+        Values by key of Preprocessing; other keys follow from the input of the model.
+    outputs
+        One of KINDS; None to find out from the first batch of outputs.
     """
 
     classes: tuple[str, ...]
@@ -46,10 +55,25 @@ class OnnxOptions:
 
     @classmethod
     def parse(cls, classes: str | None, preprocessing: Sequence[str], outputs: str | None) -> "OnnxOptions":
-        """Read a list with commas, KEY=VALUE each, and a word. Raises ExternalModelError for what is none."""
+        """Parse the options of the command line.
+
+        Parameters
+        ----------
+        classes
+            Names separated by commas.
+        preprocessing
+            KEY=VALUE texts.
+        outputs
+            One of KINDS, or None.
+
+        Raises
+        ------
+        ExternalModelError
+            If one of them cannot be parsed.
+        """
         if not classes:
             raise ExternalModelError(
-                "expected --classes with the classes of the graph, in the order of its outputs"
+                "expected --classes with the classes of the model, in the order of its outputs"
             )
         if outputs not in (None, *KINDS):
             raise ExternalModelError(f"expected --outputs {' or '.join(KINDS)} but got {outputs!r}")
@@ -67,8 +91,22 @@ class OnnxOptions:
 
 @dataclass(frozen=True, slots=True)
 class OnnxInput:
-    """What a graph takes. dtype: uint8 is pixels as they are; channels: 1 or 3, None for an array without
-    such an axis; last: whether that axis is the last; size: side in pixels and batch: slices, None for any.
+    """The input of an ONNX model.
+
+    Parameters
+    ----------
+    name
+        Name of the input.
+    dtype
+        NumPy type; uint8 means unscaled pixels.
+    channels
+        1 or 3; None for an input without a channel axis.
+    last
+        Whether the channel axis is the last one.
+    size
+        Side in pixels; None for any.
+    batch
+        Number of slices; None for any.
     """
 
     name: str
@@ -80,7 +118,7 @@ class OnnxInput:
 
     @classmethod
     def of(cls, file: Path, session: Any) -> "OnnxInput":
-        """Read a session's input. Raises ExternalModelError for one that is no batch of slices."""
+        """Read the input of a session. Raises ExternalModelError if it is not a batch of slices."""
         inputs = session.get_inputs()
         shapes = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
         if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) not in (3, 4):
@@ -89,7 +127,7 @@ class OnnxInput:
         batch, *rest = (length if isinstance(length, int) else None for length in one.shape)
         last, channels = False, None
         if len(rest) == 3:
-            # Unnamed axes are taken for PyTorch's order.
+            # Axes of unknown length are taken to be in PyTorch's order.
             last = rest[0] not in (1, 3) and rest[2] in (1, 3)
             channels = rest.pop(2 if last else 0) or 3
         if channels not in (None, 1, 3) or rest[0] != rest[1]:
@@ -99,32 +137,38 @@ class OnnxInput:
         return cls(one.name, _TYPES[one.type], channels, last, rest[0], batch)
 
     def preprocessing(self, file: Path, stated: Mapping[str, object]) -> Preprocessing:
-        """Preprocessing as stated, the rest as the input asks for it.
+        """Return the stated preprocessing, completed by what the input needs.
 
-        size: the input's, else 224; channels: rgb for three; mean 0 and std 1: values from 0 to 1. Raises
-        ExternalModelError where both contradict each other, or a key or value is none of Preprocessing's.
+        By default, size is that of the input or 224, channels are rgb for three channels, and values are
+        scaled to 0…1 (mean 0 and std 1).
+
+        Raises
+        ------
+        ExternalModelError
+            If the stated values contradict the input, or are not valid for Preprocessing.
         """
         channels = "rgb" if self.channels == 3 else "grey"
         plain = {} if self.dtype is np.uint8 else {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         size = {} if self.size is None or "centre" in stated else {"size": self.size}
         try:
-            found = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
+            preprocessing = Preprocessing.model_validate({"channels": channels} | size | plain | dict(stated))
         except ValidationError as error:
             raise ExternalModelError(
                 f"{file}: preprocessing {describe_errors(error, Preprocessing)}"
             ) from None
-        if self.size not in (None, found.input_size):
+        if self.size not in (None, preprocessing.input_size):
             raise ExternalModelError(
-                f"{file}: takes {self.size} pixels to a side but the preprocessing gives {found.input_size}"
+                f"{file}: takes {self.size} pixels to a side but the preprocessing gives "
+                f"{preprocessing.input_size}"
             )
-        if found.channels == "rgb" and self.channels != 3:
+        if preprocessing.channels == "rgb" and self.channels != 3:
             raise ExternalModelError(f"{file}: takes one channel; leave out channels=rgb")
-        if self.dtype is np.uint8 and (found.mean or found.std):
+        if self.dtype is np.uint8 and (preprocessing.mean or preprocessing.std):
             raise ExternalModelError(f"{file}: takes bytes and so scales them itself; leave out mean and std")
-        return found
+        return preprocessing
 
     def __call__(self, pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[Any]:
-        """Stored slices, uint8 (n, size, size[, 3]), as the graph takes them."""
+        """Convert stored slices, uint8 (n, size, size[, 3]), to the input array of the model."""
         start, side = preprocessing.margin, preprocessing.input_size
         values: NDArray[Any] = pixels[:, start : start + side, start : start + side]
         values = values.reshape(len(values), side, side, -1)
@@ -141,14 +185,14 @@ class OnnxInput:
 
 
 class OnnxGraph:
-    """A session, the preprocessing of what it takes, and the meaning of what it gives.
+    """An opened ONNX model with its preprocessing and the meaning of its outputs.
 
-    Raises ExternalModelError where it cannot be opened or run, or does not fit the options.
+    Raises ExternalModelError if the model cannot be opened or run, or does not fit the options.
     """
 
     def __init__(self, file: Path, options: OnnxOptions) -> None:
         self.file, self.classes = file, options.classes
-        self.kind, self.output = options.outputs, ""  # known once it has run
+        self.kind, self.output = options.outputs, ""  # both known after the first batch
         try:
             self.session = open_session(str(file))
         except Exception as error:  # the runtime's own exceptions share no base class
@@ -158,33 +202,33 @@ class OnnxGraph:
         self.preprocessing = self.input.preprocessing(file, options.preprocessing)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Preprocessed slices, uint8 (n, size, size[, 3]), to Outputs without OOD features."""
+        """Run the model on preprocessed slices, uint8 (n, size, size[, 3])."""
         values = self.input(pixels, self.preprocessing)
         logits = self._logits(self._run(values)).astype(np.float32)
         if np.isnan(logits).any():
             raise ExternalModelError(
-                f"{self.file}: gives what is no number; check the preprocessing that is stated"
+                f"{self.file}: gives values that are not numbers (NaN); check --preprocessing"
             )
         return Outputs(logits, {}, None)
 
     def _run(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """The output that has a column for each class, (n, columns)."""
+        """Return the output that has a column for each class, (n, columns)."""
         step = self.input.batch or len(values)
-        found = []
+        batches = []
         for start in range(0, len(values), step):
             batch = values[start : start + step]
-            # A graph made for a fixed number of slices gets that many.
+            # A model with a fixed batch size needs a full batch.
             filled = np.concatenate([batch, np.repeat(batch[-1:], step - len(batch), axis=0)])
             try:
                 outputs = self.session.run(None, {self.input.name: filled})
             except Exception as error:  # as above
                 reason = str(error).splitlines()[0]
                 raise ExternalModelError(f"{self.file}: cannot be run on slices ({reason})") from None
-            found.append(self._chosen(outputs, step)[: len(batch)])
-        return np.concatenate(found)
+            batches.append(self._choose_output(outputs, step)[: len(batch)])
+        return np.concatenate(batches)
 
-    def _chosen(self, outputs: Sequence[Any], n: int) -> NDArray[np.float64]:
-        """The first output with a column for each class; for two classes, else the first of one column."""
+    def _choose_output(self, outputs: Sequence[Any], n: int) -> NDArray[np.float64]:
+        """Return the first output with a column for each class or, for two classes, with a single column."""
         shapes = [np.shape(one) for one in outputs]
         sizes = [shape[1] if len(shape) == 2 else 1 if shape == (n,) else 0 for shape in shapes]
         for columns in (len(self.classes), 1)[: 2 if len(self.classes) == 2 else 1]:
@@ -198,54 +242,54 @@ class OnnxGraph:
         )
 
     def _logits(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the softmax of is the probabilities, (n, classes)."""
+        """Convert outputs to logits, whose softmax are the probabilities: (n, classes)."""
         within = (values >= 0).all() and (values <= 1 + _SUM_TOLERANCE).all()
         single = values.shape[1] == 1
         total = 1.0 if single else values.sum(axis=1, keepdims=True)
         fits = within and bool((np.abs(total - 1) <= _SUM_TOLERANCE).all())
         if self.kind != "logits" and within and not fits:
             raise ExternalModelError(
-                f"{self.file}: gives values from 0 to 1 that do not add up to 1, as sigmoids do; these weigh "
-                "no class against another: export it with a softmax at its end, or without the sigmoids, "
-                "which are then logits"
-                + ("; if these are logits already, say --outputs logits" if self.kind is None else "")
+                f"{self.file}: gives values from 0 to 1 that do not add up to 1, as sigmoids do; these are "
+                "not probabilities of exclusive classes: export the model with a softmax at its end, or "
+                "without the sigmoids, so that it gives logits"
+                + ("; if these are logits already, give --outputs logits" if self.kind is None else "")
             )
         if self.kind == "logits" and fits and not single:
             raise ExternalModelError(
-                f"{self.file}: gives probabilities, which add up to 1, and no logits; leave out --outputs"
+                f"{self.file}: gives probabilities, which add up to 1, and not logits; leave out --outputs"
             )
         if self.kind is None:
             self.kind = "probabilities" if fits else "logits"
         if self.kind == "logits":
             return np.hstack([np.zeros_like(values), values]) if single else values
         if not fits:
-            raise ExternalModelError(f"{self.file}: gives values outside 0 to 1; say --outputs logits")
+            raise ExternalModelError(f"{self.file}: gives values outside 0 to 1; give --outputs logits")
         values = values.clip(0, 1)
         with np.errstate(divide="ignore"):
             return np.log(np.hstack([1 - values, values]) if single else values / total)
 
 
 class EvaluatedOnnxModel:
-    """A Graph on the slices that validate and test, its classes merged into those of a report."""
+    """An OnnxGraph as a model that `evaluate_models` scores."""
 
     external = True
     is_validation_chosen = False
 
-    def __init__(self, graph: OnnxGraph, merge: ClassMapping, images: Store) -> None:
-        self.graph, self.merge = graph, merge
-        self.name, self.classes = graph.file.name, merge.classes
-        self.memory = CachedOutputs(images, graph)
+    def __init__(self, graph: OnnxGraph, class_mapping: ClassMapping, images: Store) -> None:
+        self.graph, self.class_mapping = graph, class_mapping
+        self.name, self.classes = graph.file.name, class_mapping.classes
+        self.cached_outputs = CachedOutputs(images, graph)
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions:
-        """What the graph says of these rows of a split."""
-        return ModelPredictions(self.merge(self.memory(frame, part).probabilities))
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions:
+        """Predict rows of a split."""
+        return ModelPredictions(self.class_mapping(self.cached_outputs(frame, subset).probabilities))
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
-        """These slices as the store holds them."""
-        return self.memory.pictures(frame)
+        """Return the slices as the store holds them."""
+        return self.cached_outputs.pictures(frame)
 
     def facts(self) -> ModelReport:
-        """Which file it was, and how it was run."""
+        """Return which file was run, and how."""
         graph = self.graph
         content = graph.file.read_bytes()
         return ModelReport(

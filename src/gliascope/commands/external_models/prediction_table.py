@@ -1,4 +1,4 @@
-"""A model known only by its predictions: a CSV with a row for each slice and a column for each class."""
+"""Predictions of an external model: a CSV with a row for each slice and a column for each class."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,16 +19,25 @@ from gliascope.dataset.table_file import PATH_COLUMNS, TableFile, parse_number
 from gliascope.errors import ExternalModelError, ReadError
 from gliascope.reports.model import PredictionTable
 
-INDICES = ("index", "slice")
+INDEX_COLUMNS = ("index", "slice")
 PREFIXES = ("probability_", "prob_", "p_")
-SUM_TOLERANCE = 0.02  # two decimals of four classes
+SUM_TOLERANCE = 0.02  # rounding of four classes to two decimals
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityTable:
     """A CSV of probabilities, matched with a catalogue.
 
-    rows: path and index as in the catalogue, and a column a class; columns: each class's name in the file.
+    Parameters
+    ----------
+    file
+        The CSV.
+    rows
+        Columns path and index as in the catalogue, and one column of probabilities for each class.
+    columns
+        Name of the file's column, by class.
+    catalog
+        The catalogue.
     """
 
     file: Path
@@ -38,11 +47,17 @@ class ProbabilityTable:
 
     @classmethod
     def read(cls, file: Path, catalog: Catalog) -> "ProbabilityTable":
-        """Read a CSV with a column of PATHS, for volumes one of INDICES, and one for each class.
+        """Read a CSV of probabilities.
 
-        Paths are matched as `TableFile.match` says. A class may be named in any way that `scan` knows, behind
-        one of PREFIXES. Rows of other files, and other columns, are passed over. Rows add up to 1 within
-        SUM_TOLERANCE, and exactly afterwards. Raises ExternalModelError.
+        The file has a column named as one of PATH_COLUMNS, a column named as one of INDEX_COLUMNS if there
+        are volumes, and a column for each class, by any name that `scan` knows and with any of PREFIXES.
+        Paths are matched as `TableFile.match` does. Rows of other files and other columns are ignored.
+        Probabilities must add up to 1 within SUM_TOLERANCE, and are scaled to add up to 1 exactly.
+
+        Raises
+        ------
+        ExternalModelError
+            If the file is not such a table.
         """
         table = TableFile.read(file, ExternalModelError)
         columns = _class_columns(file, table, catalog.classes)
@@ -55,92 +70,92 @@ class ProbabilityTable:
 
 
 class EvaluatedTable:
-    """What a Table says of slices, its classes merged into those of a report."""
+    """A ProbabilityTable as a model that `evaluate_models` scores."""
 
     external = True
     is_validation_chosen = False
 
-    def __init__(self, table: ProbabilityTable, merge: ClassMapping) -> None:
-        self.table, self.merge = table, merge
-        self.name, self.classes = table.file.name, merge.classes
+    def __init__(self, table: ProbabilityTable, class_mapping: ClassMapping) -> None:
+        self.table, self.class_mapping = table, class_mapping
+        self.name, self.classes = table.file.name, class_mapping.classes
 
-    def predict(self, frame: pl.DataFrame, part: str) -> ModelPredictions | None:
-        """Probabilities of these rows; None where a slice that validates has none.
+    def predict(self, frame: pl.DataFrame, subset: str) -> ModelPredictions | None:
+        """Return the probabilities of rows of a split; None if the table lacks a validation slice.
 
-        Raises ExternalModelError where one that is tested has none.
+        Raises ExternalModelError if the table lacks a test slice.
         """
         labels = list(self.table.columns)
-        found = frame.select("path", "index").join(
+        matched = frame.select("path", "index").join(
             self.table.rows, on=["path", "index"], how="left", maintain_order="left"
         )
-        missing = found.filter(pl.col(labels[0]).is_null())
+        missing = matched.filter(pl.col(labels[0]).is_null())
         if missing.is_empty():
-            return ModelPredictions(self.merge(found.select(labels).to_numpy()))
-        if part == "val":
+            return ModelPredictions(self.class_mapping(matched.select(labels).to_numpy()))
+        if subset == "val":
             return None
         path, index = missing.row(0)[:2]
         raise ExternalModelError(
-            f"{self.table.file}: has no row for {missing.height} of {frame.height} slices that are tested, "
+            f"{self.table.file}: has no row for {missing.height} of {frame.height} test slices, "
             f"like {path} (index {index}); add them, or choose other protocols by --protocol"
         )
 
     def pictures(self, frame: pl.DataFrame) -> list[NDArray[np.uint8]]:
-        """These slices as their files hold them; where those are gone, the catalogue's thumbnails."""
+        """Return the slices as their files hold them or, if a file is gone, the catalogue's thumbnails."""
         key = ["path", "index"]
         rows = frame.select(key).join(self.table.catalog.frame, on=key, how="left", maintain_order="left")
         pictured = self.table.catalog.with_thumbnails(rows)
         return [_picture(*row) for row in pictured.select("index", "thumbnail", *FILE_COLUMNS).iter_rows()]
 
     def facts(self) -> ModelReport:
-        """Which file it was, and how its columns were read."""
+        """Return which file was read, and its columns."""
         content = hashlib.sha256(self.table.file.read_bytes()).hexdigest()
         columns = dict(self.table.columns)
         return ModelReport(PredictionTable(predictions=self.name, sha256=content, columns=columns))
 
 
 def _class_columns(file: Path, table: TableFile, labels: tuple[str, ...]) -> dict[str, str]:
-    """The columns that name a class, by class."""
+    """Return the columns that name a class, by class."""
     known = {*labels, *TUMOR_KINDS, "tumor", NO_TUMOR}
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for column in table.columns:
         name = column.strip()
         prefix = next((prefix for prefix in PREFIXES if name.lower().startswith(prefix)), "")
         label = canonical_class(name[len(prefix) :])
         if label not in known:
             continue
-        if label in found:
+        if label in columns:
             raise ExternalModelError(
-                f"{file}: columns {found[label]!r} and {column!r} both name {label}; keep one"
+                f"{file}: columns {columns[label]!r} and {column!r} both name {label}; keep one"
             )
-        found[label] = column
-    if len(found) < 2:
+        columns[label] = column
+    if len(columns) < 2:
         raise ExternalModelError(
             f"{file}: expected a column for each of {', '.join(labels)} but got {table.column_names}"
         )
-    return found
+    return columns
 
 
 def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `table` under the catalogue's path of their file; those of other files are left out.
+    """Return the rows of the files in the catalogue, with columns path, index and one for each class.
 
-    Columns path and index, and those of the classes.
+    Rows of other files are left out.
     """
     files = frame.group_by("root", "path", maintain_order=True).agg(slices=pl.len())
-    found = table.match_files(path, files.select("root", "path").rows())
-    index = table.find_column(INDICES)
-    indices = table.cells(index) if index else [""] * len(found)
+    matched = table.match_files(path, files.select("root", "path").rows())
+    index = table.find_column(INDEX_COLUMNS)
+    indices = table.cells(index) if index else [""] * len(matched)
     rows = []
     values = zip(*(table.cells(column) for column in columns.values()), strict=True)
-    for line, at, cell, probabilities in zip(table.lines, found, indices, values, strict=True):
-        if at is None:
+    for line, file_row, cell, probabilities in zip(table.lines, matched, indices, values, strict=True):
+        if file_row is None:
             continue
-        _, name, slices = files.row(at)
-        place = parse_number(cell) if cell else None
-        if cell and (place is None or not place.is_integer()):
+        _, name, slices = files.row(file_row)
+        slice_index = parse_number(cell) if cell else None
+        if cell and (slice_index is None or not slice_index.is_integer()):
             raise ExternalModelError(
                 f"{table.file}, line {line}: expected a whole number as index but got {cell!r}"
             )
-        if place is None and slices > 1:
+        if slice_index is None and slices > 1:
             raise ExternalModelError(
                 f"{table.file}, line {line}: {name} holds {slices} slices; add a column `index` that "
                 "numbers them from 0"
@@ -152,13 +167,16 @@ def _rows(table: TableFile, path: str, columns: Mapping[str, str], frame: pl.Dat
                     f"{table.file}, line {line}: expected a probability of {label}, from 0 to 1, but got "
                     f"{given!r}"
                 )
-        rows.append((name, int(place or 0), *numbers))
+        rows.append((name, int(slice_index or 0), *numbers))
     schema = {"path": pl.String, "index": pl.Int32} | dict.fromkeys(columns, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, each adding up to 1. Raises ExternalModelError for a repeated slice, or no probabilities."""
+    """Scale each row to add up to 1.
+
+    Raises ExternalModelError if a slice has two rows, or a row does not hold probabilities.
+    """
     twice = rows.filter(pl.struct("path", "index").is_duplicated())
     if twice.height:
         raise ExternalModelError(
@@ -170,10 +188,10 @@ def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
     wrong = ~np.isfinite(total) | (values < 0).any(axis=1) | (np.abs(total - 1) > SUM_TOLERANCE)
     if wrong.any():
         first = int(np.argmax(wrong))
-        said = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
+        given = ", ".join(f"{label} {value:g}" for label, value in zip(labels, values[first], strict=True))
         raise ExternalModelError(
-            f"{file}: expected probabilities that add up to 1 but got {said} for {rows['path'][first]}; give "
-            "a softmax's output, and a column for every class of the model"
+            f"{file}: expected probabilities that add up to 1 but got {given} for {rows['path'][first]}; "
+            "give a softmax's output, and a column for every class of the model"
         )
     scaled = values / total[:, None]
     return rows.with_columns(pl.Series(label, scaled[:, number]) for number, label in enumerate(labels))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gliascope.cli.surroundings import missing_module
+from gliascope.cli.environment import missing_module
 
 SECONDS = 240
 
@@ -105,7 +105,7 @@ def test_a_user_without_a_name_scans_all_the_same(official_source: Path, tmp_pat
     assert b"not found; make it with" in done.stderr
     ask = (
         NOBODY
-        + "from gliascope.cli.surroundings import settle; settle(); import getpass; print(getpass.getuser())"
+        + "from gliascope.cli.environment import set_up_process; set_up_process(); import getpass; print(getpass.getuser())"
     )
     named = gliascope("--help", before=ask, **own)
     assert named.stdout.splitlines()[0] == f"user-{os.getuid()}".encode()
@@ -129,7 +129,7 @@ def test_only_what_we_import_ourselves_is_explained_by_extras(tmp_path: Path) ->
     )
     assert (
         imported(ours)
-        == b"error: torch is missing: pip install 'gliascope[train]', or [data] to evaluate only\n"
+        == b"error: torch is missing: pip install 'gliascope[train]', or [data] for `evaluate` alone\n"
     )
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "__init__.py").write_text("import sympy_that_is_not_there\n")
@@ -137,9 +137,7 @@ def test_only_what_we_import_ourselves_is_explained_by_extras(tmp_path: Path) ->
     told = imported(theirs, tmp_path)
     assert b"gliascope[" not in told
     assert str(tmp_path / "broken" / "__init__.py").encode() in told
-    assert (
-        b"No module named 'sympy_that_is_not_there'; install again the package that this file is of" in told
-    )
+    assert b"No module named 'sympy_that_is_not_there'; reinstall the package of this file" in told
     (tmp_path / "optuna.py").write_text("mine = 1\n")
     hiding = hook + "def f(*_):\n    from optuna import Study\nr.recipe_names = f"
     told = imported(hiding, tmp_path)

@@ -1,4 +1,4 @@
-"""What the command line finds around it: terminals without UTF-8, users without a name, missing modules."""
+"""Prepare for unusual environments: terminals without UTF-8, users without a name, missing modules."""
 
 import codecs
 import getpass
@@ -13,7 +13,7 @@ _PLAIN = str.maketrans(
     {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "≥": ">=", "’": "'", "“": '"', "”": '"'}
     | dict.fromkeys("\N{NARROW NO-BREAK SPACE}\N{NO-BREAK SPACE}\N{THIN SPACE}", " ")
 )
-# Which extra brings a module that we import ourselves.
+# The extra of pip that installs each module which Gliascope imports.
 _TRAIN = (
     "cv2 lightning onnx onnx_ir onnxscript optuna pytorch_grad_cam safetensors tensorboard timm torch torchio"
 )
@@ -31,27 +31,27 @@ _EXTRAS = {
 }
 
 
-def settle() -> None:
-    """Set up the process that a user has started."""
-    # Python looks for modules in the folder it is started in: one of slices may hold anybody's random.py.
-    os.environ["PYTHONSAFEPATH"] = "1"  # for processes that this one starts
+def set_up_process() -> None:
+    """Set up the process: module search path, encoding of the terminal, name of the user."""
+    # Python would import modules from the current folder, and a folder of slices may hold a random.py.
+    os.environ["PYTHONSAFEPATH"] = "1"  # for child processes
     codecs.register_error("gliascope", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gliascope")
     try:
         getpass.getuser()
-    except (KeyError, OSError):  # a container's user that no list of users knows; torch asks for its name
+    except (KeyError, OSError):  # a container's user without a name, which torch asks for
         os.environ["LOGNAME"] = f"user-{os.getuid()}"
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home() raises without one)
     if not (home.is_dir() and os.access(home, os.W_OK)):
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would say so in three lines
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would warn in three lines
         if cache := os.environ.get("GLIASCOPE_CACHE"):
             os.environ.setdefault("MPLCONFIGDIR", str(Path(cache) / "matplotlib"))
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal shows of letters that its encoding lacks: what looks like them, else their escapes."""
+    """Replace letters that the terminal's encoding lacks by similar ones, or by escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(_PLAIN)
@@ -59,10 +59,10 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def missing_module(error: ImportError) -> str:
-    """What to do about an import that failed, in one line.
+    """Return one line with the remedy for a failed import.
 
-    Extras bring what we import ourselves. Anything else is missing to a package that was installed without
-    what it needs, or hidden by a file of the same name.
+    A module that Gliascope imports itself comes with one of its extras. Otherwise another package was
+    installed without its dependencies, or a file of the same name hides the module.
     """
     module = (error.name or "").partition(".")[0]
     where = traceback.extract_tb(error.__traceback__)
@@ -70,11 +70,11 @@ def missing_module(error: ImportError) -> str:
     ours = Path(__file__).parents[1]
     if isinstance(error, ModuleNotFoundError) and module in _EXTRAS and importer.is_relative_to(ours):
         extra = _EXTRAS[module]
-        also = ", or [data] to evaluate only" if extra == "train" else ""
+        also = ", or [data] for `evaluate` alone" if extra == "train" else ""
         return f"{error.name} is missing: pip install 'gliascope[{extra}]'{also}"
     reason = " ".join(str(error).split())
     found = f" ({error.path})" if error.path and error.path not in reason else ""
     return (
-        f"{importer}: {reason}{found}; install again the package that this file is of, or rename a file of "
-        "your own that hides the module"
+        f"{importer}: {reason}{found}; reinstall the package of this file, or rename a file of your own that "
+        "hides the module"
     )
