@@ -104,7 +104,7 @@ def _measured(work: Path, *arguments: object) -> dict[str, float]:
 
 
 def _do(told: Path, verb: str, *arguments: str) -> None:
-    from gliascope.cli.options import workers_of
+    from gliascope.cli.options import executor_of
     from gliascope.dataset.catalog import Catalog
     from gliascope.dataset.scan import scan
     from gliascope.inference.bundle import Bundle
@@ -114,7 +114,7 @@ def _do(told: Path, verb: str, *arguments: str) -> None:
     from gliascope.store.store import store
 
     began = time.perf_counter()
-    with workers_of("auto" if arguments[-1] == "ray" else None) as workers:
+    with executor_of("auto" if arguments[-1] == "ray" else None) as workers:
         if workers:  # those who will work are there
             list(map(workers.wrap(_nothing), range(4)))
         ready, before = time.perf_counter(), _processor()

@@ -202,4 +202,4 @@ def unpack(state: Path, work: Path) -> None:
             for key, tensor in load_file(file).items()
         }
         progress = {key: value for key, value in metadata.items() if key == "progress"}
-        write_tensors(file, tensors, progress, shown_as=file)
+        write_tensors(file, tensors, progress, displayed_path=file)

@@ -68,7 +68,7 @@ class IndexedSearch(ExhaustiveSearch):
         super().__init__(thumbnails)
         self.index = inverted_file(self.vectors)
 
-    def recall(self, found: Pairs, threshold: float) -> float | None:
+    def recall(self, retrieved: Pairs, threshold: float) -> float | None:
         """Estimate the share of all pairs that `found`, the pairs under the transform "none", holds.
 
         A sample of slices is compared with all others. None if the sample is in no pair.
@@ -76,7 +76,7 @@ class IndexedSearch(ExhaustiveSearch):
         n = len(self.thumbnails)
         sample = np.sort(np.random.default_rng(1).permutation(n)[:SAMPLE])
         exact = {pair for row in sample for pair in self._pairs_of(row, threshold)}
-        have = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+        have = set(zip(retrieved.first.tolist(), retrieved.second.tolist(), strict=True))
         return len(exact & have) / len(exact) if exact else None
 
     def _pairs_of(self, row: int, threshold: float) -> Iterator[tuple[int, int]]:

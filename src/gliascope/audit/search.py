@@ -84,7 +84,7 @@ class ExhaustiveSearch:
             ]
         )
 
-    def recall(self, found: Pairs, threshold: float) -> float | None:
+    def recall(self, retrieved: Pairs, threshold: float) -> float | None:
         """Share of all pairs that `found`, the pairs under the transform "none", holds: all of them."""
         return 1.0
 

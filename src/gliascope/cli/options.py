@@ -95,7 +95,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split
 
 
 @contextmanager
-def workers_of(cluster: str | None) -> Iterator["Executor | None"]:
+def executor_of(cluster: str | None) -> Iterator["Executor | None"]:
     """Connect to a cluster; yields None, which stands for this process, if there is no cluster."""
     if cluster is None:
         yield None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cluster, workers_of
+from gliascope.cli.options import Cluster, executor_of
 from gliascope.runtime.paths import to_path
 
 
@@ -48,7 +48,7 @@ def predict(
     from gliascope.inference.predict_files import predict_files
 
     model = open_bundle(bundle, level)
-    with workers_of(cluster) as workers:
+    with executor_of(cluster) as workers:
         job = predict_files(model, paths, out, overlay_folder=explain, executor=workers)
     if out and out.suffix == PARQUET:
         print_findings_folder(out, job)

@@ -23,7 +23,7 @@ from gliascope.cli.options import (
     Sources,
     Validation,
     comma_separated,
-    workers_of,
+    executor_of,
 )
 
 
@@ -66,7 +66,7 @@ def run(
     names = comma_separated(protocol) if protocol is not None else None
     if mlflow is not None:
         check_mlflow(mlflow)
-    with workers_of(cluster) as workers:
+    with executor_of(cluster) as workers:
         runs = run_all(
             sources,
             out,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, PatientFolders, Sources, workers_of
+from gliascope.cli.options import Cluster, GroupColumns, Groups, Labels, PatientFolders, Sources, executor_of
 
 
 def scan(
@@ -30,7 +30,7 @@ def scan(
 
     grouping = GroupsFile.parse(groups, group_columns)
     check_catalog_replaceable(out)
-    with file_lock(out, *(path.name for path in side_files(out))) as kept, workers_of(cluster) as workers:
+    with file_lock(out, *(path.name for path in side_files(out))) as kept, executor_of(cluster) as workers:
         catalog = scan_sources(sources, labels, grouping, kept, workers, patient_folders)
         catalog.write(out)
     _, rejects, contradicting = side_files(out)

@@ -2,7 +2,7 @@
 
 import typer
 
-from gliascope.cli.options import CatalogFile, Cluster, Overrides, RecipeName, workers_of
+from gliascope.cli.options import CatalogFile, Cluster, Overrides, RecipeName, executor_of
 
 
 def store(
@@ -18,5 +18,5 @@ def store(
 
     preprocessing = load_recipe(recipe, overrides or ()).preprocessing
     frame = Catalog.load(catalog).frame
-    with workers_of(cluster) as workers:
+    with executor_of(cluster) as workers:
         typer.echo(build_store(frame, preprocessing, workers).folder)

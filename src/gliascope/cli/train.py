@@ -14,7 +14,7 @@ from gliascope.cli.options import (
     Overrides,
     RecipeName,
     SplitFile,
-    workers_of,
+    executor_of,
 )
 
 
@@ -47,7 +47,7 @@ def train(
     splits = [one.for_task(chosen.task) for one in load_splits(split)]
     if mlflow is not None:
         check_mlflow(mlflow)
-    with workers_of(cluster) as workers:
+    with executor_of(cluster) as workers:
         slices, chosen = Catalog.load(catalog).frame, complete_recipe(chosen)
         check_training(chosen, splits, out, devices)
         images, splits = store_splits(slices, splits, chosen.preprocessing, workers)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gliascope.cli.options import Cache, CatalogFile, Cluster, Overrides, RecipeName, SplitFile, workers_of
+from gliascope.cli.options import Cache, CatalogFile, Cluster, Overrides, RecipeName, SplitFile, executor_of
 
 
 def tune(
@@ -43,7 +43,7 @@ def tune(
     own_splits = [one for one in splits if one.protocol == splits[0].protocol]
     search_space = load_search_space(space)
     slices = Catalog.load(catalog)
-    with workers_of(cluster) as workers:
+    with executor_of(cluster) as workers:
         tune_recipe(
             recipe,
             overrides or (),

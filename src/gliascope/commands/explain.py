@@ -47,7 +47,7 @@ from gliascope.saliency.sanity_check import randomisation_cascade, rank_correlat
 DEFAULT_METHODS = ("grad_cam", "hires_cam")
 RANDOMISED = ("grad_cam", "hires_cam")  # for other methods, one map takes hundreds of forward passes
 SEEDS = 2  # of random weights
-MAX_SHOWN = 8
+MAX_EXAMPLES = 8
 RANDOM = "random_order"
 
 
@@ -144,7 +144,7 @@ def _lesion_set(
     subsets = {model.classes[label]: labels == label for label in np.unique(labels)}
     subsets |= {"answered right": correct, "answered wrong": ~correct}
     first = found[methods[0]]
-    shown = [cases.index(case) for case in sampled[:MAX_SHOWN]]
+    shown = [cases.index(case) for case in sampled[:MAX_EXAMPLES]]
     missed = [int(number) for number in np.argsort(-first.distance, kind="stable") if not first.hits[number]]
     numbers = LesionSet(
         n=len(cases),
@@ -164,7 +164,7 @@ def _lesion_set(
     )
     gallery = Gallery(
         random=[_seen(model, cases[number], found, number) for number in shown],
-        misses=[_seen(model, cases[number], found, number) for number in missed[:MAX_SHOWN]],
+        misses=[_seen(model, cases[number], found, number) for number in missed[:MAX_EXAMPLES]],
     )
     return numbers, gallery
 

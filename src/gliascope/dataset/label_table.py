@@ -23,7 +23,7 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def looks_like_table(path: Path) -> bool:
+def resembles_table(path: Path) -> bool:
     """Return whether the file of `--labels` is meant as a table rather than as YAML."""
     return path.suffix.lower() in (*_SUFFIXES, *_OTHERS)
 

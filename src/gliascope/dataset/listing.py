@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gliascope import __version__
 from gliascope.classes import TUMOR_KINDS, are_exclusive, normalise_name
-from gliascope.dataset.label_table import is_table, labels_in_source, load_label_table, looks_like_table
+from gliascope.dataset.label_table import is_table, labels_in_source, load_label_table, resembles_table
 from gliascope.errors import LayoutError, ReadError
 from gliascope.io import folder_labels, read
 from gliascope.io.scales import SeriesScale
@@ -101,7 +101,7 @@ class SourceFiles:
             If a source or the file of labels cannot be used.
         """
         roots = source_roots(sources)
-        if labels_file is not None and looks_like_table(labels_file):
+        if labels_file is not None and resembles_table(labels_file):
             return cls(roots, {}, load_label_table(labels_file, roots))
         return cls(roots, folder_labels.load_mapping(labels_file))
 

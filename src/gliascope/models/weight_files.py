@@ -28,7 +28,7 @@ def save_weights(path: Path, module: nn.Module) -> None:
     Raises RunError where the file cannot be written, as on a full disk.
     """
     with atomic_file(path) as temporary:
-        write_tensors(temporary, dict(module.state_dict()), {}, shown_as=path)
+        write_tensors(temporary, dict(module.state_dict()), {}, displayed_path=path)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -54,7 +54,7 @@ def load_classifier(run: Run) -> Classifier:
 
 
 def write_tensors(
-    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], *, shown_as: Path
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], *, displayed_path: Path
 ) -> None:
     """Write tensors, with a digest of them in the file's header, and wait until they are on the disk.
 
@@ -66,7 +66,7 @@ def write_tensors(
         On any device and in any memory layout.
     metadata
         Further text for the header.
-    shown_as
+    displayed_path
         The path that an error names, since `path` may be a temporary file.
 
     Raises
@@ -78,7 +78,9 @@ def write_tensors(
     try:
         save_file(plain, path, metadata=metadata | {"digest": tensors_digest(plain)})
     except SafetensorError as error:  # safetensors reports a full disk with its own error, too
-        raise RunError(f"{shown_as}: cannot be written ({error}); free space or check permissions") from None
+        raise RunError(
+            f"{displayed_path}: cannot be written ({error}); free space or check permissions"
+        ) from None
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 

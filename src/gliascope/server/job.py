@@ -100,12 +100,12 @@ class Job:
             message = f"a job may have {self.max_slices} slices; send fewer files at a time"
             raise ApiError(413, "too_many_slices", message)
 
-    def on_slice_assessed(self, number: int, one: PreparedSlice, finding: Finding) -> None:
+    def on_slice_assessed(self, number: int, prepared: PreparedSlice, finding: Finding) -> None:
         """Write the slice's picture, and its map if it has one, to the job's folder."""
-        (self.folder / f"{number}.png").write_bytes(slice_png(one.slice.pixels))
+        (self.folder / f"{number}.png").write_bytes(slice_png(prepared.slice.pixels))
         if self.saliency_preprocessing and finding.map is not None:
-            box = visible_box(one.slice.pixels, self.saliency_preprocessing)
-            shape = one.slice.pixels.shape[:2]
+            box = visible_box(prepared.slice.pixels, self.saliency_preprocessing)
+            shape = prepared.slice.pixels.shape[:2]
             np.savez(self.folder / f"{number}.npz", map=finding.map, shape=shape, box=box)
 
     def on_slices_predicted(self, slices: int) -> None:

@@ -11,7 +11,7 @@ from gliascope.errors import SplitError
 from gliascope.runtime.progress import note
 from gliascope.splits.draws import GROUP_KEY, SLICE_KEY, draw_position
 
-DRAWN_VALIDATION_SHARE = TEST_SHARE = 0.15
+SAMPLED_VALIDATION_SHARE = TEST_SHARE = 0.15
 VALIDATION_SHARE = 0.1  # for validation, where the test set has been taken already
 FOLD_COUNT = 5
 
@@ -205,7 +205,7 @@ def _draw(
     seed: int,
     *,
     test: float = TEST_SHARE,
-    validation: float = DRAWN_VALIDATION_SHARE,
+    validation: float = SAMPLED_VALIDATION_SHARE,
     key: pl.Expr = GROUP_KEY,
 ) -> pl.Series:
     """Draw test, validation and training subsets by whole groups, stratified by class."""

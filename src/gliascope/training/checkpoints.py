@@ -54,7 +54,7 @@ def save_progress(
         tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items() if value is not None}
     last = folder / LAST
     with atomic_file(last) as temporary:
-        write_tensors(temporary, tensors, {"progress": json.dumps(progress)}, shown_as=last)
+        write_tensors(temporary, tensors, {"progress": json.dumps(progress)}, displayed_path=last)
         if last.exists():
             last.replace(folder / PREVIOUS)
 

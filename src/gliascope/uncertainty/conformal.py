@@ -35,7 +35,7 @@ def groups_needed(level: float) -> int:
     return math.ceil(round(level / (1 - level), 6))
 
 
-def highest_level(groups: int, wanted: float = LEVELS[0]) -> float:
+def highest_level(groups: int, requested: float = LEVELS[0]) -> float:
     """Choose the highest level, of `wanted` and the lower LEVELS, that needs at most so many groups.
 
     Where even the lowest level needs more groups, `wanted` is returned; sets then hold all classes.
@@ -45,8 +45,10 @@ def highest_level(groups: int, wanted: float = LEVELS[0]) -> float:
     >>> highest_level(19)
     0.95
     """
-    possible = [level for level in (wanted, *LEVELS) if level <= wanted and groups >= groups_needed(level)]
-    return max(possible, default=wanted)
+    possible = [
+        level for level in (requested, *LEVELS) if level <= requested and groups >= groups_needed(level)
+    ]
+    return max(possible, default=requested)
 
 
 def one_slice_per_group(groups: NDArray[Any], seed: int) -> NDArray[np.int64]:

@@ -39,9 +39,9 @@ def check_items(report: Report) -> list[ItemResult]:
     return [_answer(item, report) for item in ITEMS]
 
 
-def count_states(found: Sequence[ItemResult]) -> dict[str, int]:
+def count_states(answers: Sequence[ItemResult]) -> dict[str, int]:
     """Count the items in each of STATES."""
-    return {state: sum(answer.state == state for answer in found) for state in STATES}
+    return {state: sum(answer.state == state for answer in answers) for state in STATES}
 
 
 def _answer(item: Item, report: Report) -> ItemResult:

@@ -40,13 +40,13 @@ def training_sheet(rows: Rows, chosen_epoch: int | None) -> Drawing:
     return Drawing("curves", (13.8, 4.2), draw)
 
 
-def leak_sentence(found: Leak) -> str:
+def leak_sentence(leak: Leak) -> str:
     """Describe the two choices of an epoch in words."""
     from gliascope.runtime.formats import percent
 
     return (
-        f"chosen on the test set: {percent(found.accuracy)} at epoch {found.epoch} (LEAK); "
-        f"chosen on validation: {percent(found.honest_accuracy)} at epoch {found.honest_epoch}"
+        f"chosen on the test set: {percent(leak.accuracy)} at epoch {leak.epoch} (LEAK); "
+        f"chosen on validation: {percent(leak.honest_accuracy)} at epoch {leak.honest_epoch}"
     )
 
 

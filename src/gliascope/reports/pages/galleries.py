@@ -10,7 +10,7 @@ from gliascope.audit.result import LABEL_ISSUE
 from gliascope.dataset.catalog import Catalog
 from gliascope.reports.pages.pictures import Album, Picture
 
-MAX_SHOWN = 24
+MAX_PICTURES = 24
 IDENTICAL = "identical"
 _WORDS = {IDENTICAL: "the same pixels", "none": "as it is", "flip": "mirrored", "crop": "cropped"}
 
@@ -84,7 +84,7 @@ class Galleries:
         """Copies with two different labels."""
         return self._copies(self.slices, self.slices, pl.col("label") < pl.col("label_other"))
 
-    def pairs(self, copies: pl.DataFrame, limit: int = MAX_SHOWN) -> list[Pair]:
+    def pairs(self, copies: pl.DataFrame, limit: int = MAX_PICTURES) -> list[Pair]:
         """Return pictures of the most alike copies; identical ones only where there are no others."""
         near = copies.filter(pl.col("transform") != IDENTICAL)
         turn = pl.int_range(pl.len()).over("transform")
@@ -98,7 +98,7 @@ class Galleries:
             .iter_rows()
         ]
 
-    def doubtful_pairs(self, limit: int = MAX_SHOWN) -> list[Pair]:
+    def doubtful_pairs(self, limit: int = MAX_PICTURES) -> list[Pair]:
         """Pairs that the audit asks a person to decide on, one of any two groups."""
         one = self.slices.select("row", "path", "index", "group")
         other = one.select(row_other="row", other_path="path", other_index="index", group_other="group")
@@ -136,12 +136,12 @@ class Galleries:
         return [(name, one.height, self._likely_classes(one)) for name, one in galleries if one.height]
 
     def _likely_classes(self, issues: pl.DataFrame) -> list[CaptionedPicture]:
-        rows = issues.head(MAX_SHOWN).select("row", "new_label").iter_rows()
+        rows = issues.head(MAX_PICTURES).select("row", "new_label").iter_rows()
         return [
             CaptionedPicture(self.album[row], f"probably {label}" if label else "") for row, label in rows
         ]
 
-    def quality_issues(self, kind: str, limit: int = MAX_SHOWN // 2) -> list[CaptionedPicture]:
+    def quality_issues(self, kind: str, limit: int = MAX_PICTURES // 2) -> list[CaptionedPicture]:
         """The first slices with one kind of quality issue."""
         issues = self._with_rows(self._audit.quality_issues.filter(kind=kind).head(limit))
         return [

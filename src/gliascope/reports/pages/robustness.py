@@ -70,11 +70,11 @@ def figures(data: Robustness, examples: Examples) -> dict[str, Drawing]:
     return {"curves": curve_sheet(data), "corruptions": example_sheet(data, examples)}
 
 
-def curve(name: str, one: Corruption, data: Robustness) -> Drawing:
+def curve(name: str, corruption: Corruption, data: Robustness) -> Drawing:
     """Draw accuracy, share and accuracy of accepted slices, by strength of a corruption; below, ECE."""
 
     def draw(figure: "Figure") -> None:
-        _panels(figure, one, data)
+        _panels(figure, corruption, data)
 
     return Drawing(f"curve-{name}", (4.4, 3.6), draw)
 

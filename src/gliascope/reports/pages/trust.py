@@ -72,9 +72,9 @@ def coverage(curve: Sequence[SetsAtLevel], chosen: float) -> Drawing:
     return Drawing("coverage", (7.2, 3.2), draw)
 
 
-def outlier_histogram(found: Histogram) -> Drawing:
+def outlier_histogram(histogram: Histogram) -> Drawing:
     """Draw the outlier scores of the test slices; those past the line are out of scope."""
-    edges, counts = found.edges, found.counts
+    edges, counts = histogram.edges, histogram.counts
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
