@@ -134,7 +134,7 @@ def bundle(once: Callable[[str, Callable[[Path], None]], Path]) -> Bundle:
 @pytest.fixture
 def same_export(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exporting takes seven seconds and has tests of its own: every run in this process gets the same model."""
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+    monkeypatch.setattr("gliascope.training.run.export_bundle", lambda *_: bundle)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ def test_no_library_keeps_or_sends_anything(tmp_path: Path) -> None:
     home.mkdir()
     program = (
         "import sys; from pathlib import Path; from gliascope.inference.bundle import Bundle; "
-        "from gliascope.inference.predict import Predictor; Predictor.of(Bundle.load(Path(sys.argv[1])))"
+        "from gliascope.inference.predict import Predictor; Predictor.load(Bundle.load(Path(sys.argv[1])))"
     )
     # The first two would turn it off, too.
     without = ("CI", "ORT_RUNNING_UNIT_TESTS", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")

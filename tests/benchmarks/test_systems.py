@@ -29,7 +29,7 @@ def test_a_training_goes_on_from_packed_files_of_limited_size(
 ) -> None:
     recipe, catalog = load_recipe("quick", TINY), scan([official_source])
     inputs = recipe, split(catalog)[0], store(catalog.frame, recipe.preprocessing)
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+    monkeypatch.setattr("gliascope.training.run.export_bundle", lambda *_: bundle)
     work, state = tmp_path / "work", tmp_path / "state"
     monkeypatch.setattr(systems, "PART", 1 << 20)
     written = loop.log_epoch

@@ -129,7 +129,7 @@ def test_clocks_that_jump_change_nothing(
 
     run = ("train", *tables, "--out", tmp_path / "run", *SETS)
     with monkeypatch.context() as patch:
-        patch.setattr("gliascope.training.run.export", stop)
+        patch.setattr("gliascope.training.run.export_bundle", stop)
         assert gliascope(*run)[0] == 130
     for number, path in enumerate(tmp_path.rglob("*")):
         os.utime(path, (number, 10**10 - number))  # some long ago, some in the future, all out of order

@@ -122,7 +122,7 @@ def test_a_hot_cell_lies_at_one_place_through_every_door(
             pictures.append(Image.fromarray(image))
             return b""
 
-        monkeypatch.setattr(explain_module, "encode", kept)
+        monkeypatch.setattr(explain_module, "encode_jpeg", kept)
         case = LesionCase(item, black, 0, np.array([1.0]), {"grad_cam": map_})
         model = SimpleNamespace(preprocessing=wanted, classes=("glioma",))
         hits = {"grad_cam": PeakPositions(np.array([0.0]), np.array([1.0]))}

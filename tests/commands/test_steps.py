@@ -27,7 +27,7 @@ SETS = [argument for override in (*TINY, "stages.0.epochs=1") for argument in ("
 
 @pytest.fixture(autouse=True)
 def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+    monkeypatch.setattr("gliascope.training.run.export_bundle", lambda *_: bundle)
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_what_is_not_as_recorded_is_said(made: Run, what: str) -> None:
         Run(made.folder, made.recipe, made.record.model_copy(update=update)).save()
     code, output, _ = gliascope("verify", made.folder)
     assert code == 1
-    assert {"report": "the report says accuracy", "record": "not those of the run's record"}.get(
+    assert {"report": "the report states accuracy", "record": "not those of the run's record"}.get(
         what, "differ by"
     ) in output
 

@@ -165,7 +165,7 @@ def test_a_trial_that_diverges_is_a_bad_one_and_no_end(place: Path, formula: For
     assert tune(place, "--trials", 3)[0] == 0
     trial = found(place)["trials"][1]
     assert trial["pruned"]
-    assert trial["why"] == "the loss is nan in training"
+    assert trial["ended_by"] == "the loss is nan in training"
     assert (
         "Trial 1 ended early: the loss is nan" in check_page((place / "out" / "tune.html").read_text()).text
     )

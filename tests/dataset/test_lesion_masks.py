@@ -85,7 +85,7 @@ def test_the_first_are_a_sample_and_the_same_every_time(tmp_path: Path, square: 
     ("table", "error", "message"),
     [
         ("path,label\na.png,glioma\n", LayoutError, "expected rows with the columns path, mask, label"),
-        (f"{HEADER}\na.png,,glioma\n", LayoutError, "none of them empty"),
+        (f"{HEADER}\na.png,,glioma\n", LayoutError, "none empty"),
         (f"{HEADER}\n", LayoutError, "expected rows"),
         (f"{HEADER}\na.png,small.png,glioma\n", LayoutError, "small.png: expected as many slices"),
         (f"{HEADER}\na.png,gone.png,glioma\n", ReadError, "gone.png: not found"),

@@ -102,7 +102,7 @@ def test_the_scan_command_tells_the_balance_and_lists_the_conflicts(
     assert "merged 4 4 8" in lines
     text = " ".join(result.output.split())
     assert "2 copies" in text
-    assert "source named first keeps its slice: old before new" in text
+    assert "first of these sources keeps its slice: old before new" in text
     assert "2 slices" in text
     listed = pl.read_csv(out.parent / "catalog.conflicts.csv")
     assert listed.columns == CONFLICTS

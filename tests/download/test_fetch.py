@@ -355,4 +355,4 @@ def test_the_list_shows_every_set() -> None:
 def test_a_name_is_needed() -> None:
     result = CliRunner().invoke(app, ["fetch"])
     assert result.exit_code == 2
-    assert "`gliascope fetch --list` shows them" in result.stderr
+    assert "`gliascope fetch --list` shows the names" in result.stderr

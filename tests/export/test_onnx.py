@@ -73,7 +73,7 @@ def test_rounding_that_a_network_magnifies_is_no_damage(classifier: Classifier, 
         classifier.head.linear.weight.copy_(torch.rand(2, 8))
         classifier.head.linear.bias.copy_(-1e5 * classifier.head.linear.weight.sum(1))
     export_bundle(classifier, RECIPE, ("a", "b"), {})
-    monkeypatch.setattr(module, "ROUNDING", 0)
+    monkeypatch.setattr(module, "ROUNDING_FACTOR", 0)
     with pytest.raises(RunError, match=r"logits differ.*where rounding explains"):
         export_bundle(classifier, RECIPE, ("a", "b"), {})
 

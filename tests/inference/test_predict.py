@@ -97,7 +97,7 @@ def test_nothing_to_predict_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(GliascopeError, match="not found"):
         predict_files(bundle, [tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(GliascopeError, match="holds no file"):
+    with pytest.raises(GliascopeError, match="no files found"):
         predict_files(bundle, [tmp_path / "empty"])
     for name in ("a.png", "b.png"):
         (tmp_path / "empty" / name).write_bytes(b"")

@@ -81,7 +81,7 @@ def test_processes_share_the_work(make_source: Make, monkeypatch: pytest.MonkeyP
     decoded = []
 
     class Slow(ThreadExecutor):
-        def give(self, function):
+        def wrap(self, function):
             def slow(piece):
                 decoded.append(piece)
                 if len(decoded) == 1:

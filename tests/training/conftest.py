@@ -23,7 +23,7 @@ class Prepared:
 @pytest.fixture(autouse=True)
 def _export_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exporting takes ten seconds and has tests of its own: every run here gets the same model."""
-    monkeypatch.setattr("gliascope.training.run.export", lambda *_: bundle)
+    monkeypatch.setattr("gliascope.training.run.export_bundle", lambda *_: bundle)
 
 
 @pytest.fixture

@@ -216,7 +216,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     run = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("gliascope.training.run.export", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "gliascope.training.run.export_bundle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         train(prepared.recipe, prepared.split, prepared.store, run)
     last = run / "last.safetensors"
     content = bytearray(last.read_bytes())

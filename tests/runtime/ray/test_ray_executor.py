@@ -63,7 +63,7 @@ class Deadly:
     def __init__(self, workers: Executor, mark: Path) -> None:
         self.workers, self.mark, self.count = workers, mark, workers.count
 
-    def give(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def wrap(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         mark = self.mark
 
         def deadly(item: Any) -> Any:
