@@ -53,7 +53,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     score, call = StageTraining._score, CachedOutputs.__call__
 
     def scored(self, part, *rest):
-        found.scored.update(self.material.store.hashes[part.rows].tolist())
+        found.scored.update(self.data.store.hashes[part.rows].tolist())
         return score(self, part, *rest)
 
     def called(self, frame, part):

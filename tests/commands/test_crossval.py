@@ -46,7 +46,7 @@ def test_folds_share_what_is_computed_and_repeats_go_on_from_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gliascope.training.run.export_bundle", lambda *_: bundle)
-    monkeypatch.setattr("gliascope.splits.protocols.FOLDS", 2)
+    monkeypatch.setattr("gliascope.splits.protocols.FOLD_COUNT", 2)
     monkeypatch.setenv("COLUMNS", "200")
     out = tmp_path / "out"
     crossval(official_source, "--out", out)

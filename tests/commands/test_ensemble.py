@@ -144,7 +144,7 @@ def test_the_same_command_replaces_an_ensemble_and_nothing_else(
     assert Run.load(tmp_path / "out" / "run").record.ensemble.average == "logits"
     code, _, errors = ensemble(*runs, "--out", runs[0].parent)
     assert code == 2
-    assert "holds a run that is no ensemble" in errors
+    assert "holds a run that is not an ensemble" in errors
     code, _, errors = ensemble(tmp_path / "out" / "run", runs[0], "--out", tmp_path / "other")
     assert code == 2
     assert "is an ensemble; join its members" in errors

@@ -112,9 +112,9 @@ def test_stages_follow_each_other_and_resume(
     saves = 0
     save = getattr(loop, after)
 
-    def stopping(*args):
+    def stopping(*args, **options):
         nonlocal saves
-        save(*args)
+        save(*args, **options)
         saves += 1
         if saves == number:
             raise KeyboardInterrupt
@@ -183,9 +183,7 @@ def test_a_loss_that_is_not_finite_stops_with_batch_and_remedy(prepared, tmp_pat
 
     with monkeypatch.context() as patch:
         patch.setattr(StageTraining, "_step", poisoned)
-        told = (
-            r"stage 1, epoch 2: the loss is nan in training.*first in step 2 of 6, on source/.*lower the rate"
-        )
+        told = r"stage 1, epoch 2: the loss is nan in training.*first in step 2 of 6, on source/.*lower the learning rate"
         with pytest.raises(RunError, match=told):
             train(prepared.recipe, prepared.split, prepared.store, tmp_path / "run")
     slices = (tmp_path / "run" / "diverged.txt").read_text().splitlines()

@@ -78,7 +78,7 @@ def test_a_table_gets_the_report_of_its_probabilities(
     found = report(tmp_path / "out")
     expected = evaluate_scores(scores).model_dump(mode="json")
     assert {key: found["protocols"]["official"][key] for key in expected} == expected
-    assert found["foreign"] is True
+    assert found["external"] is True
     assert found["model"]["columns"]["no_tumor"] == "notumor"
     assert found["title"] == "told.csv on source"
     assert found["protocols"]["official"]["operating"]["specificity"]["chosen"] is None
