@@ -19,10 +19,10 @@ from gliascope.dataset.catalog import Catalog
 from gliascope.dataset.scan import scan
 from gliascope.errors import DivergedError, SplitError
 from gliascope.recipes import Recipe, load_recipe
+from gliascope.recipes.run import EpochMetrics
 from gliascope.runtime.folder_lock import folder_lock
 from gliascope.splits.split import load_splits, split, write_splits
 from gliascope.splits.validation import divide_validation
-from gliascope.training.history import Epoch
 
 SETS = [argument for override in (*TINY, "stages.0.epochs=4") for argument in ("--set", override)]
 SPACE = """
@@ -76,17 +76,28 @@ class Formula:
 
     def __call__(
         self, recipe: Recipe, split, store, folder: Path, *, on_epoch: Callable, cache: bool
-    ) -> Sequence[Epoch]:
+    ) -> Sequence[EpochMetrics]:
         self.calls.append((recipe, split, len(store.hashes)))
         assert not (split.frame["subset"] == "test").any()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "last.safetensors").write_text("")
-        history: list[Epoch] = []
+        history: list[EpochMetrics] = []
         for epoch in range(recipe.stages[0].epochs):
             if epoch == 2 and len(self.calls) in self.raises:
                 raise self.raises[len(self.calls)]
             value = self.accuracy(recipe) - 0.1 / (1 + epoch)
-            history.append(Epoch(0, epoch, 1.0, 1.0, 0.5, 1 - value, value, None, 1.0))
+            history.append(
+                EpochMetrics(
+                    stage=0,
+                    epoch=epoch,
+                    lr=1.0,
+                    train_loss=1.0,
+                    train_accuracy=0.5,
+                    val_loss=1 - value,
+                    val_accuracy=value,
+                    seconds=1.0,
+                )
+            )
             on_epoch(history)
         return history
 
@@ -262,7 +273,7 @@ def test_it_trains_without_the_test_slices_and_a_trial_goes_on_at_its_epoch(
     trained: list[int] = []
     original = loop.log_epoch
 
-    def log(folder: Path, history: list[Epoch], losses: object) -> None:
+    def log(folder: Path, history: list[EpochMetrics], losses: object) -> None:
         trained.append(len(history))
         if len(trained) == 3:
             raise KeyboardInterrupt

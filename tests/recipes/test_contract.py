@@ -22,12 +22,11 @@ from gliascope.models.backbones import complete_recipe, execution_order
 from gliascope.models.classifier import Classifier, Normalise
 from gliascope.models.weight_files import load_weights
 from gliascope.recipes import Recipe, load_recipe, recipe_names
-from gliascope.recipes.run import Run
+from gliascope.recipes.run import EpochMetrics, Run
 from gliascope.splits.split import split
 from gliascope.store.store import store
 from gliascope.training import loop, run
 from gliascope.training.checkpoints import load_progress, with_prefix
-from gliascope.training.history import Epoch
 from gliascope.training.stage import StageTraining
 
 # Whose backbones are small: the others take ten times as long.
@@ -80,7 +79,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
         return classifier
 
     class Stage(StageTraining):
-        def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
+        def epochs(self, done: list[EpochMetrics]) -> Iterator[EpochMetrics]:
             seen.before.append(_copy(self.classifier))
             yield from super().epochs(done)
             seen.after.append(_copy(self.classifier))

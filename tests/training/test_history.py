@@ -3,12 +3,22 @@
 import pytest
 
 from gliascope.recipes import load_recipe
-from gliascope.training.history import Epoch, chosen_epoch, is_stage_over
+from gliascope.recipes.run import EpochMetrics
+from gliascope.training.history import chosen_epoch, is_stage_over
 
 
-def _epochs(*validation: tuple[float, float]) -> list[Epoch]:
+def _epochs(*validation: tuple[float, float]) -> list[EpochMetrics]:
     return [
-        Epoch(0, number, 1e-3, 0.5, 0.8, loss, accuracy, None, 1.0)
+        EpochMetrics(
+            stage=0,
+            epoch=number,
+            lr=1e-3,
+            train_loss=0.5,
+            train_accuracy=0.8,
+            val_loss=loss,
+            val_accuracy=accuracy,
+            seconds=1.0,
+        )
         for number, (accuracy, loss) in enumerate(validation)
     ]
 

@@ -48,7 +48,7 @@ from gliascope.store.store_splits import store_splits
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
-    from gliascope.training.history import Epoch
+    from gliascope.recipes.run import EpochMetrics
 
 SLICE_KEY = ["source", "path", "index"]
 Stores = Callable[[Preprocessing], tuple[Store, list[Split]]]
@@ -287,10 +287,10 @@ def _train(trial: "Trial", job: TuningJob, drawn: dict[str, Any], stores: Stores
     values: list[float] = []  # of the splits that are done
     reported = 0
 
-    def value(history: Sequence["Epoch"]) -> float:
+    def value(history: Sequence["EpochMetrics"]) -> float:
         return float(getattr(history[chosen_epoch(history, recipe.keep)], job.space.objective))
 
-    def watch(history: Sequence["Epoch"]) -> None:
+    def watch(history: Sequence["EpochMetrics"]) -> None:
         nonlocal reported
         before = longest * len(values)
         for step in range(max(reported, before) + 1, before + len(history) + 1):

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -10,42 +9,12 @@ from typing import Literal
 from torch import Tensor
 
 from gliascope.recipes import Stage
+from gliascope.recipes.run import EpochMetrics
 from gliascope.runtime.files import write_text
 from gliascope.runtime.progress import note
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One row of metrics.csv.
-
-    Attributes
-    ----------
-    stage, epoch : int
-        Which epoch of which stage, each from 0.
-    lr : float
-        Learning rate of the last step.
-    train_loss, train_accuracy : float
-        Over the augmented views that were trained on; the loss with label smoothing and penalties.
-    val_loss, val_accuracy : float
-        Cross-entropy and accuracy on the validation subset.
-    test_accuracy : float or None
-        Only for recipes that watch the test subset, to show what that leak does.
-    seconds : float
-        Duration of the epoch.
-    """
-
-    stage: int
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    test_accuracy: float | None
-    seconds: float
-
-
-def chosen_epoch(history: Sequence[Epoch], keep: Literal["best", "last"]) -> int:
+def chosen_epoch(history: Sequence[EpochMetrics], keep: Literal["best", "last"]) -> int:
     """Choose the epoch whose weights become the model: its position in `history`.
 
     Parameters
@@ -61,7 +30,7 @@ def chosen_epoch(history: Sequence[Epoch], keep: Literal["best", "last"]) -> int
     return max(range(len(history)), key=lambda row: (history[row].val_accuracy, -history[row].val_loss))
 
 
-def is_stage_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
+def is_stage_over(stage: Stage, rows: Sequence[EpochMetrics]) -> bool:
     """Whether a stage has had all its epochs, or its `patience` ran out without a better validation accuracy.
 
     Parameters
@@ -79,7 +48,7 @@ def is_stage_over(stage: Stage, rows: Sequence[Epoch]) -> bool:
     return len(rows) - 1 - accuracies.index(max(accuracies)) >= stage.patience
 
 
-def log_epoch(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
+def log_epoch(folder: Path, history: Sequence[EpochMetrics], losses: Tensor) -> None:
     """Record the last epoch: rewrite metrics.csv, add to TensorBoard's files, and print one line.
 
     Parameters
@@ -93,7 +62,7 @@ def log_epoch(folder: Path, history: Sequence[Epoch], losses: Tensor) -> None:
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in history]
+    rows = [row.model_dump(exclude_none=True) for row in history]
     last = history[-1]
     text = StringIO()
     writer = csv.DictWriter(text, list(rows[-1]))

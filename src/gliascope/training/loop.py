@@ -1,17 +1,17 @@
 """The training loop: the stages of a recipe, their epochs, and the files written after each epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gliascope.errors import DivergedError
 from gliascope.models.classifier import Classifier
 from gliascope.models.weight_files import CHOSEN, load_weights, save_weights
+from gliascope.recipes.run import EpochMetrics
 from gliascope.runtime.files import write_text
 from gliascope.training.checkpoints import load_progress, restore, save_progress, with_prefix
 from gliascope.training.data import TrainingData
-from gliascope.training.history import Epoch, chosen_epoch, is_stage_over, log_epoch
+from gliascope.training.history import chosen_epoch, is_stage_over, log_epoch
 from gliascope.training.stage import StageTraining
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DIVERGED_FILE = "diverged.txt"
 
 
-def load_history(folder: Path) -> list[Epoch]:
+def load_history(folder: Path) -> list[EpochMetrics]:
     """Read the epochs that a run's last checkpoint records; an empty list without a checkpoint."""
     saved = load_progress(folder)
     return _epochs(saved[0]) if saved else []
@@ -32,7 +32,7 @@ def fit(
     data: TrainingData,
     *,
     folder: Path,
-    on_epoch: Callable[[Sequence[Epoch]], None] = lambda _: None,
+    on_epoch: Callable[[Sequence[EpochMetrics]], None] = lambda _: None,
 ) -> None:
     """Train all stages of a recipe, from the last checkpoint in `folder` where there is one.
 
@@ -56,7 +56,7 @@ def fit(
     DivergedError
         For a loss that is not finite. `folder/diverged.txt` then lists the slices of the first such batch.
     """
-    history: list[Epoch] = []
+    history: list[EpochMetrics] = []
     saved = load_progress(folder)
     if saved:
         history = _epochs(saved[0])
@@ -79,13 +79,13 @@ def fit(
             on_epoch(history)
 
 
-def _save(training: StageTraining, history: list[Epoch], folder: Path) -> None:
+def _save(training: StageTraining, history: list[EpochMetrics], folder: Path) -> None:
     """Write weights, logs and checkpoint after an epoch: the first process writes, the others wait for it."""
     if training.fabric.is_global_zero:
         if chosen_epoch(history, training.recipe.keep) == len(history) - 1:
             save_weights(folder / CHOSEN, training.validated_network)
         log_epoch(folder, history, training.losses)
-        state = {"history": [asdict(row) for row in history]}
+        state = {"history": [row.model_dump() for row in history]}
         save_progress(
             folder,
             training.classifier,
@@ -96,7 +96,9 @@ def _save(training: StageTraining, history: list[Epoch], folder: Path) -> None:
     training.fabric.barrier()
 
 
-def _epochs_or_diverged(training: StageTraining, done: list[Epoch], folder: Path) -> Iterator[Epoch]:
+def _epochs_or_diverged(
+    training: StageTraining, done: list[EpochMetrics], folder: Path
+) -> Iterator[EpochMetrics]:
     try:
         yield from training.epochs(done)
     except DivergedError as error:
@@ -104,8 +106,8 @@ def _epochs_or_diverged(training: StageTraining, done: list[Epoch], folder: Path
         raise
 
 
-def _epochs(progress: dict[str, Any]) -> list[Epoch]:
-    return [Epoch(**row) for row in progress["history"]]
+def _epochs(progress: dict[str, Any]) -> list[EpochMetrics]:
+    return [EpochMetrics(**row) for row in progress["history"]]
 
 
 def _start_stage(fabric: "Fabric", folder: Path, number: int, classifier: Classifier) -> None:

@@ -16,12 +16,13 @@ from gliascope.models.classifier import Classifier
 from gliascope.models.cut import cut_network
 from gliascope.models.freezing import frozen_layers
 from gliascope.recipes import Stage
+from gliascope.recipes.run import EpochMetrics
 from gliascope.runtime.progress import progress
 from gliascope.training.batches import Batches
 from gliascope.training.cuda_graph import CudaGraphRunner
 from gliascope.training.data import Subset, TrainingData
 from gliascope.training.environment import autocast
-from gliascope.training.history import Epoch, is_stage_over
+from gliascope.training.history import is_stage_over
 from gliascope.training.inputs import (
     DeviceTensors,
     HostArrays,
@@ -107,7 +108,7 @@ class StageTraining:
         """The network that is validated and exported: that of averaged weights, if there is one."""
         return self.classifier if self.averaged_network is None else self.averaged_network
 
-    def epochs(self, done: list[Epoch]) -> Iterator[Epoch]:
+    def epochs(self, done: list[EpochMetrics]) -> Iterator[EpochMetrics]:
         """Train until the stage is over, and yield each new epoch; `done` are its earlier epochs."""
         rows = list(done)
         while not is_stage_over(self.stage, rows):
@@ -123,8 +124,19 @@ class StageTraining:
             if not np.isfinite([train_loss, val_loss]).all():
                 raise self._diverged(epoch, train_loss, val_loss)
             seconds = round(time.perf_counter() - began, 2)
-            figures = (lr, train_loss, train_accuracy, val_loss, val_accuracy, test_accuracy, seconds)
-            rows.append(Epoch(self.stage_number, epoch, *figures))
+            rows.append(
+                EpochMetrics(
+                    stage=self.stage_number,
+                    epoch=epoch,
+                    lr=lr,
+                    train_loss=train_loss,
+                    train_accuracy=train_accuracy,
+                    val_loss=val_loss,
+                    val_accuracy=val_accuracy,
+                    test_accuracy=test_accuracy,
+                    seconds=seconds,
+                )
+            )
             yield rows[-1]
 
     def _share_buffers(self) -> None:

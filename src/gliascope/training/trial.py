@@ -8,12 +8,12 @@ import numpy as np
 
 from gliascope.models.classifier import build_classifier
 from gliascope.recipes import Recipe
+from gliascope.recipes.run import EpochMetrics
 from gliascope.splits.split import Split
 from gliascope.store.store import Store
 from gliascope.training.data import Subset, TrainingData
 from gliascope.training.distributed import create_fabric
 from gliascope.training.environment import set_determinism
-from gliascope.training.history import Epoch
 from gliascope.training.loop import fit, load_history
 
 
@@ -23,9 +23,9 @@ def train_and_validate(
     store: Store,
     folder: Path,
     *,
-    on_epoch: Callable[[Sequence[Epoch]], None],
+    on_epoch: Callable[[Sequence[EpochMetrics]], None],
     cache: bool = True,
-) -> list[Epoch]:
+) -> list[EpochMetrics]:
     """Train a recipe on the training subset and return all epochs with their validation figures.
 
     Parameters
