@@ -205,6 +205,17 @@ def test_what_is_not_as_recorded_is_said(made: Run, what: str) -> None:
     ) in output
 
 
+def test_the_predictions_of_another_name_are_those_that_are_compared(made: Run) -> None:
+    own = made.folder.parent / "predictions.parquet"
+    frame = pl.read_parquet(own)
+    columns = [name for name in frame.columns if name.startswith("p_")]
+    other = own.with_name("others.parquet")
+    frame.with_columns(pl.lit(1 / len(columns)).alias(name) for name in columns).write_parquet(other)
+    assert gliascope("verify", made.folder, "--predictions", own)[0] == 0
+    code, output, _ = gliascope("verify", made.folder, "--predictions", other)
+    assert code == 1 and "differ by" in output
+
+
 def test_mlflow_gets_recipe_epochs_results_and_files_once(
     made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

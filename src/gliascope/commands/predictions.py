@@ -56,9 +56,12 @@ def write_predictions(rows: pl.DataFrame, folder: Path) -> None:
     write_table(rows, folder / PREDICTIONS_FILE)
 
 
-def load_predictions(folder: Path) -> pl.DataFrame:
-    """Read predictions.parquet. Raises GliascopeError if the file is missing or is not such a table."""
-    return read_table(folder / PREDICTIONS_FILE, COLUMNS, "evaluate")
+def load_predictions(path: Path) -> pl.DataFrame:
+    """Read predictions.parquet: the file, or the one in a folder of results.
+
+    Raises GliascopeError if the file is missing or is not such a table.
+    """
+    return read_table(path / PREDICTIONS_FILE if path.is_dir() else path, COLUMNS, "evaluate")
 
 
 def to_scores(frame: pl.DataFrame) -> Scores:

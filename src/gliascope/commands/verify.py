@@ -86,7 +86,7 @@ def verify(
     Raises
     ------
     RunError
-        If one of the files is missing, or the run is unfinished.
+        If one of the files is missing or lacks test slices, or the run is unfinished.
     """
     trained = Run.load(folder)
     trained.check_finished()
@@ -94,7 +94,7 @@ def verify(
     served = first_splits_of_run(trained, split, scanned)
     own = next((one for one in served if one.protocol == trained.record.protocol), served[0])
     own = own.for_task(trained.recipe.task)
-    recorded = load_predictions(trained.input_path(PREDICTIONS_FILE, predictions).parent)
+    recorded = load_predictions(trained.input_path(PREDICTIONS_FILE, predictions))
     recorded = recorded.filter(protocol=own.protocol, fold_name=own.fold_name)
     key = SLICE_KEY[1:]
     rows = own.subset("test").select(*key, "source").join(recorded, on=[*key, "source"], how="inner")

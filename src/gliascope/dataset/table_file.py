@@ -220,7 +220,10 @@ class _Index:
                 self.by_stem[stem].append(at)
 
     def find(self, given: list[str]) -> list[int]:
-        """Return the files that a path of the table may name."""
+        """Return the numbers of the files that one path may mean: none if no file fits.
+
+        given: the parts of the path, as `_split` returns them.
+        """
         if not given:
             return []
         if given[0] in (".", ".."):  # from the table's folder

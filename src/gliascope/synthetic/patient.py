@@ -112,5 +112,8 @@ class Patient:
 
 
 def generator(label: str, *key: int) -> np.random.Generator:
-    """Return random numbers that depend only on the arguments, on every machine."""
+    """Return a random number generator that gives the same numbers for the same arguments on every machine.
+
+    label: one of LABELS.
+    """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([LABELS.index(label), *key])))

@@ -289,7 +289,7 @@ class EvaluatedOnnxModel:
         return self.cached_outputs.pictures(frame)
 
     def facts(self) -> ModelReport:
-        """Return which file was run, and how."""
+        """Return name, size and hash of the ONNX file, how its output was understood, and preprocessing."""
         graph = self.graph
         content = graph.file.read_bytes()
         return ModelReport(

@@ -35,7 +35,11 @@ def collect_missing_letters() -> Iterator[set[int]]:
 
 
 def families_for(letters: set[int]) -> list[str]:
-    """Choose font families for these code points: Matplotlib's own, then installed ones that add most."""
+    """Choose font families to draw text with letters that Matplotlib's own font lacks.
+
+    Matplotlib's own font comes first, then installed fonts, each with most of the letters that are
+    still missing. letters: code points that Matplotlib's own font lacks.
+    """
     families, left = [DEFAULT_FONT], set(letters)
     while left:
         name, charmap = max(_installed(), key=lambda font: len(left & font[1]()), default=("", frozenset))

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def intensities(histogram: NDArray[np.float64], others: NDArray[np.float64], name: str) -> Drawing:
-    """Draw the share of pixels by grey level, (256,), of one class and of all classes."""
+def intensities(histogram: NDArray[np.float64], everywhere: NDArray[np.float64], name: str) -> Drawing:
+    """Draw the share of pixels by grey level, (256,), of one class (`histogram`) and of all classes together.
+
+    name: of the drawing, unique in its page.
+    """
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         edges = np.arange(0, 257, 4)
-        for values, colour, fill in ((histogram, ACCENT, True), (others, INK, False)):
+        for values, colour, fill in ((histogram, ACCENT, True), (everywhere, INK, False)):
             bins = values.reshape(-1, 4).sum(axis=1)
             axes.stairs(bins, edges, color=colour, fill=fill, alpha=0.75 if fill else 1, lw=0.9)
         axes.set(xlabel="grey level", ylabel="share of pixels", xlim=(0, 256), yscale="log", ylim=(1e-4, 1))
