@@ -102,7 +102,9 @@ def test_an_audit_survives_its_files_and_splits_the_catalogue(
     assert loaded.pairs.equals(found.pairs)
     assert loaded.decisions.equals(found.decisions)
     decisions = Decisions.load(tmp_path / "decisions.csv")
-    official, clean = split(catalog, ["official", "official-clean"], 0, loaded, decisions)
+    official, clean = split(
+        catalog, ["official", "official-clean"], seed=0, audit=loaded, decisions=decisions
+    )
     assert official.subset("test").height == 8
     assert clean.subset("test").height == 6
     assert "one/Training/glioma/7.png" not in official.frame["path"].to_list()

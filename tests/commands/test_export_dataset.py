@@ -35,7 +35,7 @@ def slices(frame: pl.DataFrame) -> Counter[tuple[str | None, ...]]:
 
 def scan_again(out: Path, export: ExportSummary) -> Catalog:
     labels, groups = (out / name if name in export.tables else None for name in ("labels.yaml", "groups.csv"))
-    return scan([out], labels, GroupsFile(groups) if groups else None)
+    return scan([out], labels, groups=GroupsFile(groups) if groups else None)
 
 
 def files(out: Path) -> set[str]:
@@ -205,7 +205,7 @@ def test_groups_folds_and_classes_of_ones_own_come_along(make_source: Make, tmp_
     (tmp_path / "groups.csv").write_text(
         "path,group,fold\nsource/astro/000.png,p1,3\nsource/no/000.png,p2,\n"
     )
-    catalog = scan([source], tmp_path / "labels.yaml", GroupsFile(tmp_path / "groups.csv"))
+    catalog = scan([source], tmp_path / "labels.yaml", groups=GroupsFile(tmp_path / "groups.csv"))
     out = tmp_path / "out"
     export = export_dataset(catalog, out)
     assert export.tables == ("groups.csv", "labels.yaml")

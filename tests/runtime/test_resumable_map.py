@@ -36,14 +36,14 @@ class Work:
 
 
 def results(files: list[Path], kept: Path | None, work: Work, made_by: str = "") -> list[bytes]:
-    made = resumable_map(cut(files, made_by), work, kept, "work", executor=ThreadExecutor(1))
+    made = resumable_map(cut(files, made_by), work, kept, description="work", executor=ThreadExecutor(1))
     return [content for _, content in made]
 
 
 def test_blocks_follow_the_files(files: list[Path]) -> None:
     assert [len(block.items) for block in cut(files)] == [3, 3, 3, 1]
     assert results(files, None, Work()) == [b"012", b"345", b"678", b"9"]
-    by_threads = resumable_map(cut(files), Work(), None, "work")
+    by_threads = resumable_map(cut(files), Work(), None, description="work")
     assert [content for _, content in by_threads] == results(files, None, Work())
 
 

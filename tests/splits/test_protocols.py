@@ -110,7 +110,7 @@ def by_chance(planted: tuple[Catalog, Audit], draws: int = 200) -> dict[str, tup
 @pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if PROTOCOLS[name].disjoint == "groups"])
 def test_no_twin_near_copy_or_patient_is_on_both_sides(protocol: str, planted: tuple[Catalog, Audit]) -> None:
     for seed in range(3):
-        for made in split(planted[0], [protocol], seed, planted[1]):
+        for made in split(planted[0], [protocol], seed=seed, audit=planted[1]):
             for part in ("test", "val"):
                 assert counted(made, planted, part) == dict.fromkeys(RELATIONS, 0)
 
@@ -118,7 +118,7 @@ def test_no_twin_near_copy_or_patient_is_on_both_sides(protocol: str, planted: t
 @pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if PROTOCOLS[name].disjoint == "copies"])
 def test_no_twin_or_near_copy_is_on_both_sides(protocol: str, planted: tuple[Catalog, Audit]) -> None:
     for seed in range(3):
-        for made in split(planted[0], [protocol], seed, planted[1]):
+        for made in split(planted[0], [protocol], seed=seed, audit=planted[1]):
             found = counted(made, planted)
             assert found["twin"] == found["near"] == 0
             assert found["patient"] > 0
@@ -129,7 +129,7 @@ def test_as_many_are_on_both_sides_as_chance_or_the_source_has_it(
     protocol: str, planted: tuple[Catalog, Audit]
 ) -> None:
     """A true random draw: each seed within 4.5 sd of what chance gives, and so their mean."""
-    made = [split(planted[0], [protocol], seed, planted[1])[0] for seed in range(SEEDS)]
+    made = [split(planted[0], [protocol], seed=seed, audit=planted[1])[0] for seed in range(SEEDS)]
     found = [counted(one, planted) for one in made]
     for name, (mean, sd) in {"official": official, "random": by_chance}[protocol](planted).items():
         counts = np.array([one[name] for one in found])

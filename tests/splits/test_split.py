@@ -38,7 +38,7 @@ def audit_of(catalog: Catalog, *pairs: tuple[str, str]) -> Audit:
 
 
 def one(catalog: Catalog, protocol: str, seed: int = 0) -> Split:
-    return split(catalog, [protocol], seed)[0]
+    return split(catalog, [protocol], seed=seed)[0]
 
 
 def many(count: int, **columns: Callable[[int], object]) -> list[dict]:
@@ -73,7 +73,7 @@ def test_contract_every_protocol_fills_all_parts_with_all_classes_and_repeats_it
     )
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{0:032x}", f"{2:032x}"))
-    first, again, other = (split(catalog, [protocol], seed, audit) for seed in (3, 3, 4))
+    first, again, other = (split(catalog, [protocol], seed=seed, audit=audit) for seed in (3, 3, 4))
     assert [a.frame.equals(b.frame) for a, b in zip(first, again, strict=True)] == [True] * len(first)
     assert not any(a.frame.equals(b.frame) for a, b in zip(first, other, strict=True))
     assert [a.training_hash == b.training_hash for a, b in zip(first, again, strict=True)] == [True] * len(
@@ -152,7 +152,7 @@ def test_official_clean_leaves_out_test_slices_with_a_copy_in_training_or_valida
     rows[0]["pixel_hash"] = rows[50]["pixel_hash"] = "f" * 32
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{60:032x}"), (f"{2:032x}", f"{3:032x}"))
-    official, clean = split(catalog, ["official", "official-clean"], 0, audit)
+    official, clean = split(catalog, ["official", "official-clean"], seed=0, audit=audit)
     assert official.training_hash == clean.training_hash  # one training serves both
     gone = set(official.subset("test")["path"]) - set(clean.subset("test")["path"])
     assert gone == {"s/0.png", "s/1.png"}
@@ -165,7 +165,7 @@ def test_near_copies_are_of_one_group_and_identical_slices_count_once() -> None:
     rows[8]["pixel_hash"] = rows[10]["pixel_hash"] = "e" * 32
     catalog = catalog_of(rows)
     audit = audit_of(catalog, *((f"{0:032x}", f"{n:032x}") for n in range(20, 60, 2)))
-    (grouped,) = split(catalog, ["grouped"], 0, audit)
+    (grouped,) = split(catalog, ["grouped"], seed=0, audit=audit)
     assert grouped.frame.height == 199
     assert (
         grouped.frame.filter(pl.col("path").is_in(["s/0.png", "s/20.png", "s/58.png"]))["subset"].n_unique()
@@ -186,7 +186,7 @@ def test_a_copy_in_another_fold_of_the_file_does_not_train() -> None:
     rows = many(90, label=lambda n: "ab"[n % 2], fold=lambda n: n % 3 + 1)
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{3:032x}", f"{4:032x}"))  # of folds 1 and 2
-    first, second, third = split(catalog, ["folds"], 0, audit)
+    first, second, third = split(catalog, ["folds"], seed=0, audit=audit)
     assert "s/3.png" in first.subset("test")["path"].to_list()
     assert "s/4.png" not in first.frame["path"].to_list()
     assert "s/3.png" not in second.frame["path"].to_list()
@@ -221,7 +221,7 @@ def test_leaving_a_source_out_leaves_out_what_the_others_share_with_it() -> None
     rows[150]["pixel_hash"] = rows[50]["pixel_hash"] = "d" * 32
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
-    without_s, without_t = split(catalog, ["leave-source-out"], 0, audit)
+    without_s, without_t = split(catalog, ["leave-source-out"], seed=0, audit=audit)
     assert without_s.fold_name == "without s"
     assert set(without_s.subset("test")["source"]) == {"s"}
     assert without_s.subset("test").height == without_t.subset("test").height == 100
@@ -252,12 +252,12 @@ def test_leaving_a_source_out_leaves_out_rounds_that_training_cannot_serve(capsy
     catalog = catalog_of(rows)
     audit = audit_of(catalog, (f"{1:032x}", f"{101:032x}"))
     with pytest.raises(SplitError, match=r"leaves no fold: .* --protocol grouped"):
-        split(catalog, ["leave-source-out"], 0, audit)
+        split(catalog, ["leave-source-out"], seed=0, audit=audit)
     told = capsys.readouterr().err
     assert "no fold without s: no 'c' is left to train with" in told
     assert "no fold without u: no other source has a class of it" in told
     rows[3]["label"] = "c"  # trains for t's
-    (made,) = split(catalog_of(rows), ["leave-source-out"], 0, audit)
+    (made,) = split(catalog_of(rows), ["leave-source-out"], seed=0, audit=audit)
     assert made.fold_name == "without t"
 
 
@@ -276,7 +276,7 @@ def test_a_split_without_an_audit_says_so_to_whoever_reads_of_it(capsys, tmp_pat
     assert "No audit was given" in grouped.description
     assert official.description == PROTOCOLS["official"].description
     assert "--audit DIR" in capsys.readouterr().err
-    audited = split(catalog, ["official", "grouped"], 0, audit_of(catalog))
+    audited = split(catalog, ["official", "grouped"], seed=0, audit=audit_of(catalog))
     assert audited[1].description == PROTOCOLS["grouped"].description
     assert "audit" not in capsys.readouterr().err
     write_splits([official, grouped], tmp_path / "split.parquet")
@@ -300,7 +300,7 @@ def test_decisions_drop_relabel_join_and_part(tmp_path: Path) -> None:
     edited = frame.with_columns(remark=pl.lit("seen")).write_csv().replace(",drop,", ", Drop ,")
     (tmp_path / "decisions.csv").write_text(edited + "," * frame.width + "\n")
     decisions = Decisions.load(tmp_path / "decisions.csv")
-    (made,) = split(catalog, ["random"], 0, audit, decisions)
+    (made,) = split(catalog, ["random"], seed=0, audit=audit, decisions=decisions)
     by_path = {row["path"]: row for row in made.frame.iter_rows(named=True)}
     assert "s/0.png" not in by_path
     assert by_path["s/1.png"]["label"] == "a"
@@ -377,7 +377,7 @@ def test_a_split_survives_its_file(make_source: Make, tmp_path: Path) -> None:
 
 def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> None:
     catalog = catalog_of(many(400, label=lambda n: "ab"[n % 2], patient=lambda n: f"p{n // 4}"))
-    once, twice = (split(catalog, ["folds", "random"], 5, repeats=repeats) for repeats in (1, 2))
+    once, twice = (split(catalog, ["folds", "random"], seed=5, repeats=repeats) for repeats in (1, 2))
     names = [(made.protocol, made.fold_name) for made in twice]
     folds = [f"fold {n}" for n in range(1, 6)]
     assert names == [
@@ -389,7 +389,7 @@ def test_repeats_draw_again_by_the_seeds_that_follow_and_keep_the_first() -> Non
     kept = [made for made in twice if "repeat" not in made.fold_name]
     assert all(one.frame.equals(other.frame) for one, other in zip(once, kept, strict=True))
     assert {made.seed for made in twice if "repeat" in made.fold_name} == {6}
-    alone = split(catalog, ["folds"], 6)
+    alone = split(catalog, ["folds"], seed=6)
     assert [made.training_hash for made in twice[5:10]] == [made.training_hash for made in alone]
     assert not {made.training_hash for made in once} & {made.training_hash for made in twice[5:10]}
     # A group is the same in every drawing, so that pooled intervals count it once.

@@ -71,6 +71,6 @@ def test_a_class_that_no_slice_trains_is_told_by_its_cause(make_source: Make) ->
     frame = alone.frame.with_columns(exclusion_reason=pl.lit(None, pl.String))
     for seed in range(3):
         try:
-            split(Catalog(frame, catalog.excluded), ["grouped"], seed)
+            split(Catalog(frame, catalog.excluded), ["grouped"], seed=seed)
         except SplitError as error:
             assert "pituitary" not in str(error) or "other patients of it" in str(error)

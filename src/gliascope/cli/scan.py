@@ -31,7 +31,14 @@ def scan(
     grouping = GroupsFile.parse(groups, group_columns)
     check_catalog_replaceable(out)
     with file_lock(out, *(path.name for path in side_files(out))) as kept, executor_of(cluster) as workers:
-        catalog = scan_sources(sources, labels, grouping, kept, workers, patient_folders)
+        catalog = scan_sources(
+            sources,
+            labels,
+            groups=grouping,
+            resume_folder=kept,
+            executor=workers,
+            patient_folders=patient_folders,
+        )
         catalog.write(out)
     _, rejects, contradicting = side_files(out)
     print_catalog(catalog, rejects)

@@ -39,7 +39,15 @@ def split(
     audited = Audit.load(audit) if audit else None
     decided = Decisions.load(decisions) if decisions else None
     names = comma_separated(protocol) if protocol is not None else None
-    splits = split_catalog(Catalog.load(catalog), names, seed, audited, decided, validation, repeats)
+    splits = split_catalog(
+        Catalog.load(catalog),
+        names,
+        seed=seed,
+        audit=audited,
+        decisions=decided,
+        validation_share=validation,
+        repeats=repeats,
+    )
     write_splits(splits, out)
     for result in splits:
         print_split(result)

@@ -22,5 +22,5 @@ def ledger_entries(model: EvaluatedModel, split: Split, verb: str = "evaluate") 
     facts = model.facts()
     sha256 = facts.model.sha256
     watched = sum(row.test_accuracy is not None for row in facts.curves)
-    training = [ledger_entry("train", model.name, sha256, split, watched)] if watched else []
+    training = [ledger_entry("train", model.name, sha256, split, times=watched)] if watched else []
     return [*training, ledger_entry(verb, model.name, sha256, split)]

@@ -43,6 +43,7 @@ _ROWS = SCHEMA | EXCLUDED_SCHEMA  # a reject has a reason, a slice none
 def scan(
     sources: Sequence[Path],
     labels: Path | None = None,
+    *,
     groups: GroupsFile | None = None,
     resume_folder: Path | None = None,
     executor: Executor | None = None,
@@ -90,7 +91,7 @@ def scan(
     def rows(files: SourceFiles, executor: Executor) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(schema=_ROWS)
         for key, content in resumable_map(
-            files, partial(_scan_chunk, mapping=mapping), resume_folder, "scan", executor
+            files, partial(_scan_chunk, mapping=mapping), resume_folder, description="scan", executor=executor
         ):
             table, members = split_tables(content)
             tables.add(key, table)
@@ -204,7 +205,7 @@ def _catalogue(
         size = file.path.stat().st_size
         one = series_member(file.name, slices, tuple(file.name.split("/")[:-1]), mapping)
         wanted = (item for item in slices if not _left_out(item, mapping))
-        return [_row(file, item, size, sha256, mapping, one) for item in wanted], one
+        return [_row(file, item, size=size, sha256=sha256, mapping=mapping, one=one) for item in wanted], one
     except ReadError as error:
         return error
     except OSError as error:
@@ -219,6 +220,7 @@ def _left_out(item: Slice, mapping: Mapping[str, str | None]) -> bool:
 def _row(
     file: SourceFile,
     item: Slice,
+    *,
     size: int,
     sha256: str,
     mapping: Mapping[str, str | None],

@@ -49,7 +49,9 @@ def download_article(article: int, work: Path, home: str) -> str:
     archives, data = work / "files", work / "data"
     archives.mkdir(exist_ok=True)
     for file in files:
-        download(file.download_url, archives / file.name, file.size, file.computed_md5, remedies)
+        download(
+            file.download_url, archives / file.name, size=file.size, md5=file.computed_md5, remedies=remedies
+        )
     data.mkdir()
     for file in files:
         path = archives / file.name

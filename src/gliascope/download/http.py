@@ -79,7 +79,7 @@ def get_json(url: str, remedies: dict[int, str]) -> Any:
         raise DownloadError(f"{url}: the answer is no JSON; try again later") from None
 
 
-def download(url: str, path: Path, size: int, md5: str, remedies: dict[int, str]) -> None:
+def download(url: str, path: Path, *, size: int, md5: str, remedies: dict[int, str]) -> None:
     """Download `url` to `path`, which appears only when its size and MD5 are right.
 
     An earlier, interrupted download is continued by HTTP Range (RFC 9110, section 14).

@@ -111,7 +111,9 @@ def predict_files(
         results = stack.enter_context(file_lock(out)) if out else None
         chunked = _FileChunks(paths, json.dumps(settings), _scales(paths, results, executor))
         # One chunk at a time in this process, since the graph uses all cores.
-        contents = resumable_map(chunked, work, results, "predict", executor or ThreadExecutor(1))
+        contents = resumable_map(
+            chunked, work, results, description="predict", executor=executor or ThreadExecutor(1)
+        )
         findings = exclude_captures(_findings(contents, excluded), excluded)
         if out and out.suffix == PARQUET:
             write_findings(out, findings, work.predictor)
@@ -142,7 +144,9 @@ def _scales(paths: Sequence[Path], results: Path | None, executor: Executor | No
         return {}
     series = SeriesCollector()
     chunked = _FileChunks(paths, json.dumps([__version__, "series"]))
-    for _, content in resumable_map(chunked, _measure, results, "grey scales of series", executor):
+    for _, content in resumable_map(
+        chunked, _measure, results, description="grey scales of series", executor=executor
+    ):
         for member in unpack_members(content) if content else ():
             series.add(member)
     return {name: scale for name, _, scale in series.scales()}

@@ -85,6 +85,7 @@ def resumable_map(
     chunks: Iterable[Chunk[Item]],
     work: Callable[[Chunk[Item]], bytes],
     folder: Path | None,
+    *,
     description: str,
     executor: Executor | None = None,
 ) -> Iterator[tuple[str, bytes]]:

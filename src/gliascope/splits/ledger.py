@@ -61,7 +61,7 @@ class EarlierEvaluations(BaseModel):
         )
 
 
-def ledger_entry(verb: str, name: str, model: str, split: Split, times: int = 1) -> LedgerEntry:
+def ledger_entry(verb: str, name: str, model: str, split: Split, *, times: int = 1) -> LedgerEntry:
     """Make the ledger's line for a model that is scored now.
 
     Parameters

@@ -178,6 +178,7 @@ def load_splits(path: Path, protocols: Sequence[str] | None = None) -> list[Spli
 def split(
     catalog: Catalog,
     protocols: Sequence[str] | None = None,
+    *,
     seed: int = 0,
     audit: Audit | None = None,
     decisions: Decisions | None = None,
@@ -237,7 +238,9 @@ def split(
         for repeat in range(repeats):
             folds = PROTOCOLS[protocol].assign(ProtocolInput(frame, pairs, seed + repeat, validation_share))
             drawn = [
-                _split(facts, protocol, _named_fold(name, repeat), seed + repeat, subsets)
+                _split(
+                    facts, protocol, fold_name=_named_fold(name, repeat), seed=seed + repeat, subsets=subsets
+                )
                 for name, subsets in folds.items()
             ]
             if repeat and drawn[0].training_hash == splits[-len(drawn)].training_hash:
@@ -251,7 +254,7 @@ def _divides_copies(protocol: str) -> bool:
     return PROTOCOLS[protocol].disjoint == "slices"
 
 
-def _split(frame: pl.DataFrame, protocol: str, fold_name: str, seed: int, subsets: pl.Series) -> Split:
+def _split(frame: pl.DataFrame, protocol: str, *, fold_name: str, seed: int, subsets: pl.Series) -> Split:
     named = {"protocol": pl.lit(protocol), "fold_name": pl.lit(fold_name), "seed": pl.lit(seed, pl.Int64)}
     used = frame.with_columns(**named, subset=subsets).filter(pl.col("subset").is_not_null())
     made = Split(used.select(COLUMNS))
@@ -301,7 +304,7 @@ def check_split(split: Split, subsets: Sequence[str] = SUBSETS) -> None:
     for label in split.classes:
         present = set(counts.filter(pl.col("label") == label)["subset"])
         if "train" not in present:
-            raise untrained_class(split.frame, split.protocol, name, label, present)
+            raise untrained_class(split.frame, split.protocol, name, label=label, subsets=present)
     for subset in subsets:
         if subset not in set(split.frame["subset"]):
             raise empty_subset(split.frame, split.protocol, name, subset)

@@ -42,7 +42,7 @@ def empty_subset(frame: pl.DataFrame, protocol: str, name: str, subset: str) -> 
 
 
 def untrained_class(
-    frame: pl.DataFrame, protocol: str, name: str, label: str, subsets: Iterable[str]
+    frame: pl.DataFrame, protocol: str, name: str, *, label: str, subsets: Iterable[str]
 ) -> SplitError:
     """Make the error for a class without training slices.
 

@@ -211,13 +211,20 @@ def store(frame: pl.DataFrame, preprocessing: Preprocessing, executor: Executor 
     content.update(preprocessing.model_dump_json(exclude=GRAPH_SETTINGS).encode())
     content.update(hashes.tobytes())
     folder = cache_folder() / "store" / content.hexdigest()
-    lost = _fill(ResumableArray(folder / PIXELS_FILE, len(hashes)), frame, hashes, preprocessing, executor)
+    lost = _fill(
+        ResumableArray(folder / PIXELS_FILE, len(hashes)),
+        frame,
+        hashes=hashes,
+        preprocessing=preprocessing,
+        executor=executor,
+    )
     return Store.open(folder, preprocessing, hashes, lost)
 
 
 def _fill(
     file: ResumableArray,
     frame: pl.DataFrame,
+    *,
     hashes: NDArray[np.str_],
     preprocessing: Preprocessing,
     executor: Executor | None,

@@ -61,12 +61,12 @@ def _draw(head: Head, lesion: Lesion | None, grid: Grid, light: Array) -> tuple[
     image = _surroundings(head, grid, np.where(part, part, _shells(head, grid, depth, skin)), light)
     inside = (depth > 0) & ((part == Tissue.NONE) | (part == Tissue.DURA))
     white = np.zeros_like(image)
-    brain, white[inside] = _brain(head, grid, before, inside, light)
+    brain, white[inside] = _brain(head, grid, before=before, inside=inside, light=light)
     # The falx is thinner than a voxel.
     image[inside] = np.where(part[inside] == Tissue.DURA, 0.5 * (brain + image[inside]), brain)
     if lesion is None:
         return image, np.zeros(image.shape, bool)
-    return image, lesion.draw_into(image, grid, points, depth, white, light)
+    return image, lesion.draw_into(image, grid, points=points, depth=depth, white=white, light=light)
 
 
 def _shells(head: Head, grid: Grid, depth: Array, skin: Array) -> NDArray[np.uint8]:
@@ -93,7 +93,7 @@ def _surroundings(head: Head, grid: Grid, tissue: NDArray[np.uint8], light: Arra
 
 
 def _brain(
-    head: Head, grid: Grid, before: Array, inside: NDArray[np.bool_], light: Array
+    head: Head, grid: Grid, *, before: Array, inside: NDArray[np.bool_], light: Array
 ) -> tuple[Array, Array]:
     """Return the brightness and the fraction of white matter at the pixels `inside`, float32 (n,) each."""
     points = before[:, inside]

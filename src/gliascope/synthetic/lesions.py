@@ -100,7 +100,7 @@ class Lesion:
         return outline
 
     def draw_into(
-        self, image: Array, grid: Grid, points: Array, depth: Array, white: Array, light: Array
+        self, image: Array, grid: Grid, *, points: Array, depth: Array, white: Array, light: Array
     ) -> NDArray[np.bool_]:
         """Draw the lesion into an image.
 
