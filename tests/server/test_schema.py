@@ -23,10 +23,10 @@ from gliascope.server.settings import Settings
 FEW, EXAMPLES = 4, 15
 
 
-@pytest.fixture(scope="module")
-def api(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
-    """Of a server with keys, whose admin asks."""
-    folder = tmp_path_factory.mktemp("schema")
+@pytest.fixture
+def api(bundle_path: Path, tmp_path: Path) -> Iterator[schemathesis.BaseSchema]:
+    """Of a server with keys, whose admin asks. An app is started once: Schemathesis ends it after a test."""
+    folder = tmp_path
     ring, secret = KeyRing().add("admin", ("admin",))
     ring.save(folder / "keys.json")
     chosen = Settings(keys=folder / "keys.json", rate=RATE, workers=1, temporary=folder, jobs_waiting=1000)
