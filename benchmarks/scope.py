@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.jobs import CROSSVAL, OUT
 from benchmarks.measure import Row
 from benchmarks.strangers import Kinds, Picture, chosen_on, judged_on, package_files, readable
-from gliascope.commands.calibrate import TRAINING_SLICES
+from gliascope.commands.calibrate import MAX_TRAINING_SLICES
 from gliascope.inference.bundle import Bundle
 from gliascope.inference.engine import Engine, Outputs
 from gliascope.preprocessing.preprocess import preprocess
@@ -37,7 +37,7 @@ def scope(data: Path, work: Path) -> list[Row]:
     splits = {split.protocol: split for split in load_splits(work / OUT / "split.parquet")}
     clean, answer = splits["official-clean"], _answers(bundle)
     validation = answer(_slices(clean, "val", data))
-    known = answer(_slices(clean, "train", data, TRAINING_SLICES))
+    known = answer(_slices(clean, "train", data, MAX_TRAINING_SLICES))
     rows = _choice(known, validation, answer, chosen_on(_slices(clean, "val", data, CHANGED)))
     assert bundle.calibrator is not None
     test = answer(_slices(clean, "test", data))

@@ -150,7 +150,7 @@ def test_a_search_is_shared(workers: Executor, make_source: Make, tmp_path: Path
     searched = SearchSpace(fields={"stages.0.lr": Range(low=1e-4, high=1e-2, log=True)})
     overrides = [*TINY, "stages.0.epochs=1"]
     splits = split(catalog, ["grouped"])
-    given = {"splits": splits, "folder": tmp_path / "tune", "trials": 2, "workers": workers}
+    given = {"splits": splits, "folder": tmp_path / "tune", "trials": 2, "executor": workers}
     tune("quick", overrides, searched, catalog, **given)
     assert len(json.loads((tmp_path / "tune" / "tune.json").read_text())["trials"]) >= 2
 
