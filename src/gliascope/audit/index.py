@@ -69,7 +69,7 @@ class IndexedSearch(ExhaustiveSearch):
         self.index = inverted_file(self.vectors)
 
     def recall(self, retrieved: Pairs, threshold: float) -> float | None:
-        """Estimate the share of all pairs that `found`, the pairs under the transform "none", holds.
+        """Estimate the share of all pairs that `retrieved`, the pairs under the transform "none", holds.
 
         A sample of slices is compared with all others. None if the sample is in no pair.
         """

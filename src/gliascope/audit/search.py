@@ -85,7 +85,7 @@ class ExhaustiveSearch:
         )
 
     def recall(self, retrieved: Pairs, threshold: float) -> float | None:
-        """Share of all pairs that `found`, the pairs under the transform "none", holds: all of them."""
+        """Share of all pairs that `retrieved`, the pairs under the transform "none", holds: all of them."""
         return 1.0
 
     def _candidates(self, transformed: Array, threshold: float) -> Iterator[tuple[Rows, Rows]]:

@@ -36,9 +36,9 @@ def groups_needed(level: float) -> int:
 
 
 def highest_level(groups: int, requested: float = LEVELS[0]) -> float:
-    """Choose the highest level, of `wanted` and the lower LEVELS, that needs at most so many groups.
+    """Choose the highest level, of `requested` and the lower LEVELS, that needs at most so many groups.
 
-    Where even the lowest level needs more groups, `wanted` is returned; sets then hold all classes.
+    Where even the lowest level needs more groups, `requested` is returned; sets then hold all classes.
 
     Examples
     --------
